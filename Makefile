@@ -1,0 +1,48 @@
+# memexport. `make` alone lists what there is to do.
+
+# An empty environment still has a home directory and a Go toolchain.
+export HOME ?= $(shell getent passwd $$(id -u) | cut -d: -f6)
+export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin):/usr/local/go/bin
+
+GO ?= go
+# The versions of the programs that check the code.
+STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: bin/memexport ## start everything on this machine and make a first export; flags in ARGS="..."
+	@exec bin/memexport dev $(ARGS)
+
+.PHONY: build
+build: bin/memexport ## build bin/memexport
+
+.PHONY: bin/memexport
+bin/memexport:
+	@echo "building bin/memexport (the first time this takes some minutes)"
+	@$(GO) build -o $@ ./cmd/memexport
+
+.PHONY: test
+test: ## run every test, against a real Postgres and a real Temporal
+	@echo "running every test (the first time the Temporal server is built, which takes some minutes)"
+	@$(GO) test -timeout 30m ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck, and workflowcheck for determinism
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(WORKFLOWCHECK) ./workflows/...
+
+.PHONY: generate
+generate: ## write the OpenAPI documents anew
+	$(GO) generate ./openapi
+
+.PHONY: clean
+clean: ## delete the state of make run and the built program
+	rm -rf .dev bin

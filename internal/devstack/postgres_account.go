@@ -1,0 +1,123 @@
+package devstack
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// account is the user that Postgres runs as when root starts it, since it refuses to run as root.
+// A nil account is ourselves.
+type account struct{ uid, gid uint32 }
+
+// apply makes cmd run as the account.
+func (a *account) apply(cmd *exec.Cmd) {
+	if a == nil {
+		return
+	}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
+}
+
+// own gives dir and all in it to the account, unless it has it already.
+func (a *account) own(dir string) error {
+	if a == nil {
+		return nil
+	}
+	if uid, _, err := owner(dir); err == nil && uid == a.uid {
+		return nil
+	}
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, int(a.uid), int(a.gid))
+	})
+	if err != nil {
+		return fmt.Errorf("give the Postgres data directory to the user that it runs as: %w", err)
+	}
+	return nil
+}
+
+// reaches tells whether the account can enter dir. The kernel answers, so that groups and access
+// lists count.
+func (a *account) reaches(dir string) bool {
+	cmd := exec.Command("/bin/sh", "-c", ":")
+	cmd.Dir = dir
+	a.apply(cmd)
+	return cmd.Run() == nil
+}
+
+// placeData decides where the data directory of base is, and as whom Postgres runs.
+func placeData(base string, log logFunc) (data string, _ *account, _ error) {
+	data = filepath.Join(base, "postgres")
+	if os.Geteuid() != 0 {
+		return data, nil, nil
+	}
+	runAs, err := accountFor(data)
+	if err != nil {
+		return "", nil, err
+	}
+	if runAs.reaches(base) {
+		return data, runAs, nil
+	}
+	// The name must be the same for every run on the same directory.
+	elsewhere := fmt.Sprintf("/var/tmp/memexport-%x", sha256.Sum256([]byte(base)))[:len("/var/tmp/memexport-")+12]
+	if err := os.Mkdir(elsewhere, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", nil, fmt.Errorf("make a place for the Postgres data directory: %w", err)
+	}
+	// Everybody can write to /var/tmp: a directory of somebody else must not be trusted.
+	info, err := os.Lstat(elsewhere)
+	if err != nil {
+		return "", nil, fmt.Errorf("the place of the Postgres data directory: %w", err)
+	}
+	if uid, _, err := owner(elsewhere); err != nil || uid != 0 || !info.IsDir() {
+		return "", nil, fmt.Errorf("%s is not a directory of root: delete it, or use --dir", elsewhere)
+	}
+	log("postgres: its data is in %s, because the user that Postgres runs as (uid %d) cannot reach %s", elsewhere, runAs.uid, base)
+	data = filepath.Join(elsewhere, "postgres")
+	runAs, err = accountFor(data)
+	return data, runAs, err
+}
+
+// accountFor returns the user that root runs Postgres as: the one that owns the data directory,
+// else the system's user for it, else nobody.
+func accountFor(data string) (*account, error) {
+	if uid, gid, err := owner(data); err == nil && uid != 0 {
+		return &account{uid: uid, gid: gid}, nil
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		found, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, uidErr := strconv.ParseUint(found.Uid, 10, 32)
+		gid, gidErr := strconv.ParseUint(found.Gid, 10, 32)
+		if uidErr == nil && gidErr == nil {
+			return &account{uid: uint32(uid), gid: uint32(gid)}, nil
+		}
+	}
+	return nil, errors.New("Postgres does not run as root, and this system has neither a user postgres nor a user nobody: " +
+		"run as an ordinary user, or `useradd postgres`")
+}
+
+func owner(path string) (uid, gid uint32, err error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, fmt.Errorf("%s: the owner is unknown", path)
+	}
+	return stat.Uid, stat.Gid, nil
+}

@@ -1,0 +1,106 @@
+package devstack
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// binaries is one installed Postgres.
+type binaries struct {
+	postgres, initdb string // absolute paths
+	major            string // "15"
+}
+
+// packageDirs is where packages put versions that are not on PATH.
+var packageDirs = []string{
+	"/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                                   // the PostgreSQL project's own RPMs
+	"/opt/homebrew/opt/postgresql@*/bin",                 // Homebrew on ARM
+	"/usr/local/opt/postgresql@*/bin",                    // Homebrew on Intel
+	"/Applications/Postgres.app/Contents/Versions/*/bin", // Postgres.app
+}
+
+// findBinaries returns the Postgres to run as the account: one of the wanted major version if
+// there is any, else the one on PATH, else the newest package, else a downloaded one.
+func findBinaries(ctx context.Context, runAs *account, want string, log logFunc) (binaries, error) {
+	var usable []binaries
+	var refused []error
+	for _, candidate := range installed() {
+		var err error
+		candidate.major, err = candidate.version(ctx, runAs)
+		switch {
+		case ctx.Err() != nil:
+			return binaries{}, context.Cause(ctx)
+		case err != nil:
+			refused = append(refused, err)
+		case candidate.major == want || want == "":
+			return candidate, nil
+		default:
+			usable = append(usable, candidate)
+		}
+	}
+	if len(usable) > 0 && want != fetchMajor {
+		return usable[0], nil // of another version than the data, which openCluster explains
+	}
+	fetched, err := fetchPostgres(ctx, runAs, log)
+	if err != nil && len(usable) > 0 {
+		return usable[0], nil
+	}
+	if err != nil {
+		return binaries{}, errors.Join(append([]error{err}, refused...)...)
+	}
+	return fetched, nil
+}
+
+// installed lists what is on this machine, the preferred first.
+func installed() []binaries {
+	var found []binaries
+	postgres, err := exec.LookPath("postgres")
+	initdb, err2 := exec.LookPath("initdb")
+	if err == nil && err2 == nil && filepath.IsAbs(postgres) && filepath.IsAbs(initdb) {
+		found = append(found, binaries{postgres: postgres, initdb: initdb})
+	}
+	for _, pattern := range packageDirs {
+		dirs, _ := filepath.Glob(pattern + "/initdb") // errs on a bad pattern only
+		slices.SortFunc(dirs, func(a, b string) int { return cmp.Compare(versionIn(b), versionIn(a)) })
+		for _, initdb := range dirs {
+			found = append(found, binaries{postgres: filepath.Join(filepath.Dir(initdb), "postgres"), initdb: initdb})
+		}
+	}
+	return found
+}
+
+var (
+	number         = regexp.MustCompile(`\d+`)
+	versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
+)
+
+// versionIn is the first number of a path, so that 15 sorts after 9.
+func versionIn(path string) int {
+	n, _ := strconv.Atoi(number.FindString(path))
+	return n
+}
+
+// version asks the program itself, as the user that will run it, who may be kept out of its folder.
+func (b binaries) version(ctx context.Context, runAs *account) (string, error) {
+	cmd := exec.Command(b.postgres, "--version")
+	cmd.Dir = "/"
+	cmd.Env = postgresEnv()
+	runAs.apply(cmd)
+	out, err := runTool(ctx, cmd, nil)
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be used: %w", b.postgres, err)
+	}
+	match := versionPattern.FindStringSubmatch(out)
+	if match == nil {
+		return "", fmt.Errorf("%s cannot be used: it calls itself %q", b.postgres, out)
+	}
+	return match[1], nil
+}

@@ -1,0 +1,211 @@
+package devstack
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	_ "github.com/lib/pq" // the driver "postgres"
+)
+
+// previousRunTimeout bounds the wait for the server of a killed run.
+const previousRunTimeout = time.Minute
+
+// cluster is a data directory that is ready to be served, and what serves it.
+type cluster struct {
+	base     string   // PostgresOptions.Dir, absolute
+	data     string   // the data directory
+	account  *account // the user that Postgres runs as: nil for ours
+	binaries binaries
+}
+
+// openCluster finds or makes the data directory of o.Dir.
+func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
+	base, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("the directory of Postgres: %w", err)
+	}
+	if err := os.MkdirAll(base, 0o755); err != nil {
+		return nil, fmt.Errorf("the directory of Postgres: %w; use --dir to choose another", err)
+	}
+	data, account, err := placeData(base, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	made, err := clusterVersion(data)
+	if err != nil {
+		return nil, err
+	}
+	found, err := findBinaries(ctx, account, made, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{base: base, data: data, account: account, binaries: found}
+	switch {
+	case made == "":
+		return c, c.init(ctx, o)
+	case made != found.major:
+		return nil, fmt.Errorf("%s was made by PostgreSQL %s and %s is version %s: delete that directory (its data is lost), "+
+			"or install PostgreSQL %s", data, made, found.postgres, found.major, made)
+	}
+	if err := account.own(data); err != nil {
+		return nil, err
+	}
+	return c, waitPreviousRun(ctx, data, o.Log)
+}
+
+// clusterVersion returns the major version that made the data directory, or "" when there is none.
+func clusterVersion(data string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
+	switch {
+	case err == nil:
+		return strings.TrimSpace(string(text)), nil
+	case errors.Is(err, fs.ErrPermission):
+		return "", fmt.Errorf("%w: the data directory belongs to another user (was it made by root?): "+
+			"delete it as that user, or use --dir", err)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("the Postgres data directory: %w", err)
+	}
+	// Remove takes an empty directory only, so nobody's files are lost.
+	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is not empty and not a Postgres data directory (it has no PG_VERSION): "+
+			"delete it, or use --dir", data)
+	}
+	return "", nil
+}
+
+// init makes the cluster beside its place and renames it, so that a start that was killed half-way
+// leaves nothing that looks like a cluster.
+func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
+	halfMade, err := filepath.Glob(c.data + ".init-*")
+	if err != nil {
+		return err
+	}
+	for _, dir := range halfMade {
+		_ = os.RemoveAll(dir) // what a dying initdb still writes to goes the next time
+	}
+	o.Log("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
+	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
+	if err != nil {
+		return fmt.Errorf("make the Postgres data directory: %w", err)
+	}
+	if err := c.initdb(ctx, dir, o.Fast); err != nil {
+		_ = os.RemoveAll(dir)
+		return err
+	}
+	if err := os.Rename(dir, c.data); err != nil {
+		return fmt.Errorf("make the Postgres data directory: %w", err)
+	}
+	return nil
+}
+
+func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
+	if err := c.account.own(dir); err != nil {
+		return err
+	}
+	run := func(locale string) (string, error) {
+		args := []string{"-D", dir, "-U", postgresUser, "-E", "UTF8", "--locale=" + locale, "--auth=trust"}
+		if fast {
+			args = append(args, "--no-sync")
+		}
+		cmd := exec.Command(c.binaries.initdb, args...)
+		cmd.Dir = dir
+		cmd.Env = postgresEnv()
+		c.account.apply(cmd)
+		return runTool(ctx, cmd, nil)
+	}
+	out, err := run("C.UTF-8")
+	if err != nil && strings.Contains(out, "invalid locale") {
+		out, err = run("C") // sorts alike; only upper and lower case of other alphabets differ
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("initdb failed (%s):\n%s", c.binaries.initdb, lastLines(out+"\n"+err.Error()))
+	}
+	return err
+}
+
+// postmaster is what a server writes into its data directory about itself.
+type postmaster struct {
+	pid   int
+	ready bool // it accepts connections
+}
+
+func readPostmaster(data string) (postmaster, bool) {
+	text, err := os.ReadFile(filepath.Join(data, "postmaster.pid"))
+	if err != nil {
+		return postmaster{}, false
+	}
+	lines := strings.Split(string(text), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil || pid <= 0 {
+		return postmaster{}, false
+	}
+	const statusLine = 7
+	return postmaster{pid: pid, ready: len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"}, true
+}
+
+// waitPreviousRun waits until no server of a killed run has the data directory any more.
+func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
+	old, ok := readPostmaster(data)
+	if !ok {
+		return nil
+	}
+	if !serves(old.pid, data) {
+		// Postgres itself asks only whether a process has this number, and would refuse to start over
+		// a zombie or over a program that got the number later.
+		if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove what a killed Postgres left: %w", err)
+		}
+		return nil
+	}
+	log("postgres: waiting for the server of the previous run (pid %d) to stop", old.pid)
+	ctx, cancel := context.WithTimeoutCause(ctx, previousRunTimeout, fmt.Errorf(
+		"a Postgres (pid %d) still runs in %s: stop it with `kill -INT %d` and start again", old.pid, data, old.pid))
+	defer cancel()
+	return poll(ctx, 50*time.Millisecond, func() (bool, error) { return !serves(old.pid, data), nil })
+}
+
+// createDatabase creates the database memexport when it is missing.
+func createDatabase(ctx context.Context, port int) error {
+	db, err := sql.Open("postgres", postgresURL(port, "postgres"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var exists bool
+	err = db.QueryRowContext(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", postgresDatabase).Scan(&exists)
+	if err == nil && !exists {
+		_, err = db.ExecContext(ctx, "CREATE DATABASE "+postgresDatabase)
+	}
+	if err != nil {
+		return fmt.Errorf("create the database %s: %w", postgresDatabase, err)
+	}
+	return nil
+}
+
+// postgresEnv is our environment without what would redirect the server, and with messages in
+// English, which this package reads.
+func postgresEnv() []string { return append(envWithout("PG", "LC_", "LANG"), "LC_ALL=C") }
+
+// envWithout is our environment without the variables that begin with one of the prefixes.
+func envWithout(prefixes ...string) []string {
+	var kept []string
+next:
+	for _, variable := range os.Environ() {
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(variable, prefix) {
+				continue next
+			}
+		}
+		kept = append(kept, variable)
+	}
+	return kept
+}

@@ -1,0 +1,84 @@
+package devstack
+
+import (
+	"archive/zip"
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+)
+
+// fetchFromServer makes the download go to a server of the test's, and into a cache of its own.
+func fetchFromServer(t *testing.T, handler http.HandlerFunc) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	fetchFrom = server.URL
+	t.Cleanup(func() { fetchFrom = "" })
+	t.Setenv("XDG_CACHE_HOME", stackDir(t))
+	t.Setenv("TMPDIR", t.TempDir()) // the library leaves its log there
+}
+
+func TestPostgresIsFetchedOnce(t *testing.T) {
+	archive, err := os.ReadFile("testdata/postgres.txz") // scripts that have the right names
+	if err != nil {
+		t.Fatal(err)
+	}
+	var jar bytes.Buffer
+	w := zip.NewWriter(&jar)
+	f, err := w.Create("postgres-linux-x86_64.txz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(archive); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var downloads int
+	fetchFromServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".sha256") {
+			http.NotFound(w, r)
+			return
+		}
+		downloads++
+		_, _ = w.Write(jar.Bytes())
+	})
+	runAs, err := testAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		found, err := fetchPostgres(t.Context(), runAs, t.Logf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if version, err := found.version(t.Context(), runAs); err != nil || version != fetchMajor {
+			t.Errorf("what was fetched is version %q, %v", version, err)
+		}
+	}
+	if downloads != 1 {
+		t.Errorf("it was downloaded %d times", downloads)
+	}
+}
+
+func TestAFailedFetchSaysWhatToDo(t *testing.T) {
+	fetchFromServer(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	runAs, err := testAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fetchPostgres(t.Context(), runAs, t.Logf)
+	wantError(t, err, "postgres is not installed here", "`apt-get install postgresql`", "PATH")
+}
+
+// testAccount is the user that Postgres runs as when this process starts one.
+func testAccount() (*account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	return accountFor("")
+}

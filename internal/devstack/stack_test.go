@@ -1,0 +1,156 @@
+package devstack
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
+	dir := stackDir(t)
+	parent, children := startParent(t, "dev", dir)
+	r := children()
+	for _, pid := range []int{r.PostgresPID, r.TemporalPID} {
+		if group, err := syscall.Getpgid(pid); err != nil || group != pid {
+			t.Errorf("process %d is in the group %d (%v), so that Ctrl-C would reach it", pid, group, err)
+		}
+	}
+	_, err := Lock(dir)
+	wantError(t, err, "another memexport dev (pid "+strconv.Itoa(parent.Process.Pid)+") runs in "+dir, "--dir")
+
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// At once, while the old server still shuts down.
+	eventually(t, "the lock is free", func() bool {
+		release, err := Lock(dir)
+		if err == nil {
+			release()
+		}
+		return err == nil
+	})
+	p := startPostgres(t, PostgresOptions{Dir: dir})
+	startTemporal(t, TemporalOptions{Dir: dir})
+	if err := exec1(p.URL, "SELECT n FROM kept"); err != nil {
+		t.Error("the data is lost:", err)
+	}
+	eventually(t, "the children of the killed parent are gone", func() bool { return gone(r.PostgresPID) && gone(r.TemporalPID) })
+}
+
+func TestTheWatchdogOutlivesTheParentAndEndsTheChild(t *testing.T) {
+	parent, children := startParent(t, "watchdog", t.TempDir())
+	pid := children().OtherPID
+	if gone(pid) {
+		t.Fatal("the child ended too early")
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the child is gone", func() bool { return gone(pid) })
+}
+
+func TestAReleasedWatchdogLeavesTheProcessAlone(t *testing.T) {
+	child := exec.Command("cat")
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	release, err := startWatchdog(child.Process.Pid, syscall.SIGKILL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release() // returns when the watchdog is gone
+	in.Close()
+	if err := child.Wait(); err != nil {
+		t.Error("the child did not end by itself:", err)
+	}
+}
+
+func TestAReleasedLockCanBeTakenAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "by", "Lock")
+	for range 2 {
+		release, err := Lock(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Lock(dir)
+		wantError(t, err, strconv.Itoa(os.Getpid()), dir)
+		release()
+	}
+}
+
+// The tests of this package again, as somebody who is not root.
+func TestAnOrdinaryUserCanDoAllThis(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("this is an ordinary user")
+	}
+	const uid = 65534 // nobody
+	program, err := findTemporal(t.Context(), t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What belongs to root may be out of their sight: the test binary, the CLI and the caches.
+	dir := stackDir(t)
+	place(t, program.path, filepath.Join(dir, "temporal"))
+	place(t, os.Args[0], filepath.Join(dir, "devstack.test"))
+	place(t, "testdata/postgres.txz", filepath.Join(dir, "testdata", "postgres.txz"))
+	home := filepath.Join(dir, "home")
+	if err := os.Mkdir(home, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(home, uid, uid); err != nil {
+		t.Fatal(err)
+	}
+	// Compiling is the same for everybody, and slow with an empty cache.
+	cmd := exec.Command(filepath.Join(dir, "devstack.test"), "-test.v", "-test.timeout=8m", "-test.skip=Build|Built")
+	cmd.Dir = dir
+	cmd.Env = append(envWithout("HOME=", "TMPDIR=", "XDG_", "PATH="),
+		"HOME="+home, "TMPDIR="+home, "PATH="+dir+":"+os.Getenv("PATH"))
+	(&account{uid: uid, gid: uid}).apply(cmd)
+	if out, err := runTool(t.Context(), cmd, nil); err != nil {
+		t.Errorf("%v", err)
+	} else if !strings.Contains(out, "PASS: TestChildrenDieWithTheirParent") {
+		t.Errorf("the tests did not run:\n%s", out)
+	}
+}
+
+// place puts a copy of a file where everybody can read and run it.
+func place(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(out, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keepGoCache makes the go command keep its build cache although the test moves the user's.
+func keepGoCache(t *testing.T) {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOCACHE", strings.TrimSpace(string(out)))
+}

@@ -1,0 +1,185 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	temporalStartTimeout = 90 * time.Second
+	temporalStopGrace    = 15 * time.Second
+)
+
+// TemporalOptions says where and how the Temporal dev server runs.
+type TemporalOptions struct {
+	// Dir is the directory of the stack, created when missing: see the package comment. A server of
+	// another version begins with an empty state, since it cannot read the file of this one.
+	Dir string
+	// InMemory keeps the state in memory: it is lost with the process. For tests.
+	InMemory bool
+	// Port of the gRPC frontend on 127.0.0.1. 0 takes the port of last time if it is free, else any
+	// free one.
+	Port int
+	// UIPort is the port of the web UI on 127.0.0.1; 0 as for Port.
+	UIPort int
+	// Headless starts no web UI.
+	Headless bool
+	// SearchAttributes to register in the namespace default: names to types as the CLI spells them
+	// (Text, Keyword, Int, Double, Bool, Datetime, KeywordList). Those that an existing state lacks
+	// are added to it.
+	SearchAttributes map[string]string
+	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
+	// Defaults to silence.
+	Log func(format string, args ...any)
+}
+
+// Temporal is a running dev server with the namespace default.
+type Temporal struct {
+	// Address of the gRPC frontend: 127.0.0.1:<port>.
+	Address string
+	// UIURL is the web UI, http://127.0.0.1:<port>, or "" when headless.
+	UIURL string
+	// PID of the server, for tests that kill it.
+	PID int
+	// Version of the server, such as "1.31.2".
+	Version string
+	// LogFile is what the server writes to.
+	LogFile string
+
+	child *child
+}
+
+// StartTemporal starts the dev server and returns once it answers and its search attributes are
+// registered. The temporal on PATH serves when it is recent enough; else one is built from the
+// source that tools/temporal names and kept in the user's cache, which takes about five minutes
+// the first time.
+func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
+	o.Log = orSilent(o.Log)
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("the directory of Temporal: %w", err)
+	}
+	o.Dir = dir
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("the directory of Temporal: %w; use --dir to choose another", err)
+	}
+	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
+		return nil, err
+	}
+	program, err := findTemporal(ctx, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	frontend := portRequest{of: "Temporal", want: o.Port, flag: "--temporal-port", file: filepath.Join(dir, "temporal.port")}
+	ui := portRequest{of: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
+	for attempt := 1; ; attempt++ {
+		port, err := frontend.pick(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ui.not = port
+		uiPort := 0
+		if !o.Headless {
+			if uiPort, err = ui.pick(ctx); err != nil {
+				return nil, err
+			}
+		}
+		t, err := program.serve(ctx, port, uiPort, o)
+		if err == nil {
+			frontend.keep(port)
+			if !o.Headless {
+				ui.keep(uiPort)
+			}
+			return t, nil
+		}
+		// Another program was faster to a port that was free: pick again, which also gives the better
+		// message. The server also takes ports of its own choice for its parts.
+		if !strings.Contains(err.Error(), "address already in use") || attempt == startAttempts {
+			return nil, err
+		}
+	}
+}
+
+// Done is closed when the server is gone, whoever ended it.
+func (t *Temporal) Done() <-chan struct{} { return t.child.exited }
+
+// Err says why the server is gone, with the last lines of its log. It is nil while it runs and
+// after Stop.
+func (t *Temporal) Err() error { return t.child.err() }
+
+// Stop ends the server. After 15 seconds it is killed, which is an error but loses no state.
+// Stopping twice is harmless.
+func (t *Temporal) Stop() error { return t.child.stop() }
+
+// serve runs the server; a uiPort of 0 means without UI.
+func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o TemporalOptions) (*Temporal, error) {
+	log, err := openLog(filepath.Join(o.Dir, "temporal.log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
+	cmd.Dir = o.Dir
+	cmd.Env = envWithout("TEMPORAL_") // meant for clients
+	server := &child{name: "temporal", stopSignal: syscall.SIGTERM, grace: temporalStopGrace, log: log, cmd: cmd}
+	// An orphan is killed outright: nobody would be there to do it if it took its time to stop, and
+	// its SQLite file survives that.
+	if err := startChild(server, syscall.SIGKILL); err != nil {
+		return nil, err
+	}
+	t := &Temporal{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: cmd.Process.Pid,
+		Version: p.version, LogFile: log.path, child: server}
+	if uiPort != 0 {
+		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
+	}
+	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
+		return nil, errors.Join(err, server.stop())
+	}
+	return t, nil
+}
+
+func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []string {
+	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
+		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
+		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true"}
+	if uiPort == 0 {
+		args = append(args, "--headless")
+	} else {
+		args = append(args, "--ui-port", strconv.Itoa(uiPort))
+	}
+	if !o.InMemory {
+		file := p.stateFile(o)
+		// A write-ahead log survives the death of the process, and is several times faster.
+		args = append(args, "--db-filename", file, "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
+	}
+	names := make([]string, 0, len(o.SearchAttributes))
+	for name := range o.SearchAttributes {
+		names = append(names, name)
+	}
+	slices.Sort(names) // so that two runs have the same command line
+	for _, name := range names {
+		args = append(args, "--search-attribute", name+"="+o.SearchAttributes[name])
+	}
+	return args
+}
+
+// stateFile names the state after the server version, because a server never migrates the file of
+// another one.
+func (p temporalProgram) stateFile(o TemporalOptions) string {
+	file := filepath.Join(o.Dir, "temporal-"+p.version+".db")
+	others, _ := filepath.Glob(filepath.Join(o.Dir, "temporal-*.db")) // errs on a bad pattern only
+	if len(others) > 0 && !slices.Contains(others, file) {
+		o.Log("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
+			p.version, strings.Join(others, ", "))
+	}
+	return file
+}

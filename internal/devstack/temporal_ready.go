@@ -1,0 +1,107 @@
+package devstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
+)
+
+const temporalNamespace = "default"
+
+// errAttributeType is a state in which a search attribute has another type, which cannot be changed.
+var errAttributeType = errors.New("a search attribute of an earlier run has another type")
+
+// waitReady returns when the frontend answers for the namespace and has the search attributes.
+func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, temporalStartTimeout,
+		fmt.Errorf("temporal does not answer after %v: see %s", temporalStartTimeout, t.LogFile))
+	defer cancel()
+	var last error
+	err := poll(ctx, 50*time.Millisecond, func() (bool, error) {
+		if err := t.Err(); err != nil {
+			return false, err
+		}
+		last = t.prepare(ctx, attributes)
+		if errors.Is(last, errAttributeType) {
+			return false, fmt.Errorf("%w; delete the temporal-*.db beside %s to begin anew", last, t.LogFile)
+		}
+		return last == nil, nil
+	})
+	if err != nil && last != nil && !errors.Is(err, last) && t.Err() == nil {
+		return fmt.Errorf("%w (%w)", err, last)
+	}
+	return err
+}
+
+// prepare does once what waitReady waits for. It dials anew each time: a connection that was
+// refused waits for a second before it tries again.
+func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort:  t.Address,
+		Namespace: temporalNamespace,
+		Logger:    sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: temporalNamespace}); err != nil {
+		return err
+	}
+	return addAttributes(ctx, c, attributes)
+}
+
+// addAttributes registers what is missing: the server ignores --search-attribute when its state
+// exists already.
+func addAttributes(ctx context.Context, c client.Client, attributes map[string]string) error {
+	if len(attributes) == 0 {
+		return nil
+	}
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: temporalNamespace})
+	if err != nil {
+		return fmt.Errorf("list the search attributes: %w", err)
+	}
+	missing := map[string]enums.IndexedValueType{}
+	for name, kind := range attributes {
+		want, err := enums.IndexedValueTypeFromString(kind)
+		if err != nil {
+			return err
+		}
+		switch got, ok := have.GetCustomAttributes()[name]; {
+		case !ok:
+			missing[name] = want
+		case got != want:
+			return fmt.Errorf("%w: %s is %v and should be %v", errAttributeType, name, got, want)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: temporalNamespace, SearchAttributes: missing})
+	if err != nil {
+		return fmt.Errorf("register search attributes: %w", err)
+	}
+	return nil
+}
+
+// checkAttributeTypes refuses what the server would refuse, before anything starts.
+func checkAttributeTypes(attributes map[string]string) error {
+	for name, kind := range attributes {
+		if want, err := enums.IndexedValueTypeFromString(kind); err != nil || want == enums.INDEXED_VALUE_TYPE_UNSPECIFIED {
+			return fmt.Errorf("search attribute %s: there is no type %q; use Text, Keyword, Int, Double, Bool, Datetime or KeywordList",
+				name, kind)
+		}
+	}
+	return nil
+}
