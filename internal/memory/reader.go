@@ -1,0 +1,275 @@
+package memory
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Query is whose memories are read, and which of them.
+type Query struct {
+	WorkspaceID string // UUID; the tenant: part of every statement
+	Filter      Filter
+}
+
+// pageRows is the number of rows of a keyset page. Rows stream, so that a page costs no memory;
+// its end only costs a round trip and lets go of the snapshot that holds back VACUUM.
+const pageRows = 100_000
+
+// columns are what a row is read as, each in the form that is cheapest on both sides: lib/pq takes
+// bytea in binary and without a copy, while it parses a timestamptz and copies a text. The two
+// CASEs leave oversize values out: see readOversize.
+const columns = `uuid_send(id),
+	CASE WHEN octet_length(memory) <= ` + maxTextSQL + ` AND coalesce(pg_column_size(metadata), 0) <= ` + maxMetadataSQL + ` THEN textsend(memory) END,
+	textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
+	categories, CASE WHEN pg_column_size(metadata) <= ` + maxMetadataSQL + ` THEN metadata END,
+	int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at)`
+
+// The limits of memory.go, spelt as SQL constants.
+const (
+	maxTextSQL     = "1048576"
+	maxMetadataSQL = "65536"
+)
+
+// Read calls visit for every memory that q matches with a key within r and beyond after (nil: from
+// the start of r), once each and in the order of keys. It reads keyset pages, each in a read-only
+// transaction of its own, so that a long export holds no old snapshot. Whatever visit returns ends
+// the reading and is returned.
+//
+// An oversize memory is fetched over a second connection while the page's is busy: a pool that
+// several readers share needs two for each of them.
+func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
+	for {
+		last, rows, err := s.readPage(ctx, q, r, after, visit)
+		if err != nil {
+			return err
+		}
+		if rows < pageRows { // a page that is not full was the last
+			return nil
+		}
+		after = &last
+	}
+}
+
+// readPage reads up to pageRows memories and returns the key of the last one and their number.
+func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
+	tx, err := s.begin(ctx, q)
+	if err != nil {
+		return last, 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+
+	w := q.where()
+	from, comparison := r.First, ">="
+	if after != nil {
+		from, comparison = *after, ">"
+	}
+	w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
+	w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
+	statement := `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() +
+		` ORDER BY created_at, id LIMIT ` + strconv.Itoa(pageRows)
+	result, err := tx.QueryxContext(ctx, statement, w.args...)
+	if err != nil {
+		return last, 0, fmt.Errorf("query a page of memories: %w", err)
+	}
+	defer result.Close()
+
+	row := newRow(q.WorkspaceID)
+	for result.Next() {
+		m, err := row.scan(result)
+		if err != nil {
+			return last, 0, err
+		}
+		rows++
+		last.CreatedAt = m.CreatedAt
+		if m.Text == nil { // left out of the page for its size, or NULL
+			err = s.readOversize(ctx, q, Key{m.CreatedAt, string(m.ID)}, visit)
+		} else {
+			err = visit(m)
+		}
+		if err != nil {
+			return last, 0, err
+		}
+	}
+	if err := result.Err(); err != nil {
+		return last, 0, fmt.Errorf("read a page of memories: %w", err)
+	}
+	last.ID = string(row.id[:]) // a copy: the buffer is the row's
+	return last, rows, nil
+}
+
+// begin opens a read-only transaction whose plan does not depend on what the planner guesses.
+func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
+	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("begin to read memories: %w", err)
+	}
+	settings := `SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
+	if q.Filter.IsZero() {
+		// Without a filter the keyset index is right; a sort would repeat itself on every page.
+		settings += `; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off`
+	}
+	if _, err := tx.ExecContext(ctx, settings); err != nil {
+		tx.Rollback() //nolint:errcheck // the first error is the one to tell
+		return nil, fmt.Errorf("begin to read memories: %w", err)
+	}
+	return tx, nil
+}
+
+// where starts every statement over memories: the tenant's condition, then the filter's.
+func (q *Query) where() *where {
+	w := &where{}
+	w.and("workspace_id = ?::uuid", q.WorkspaceID)
+	q.Filter.where(w)
+	return w
+}
+
+// readOversize reads the memory with the given key, its text in pieces that the server cuts, and
+// visits it. One statement sees one version of the row; if it has been deleted since the page was
+// read there is nothing to visit.
+func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
+	tx, err := s.begin(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+	w := q.where()
+	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
+	w.args = append(w.args, pieceSize)
+	piece := "$" + strconv.Itoa(len(w.args)) + "::int"
+	result, err := tx.QueryxContext(ctx, `
+		WITH m AS MATERIALIZED (SELECT *, convert_to(memory, 'UTF8') AS body FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
+		SELECT uuid_send(id), substring(body FROM i::int FOR `+piece+`),
+			textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
+			categories, CASE WHEN i = 1 THEN metadata END,
+			int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at),
+			int8send(i), int8send(coalesce(octet_length(body), 0))
+		FROM m CROSS JOIN generate_series(1::bigint, greatest(coalesce(octet_length(body), 0), 1)::bigint, `+piece+`) i`, w.args...)
+	if err != nil {
+		return fmt.Errorf("query an oversize memory: %w", err)
+	}
+	defer result.Close()
+
+	row := newRow(q.WorkspaceID)
+	var start, length sql.RawBytes
+	row.dest = append(row.dest, &start, &length)
+	var read int64
+	next := func() (*Memory, error) {
+		if !result.Next() {
+			return nil, result.Err()
+		}
+		m, err := row.scan(result)
+		if err != nil {
+			return nil, err
+		}
+		if i := int64(binary.BigEndian.Uint64(start)); i != read+1 {
+			return nil, fmt.Errorf("an oversize memory's piece starts at byte %d instead of %d", i, read+1)
+		}
+		read += int64(len(m.Text))
+		return m, nil
+	}
+	first, err := next()
+	if first == nil || err != nil {
+		return err
+	}
+	m, total := *first, int64(binary.BigEndian.Uint64(length))
+	if read < total {
+		// What scan points into is overwritten by the next piece.
+		m.clone()
+		m.Rest = func() ([]byte, error) {
+			if read == total {
+				return nil, nil
+			}
+			more, err := next()
+			if err == nil && more == nil {
+				err = errors.New("an oversize memory ended early")
+			}
+			if err != nil {
+				return nil, err
+			}
+			return more.Text, nil
+		}
+	}
+	return visit(&m)
+}
+
+// ErrUnreadable is a row that is not as the contract wants it, which no retry will change.
+var ErrUnreadable = errors.New("unreadable memory")
+
+var errNotBinary = fmt.Errorf("%w: it lacks id, access_count, created_at or updated_at, or the connection does not "+
+	"deliver bytea in binary: drop binary_parameters from MEMORIES_DATABASE_URL", ErrUnreadable)
+
+// row is where rows of a result are scanned to, one after the other.
+type row struct {
+	raw        [13]sql.RawBytes
+	dest       []any
+	id         [36]byte
+	categories []byte
+	memory     Memory
+}
+
+func newRow(workspaceID string) *row {
+	r := &row{memory: Memory{WorkspaceID: []byte(workspaceID)}}
+	for i := range r.raw {
+		r.dest = append(r.dest, &r.raw[i])
+	}
+	return r
+}
+
+// scan reads the current row of result; what it returns is overwritten by the next call.
+func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
+	if err := result.Scan(r.dest...); err != nil {
+		return nil, fmt.Errorf("scan a memory: %w", err)
+	}
+	raw, m := &r.raw, &r.memory
+	if len(raw[0]) != 16 || len(raw[9]) != 8 || len(raw[11]) != 8 || len(raw[12]) != 8 {
+		return nil, errNotBinary
+	}
+	encodeUUID(&r.id, raw[0])
+	m.ID = r.id[:]
+	m.Text = raw[1]
+	m.UserID, m.AgentID, m.SessionID = raw[2], raw[3], raw[4]
+	m.Priority, m.Status = raw[5], raw[6]
+	m.Categories = nil
+	if raw[7] != nil {
+		r.categories = appendArray(r.categories[:0], raw[7])
+		m.Categories = r.categories
+	}
+	m.Metadata = raw[8]
+	m.AccessCount = int64(binary.BigEndian.Uint64(raw[9]))
+	m.LastAccessedAt = NullTime{}
+	if len(raw[10]) == 8 {
+		m.LastAccessedAt = NullTime{Time(binary.BigEndian.Uint64(raw[10])), true}
+	}
+	m.CreatedAt = Time(binary.BigEndian.Uint64(raw[11]))
+	m.UpdatedAt = Time(binary.BigEndian.Uint64(raw[12]))
+	return m, nil
+}
+
+// encodeUUID writes the 16 bytes of a UUID in its 36-character form.
+func encodeUUID(dst *[36]byte, src []byte) {
+	hex.Encode(dst[0:8], src[0:4])
+	dst[8] = '-'
+	hex.Encode(dst[9:13], src[4:6])
+	dst[13] = '-'
+	hex.Encode(dst[14:18], src[6:8])
+	dst[18] = '-'
+	hex.Encode(dst[19:23], src[8:10])
+	dst[23] = '-'
+	hex.Encode(dst[24:36], src[10:16])
+}
+
+// clone makes m independent of the reader, but for its workspace, which never changes.
+func (m *Memory) clone() {
+	for _, field := range []*[]byte{&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata} {
+		if *field != nil {
+			*field = append([]byte{}, *field...)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package memory
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// Time is an instant as Postgres stores a timestamptz: microseconds since 2000-01-01 00:00 UTC.
+// The greatest and the smallest value are Postgres's infinity and -infinity.
+type Time int64
+
+const (
+	Infinity         Time = math.MaxInt64
+	NegativeInfinity Time = math.MinInt64
+
+	// maxFinite is the last microsecond of the year 294276, Postgres's greatest finite timestamp.
+	maxFinite Time = 9_223_371_331_199_999_999
+
+	// postgresEpoch is 2000-01-01 in seconds of the Unix epoch.
+	postgresEpoch = 946_684_800
+)
+
+// NullTime is a Time that may be NULL.
+type NullTime struct {
+	Time  Time
+	Valid bool
+}
+
+// TimeOf converts t, rounding towards the past to the whole microseconds that Postgres keeps.
+func TimeOf(t time.Time) Time {
+	return Time((t.Unix()-postgresEpoch)*1_000_000 + int64(t.Nanosecond())/1000)
+}
+
+// Std converts t to a time.Time in UTC; the infinities have no counterpart and are not to be passed.
+func (t Time) Std() time.Time {
+	return time.Unix(int64(t)/1_000_000+postgresEpoch, int64(t)%1_000_000*1000).UTC()
+}
+
+// Append writes t as RFC 3339 in UTC with six decimals (2026-01-15T10:30:00.000000Z), and the
+// infinities as Postgres spells them. Years beyond 9999 or before 1 get ISO 8601's sign.
+func (t Time) Append(dst []byte) []byte {
+	switch t {
+	case Infinity:
+		return append(dst, "infinity"...)
+	case NegativeInfinity:
+		return append(dst, "-infinity"...)
+	}
+	days, micros := int64(t)/86_400_000_000, int64(t)%86_400_000_000
+	if micros < 0 {
+		days, micros = days-1, micros+86_400_000_000
+	}
+	year, month, day := civil(days + 10957) // days from 1970-01-01 to 2000-01-01
+	if year < 0 || year > 9999 {
+		sign := byte('+')
+		if year < 0 {
+			sign, year = '-', -year
+		}
+		dst = append(dst, sign)
+		dst = appendDigits(dst, year/10_000, 2) // the last four digits follow
+		year %= 10_000
+	}
+	seconds, fraction := uint32(micros/1_000_000), uint32(micros%1_000_000)
+	b := [27]byte([]byte("yyyy-mm-ddThh:mm:ss.ffffffZ"))
+	put2(b[0:], uint32(year/100))
+	put2(b[2:], uint32(year%100))
+	put2(b[5:], uint32(month))
+	put2(b[8:], uint32(day))
+	put2(b[11:], seconds/3600)
+	put2(b[14:], seconds/60%60)
+	put2(b[17:], seconds%60)
+	put2(b[20:], fraction/10_000)
+	put2(b[22:], fraction/100%100)
+	put2(b[24:], fraction%100)
+	return append(dst, b[:]...)
+}
+
+// put2 writes n, which is less than 100, with two digits.
+func put2(dst []byte, n uint32) {
+	_ = dst[1]
+	dst[0], dst[1] = byte('0'+n/10), byte('0'+n%10)
+}
+
+// String is Append as a string.
+func (t Time) String() string { return string(t.Append(nil)) }
+
+// literal writes t so that Postgres reads back the same value, also before year 1 and after 9999.
+func (t Time) literal() string {
+	if t == Infinity || t == NegativeInfinity {
+		return t.String()
+	}
+	std := t.Std()
+	year, era := std.Year(), ""
+	if year < 1 {
+		year, era = 1-year, " BC"
+	}
+	return string(appendDigits(nil, int64(year), 4)) + std.Format("-01-02 15:04:05.000000+00") + era
+}
+
+// civil is the proleptic Gregorian date of a day counted from 1970-01-01
+// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+func civil(days int64) (year, month, day int64) {
+	z := days + 719468
+	era := z / 146097
+	if z < 0 {
+		era = (z - 146096) / 146097
+	}
+	doe := z - era*146097
+	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
+	doy := doe - (365*yoe + yoe/4 - yoe/100)
+	mp := (5*doy + 2) / 153
+	day = doy - (153*mp+2)/5 + 1
+	month = mp + 3
+	if month > 12 {
+		month -= 12
+	}
+	year = yoe + era*400
+	if month <= 2 {
+		year++
+	}
+	return year, month, day
+}
+
+// appendDigits writes n, which is not negative, with at least width digits.
+func appendDigits(dst []byte, n int64, width int) []byte {
+	for digits := int64(10); width > 1; width-- {
+		if n < digits {
+			dst = append(dst, '0')
+		}
+		digits *= 10
+	}
+	return strconv.AppendInt(dst, n, 10)
+}
