@@ -1,0 +1,150 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"gocloud.dev/blob"
+
+	"memexport/internal/format"
+)
+
+// File is the one file that the parts of an export make: prefix, parts with separators between
+// them, suffix. It reads lazily: nothing is opened before the first Read, and a Seek costs nothing.
+// It is not for use by several goroutines at once.
+type File struct {
+	ctx      context.Context
+	bucket   *blob.Bucket
+	segments []segment
+	size     int64
+
+	offset int64
+	reader *blob.Reader // of the part that offset is in, if open
+}
+
+// segment is a stretch of the file: a part, or bytes that the format puts around parts.
+type segment struct {
+	start   int64
+	size    int64
+	literal string // if object is ""
+	object  string
+}
+
+// File returns the file that the parts make in a format. Its reads end with ctx.
+func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
+	file := &File{ctx: ctx, bucket: a.bucket}
+	file.add(segment{literal: f.Prefix, size: int64(len(f.Prefix))})
+	for i, p := range parts {
+		if i > 0 && !p.Continues {
+			file.add(segment{literal: f.Separator, size: int64(len(f.Separator))})
+		}
+		file.add(segment{object: p.Object, size: p.Size})
+	}
+	file.add(segment{literal: f.Suffix, size: int64(len(f.Suffix))})
+	return file
+}
+
+func (f *File) add(s segment) {
+	if s.size == 0 {
+		return
+	}
+	s.start = f.size
+	f.segments = append(f.segments, s)
+	f.size += s.size
+}
+
+// Size is the length of the whole file in bytes.
+func (f *File) Size() int64 { return f.size }
+
+// Seek implements io.Seeker.
+func (f *File) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += f.offset
+	case io.SeekEnd:
+		offset += f.size
+	}
+	if offset < 0 {
+		return 0, errors.New("seek before the start of the file")
+	}
+	if offset != f.offset {
+		f.closeReader()
+		f.offset = offset
+	}
+	return offset, nil
+}
+
+// maxReopens is how often in a row a part is opened again after its stream broke without a byte.
+const maxReopens = 3
+
+// Read implements io.Reader. It fails, and never ends early, if a part is gone or has another
+// length than was recorded. A stream that breaks is opened again where it broke.
+func (f *File) Read(p []byte) (int, error) {
+	if f.offset >= f.size {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	i := sort.Search(len(f.segments), func(i int) bool { return f.segments[i].start > f.offset }) - 1
+	s := f.segments[i]
+	within := f.offset - s.start
+	if s.object == "" {
+		n := copy(p, s.literal[within:])
+		f.offset += int64(n)
+		return n, nil
+	}
+	p = p[:min(int64(len(p)), s.size-within)]
+	var err error
+	for range maxReopens {
+		if f.reader == nil {
+			if err = f.open(s, within); err != nil {
+				return 0, err
+			}
+		}
+		var n int
+		n, err = f.reader.Read(p)
+		if n > 0 {
+			f.offset += int64(n)
+			if err != nil || within+int64(n) == s.size {
+				f.closeReader()
+			}
+			return n, nil
+		}
+		f.closeReader()
+		if f.ctx.Err() != nil {
+			break
+		}
+	}
+	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
+}
+
+// open opens a part's object at an offset and checks its length against what was recorded.
+func (f *File) open(s segment, within int64) error {
+	reader, err := f.bucket.NewRangeReader(f.ctx, s.object, within, -1, nil)
+	if err != nil {
+		return fmt.Errorf("open the part %s: %w", s.object, err)
+	}
+	if reader.Size() != s.size {
+		reader.Close()
+		return fmt.Errorf("the part %s has %d bytes instead of %d", s.object, reader.Size(), s.size)
+	}
+	f.reader = reader
+	return nil
+}
+
+// Close lets go of what is open; the File stays usable.
+func (f *File) Close() error {
+	f.closeReader()
+	return nil
+}
+
+func (f *File) closeReader() {
+	if f.reader != nil {
+		f.reader.Close() //nolint:errcheck // only read from
+		f.reader = nil
+	}
+}

@@ -1,0 +1,101 @@
+// Package demo makes a memories table with realistic content, for `memexport dev`, `memexport demo`,
+// tests and benchmarks. In production the table belongs to the memory service.
+package demo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// WorkspaceID is the workspace that the demo's memories belong to.
+const WorkspaceID = "de300000-0000-4000-8000-000000000001"
+
+// comment marks the demo's table, so that somebody's real one is never written to.
+const comment = "made by memexport demo"
+
+// ErrForeignTable is a table "memories" that the demo has not made.
+var ErrForeignTable = errors.New("the table memories exists and was not made by the demo: it is left alone")
+
+// CreateTable creates the table memories, as design and README describe it, unless the demo has
+// done so before.
+func CreateTable(ctx context.Context, db *sqlx.DB) error {
+	var found sql.NullString
+	err := db.GetContext(ctx, &found, `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class WHERE oid = to_regclass('memories')`)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return fmt.Errorf("look for the table memories: %w", err)
+	case found.String != comment:
+		return ErrForeignTable
+	default:
+		return nil
+	}
+	_, err = db.ExecContext(ctx, `BEGIN;
+		CREATE TABLE memories (
+			id               uuid PRIMARY KEY,
+			memory           text NOT NULL,
+			user_id          text,
+			agent_id         text,
+			session_id       text,
+			priority         text NOT NULL CHECK (priority IN ('LOW', 'MEDIUM', 'HIGH')),
+			status           text NOT NULL CHECK (status IN ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED')),
+			categories       text[] NOT NULL DEFAULT '{}',
+			metadata         jsonb,
+			workspace_id     uuid NOT NULL,
+			access_count     integer NOT NULL DEFAULT 0,
+			last_accessed_at timestamptz,
+			created_at       timestamptz NOT NULL DEFAULT now(),
+			updated_at       timestamptz NOT NULL DEFAULT now()
+		);
+		-- What every export reads along; memexport refuses to start without it.
+		CREATE INDEX memories_keyset ON memories (workspace_id, created_at, id);
+		-- What exports of one user read along, if there are many users.
+		CREATE INDEX memories_by_user ON memories (workspace_id, user_id, created_at, id);
+		COMMENT ON TABLE memories IS '`+comment+`';
+		COMMIT`)
+	if err != nil {
+		return fmt.Errorf("create the table memories: %w", err)
+	}
+	return nil
+}
+
+// Fill adds memories until the workspace has n of them, and returns how many it added. The i-th
+// memory is always the same.
+func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added int, err error) {
+	var have int
+	if err := db.GetContext(ctx, &have, `SELECT count(*) FROM memories WHERE workspace_id = $1`, workspaceID); err != nil {
+		return 0, fmt.Errorf("count the demo memories: %w", err)
+	}
+	if have >= n {
+		return 0, nil
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	copyIn, err := tx.PrepareContext(ctx, pq.CopyIn("memories", "id", "memory", "user_id", "agent_id", "session_id", "priority",
+		"status", "categories", "metadata", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at"))
+	if err != nil {
+		return 0, fmt.Errorf("add demo memories: %w", err)
+	}
+	for i := have; i < n; i++ {
+		if _, err := copyIn.ExecContext(ctx, row(workspaceID, i)...); err != nil {
+			return 0, fmt.Errorf("add demo memories: %w", err)
+		}
+	}
+	if _, err := copyIn.ExecContext(ctx); err != nil {
+		return 0, fmt.Errorf("add demo memories: %w", err)
+	}
+	if err := errors.Join(copyIn.Close(), tx.Commit()); err != nil {
+		return 0, fmt.Errorf("add demo memories: %w", err)
+	}
+	// Fresh statistics: without them the first plans would be guesses.
+	_, err = db.ExecContext(ctx, `ANALYZE memories`)
+	return n - have, err
+}

@@ -1,0 +1,16 @@
+// Package telemetry is how the processes report what they do.
+package telemetry
+
+import (
+	"io"
+	"log/slog"
+)
+
+// NewLogger returns a logger that writes JSON lines, or key=value text.
+func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
