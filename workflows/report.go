@@ -1,0 +1,61 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"memexport/activities"
+	"memexport/internal/export"
+)
+
+// report is what the Temporal UI shows of an export.
+type report struct {
+	status    export.Status
+	ranges    int
+	done      int
+	written   activities.Written
+	expiresAt time.Time
+	failure   string
+	purged    bool
+}
+
+// show updates what an operator sees: the current details and the search attributes.
+func (e *run) show(ctx workflow.Context, status export.Status) {
+	changed := e.report.status != status
+	e.report.status = status
+	workflow.SetCurrentDetails(ctx, e.report.markdown())
+	if !changed || !e.attributes {
+		return
+	}
+	updates := []temporal.SearchAttributeUpdate{
+		AttributeStatus.ValueSet(string(status)),
+		AttributeMemories.ValueSet(e.report.written.Memories),
+	}
+	if !e.report.expiresAt.IsZero() {
+		updates = append(updates, AttributeExpiresAt.ValueSet(e.report.expiresAt))
+	}
+	if err := workflow.UpsertTypedSearchAttributes(ctx, updates...); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes were not updated", "error", err)
+	}
+}
+
+func (r *report) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s**\n\n", r.status)
+	if r.failure != "" {
+		fmt.Fprintf(&b, "- failed with `%s`\n", r.failure)
+	}
+	fmt.Fprintf(&b, "- %d of %d ranges written\n- %d memories, %d bytes in %d parts\n",
+		r.done, r.ranges, r.written.Memories, r.written.Bytes, r.written.Parts)
+	if !r.expiresAt.IsZero() {
+		fmt.Fprintf(&b, "- expires %s\n", r.expiresAt.UTC().Format(time.RFC3339))
+	}
+	if r.purged {
+		b.WriteString("- its objects have been deleted\n")
+	}
+	return b.String()
+}
