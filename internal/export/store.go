@@ -137,7 +137,7 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 // Get returns a workspace's export. ErrNotFound stands for unknown, deleted, another workspace's
 // and for an id that is no UUID: they cannot be told apart.
 func (s *Store) Get(ctx context.Context, workspaceID, id string) (Export, error) {
-	if uuid.Validate(id) != nil {
+	if !validID(id) {
 		return Export{}, ErrNotFound
 	}
 	return s.get(ctx, `WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL`, id, workspaceID)
@@ -191,7 +191,7 @@ func (s *Store) List(ctx context.Context, workspaceID string, page, pageSize int
 
 // Delete makes a workspace's export invisible; its objects are still to be purged.
 func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
-	if uuid.Validate(id) != nil {
+	if !validID(id) {
 		return ErrNotFound
 	}
 	return s.exec(ctx, ErrNotFound, `UPDATE memexport.exports SET deleted_at = now(), updated_at = now()
@@ -211,6 +211,10 @@ func (s *Store) exec(ctx context.Context, missed error, statement string, args .
 	}
 	return nil
 }
+
+// validID reports whether id is a UUID in its 36-character form, the only one that Postgres and the
+// uuid library both know.
+func validID(id string) bool { return len(id) == 36 && uuid.Validate(id) == nil }
 
 // uniqueViolation reports whether err is a row that is already there.
 func uniqueViolation(err error) bool {

@@ -25,13 +25,13 @@ var Priorities = []Priority{Low, Medium, High}
 // Filter chooses memories of a workspace. Its conditions are combined with AND; a nil field filters
 // nothing. A field's tags name the query parameter and its rules, where it becomes SQL.
 type Filter struct {
-	UserID        *string    `json:"user_id" query:"user_id" minLength:"1" maxLength:"512" example:"\"user-123\"" doc:"Only memories of this user."`
-	AgentID       *string    `json:"agent_id" query:"agent_id" minLength:"1" maxLength:"512" example:"\"agent-7\"" doc:"Only memories of this agent."`
-	SessionID     *string    `json:"session_id" query:"session_id" minLength:"1" maxLength:"512" example:"\"session-42\"" doc:"Only memories of this session."`
-	Priority      *Priority  `json:"priority" query:"priority" example:"\"HIGH\"" doc:"Only memories of this priority."`
+	UserID        *string    `json:"user_id" query:"user_id" minLength:"1" maxLength:"512" example:"user-123" doc:"Only memories of this user."`
+	AgentID       *string    `json:"agent_id" query:"agent_id" minLength:"1" maxLength:"512" example:"agent-7" doc:"Only memories of this agent."`
+	SessionID     *string    `json:"session_id" query:"session_id" minLength:"1" maxLength:"512" example:"session-42" doc:"Only memories of this session."`
+	Priority      *Priority  `json:"priority" query:"priority" example:"HIGH" doc:"Only memories of this priority."`
 	Categories    []string   `json:"categories" query:"categories" minItems:"1" maxItems:"20" uniqueItems:"true" nullable:"true" example:"[\"preferences\",\"work\"]" doc:"Only memories that have at least one of these categories."`
-	CreatedAfter  *time.Time `json:"created_after" query:"created_after" example:"\"2026-01-01T00:00:00Z\"" doc:"Only memories created at this instant or later (inclusive), so that consecutive windows tile."`
-	CreatedBefore *time.Time `json:"created_before" query:"created_before" example:"\"2026-02-01T00:00:00Z\"" doc:"Only memories created earlier than this instant (exclusive), so that consecutive windows tile."`
+	CreatedAfter  *time.Time `json:"created_after" query:"created_after" example:"2026-01-01T00:00:00Z" doc:"Only memories created at this instant or later (inclusive), so that consecutive windows tile."`
+	CreatedBefore *time.Time `json:"created_before" query:"created_before" example:"2026-02-01T00:00:00Z" doc:"Only memories created earlier than this instant (exclusive), so that consecutive windows tile."`
 }
 
 // where adds the filter's conditions.

@@ -1,0 +1,243 @@
+package api_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"memexport/internal/format"
+	"memexport/internal/memory"
+)
+
+func TestTheFileOfEveryFormatIsServedWhole(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, f := range format.All {
+		e, file := s.publish(t, f.Name, time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
+		sum := sha256.Sum256([]byte(file))
+		for _, method := range []string{"GET", "HEAD"} {
+			a := s.do(t, method, "/v1/exports/"+e.ID+"/download").status(t, 200)
+			if method == "GET" && string(a.body) != file {
+				t.Errorf("%s: %d bytes, want %d", f.Name, len(a.body), len(file))
+			}
+			a.header(t, "Content-Type", f.ContentType)
+			a.header(t, "Content-Length", fmt.Sprint(len(file)))
+			a.header(t, "Content-Disposition", `attachment; filename="memories-`+e.CompletedAt.Format("20060102")+"-"+e.ID+"."+f.Extension+`"`)
+			a.header(t, "ETag", `"`+hex.EncodeToString(sum[:])+`"`)
+			a.header(t, "Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum[:])+":")
+			a.header(t, "Last-Modified", e.CompletedAt.Format(http.TimeFormat))
+			a.header(t, "Accept-Ranges", "bytes")
+			a.header(t, "Cache-Control", "private, no-transform")
+			a.header(t, "X-Content-Type-Options", "nosniff")
+			a.header(t, "Content-Security-Policy", "sandbox")
+			if method == "HEAD" && len(a.body) > 0 {
+				t.Errorf("HEAD has a body of %d bytes", len(a.body))
+			}
+		}
+	}
+}
+
+func TestPartsOfTheFileCanBeAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
+	size, path, etag := len(file), "/v1/exports/"+e.ID+"/download", `"`+*e.SHA256+`"`
+	future := e.CompletedAt.Add(time.Hour).Format(http.TimeFormat)
+	past := e.CompletedAt.Add(-time.Hour).Format(http.TimeFormat)
+
+	for _, c := range []struct {
+		name       string
+		headers    []string
+		status     int
+		start, end int
+	}{
+		{"from", []string{"Range", "bytes=99990-"}, 206, 99990, size},
+		{"within", []string{"Range", "bytes=10-19"}, 206, 10, 20},
+		{"across parts", []string{"Range", "bytes=100000-100300"}, 206, 100000, 100301},
+		{"suffix", []string{"Range", "bytes=-5"}, 206, size - 5, size},
+		{"beyond the end", []string{"Range", fmt.Sprintf("bytes=5-%d", size+5)}, 206, 5, size},
+		{"If-Range matches", []string{"Range", "bytes=5-9", "If-Range", etag}, 206, 5, 10},
+		{"If-Range differs", []string{"Range", "bytes=5-9", "If-Range", `"x"`}, 200, 0, size},
+		{"If-Range by date", []string{"Range", "bytes=5-9", "If-Range", e.CompletedAt.Format(http.TimeFormat)}, 206, 5, 10},
+		{"several ranges", []string{"Range", "bytes=0-1,5-9"}, 200, 0, size},
+		{"another unit", []string{"Range", "lines=0-1"}, 200, 0, size},
+		{"nothing of the end", []string{"Range", "bytes=-0"}, 200, 0, size},
+		{"no range at all", []string{"Range", "bytes=x"}, 200, 0, size},
+		{"If-None-Match differs", []string{"If-None-Match", `"x"`}, 200, 0, size},
+		{"If-Match matches", []string{"If-Match", etag}, 200, 0, size},
+	} {
+		a := s.do(t, "GET", path, c.headers...).status(t, c.status)
+		if string(a.body) != file[c.start:c.end] {
+			t.Errorf("%s: %d bytes, want %d", c.name, len(a.body), c.end-c.start)
+		}
+		contentRange := ""
+		if c.status == 206 {
+			contentRange = fmt.Sprintf("bytes %d-%d/%d", c.start, c.end-1, size)
+		}
+		a.header(t, "Content-Range", contentRange).header(t, "ETag", etag)
+	}
+	for _, headers := range [][]string{
+		{"If-None-Match", etag}, {"If-None-Match", `"x", ` + etag}, {"If-None-Match", "*"}, {"If-Modified-Since", future},
+		{"If-None-Match", etag, "Range", "bytes=0-1"},
+	} {
+		if a := s.do(t, "GET", path, headers...).status(t, 304).header(t, "ETag", etag); len(a.body) > 0 {
+			t.Errorf("%v: a body", headers)
+		}
+	}
+	for _, headers := range [][]string{{"If-Match", `"x"`}, {"If-Unmodified-Since", past}} {
+		s.do(t, "GET", path, headers...).header(t, "Content-Disposition", "").problem(t, 412, "PRECONDITION_FAILED")
+	}
+	for _, r := range []string{fmt.Sprintf("bytes=%d-", size), "bytes=5-2", "bytes=99999999999999999999-"} {
+		a := s.do(t, "GET", path, "Range", r).header(t, "Content-Range", fmt.Sprintf("bytes */%d", size)).header(t, "Content-Disposition", "").header(t, "Cache-Control", "no-store")
+		a.problem(t, 416, "RANGE_NOT_SATISFIABLE")
+	}
+}
+
+func TestThereIsNoFileUnlessTheExportIsReady(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	path := "/v1/exports/" + e.ID + "/download"
+	s.do(t, "GET", path).header(t, "Retry-After", "1").problem(t, 409, "EXPORT_NOT_READY")
+	s.do(t, "HEAD", path).problem(t, 409, "EXPORT_NOT_READY")
+	s.process(t, e.ID)
+	s.do(t, "GET", path).header(t, "Retry-After", "1").problem(t, 409, "EXPORT_NOT_READY")
+}
+
+func TestTheFileExpiresByTheClockWithoutAnyWorker(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, _ := s.publish(t, "json", 700*time.Millisecond, "x")
+	path := "/v1/exports/" + e.ID
+	s.do(t, "GET", path+"/download").status(t, 200)
+	time.Sleep(time.Until(*e.ExpiresAt) + 50*time.Millisecond)
+	s.do(t, "GET", path+"/download").problem(t, 410, "EXPORT_EXPIRED")
+	if got := s.do(t, "GET", path).status(t, 200).job(t).Status; got != "EXPIRED" {
+		t.Errorf("status %s", got)
+	}
+}
+
+// partPath is where a part of an export is on disk.
+func (s *service) partPath(t *testing.T, id string, number int) string {
+	t.Helper()
+	parts, err := s.exports.Parts(t.Context(), id, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(s.dir, filepath.FromSlash(parts[number].Object))
+}
+
+func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for name, spoil := range map[string]func(path string) error{
+		"gone":      os.Remove,
+		"truncated": func(path string) error { return os.Truncate(path, 1000) },
+	} {
+		e, file := s.publish(t, "json", time.Hour, strings.Repeat("first", 50_000), strings.Repeat("second", 50_000))
+		if err := spoil(s.partPath(t, e.ID, 1)); err != nil {
+			t.Fatal(err)
+		}
+		a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
+		if a.err == nil {
+			t.Errorf("%s: the transfer looks complete with %d of %d bytes", name, len(a.body), len(file))
+		}
+		if !strings.HasPrefix(file, string(a.body)) {
+			t.Errorf("%s: other bytes than the file's", name)
+		}
+		if log := s.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "aborted=true") {
+			t.Errorf("%s: the log does not tell", name)
+		}
+	}
+}
+
+func TestAFileThatCannotBeReadAtAllIsAnError(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, _ := s.publish(t, "csv", time.Hour, "first", "second")
+	if err := os.Remove(s.partPath(t, e.ID, 0)); err != nil {
+		t.Fatal(err)
+	}
+	a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "ETag", "").header(t, "Content-Disposition", "").header(t, "Repr-Digest", "").header(t, "Cache-Control", "no-store")
+	a.problem(t, 500, "INTERNAL")
+	if bytes.Contains(a.body, []byte("exports/")) {
+		t.Errorf("the answer tells of the store: %s", a.body)
+	}
+}
+
+func TestAFileOfAnotherSizeThanRecordedIsAnError(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, _ := s.publish(t, "json", time.Hour, "first", "second")
+	if _, err := s.db.Exec(`DELETE FROM memexport.export_parts WHERE export_id = $1 AND part = 1`, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").problem(t, 500, "INTERNAL")
+	if !strings.Contains(s.log.String(), "instead of") {
+		t.Error("the log does not tell why")
+	}
+}
+
+func TestAnEmptyExportHasAFile(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, f := range format.All {
+		e := s.create(t, f.Name)
+		if _, err := s.exports.Start(t.Context(), e.ID, []memory.PlannedRange{}); err != nil {
+			t.Fatal(err)
+		}
+		file := f.Prefix + f.Suffix
+		sum := sha256.Sum256([]byte(file))
+		if _, err := s.exports.Publish(t.Context(), e.ID, 0, int64(len(file)), sum[:], time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200).body); got != file {
+			t.Errorf("%s: %q, want %q", f.Name, got, file)
+		}
+	}
+}
+
+func TestAConnectionOutlivesADownload(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, _ := s.publish(t, "json", time.Hour, strings.Repeat("x", 1<<20))
+	for range 3 { // one after the other on the same connection
+		s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
+		s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200)
+	}
+}
+
+func TestALongDownloadOutlivesTheWriteTimeoutOfTheServer(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("x", 12<<20), strings.Repeat("y", 12<<20))
+	server := httptest.NewUnstartedServer(s.handler)
+	server.Config.WriteTimeout = 300 * time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+
+	request, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/v1/exports/"+e.ID+"/download", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Api-Key", s.key)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	time.Sleep(time.Second) // more than fits into the buffers on the way is left to write
+	if n, err := io.Copy(io.Discard, response.Body); err != nil || n != int64(len(file)) {
+		t.Errorf("%d bytes of %d, %v", n, len(file), err)
+	}
+}

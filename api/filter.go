@@ -1,0 +1,131 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"memexport/internal/memory"
+)
+
+// filterParam is a query parameter that a field of memory.Filter declares with its tags. A new
+// filter needs nothing in this package.
+type filterParam struct {
+	field  int
+	name   string
+	schema *huma.Schema
+}
+
+// The parameters as requests are parsed with. Their registry is only read from now on.
+var (
+	filterRegistry = newRegistry()
+	filterParams   = paramsOf(filterRegistry, reflect.TypeFor[memory.Filter]())
+)
+
+// maxItem is the greatest length of one item of a list, unless its field says otherwise.
+const maxItem = 256
+
+func paramsOf(registry huma.Registry, filter reflect.Type) []filterParam {
+	var params []filterParam
+	for i := range filter.NumField() {
+		field := filter.Field(i)
+		schema := huma.SchemaFromField(registry, field, "")
+		schema.Nullable = false    // in JSON it may be null, in a URL it is left out
+		schema.UniqueItems = false // what is repeated counts once
+		if items := schema.Items; items != nil && items.Type == huma.TypeString {
+			items.MinLength, items.MaxLength = orDefault(items.MinLength, 1), orDefault(items.MaxLength, maxItem)
+		}
+		schema.PrecomputeMessages()
+		params = append(params, filterParam{i, field.Tag.Get("query"), schema})
+	}
+	return params
+}
+
+func orDefault(limit *int, otherwise int) *int {
+	if limit == nil {
+		return &otherwise
+	}
+	return limit
+}
+
+// parseFilter makes the filter that the query string asks for, or says what is wrong with it.
+func parseFilter(values url.Values) (memory.Filter, []error) {
+	var filter memory.Filter
+	errs := parseParams(filterRegistry, filterParams, values, reflect.ValueOf(&filter).Elem())
+	if err := filter.Check(); err != nil && len(errs) == 0 {
+		errs = append(errs, &huma.ErrorDetail{Location: "query", Message: err.Error()})
+	}
+	return filter, errs
+}
+
+func parseParams(registry huma.Registry, params []filterParam, values url.Values, filter reflect.Value) []error {
+	var result huma.ValidateResult
+	for _, p := range params {
+		if !values.Has(p.name) {
+			continue
+		}
+		path := huma.NewPathBuffer(nil, 0)
+		path.Push("query")
+		path.Push(p.name)
+		parsed, err := parseParam(values[p.name], filter.Field(p.field))
+		if err != nil {
+			result.Add(path, nil, err.Error())
+			continue
+		}
+		huma.Validate(registry, p.schema, path, huma.ModeWriteToServer, parsed, &result)
+	}
+	return result.Errors
+}
+
+// parseParam sets a field of a filter and returns the value to compare with the schema.
+func parseParam(values []string, field reflect.Value) (any, error) {
+	switch target := field.Addr().Interface().(type) {
+	case *[]string:
+		for _, item := range strings.Split(strings.Join(values, ","), ",") {
+			if !slices.Contains(*target, item) {
+				*target = append(*target, item)
+			}
+		}
+		return *target, nil
+	case **time.Time:
+		t, err := parseTime(values[0])
+		*target = &t
+		return t.Format(time.RFC3339Nano), err
+	}
+	field.Set(reflect.New(field.Type().Elem()))
+	if field.Elem().Kind() == reflect.String {
+		field.Elem().SetString(values[0])
+		return values[0], nil
+	}
+	if err := json.Unmarshal([]byte(values[0]), field.Interface()); err != nil {
+		return nil, errors.New("must be of the type " + field.Elem().Kind().String())
+	}
+	return field.Elem().Interface(), nil
+}
+
+var errTime = errors.New("must be an RFC 3339 timestamp such as 2026-01-15T10:30:00Z or 2026-01-15T10:30:00%2B02:00, " +
+	"or a date such as 2026-01-15, which means midnight UTC; a bare + in a URL arrives as a space, so send it as %2B")
+
+// timestampForm is stricter than package time, which takes a comma for the point, among others.
+var timestampForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
+
+// parseTime returns the instant in UTC and in the microseconds that Postgres keeps, so that two ways
+// of writing the same instant are the same parameter.
+func parseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.DateOnly, text)
+	if timestampForm.MatchString(text) {
+		t, err = time.Parse(time.RFC3339, text)
+	}
+	t = t.UTC().Truncate(time.Microsecond)
+	if err != nil || t.Year() < 1 || t.Year() > 9999 { // an offset can lead out of the years that JSON can show
+		return time.Time{}, errTime
+	}
+	return t, nil
+}

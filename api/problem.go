@@ -1,0 +1,193 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"memexport/internal/export"
+)
+
+// The codes of problems; they are part of the API and never change their meaning.
+const (
+	codeInvalidRequest      = "INVALID_REQUEST"
+	codeKeyReused           = "IDEMPOTENCY_KEY_REUSED"
+	codeUnauthorized        = "UNAUTHORIZED"
+	codePermissionDenied    = "PERMISSION_DENIED"
+	codeExportNotFound      = "EXPORT_NOT_FOUND"
+	codeExportNotReady      = "EXPORT_NOT_READY"
+	codeExportFailed        = "EXPORT_FAILED"
+	codeExportExpired       = "EXPORT_EXPIRED"
+	codePreconditionFailed  = "PRECONDITION_FAILED"
+	codeRangeNotSatisfiable = "RANGE_NOT_SATISFIABLE"
+	codeURITooLong          = "URI_TOO_LONG"
+	codeNotFound            = "NOT_FOUND"
+	codeMethodNotAllowed    = "METHOD_NOT_ALLOWED"
+	codeInternal            = "INTERNAL"
+	codeUnavailable         = "UNAVAILABLE"
+	codeClientClosed        = "CLIENT_CLOSED_REQUEST"
+)
+
+// kind is what all problems of one code have in common.
+type kind struct {
+	code   string
+	status int
+	detail string
+	// elsewhere marks what no operation answers with, so that the document does not say it does.
+	elsewhere bool
+	header    http.Header
+}
+
+// kinds are all problems: the one place where a code meets its HTTP status.
+var kinds = []kind{
+	{code: codeInvalidRequest, status: 422, detail: "The request was refused. See errors for what is wrong where."},
+	{code: codeKeyReused, status: 422, detail: "This Idempotency-Key was used before for an export with other parameters."},
+	{code: codeUnauthorized, status: 401, detail: "The header X-Api-Key is missing, or its key is unknown or revoked.",
+		header: http.Header{"Www-Authenticate": {`ApiKey realm="memexport"`}}},
+	{code: codePermissionDenied, status: 403, detail: "The API key lacks the permission that this operation needs."},
+	{code: codeExportNotFound, status: 404, detail: "There is no such export."},
+	{code: codeExportNotReady, status: 409, detail: "The export is still processing. Poll it until its status is READY.",
+		header: http.Header{"Retry-After": {"1"}}},
+	{code: codeExportFailed, status: 409, detail: "The export failed and has no file. The field error of the export says why."},
+	{code: codeExportExpired, status: 410, detail: "The export has expired and the file is no longer available. Create a new export."},
+	{code: codePreconditionFailed, status: 412, detail: "The file is not the one that If-Match or If-Unmodified-Since asks for."},
+	{code: codeRangeNotSatisfiable, status: 416, detail: "The file has no bytes in the range that was asked for."},
+	{code: codeURITooLong, status: 414, detail: "The URL is longer than 16384 bytes."},
+	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", elsewhere: true},
+	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", elsewhere: true},
+	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},
+	{code: codeUnavailable, status: 503, detail: "The service is unavailable at the moment. Try again later.",
+		header: http.Header{"Retry-After": {"5"}}},
+	// Nobody reads this one: the status is for the access log, after the custom of nginx.
+	{code: codeClientClosed, status: 499, detail: "The client went away.", elsewhere: true},
+}
+
+// Problem is a refusal or failure (RFC 9457).
+type Problem struct {
+	Type   string          `json:"type" format:"uri-reference" doc:"Always about:blank: the code says which problem it is."`
+	Title  string          `json:"title" doc:"The HTTP status in words."`
+	Status int             `json:"status" format:"int32" minimum:"400" maximum:"599" doc:"The HTTP status."`
+	Detail string          `json:"detail" doc:"What happened, for people. Its wording may change."`
+	Code   string          `json:"code" doc:"What happened, for programs. Codes never change their meaning; new ones may be added."`
+	Errors []ProblemDetail `json:"errors,omitempty" doc:"What is wrong with the request, one by one."`
+
+	header http.Header
+}
+
+// ProblemDetail is one thing that is wrong with a request. It never repeats the value, which may be
+// personal data.
+type ProblemDetail struct {
+	Location string `json:"location" doc:"Where it is wrong: query.NAME, header.NAME or body."`
+	Message  string `json:"message" doc:"What is wrong, for people. Its wording may change."`
+}
+
+func newProblem(code string, details ...ProblemDetail) *Problem {
+	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.code == code })]
+	return &Problem{
+		Type: "about:blank", Title: cmp.Or(http.StatusText(k.status), "Client Closed Request"), Status: k.status,
+		Detail: k.detail, Code: k.code, Errors: details, header: k.header.Clone(),
+	}
+}
+
+// with adds a header to the answer.
+func (p *Problem) with(header, value string) *Problem {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	p.header.Set(header, value)
+	return p
+}
+
+// Huma asks errors for these.
+func (p *Problem) Error() string             { return p.Detail }
+func (p *Problem) GetStatus() int            { return p.Status }
+func (p *Problem) GetHeaders() http.Header   { return p.header }
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+// TransformSchema lists the codes without closing the set.
+func (*Problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	var codes []string
+	for _, k := range kinds {
+		if k.code != codeClientClosed {
+			codes = append(codes, k.code)
+		}
+	}
+	s.Properties["code"].Extensions = map[string]any{"x-extensible-enum": codes}
+	return s
+}
+
+func writeProblem(w http.ResponseWriter, p *Problem) {
+	for name, values := range p.header {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Content-Type", p.ContentType(""))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(p.Status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(p) // it fails only if the client is gone
+}
+
+// Huma keeps these for the whole process, so they are set once, before any API exists.
+func init() {
+	huma.DefaultArrayNullable = false
+	huma.NewError = func(status int, _ string, errs ...error) huma.StatusError {
+		code := codeInternal
+		if i := slices.IndexFunc(kinds, func(k kind) bool { return k.status == status }); i >= 0 {
+			code = kinds[i].code
+		}
+		p := newProblem(code)
+		for _, err := range errs {
+			var detailer huma.ErrorDetailer
+			if errors.As(err, &detailer) && p.Status < 500 {
+				d := detailer.ErrorDetail()
+				p.Errors = append(p.Errors, ProblemDetail{Location: d.Location, Message: d.Message})
+			}
+		}
+		return p
+	}
+}
+
+// problem is what the client is told about an error. What it is not told is logged.
+func (s *server) problem(ctx context.Context, err error) *Problem {
+	switch {
+	case errors.Is(err, export.ErrNotFound):
+		return newProblem(codeExportNotFound)
+	case errors.Is(err, export.ErrKeyReused):
+		return newProblem(codeKeyReused)
+	case ctx.Err() != nil:
+		return newProblem(codeClientClosed)
+	}
+	s.log.ErrorContext(ctx, "a request failed", append(requestOf(ctx).attrs(), "error", err)...)
+	if unavailable(err) {
+		return newProblem(codeUnavailable)
+	}
+	return newProblem(codeInternal)
+}
+
+// unavailable reports whether err says that something out there does not answer, rather than that
+// something in here is wrong.
+func unavailable(err error) bool {
+	var refused *pq.Error
+	var network *net.OpError
+	var timeout interface{ Timeout() bool } // not net.Error: even "no such file" is one
+	switch {
+	case errors.As(err, &refused):
+		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, refused.Code.Class())
+	case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return true
+	}
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
