@@ -29,8 +29,14 @@ bin/memexport:
 
 .PHONY: test
 test: ## run every test, against a real Postgres and a real Temporal
-	@echo "running every test (the first time the Temporal server is built, which takes some minutes)"
-	@$(GO) test -timeout 30m ./...
+	@echo "building (the first time this takes some minutes)"
+	@$(GO) run ./cmd/memexport dev prepare
+	@echo "running every test"
+	@$(GO) test -timeout 20m ./...
+
+.PHONY: bench
+bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose the sizes, ARGS="..." the sections
+	@$(GO) run ./bench $(ARGS)
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and workflowcheck for determinism

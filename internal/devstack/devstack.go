@@ -20,6 +20,18 @@
 // from nothing.
 package devstack
 
+import "context"
+
+// Prepare finds or builds the programs that a stack needs, so that no later start has to wait for
+// the minutes that building the Temporal server takes the first time.
+func Prepare(ctx context.Context, log func(format string, args ...any)) error {
+	program, err := findTemporal(ctx, orSilent(log))
+	if err == nil {
+		orSilent(log)("temporal: %s (server %s)", program.path, program.version)
+	}
+	return err
+}
+
 // logFunc is a Log option: a line for people, in the manner of fmt.Printf, without a newline.
 type logFunc = func(format string, args ...any)
 

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"memexport/internal/apikey"
+	"memexport/internal/config"
+	"memexport/internal/demo"
+)
+
+func demoCommand() *cobra.Command {
+	var memories int
+	var key bool
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Create a demo memories table in MEMORIES_DATABASE_URL",
+		Long:  "Creates the table memories, if there is none, and fills the workspace " + demo.WorkspaceID + " with\nmade-up memories. It never touches a table that it has not created.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(config.Database)
+			if err != nil {
+				return err
+			}
+			db, err := openDatabase(cmd.Context(), "MEMORIES_DATABASE_URL (or DATABASE_URL)", cfg.MemoriesDatabaseURL, 2)
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			if err := demo.CreateTable(cmd.Context(), db); err != nil {
+				return err
+			}
+			added, err := demo.Fill(cmd.Context(), db, demo.WorkspaceID, memories)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "added %d memories to the workspace %s\n", added, demo.WorkspaceID)
+			if !key {
+				return nil
+			}
+			return withKeys(cmd, func(keys *apikey.Store) error {
+				secret, _, err := keys.Create(cmd.Context(), demo.WorkspaceID, "memexport demo", apikey.TestPrefix, apikey.Permissions)
+				if err == nil {
+					fmt.Fprintln(cmd.OutOrStdout(), secret)
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().IntVar(&memories, "memories", 10_000, "how many memories the workspace shall have")
+	c.Flags().BoolVar(&key, "key", false, "mint an API key for the workspace as well, and print it")
+	return c
+}

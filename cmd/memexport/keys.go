@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"memexport/internal/apikey"
+	"memexport/internal/config"
+)
+
+func keysCommand() *cobra.Command {
+	c := &cobra.Command{Use: "keys", Short: "Create, list and revoke API keys"}
+	c.AddCommand(keysCreateCommand(), keysListCommand(), keysRevokeCommand())
+	return c
+}
+
+// withKeys runs do with the store of keys.
+func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
+	cfg, err := config.Load(config.Database)
+	if err != nil {
+		return err
+	}
+	db, err := openMigrated(cmd.Context(), cfg)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return do(apikey.NewStore(db))
+}
+
+func keysCreateCommand() *cobra.Command {
+	var workspace, name string
+	var permissions []string
+	var test bool
+	c := &cobra.Command{
+		Use:     "create",
+		Short:   "Mint a key for a workspace and print it, this once",
+		Example: "  memexport keys create --workspace 7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22 \\\n    --permission export.read --permission export.write --name nightly-backup",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withKeys(cmd, func(keys *apikey.Store) error {
+				prefix := apikey.LivePrefix
+				if test {
+					prefix = apikey.TestPrefix
+				}
+				var granted []apikey.Permission
+				for _, p := range permissions {
+					granted = append(granted, apikey.Permission(p))
+				}
+				secret, key, err := keys.Create(cmd.Context(), workspace, name, prefix, granted)
+				if err != nil {
+					return err
+				}
+				// The key alone on standard output, so that a script can take it.
+				fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) for the workspace %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID)
+				fmt.Fprintln(cmd.OutOrStdout(), secret)
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&workspace, "workspace", "", "the workspace's id, a UUID")
+	c.Flags().StringVar(&name, "name", "", "what the key is for")
+	c.Flags().StringArrayVar(&permissions, "permission", nil, "export.read or export.write; give it once for each")
+	c.Flags().BoolVar(&test, "test", false, "a key that begins with msk_test_ instead of msk_live_")
+	for _, flag := range []string{"workspace", "name", "permission"} {
+		if err := c.MarkFlagRequired(flag); err != nil {
+			panic(err) // a flag that was not defined above
+		}
+	}
+	return c
+}
+
+func keysListCommand() *cobra.Command {
+	var workspace string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List keys; the keys themselves are not known to the service",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withKeys(cmd, func(keys *apikey.Store) error {
+				list, err := keys.List(cmd.Context(), workspace)
+				if err != nil {
+					return err
+				}
+				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+				fmt.Fprintln(table, "ID\tKEY\tNAME\tWORKSPACE\tPERMISSIONS\tCREATED\tLAST USED\tREVOKED")
+				for _, k := range list {
+					fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, k.Display, k.Name, k.WorkspaceID, k.Permissions,
+						when(&k.CreatedAt), when(k.LastUsedAt), when(k.RevokedAt))
+				}
+				return table.Flush()
+			})
+		},
+	}
+	c.Flags().StringVar(&workspace, "workspace", "", "only the keys of this workspace")
+	return c
+}
+
+func when(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+func keysRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke ID",
+		Short: "Make a key useless at once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withKeys(cmd, func(keys *apikey.Store) error {
+				err := keys.Revoke(cmd.Context(), args[0])
+				if errors.Is(err, apikey.ErrUnknown) {
+					return fmt.Errorf("there is no key %s to revoke: `memexport keys list` shows the ids", args[0])
+				}
+				if err == nil {
+					fmt.Fprintf(cmd.OutOrStdout(), "key %s is revoked\n", args[0])
+				}
+				return err
+			})
+		},
+	}
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	temporallog "go.temporal.io/sdk/log"
+
+	"memexport/activities"
+	"memexport/api"
+	"memexport/internal/apikey"
+	"memexport/internal/archive"
+	"memexport/internal/config"
+	"memexport/internal/export"
+	"memexport/internal/memory"
+	"memexport/internal/postgres"
+	"memexport/internal/telemetry"
+	"memexport/worker"
+	"memexport/workflows"
+)
+
+func apiCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP API",
+		Long:  "Serves the HTTP API, configured by the environment (see README). Run as many as you like.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
+				listener, err := net.Listen("tcp", s.config.HTTPAddr)
+				if err != nil {
+					return fmt.Errorf("HTTP_ADDR: %w", err)
+				}
+				return s.serveAPI(ctx, listener)
+			})
+		},
+	}
+}
+
+func workerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "worker",
+		Short: "Run the Temporal worker",
+		Long:  "Runs the Temporal worker, configured by the environment (see README). Run as many as you like.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withService(cmd.Context(), func(ctx context.Context, s *service) error { return s.runWorker(ctx) })
+		},
+	}
+}
+
+// withService loads the configuration, connects, and runs do until it returns.
+func withService(ctx context.Context, do func(context.Context, *service) error) error {
+	cfg, err := config.Load(config.Database, config.Bucket)
+	if err != nil {
+		return err
+	}
+	temporal, err := config.Temporal()
+	if err != nil {
+		return err
+	}
+	s, err := connect(ctx, cfg, temporal, telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat))
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return do(ctx, s)
+}
+
+// service is what api and worker have in common.
+type service struct {
+	config   config.Config
+	log      *slog.Logger
+	db       *sqlx.DB
+	archive  *archive.Archive
+	temporal client.Client
+	starter  *workflows.Starter
+	name     string // the Temporal namespace
+}
+
+// connect opens what both api and worker need. The database has to answer and be migrated;
+// Temporal need not be there yet.
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
+	db, err := openMigrated(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	files, err := archive.Open(ctx, cfg.BucketURL)
+	if err == nil {
+		err = files.Check(ctx)
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("BUCKET_URL: %w", err)
+	}
+	temporal.Logger = temporallog.NewStructuredLogger(log)
+	c, err := client.NewLazyClient(temporal)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to Temporal: %w", err), db.Close(), files.Close())
+	}
+	return &service{config: cfg, log: log, db: db, archive: files, temporal: c, name: temporal.Namespace,
+		starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+}
+
+func (s *service) close() {
+	s.temporal.Close()
+	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
+		s.log.Warn("closing", "error", err)
+	}
+}
+
+// openMigrated opens the service's database, which has to be up to date.
+func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
+	if err != nil {
+		return nil, err
+	}
+	if err := postgres.CheckMigrated(ctx, db); err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// openDatabase opens a database that has to answer within some seconds; setting is the variable
+// that names it.
+func openDatabase(ctx context.Context, setting, url string, maxConns int) (*sqlx.DB, error) {
+	db, err := postgres.Open(url, maxConns)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not right: %w", setting, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("the database in %s does not answer: %w", setting, err)
+	}
+	return db, nil
+}
+
+// serveAPI serves until ctx ends, and then lets requests finish.
+func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler: api.New(api.Options{
+			Exports: export.NewStore(s.db),
+			Keys:    apikey.NewStore(s.db),
+			Archive: s.archive,
+			Starter: s.starter,
+			Ready:   s.db.PingContext,
+			Log:     s.log,
+			Version: version,
+		}),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	s.log.Info("api listening", "address", listener.Addr().String())
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		return server.Close() // a download that takes longer is resumed elsewhere
+	}
+	return nil
+}
+
+// runWorker checks that memories can be read and works until ctx ends.
+func (s *service) runWorker(ctx context.Context) error {
+	// Each activity may read over two connections: see memory.Source.Read.
+	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
+	if err != nil {
+		return err
+	}
+	defer memories.Close()
+	source, err := memory.NewSource(memories, s.config.MemoriesTable)
+	if err != nil {
+		return fmt.Errorf("MEMORIES_TABLE: %w", err)
+	}
+	if err := source.Check(ctx); err != nil {
+		return fmt.Errorf("MEMORIES_TABLE: %w", err)
+	}
+	tuneMemory()
+	return worker.Run(ctx, worker.Options{
+		Client:    s.temporal,
+		Namespace: s.name,
+		TaskQueue: s.config.TaskQueue,
+		Activities: &activities.Activities{
+			Exports: export.NewStore(s.db), Source: source, Archive: s.archive, Client: s.temporal, Starter: s.starter,
+			Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+		},
+		Log:            s.log,
+		Concurrency:    s.config.Concurrency,
+		StopTimeout:    s.config.StopTimeout,
+		ReconcileEvery: s.config.ReconcileEvery,
+		SweepEvery:     s.config.SweepEvery,
+		DeploymentName: s.config.DeploymentName,
+		BuildID:        s.config.BuildID,
+	})
+}
+
+// tuneMemory lets garbage grow to a fixed size instead of a share of the small live heap: rows make
+// short-lived garbage only. GOGC and GOMEMLIMIT, where set, win.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(112 << 20)
+	}
+}
