@@ -5,6 +5,7 @@ package activities
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -43,23 +44,27 @@ const heartbeatEvery = 5 * time.Second
 
 // Types of application errors, as the workflow and the Temporal UI see them.
 const (
-	TypeInvalidExport      = "InvalidExport"      // final: there is no such export
-	TypeExportClosed       = "ExportClosed"       // final: it is no longer in the state that this needs
-	TypeSourceInvalid      = "SourceInvalid"      // final: the memories table is not what it has to be
-	TypeSourceUnavailable  = "SourceUnavailable"  // retried
-	TypeStorageDenied      = "StorageDenied"      // final: the store refuses
-	TypeStorageUnavailable = "StorageUnavailable" // retried
-	TypeStorageCorrupt     = "StorageCorrupt"     // final: a stored part is not what was written
-	TypeCountMismatch      = "CountMismatch"      // final: the ranges and the recorded parts disagree
+	TypeInvalidExport       = "InvalidExport"       // final: there is no such export
+	TypeExportClosed        = "ExportClosed"        // final: it is no longer in the state that this needs
+	TypeOvertaken           = "Overtaken"           // retried: another attempt is writing the same range
+	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table is not what it has to be
+	TypeSourceUnavailable   = "SourceUnavailable"   // retried
+	TypeStorageDenied       = "StorageDenied"       // final: the store refuses
+	TypeStorageUnavailable  = "StorageUnavailable"  // retried
+	TypeStorageCorrupt      = "StorageCorrupt"      // final: a stored part is not what was written
+	TypeDatabaseUnavailable = "DatabaseUnavailable" // retried: this service's own tables
+	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
 )
 
 // FailureCodes say which code an export fails with, by the type of the error that it failed for.
 var FailureCodes = map[string]string{
-	TypeSourceInvalid:      export.CodeSourceInvalid,
-	TypeSourceUnavailable:  export.CodeSourceUnavailable,
-	TypeStorageDenied:      export.CodeStorageDenied,
-	TypeStorageUnavailable: export.CodeStorageUnavailable,
-	TypeStorageCorrupt:     export.CodeStorageUnavailable,
+	TypeSourceInvalid:       export.CodeSourceInvalid,
+	TypeSourceUnavailable:   export.CodeSourceUnavailable,
+	TypeStorageDenied:       export.CodeStorageDenied,
+	TypeStorageUnavailable:  export.CodeStorageUnavailable,
+	TypeStorageCorrupt:      export.CodeStorageUnavailable,
+	TypeDatabaseUnavailable: export.CodeTimedOut,
+	TypeOvertaken:           export.CodeTimedOut,
 }
 
 // final and retryable make the errors that activities return. What Postgres says may quote a
@@ -116,12 +121,12 @@ func storeError(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return ctx.Err()
-	case errors.Is(err, export.ErrNotFound):
+	case errors.Is(err, export.ErrNotFound), errors.Is(err, sql.ErrNoRows):
 		return final(TypeInvalidExport, err)
 	case errors.Is(err, export.ErrConflict):
 		return final(TypeExportClosed, err)
 	}
-	return temporal.NewApplicationError(safe(err), "DatabaseUnavailable")
+	return retryable(TypeDatabaseUnavailable, err)
 }
 
 // alive heartbeats until the returned function is called, whatever the activity is waiting for:

@@ -20,6 +20,7 @@ type PlanResult struct {
 // Plan makes a PENDING export PROCESSING and fixes what it will contain: the ranges of keys up to
 // the greatest that exists now. A second attempt returns the plan of the first.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
+	defer alive(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
 		return PlanResult{}, storeError(ctx, err)

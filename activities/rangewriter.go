@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -13,7 +14,7 @@ import (
 
 // partSize is the size in bytes from which a part is closed, at the end of the memory that reaches
 // it. It is below every store's threshold for multipart uploads.
-const partSize = 8 << 20
+var partSize = 8 << 20
 
 // buffers are those of parts that have been uploaded, for the next ones.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -70,7 +71,8 @@ func (w *rangeWriter) add(m *memory.Memory) error {
 		b = append(b, w.format.Separator...)
 	}
 	*w.buffer = w.format.Append(b, m)
-	w.ended(m)
+	w.at(m)
+	w.memories++
 	if len(*w.buffer) >= partSize {
 		return w.flush(false, false)
 	}
@@ -84,6 +86,7 @@ func (w *rangeWriter) addOversize(m *memory.Memory) error {
 			return err
 		}
 	}
+	w.at(m) // all of its parts carry its key
 	*w.buffer = w.format.Before(*w.buffer, m)
 	var err error
 	var prev byte
@@ -102,13 +105,12 @@ func (w *rangeWriter) addOversize(m *memory.Memory) error {
 		}
 	}
 	*w.buffer = w.format.After(*w.buffer, m)
-	w.ended(m)
+	w.memories++
 	return w.flush(continues, false)
 }
 
-// ended notes that a memory ends in the buffer. Its key is copied: the memory is the reader's.
-func (w *rangeWriter) ended(m *memory.Memory) {
-	w.memories++
+// at notes the key of the memory that is being encoded, as a copy: the memory is the reader's.
+func (w *rangeWriter) at(m *memory.Memory) {
 	w.lastTime = m.CreatedAt
 	copy(w.lastID[:], m.ID)
 }
@@ -173,7 +175,7 @@ func (u partUploader) run(ctx context.Context, queue <-chan chunk) (Written, err
 			continue
 		}
 		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, storeError(ctx, err)
+			return written, u.recordError(ctx, err)
 		}
 		for _, p := range group {
 			written.Add(Written{1, p.Memories, p.Size})
@@ -181,4 +183,19 @@ func (u partUploader) run(ctx context.Context, queue <-chan chunk) (Written, err
 		group = group[:0]
 	}
 	return written, nil
+}
+
+// recordError classifies an error of recording parts. That another attempt was faster must not fail
+// the export: it may be one that Temporal has given up, and then the next goes on where it ends.
+func (u partUploader) recordError(ctx context.Context, err error) error {
+	if errors.Is(err, export.ErrConflict) {
+		e, findErr := u.exports.Find(ctx, u.exportID)
+		if findErr != nil {
+			return storeError(ctx, findErr)
+		}
+		if e.Status == export.Processing {
+			return retryable(TypeOvertaken, errors.New("another attempt has recorded this part"))
+		}
+	}
+	return storeError(ctx, err)
 }

@@ -14,15 +14,15 @@ type FailInput struct {
 	Code     string `json:"code"` // one of export.Failures
 }
 
-// Fail makes an export FAILED. One that was READY before a cancel came is expired instead; one that
-// has settled otherwise stays as it is.
+// Fail makes an export FAILED. One that has become READY in the meantime is expired instead, for its
+// objects are deleted next; one that has settled otherwise stays as it is.
 func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
 	}
 	err := a.Exports.Fail(ctx, in.ExportID, failure)
-	if errors.Is(err, export.ErrConflict) && in.Code == export.CodeCancelled {
+	if errors.Is(err, export.ErrConflict) {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
 	if errors.Is(err, export.ErrConflict) {

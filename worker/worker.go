@@ -47,7 +47,7 @@ func Run(ctx context.Context, o Options) error {
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		o.Log.Warn("the worker is waiting for Temporal", "error", err)
+		o.Log.Warn("the worker is waiting to start", "error", err)
 		select {
 		case <-time.After(retryEvery):
 		case <-ctx.Done():
@@ -56,26 +56,39 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-// start starts a worker and waits until ctx ends; an error says that it could not start.
+// start starts a worker and waits until ctx ends; an error says that it could not start or go on.
 func (o *Options) start(ctx context.Context) error {
 	if err := o.ensureSchedules(ctx); err != nil {
 		return err
 	}
-	w := New(*o)
+	fatal := make(chan error, 1) // of the first; it stops the worker
+	w := o.worker(func(err error) {
+		select {
+		case fatal <- err:
+		default:
+		}
+	})
 	if err := w.Start(); err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	o.Log.Info("worker started", "task_queue", o.TaskQueue, "activities", o.Concurrency)
-	<-ctx.Done()
-	w.Stop()
-	return nil
+	select {
+	case err := <-fatal:
+		return fmt.Errorf("the worker stopped: %w", err)
+	case <-ctx.Done():
+		w.Stop()
+		return nil
+	}
 }
 
-// New returns the worker with everything registered, not started.
-func New(o Options) worker.Worker {
+// worker returns the worker with everything registered, not started.
+func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	options := worker.Options{
+		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
+		// A cancel comes with the answer to a heartbeat, and the SDK would send one every 24 seconds only.
+		MaxHeartbeatThrottleInterval: 5 * time.Second,
 	}
 	if o.BuildID != "" {
 		options.DeploymentOptions = worker.DeploymentOptions{

@@ -66,7 +66,7 @@ type run struct {
 }
 
 func newRun(in ExportInput) *run {
-	return &run{exportID: in.ExportID, workspace: in.WorkspaceID, attributes: in.SearchAttributes}
+	return &run{exportID: in.ExportID, workspace: in.WorkspaceID, attributes: in.SearchAttributes, report: report{status: export.Pending}}
 }
 
 // write plans the export, writes its ranges, some at a time, verifies them in order, and publishes.

@@ -63,6 +63,22 @@ func ExportIDOf(workflowID string) (exportID string, ok bool) {
 // has ended since, Start returns nil.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	attributes := s.attributesRegistered(ctx)
+	err := s.start(ctx, e, attributes)
+	var refused *serviceerror.InvalidArgument
+	if attributes && errors.As(err, &refused) { // they have been removed, or not every server knows them yet
+		err = s.start(ctx, e, false)
+	}
+	var started *serviceerror.WorkflowExecutionAlreadyStarted
+	if errors.As(err, &started) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("start the workflow of export %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) error {
 	options := client.StartWorkflowOptions{
 		ID:                                       WorkflowID(e.ID),
 		TaskQueue:                                s.taskQueue,
@@ -79,15 +95,9 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 			AttributeFormat.ValueSet(e.Format),
 		)
 	}
-	_, err := s.client.ExecuteWorkflow(ctx, options, Export, ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes})
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("start the workflow of export %s: %w", e.ID, err)
-	}
-	return nil
+	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes}
+	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)
+	return err
 }
 
 // Cancel asks the export's workflow to stop and clean up. A workflow that has ended, or was never

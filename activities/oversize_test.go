@@ -1,0 +1,75 @@
+package activities_test
+
+import (
+	"fmt"
+	"testing"
+
+	"memexport/activities"
+	"memexport/internal/format"
+)
+
+const mebibyte = 1 << 20
+
+func TestOversizeMemoriesAreEncodedAsAnyOther(t *testing.T) {
+	all := newHouse(t)
+	for name, sizes := range map[string][]int{
+		"3 MiB alone":            {3 * mebibyte},
+		"20 MiB alone":           {20 * mebibyte},
+		"in the middle":          {10, 20 * mebibyte, 10},
+		"3 MiB in the middle":    {10, 3 * mebibyte, 10},
+		"one after the other":    {10 * mebibyte, 3 * mebibyte, 10 * mebibyte},
+		"just as large as a row": {mebibyte - 1, mebibyte, mebibyte + 1},
+	} {
+		for _, f := range format.All {
+			if f != format.JSON && name != "one after the other" {
+				continue // the formats differ in what is around a memory
+			}
+			t.Run(name+" "+f.Name, func(t *testing.T) {
+				h := all.in(t)
+				h.exec(`DELETE FROM memories`)
+				var texts []string
+				for _, size := range sizes {
+					texts = append(texts, text(size))
+				}
+				h.insert(texts...)
+				h.finish(h.oneRange(f), f, int64(len(sizes)))
+			})
+		}
+	}
+}
+
+func TestThePartsOfAnOversizeMemoryAreRecordedTogether(t *testing.T) {
+	all := newHouse(t)
+	all.insert("before", text(18*mebibyte), "after")
+	for part := 1; part <= 3; part++ {
+		t.Run(fmt.Sprintf("part %d is not recorded", part), func(t *testing.T) {
+			h := all.in(t)
+			in := h.oneRange(format.JSON)
+			repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", part))
+			_, err := do[activities.Written](h, h.WriteRange, in)
+			wantError(t, err, "DatabaseUnavailable", true)
+			if parts := h.parts(in.ExportID); len(parts) != 1 {
+				t.Errorf("%d parts are recorded, not only the one before it", len(parts))
+			}
+			repair()
+			h.finish(in, format.JSON, 3)
+			if parts := h.parts(in.ExportID); len(parts) < 5 || parts[1].Continues || !parts[2].Continues || !parts[3].Continues {
+				t.Errorf("the parts are %+v", parts)
+			}
+		})
+	}
+}
+
+func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
+	h := newHouse(t)
+	h.insert(text(10*mebibyte), "after", text(10*mebibyte))
+	in := h.oneRange(format.Markdown)
+	repair := h.failOnPart("NEW.part = 2") // the one of "after"
+	_, err := do[activities.Written](h, h.WriteRange, in)
+	wantError(t, err, "DatabaseUnavailable", true)
+	if parts := h.parts(in.ExportID); len(parts) != 2 {
+		t.Errorf("%d parts are recorded", len(parts))
+	}
+	repair()
+	h.finish(in, format.Markdown, 3)
+}

@@ -1,0 +1,148 @@
+package activities_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"memexport/activities"
+	"memexport/internal/export"
+	"memexport/internal/format"
+)
+
+func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(100)
+	id, plan := h.started(format.JSON)
+	right := h.written(id, plan)
+	for name, change := range map[string]func(in *activities.PublishInput){
+		"a memory too few": func(in *activities.PublishInput) { in.Written.Memories-- },
+		"a byte too many":  func(in *activities.PublishInput) { in.Written.Bytes++ },
+		"a part too many":  func(in *activities.PublishInput) { in.Written.Parts++ },
+		"a range too few":  func(in *activities.PublishInput) { in.Ranges = 0 },
+		"a digest of more": func(in *activities.PublishInput) { in.Digest = h.digestOf(id, format.JSON) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := right
+			change(&in)
+			_, err := do[activities.PublishResult](h, h.Publish, in)
+			wantError(t, err, activities.TypeCountMismatch, false)
+			h.wantStatus(id, export.Processing)
+		})
+	}
+	must[activities.PublishResult](h, h.Publish, right)
+}
+
+func TestADamagedPartIsNeverPublished(t *testing.T) {
+	flip := func(t *testing.T, path string) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)/2] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	truncate := func(t *testing.T, path string) {
+		if err := os.Truncate(path, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(t *testing.T, path string) {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		damage  func(*testing.T, string)
+		kind    string
+		retried bool
+	}{
+		"a flipped bit": {flip, activities.TypeStorageCorrupt, false},
+		"a cut end":     {truncate, activities.TypeStorageCorrupt, false},
+		"gone":          {remove, activities.TypeStorageUnavailable, true}, // a store may be late
+	} {
+		t.Run(name, func(t *testing.T) {
+			activities.SetPartSize(t, 8<<10)
+			h := newHouse(t)
+			h.fill(200)
+			id := h.create(format.CSV)
+			ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := h.written(id, activities.PlanResult{Ranges: ranges})
+			for _, p := range h.parts(id) {
+				if p.Number > 0 {
+					continue
+				}
+				path := filepath.Join(h.dir, filepath.FromSlash(p.Object))
+				intact, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.damage(t, path)
+				if p.Range == 0 { // Publish reads the last range only
+					_, err = do[any](h, h.Verify, activities.VerifyInput{ExportID: id})
+				} else {
+					_, err = do[any](h, h.Publish, in)
+				}
+				wantError(t, err, c.kind, c.retried)
+				h.wantStatus(id, export.Processing)
+				if err := os.WriteFile(path, intact, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			must[activities.PublishResult](h, h.Publish, in)
+		})
+	}
+}
+
+func TestAFailedExportIsNotPublished(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeTerminated})
+	_, err := do[any](h, h.Publish, in)
+	wantError(t, err, activities.TypeExportClosed, false)
+	_, err = do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: 1, Range: plan.Ranges[0].Range})
+	if err != nil {
+		wantError(t, err, activities.TypeExportClosed, false)
+	}
+	h.wantStatus(id, export.Failed)
+}
+
+// A late attempt must not write to an export that has ended while it was reading.
+func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	release := h.holdPart(1)
+	result := make(chan error, 1)
+	go func() {
+		_, err := do[any](h, h.WriteRange, in)
+		result <- err
+	}()
+	h.waiting(1) // recording holds the status, so that Fail waits
+	failed := make(chan error, 1)
+	go func() {
+		_, err := do[any](h, h.Fail, activities.FailInput{ExportID: in.ExportID, Code: export.CodeCancelled})
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		t.Fatal("it was failed while a part was being recorded:", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	release()
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, <-result, activities.TypeExportClosed, false)
+	h.wantStatus(in.ExportID, export.Failed)
+}

@@ -1,0 +1,242 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"memexport/activities"
+	"memexport/internal/export"
+	"memexport/internal/format"
+)
+
+// failOnPart makes it impossible to record a part, as an outage at that moment would, until the
+// returned function is called.
+func (h *house) failOnPart(condition string) (repair func()) {
+	h.Helper()
+	h.exec(`CREATE FUNCTION outage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			RAISE EXCEPTION 'out of order' USING ERRCODE = 'connection_failure';
+		END $$;
+		CREATE TRIGGER outage BEFORE INSERT ON memexport.export_parts FOR EACH ROW WHEN (` + condition + `) EXECUTE FUNCTION outage()`)
+	return func() {
+		h.Helper()
+		h.exec(`DROP TRIGGER outage ON memexport.export_parts; DROP FUNCTION outage`)
+	}
+}
+
+const gate = 4711
+
+// holdPart makes every attempt that records the part wait until the returned function is called.
+func (h *house) holdPart(number int) (release func()) {
+	h.Helper()
+	h.exec(fmt.Sprintf(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_advisory_xact_lock(%d); RETURN NEW;
+		END $$;
+		CREATE TRIGGER hold BEFORE INSERT ON memexport.export_parts FOR EACH ROW WHEN (NEW.part = %d) EXECUTE FUNCTION hold()`, gate, number))
+	conn, err := h.db.Conn(h.Context())
+	if err != nil {
+		h.Fatal(err)
+	}
+	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
+		h.Fatal(err)
+	}
+	// Closing gives the connection back to the pool, which would keep the lock.
+	release = sync.OnceFunc(func() {
+		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
+			h.Error(err)
+		}
+		conn.Close()
+	})
+	h.Cleanup(release)
+	return release
+}
+
+// waiting waits until n attempts stand before the gate.
+func (h *house) waiting(n int) {
+	h.Helper()
+	eventually(h.T, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
+		var found int
+		err := h.db.Get(&found, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, gate)
+		return err == nil && found == n
+	})
+}
+
+func TestAnAttemptThatFailedIsResumedAfterItsLastPart(t *testing.T) {
+	all := newHouse(t)
+	all.fill(400)
+	for _, f := range format.All {
+		for _, k := range []int{0, 1, 3} {
+			t.Run(fmt.Sprintf("%s after %d parts", f.Name, k), func(t *testing.T) {
+				activities.SetPartSize(t, 8<<10)
+				h := all.in(t)
+				in := h.oneRange(f)
+				repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", k))
+				_, err := do[activities.Written](h, h.WriteRange, in)
+				wantError(t, err, "DatabaseUnavailable", true)
+				if parts := h.parts(in.ExportID); len(parts) != k {
+					t.Fatalf("%d parts are recorded", len(parts))
+				}
+				repair()
+				h.finish(in, f, 400)
+			})
+		}
+	}
+}
+
+// finish runs the attempt that succeeds, and checks what it made.
+func (h *house) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
+	h.Helper()
+	written := must[activities.Written](h, h.WriteRange, in)
+	if written.Memories != memories {
+		h.Errorf("%d memories were written", written.Memories)
+	}
+	must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: in.ExportID, Ranges: 1, Written: written})
+	h.wantFile(in.ExportID, f)
+}
+
+func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	repair := h.failOnPart("NEW.part = 2")
+	_, err := do[activities.Written](h, h.WriteRange, in)
+	wantError(t, err, "DatabaseUnavailable", true)
+	repair()
+	objects := filepath.Join(h.dir, "exports", in.ExportID)
+	if err := os.Rename(objects, objects+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(objects, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = do[activities.Written](h, h.WriteRange, in)
+	wantError(t, err, activities.TypeStorageUnavailable, true)
+	if err := errors.Join(os.Remove(objects), os.Rename(objects+".away", objects)); err != nil {
+		t.Fatal(err)
+	}
+	h.finish(in, format.JSON, 400)
+}
+
+func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	release := h.holdPart(2)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	result := make(chan error, 1)
+	go func() {
+		_, err := do[activities.Written](h, h.WriteRange, in, within(ctx))
+		result <- err
+	}()
+	h.waiting(1)
+	cancel(temporal.NewCanceledError())
+	if err := <-result; !temporal.IsCanceledError(err) {
+		t.Errorf("it ended with %v", err)
+	}
+	release()
+	if parts := h.parts(in.ExportID); len(parts) != 2 {
+		t.Errorf("%d parts are recorded", len(parts))
+	}
+	h.finish(in, format.JSON, 400)
+}
+
+func TestAStoppingWorkerHandsARangeOverAtOnce(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	release := h.holdPart(2)
+	stop := make(chan struct{})
+	result := make(chan error, 1)
+	go func() {
+		_, err := do[activities.Written](h, h.WriteRange, in, stoppedBy(stop))
+		result <- err
+	}()
+	h.waiting(1)
+	begin := time.Now()
+	close(stop)
+	wantHandOver(t, <-result)
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	release()
+	h.finish(in, format.JSON, 400)
+}
+
+func stoppedBy(stop chan struct{}) environment {
+	return func(env *testsuite.TestActivityEnvironment) { env.SetWorkerStopChannel(stop) }
+}
+
+// wantHandOver checks that another worker goes on at once and that nobody is alarmed.
+func wantHandOver(t *testing.T, err error) {
+	t.Helper()
+	wantError(t, err, "WorkerStopping", true)
+	var applicationErr *temporal.ApplicationError
+	if errors.As(err, &applicationErr) {
+		if applicationErr.Category() != temporal.ApplicationErrorCategoryBenign || applicationErr.NextRetryDelay() != 100*time.Millisecond {
+			t.Errorf("the error is of category %v and retried after %v", applicationErr.Category(), applicationErr.NextRetryDelay())
+		}
+	}
+}
+
+func TestVerifyAndPublishHandOverToo(t *testing.T) {
+	h := newHouse(t)
+	h.fill(10)
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	stop := make(chan struct{})
+	close(stop)
+	_, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}, stoppedBy(stop))
+	if err != nil { // it may have been faster
+		wantHandOver(t, err)
+	}
+	if _, err = do[any](h, h.Publish, in, stoppedBy(stop)); err != nil {
+		wantHandOver(t, err)
+		h.wantStatus(id, export.Processing)
+	}
+	must[activities.PublishResult](h, h.Publish, in)
+	h.wantStatus(id, export.Ready)
+}
+
+// Two attempts run at once when the first lost touch with Temporal but not with its database.
+func TestOfTwoAttemptsAtOnceOneIsStoppedAndNoMemoryIsDoubled(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	release := h.holdPart(1)
+	results := make(chan error, 2)
+	for attempt := range 2 {
+		go func() {
+			_, err := do[activities.Written](h, h.WriteRange, in)
+			results <- err
+		}()
+		h.waiting(attempt + 1)
+	}
+	release()
+	var lost []error
+	for range 2 {
+		if err := <-results; err != nil {
+			lost = append(lost, err)
+		}
+	}
+	if len(lost) != 1 {
+		t.Fatalf("%d attempts were stopped: %v", len(lost), lost)
+	}
+	// If the one that is stopped is the one that Temporal knows, it has to be tried again: the other
+	// one's success is not heard.
+	wantError(t, lost[0], activities.TypeOvertaken, true)
+	h.wantFile(in.ExportID, format.JSON)
+	h.finish(in, format.JSON, 400)
+}

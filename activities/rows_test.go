@@ -1,0 +1,125 @@
+package activities_test
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"memexport/internal/archive"
+	"memexport/internal/demo"
+	"memexport/internal/format"
+	"memexport/internal/memory"
+)
+
+// fill gives the workspace n memories of the demo.
+func (h *house) fill(n int) {
+	h.Helper()
+	if _, err := demo.Fill(h.Context(), h.db, workspaceID, n); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// insert gives the workspace a memory for each text, in this order.
+func (h *house) insert(texts ...string) {
+	h.Helper()
+	for i, text := range texts {
+		h.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id, created_at) VALUES ($1, $2, 'LOW', 'COMPLETED', $3, $4)`,
+			fmt.Sprintf("0190a000-0000-4000-8000-%012x", i), text, workspaceID, time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC))
+	}
+}
+
+// text is n bytes that every format has to escape, with characters of several bytes.
+func text(n int) string {
+	const piece = "Präferenz: \"好き\" <b>\\ [x]\r\n\tñ, 👩🏽‍🚀\n"
+	text := strings.Repeat(piece, n/len(piece)+1)[:n]
+	return strings.ToValidUTF8(text, "")
+}
+
+// encoded is the straightforward encoding of the workspace's memories: read at once, appended one
+// after the other.
+func (h *house) encoded(f *format.Format) string {
+	h.Helper()
+	const micros = `(extract(epoch FROM %[1]s) * 1000000)::bigint - 946684800000000 AS %[1]s`
+	rows, err := h.db.Query(`SELECT id::text, memory, user_id, agent_id, session_id, priority, status,
+		array_to_json(categories)::text, metadata::text, workspace_id::text, access_count, ` +
+		fmt.Sprintf(micros, "last_accessed_at") + `, ` + fmt.Sprintf(micros, "created_at") + `, ` + fmt.Sprintf(micros, "updated_at") + `
+		FROM memories WHERE workspace_id = '` + workspaceID + `' ORDER BY memories.created_at, memories.id`)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer rows.Close()
+	file := []byte(f.Prefix)
+	for first := true; rows.Next(); first = false {
+		var m memory.Memory
+		var accessed *memory.Time
+		err := rows.Scan(&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata,
+			&m.WorkspaceID, &m.AccessCount, &accessed, &m.CreatedAt, &m.UpdatedAt)
+		if err != nil {
+			h.Fatal(err)
+		}
+		if accessed != nil {
+			m.LastAccessedAt = memory.NullTime{Time: *accessed, Valid: true}
+		}
+		if !first {
+			file = append(file, f.Separator...)
+		}
+		file = f.Append(file, &m)
+	}
+	if err := rows.Err(); err != nil {
+		h.Fatal(err)
+	}
+	return string(append(file, f.Suffix...))
+}
+
+// wantFile checks the file of an export against the straightforward encoding.
+func (h *house) wantFile(id string, f *format.Format) {
+	h.Helper()
+	got, want := h.file(id, f), h.encoded(f)
+	if got == want {
+		return
+	}
+	at := 0
+	for at < min(len(got), len(want)) && got[at] == want[at] {
+		at++
+	}
+	h.Errorf("the %s file has %d bytes, not %d; from byte %d it is\n%.80q, not\n%.80q", f.Name, len(got), len(want), at, got[at:], want[at:])
+}
+
+// split divides a range into n at keys of existing memories.
+func (h *house) split(n int) []memory.PlannedRange {
+	h.Helper()
+	rows, err := h.db.Query(`SELECT id::text, (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000
+		FROM memories WHERE workspace_id = $1 ORDER BY created_at, id`, workspaceID)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer rows.Close()
+	var keys []memory.Key
+	for rows.Next() {
+		var k memory.Key
+		if err := rows.Scan(&k.ID, &k.CreatedAt); err != nil {
+			h.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	ranges := make([]memory.PlannedRange, n)
+	for i := range ranges {
+		mine := keys[i*len(keys)/n : (i+1)*len(keys)/n]
+		ranges[i] = memory.PlannedRange{Range: memory.Range{First: mine[0], Last: mine[len(mine)-1]}, Estimate: int64(len(mine))}
+	}
+	return ranges
+}
+
+// digestOf is the digest of a range's recorded parts, were it the first of the file.
+func (h *house) digestOf(id string, f *format.Format) archive.Digest {
+	h.Helper()
+	var parts []archive.Part
+	for _, p := range h.parts(id) {
+		parts = append(parts, p.Part)
+	}
+	digest, err := h.Archive.Extend(h.Context(), f, archive.Digest{}, parts)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return digest
+}

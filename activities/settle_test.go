@@ -1,0 +1,165 @@
+package activities_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"memexport/activities"
+	"memexport/internal/export"
+	"memexport/internal/format"
+)
+
+func (h *house) fail(id, code string) {
+	h.Helper()
+	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: code})
+}
+
+// objects counts the files in the bucket of an export.
+func (h *house) objects(id string) int {
+	h.Helper()
+	entries, err := os.ReadDir(filepath.Join(h.dir, "exports", id))
+	if err != nil && !os.IsNotExist(err) {
+		h.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestTheFirstReasonOfAFailureStands(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	id, _ := h.started(format.JSON)
+	for _, code := range []string{export.CodeStorageDenied, export.CodeCancelled, export.CodeInternal} {
+		h.fail(id, code)
+	}
+	e := h.find(id)
+	if e.Status != export.Failed || *e.Failure != export.Failures[export.CodeStorageDenied] {
+		t.Errorf("the export is %s with %+v", e.Status, e.Failure)
+	}
+}
+
+func TestAnUnknownCodeIsInternal(t *testing.T) {
+	h := newHouse(t)
+	id := h.create(format.JSON)
+	h.fail(id, "NEWER_THAN_THIS_PROGRAM")
+	if e := h.find(id); e.Failure.Code != export.CodeInternal {
+		t.Errorf("the failure is %+v", e.Failure)
+	}
+}
+
+// Whoever calls Fail deletes the objects next, so that a READY export must not stay READY.
+func TestAReadyExportThatIsToFailIsExpired(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	for code := range export.Failures {
+		id := h.published(format.JSON)
+		h.fail(id, code)
+		h.wantStatus(id, export.Expired)
+		if e := h.find(id); e.Failure != nil {
+			t.Errorf("%s: the failure is %+v", code, e.Failure)
+		}
+	}
+}
+
+func TestExpireEndsTheDownloadsNowAndLeavesTheGrace(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	id := h.published(format.JSON)
+	expired := must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	h.wantStatus(id, export.Expired)
+	if left := time.Until(expired.PurgeAt); left > h.Grace || left < h.Grace-time.Minute {
+		t.Errorf("the grace is %v", left)
+	}
+	if h.objects(id) == 0 {
+		t.Error("the objects are gone before the grace")
+	}
+	if again := must[activities.ExpireResult](h, h.Expire, h.ref(id)); !again.PurgeAt.Equal(expired.PurgeAt) {
+		t.Errorf("the second attempt says %v, not %v", again.PurgeAt, expired.PurgeAt)
+	}
+}
+
+func TestPurgeDeletesEveryObjectAlsoOrphans(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	id, other := h.published(format.JSON), h.published(format.JSON)
+	if _, err := h.Archive.Put(t.Context(), id, 7, 7, []byte("of an attempt that was late")); err != nil {
+		t.Fatal(err)
+	}
+	must[any](h, h.Expire, h.ref(id))
+	must[any](h, h.Purge, h.ref(id))
+	if n := h.objects(id); n != 0 || len(h.parts(id)) != 0 {
+		t.Errorf("%d objects and %d parts are left", n, len(h.parts(id)))
+	}
+	if e := h.find(id); e.PurgedAt == nil {
+		t.Error("the purge is not recorded")
+	}
+	h.wantFile(other, format.JSON)
+}
+
+func TestEndingsMayComeInAnyOrderAndAgain(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	for name, ready := range map[string]bool{"a PROCESSING export": false, "a READY export": true} {
+		for _, order := range [][]string{
+			{"Fail", "Expire", "Purge"}, {"Fail", "Purge", "Expire"}, {"Expire", "Fail", "Purge"},
+			{"Expire", "Purge", "Fail"}, {"Purge", "Fail", "Expire"}, {"Purge", "Expire", "Fail"},
+		} {
+			id, plan := h.started(format.JSON)
+			if in := h.written(id, plan); ready {
+				must[any](h, h.Publish, in)
+			}
+			want := export.Failed
+			if ready {
+				want = export.Expired
+			}
+			var purged *time.Time
+			for range 2 {
+				for _, step := range order {
+					switch step {
+					case "Fail":
+						h.fail(id, export.CodeCancelled)
+					case "Expire":
+						must[any](h, h.Expire, h.ref(id))
+					case "Purge":
+						must[any](h, h.Purge, h.ref(id))
+					}
+				}
+				h.wantStatus(id, want)
+				e := h.find(id)
+				if n := h.objects(id); n != 0 || e.PurgedAt == nil {
+					t.Errorf("%s, %v: %d objects are left, purged at %v", name, order, n, e.PurgedAt)
+				}
+				if purged != nil && !reflect.DeepEqual(purged, e.PurgedAt) {
+					t.Errorf("%s, %v: it was purged at %v and then at %v", name, order, purged, e.PurgedAt)
+				}
+				purged = e.PurgedAt
+			}
+		}
+	}
+}
+
+func TestAStoreThatRefusesADeleteIsTriedAgain(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	id := h.published(format.JSON)
+	objects := filepath.Join(h.dir, "exports", id)
+	part := filepath.Join(h.dir, filepath.FromSlash(h.parts(id)[0].Object))
+	// A directory that is not empty cannot be deleted like an object, whoever the user is.
+	if err := os.MkdirAll(filepath.Join(objects, "000-000009-x", "y"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := do[any](h, h.Purge, h.ref(id))
+	wantError(t, err, activities.TypeStorageUnavailable, true)
+	if e := h.find(id); e.PurgedAt != nil {
+		t.Error("a purge that failed is recorded")
+	}
+	if err := os.RemoveAll(filepath.Join(objects, "000-000009-x")); err != nil {
+		t.Fatal(err)
+	}
+	must[any](h, h.Purge, h.ref(id))
+	if _, err := os.Stat(part); !os.IsNotExist(err) {
+		t.Error("the part is still there:", err)
+	}
+}

@@ -1,0 +1,179 @@
+package activities_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"memexport/activities"
+	"memexport/internal/archive"
+	"memexport/internal/export"
+	"memexport/internal/format"
+	"memexport/internal/memory"
+)
+
+func TestASecondPlanIsTheFirst(t *testing.T) {
+	h := newHouse(t)
+	h.fill(100)
+	id, first := h.started(format.JSON)
+	h.wantStatus(id, export.Processing)
+	h.fill(200) // what comes later is not in the export
+	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
+		t.Errorf("the second plan is %+v, not %+v", second, first)
+	}
+	if first.Parallel != h.Activities.Parallel {
+		t.Errorf("%d ranges are written at the same time", first.Parallel)
+	}
+}
+
+func TestAPlanOfNothingHasNoRange(t *testing.T) {
+	h := newHouse(t)
+	id, plan := h.started(format.JSON)
+	if len(plan.Ranges) != 0 {
+		t.Errorf("the plan is %+v", plan)
+	}
+	must[activities.PublishResult](h, h.Publish, h.written(id, plan))
+	h.wantStatus(id, export.Ready)
+	h.wantFile(id, format.JSON)
+}
+
+func TestAPlanOfAnExportThatHasEndedIsFinal(t *testing.T) {
+	h := newHouse(t)
+	id := h.create(format.JSON)
+	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeCancelled})
+	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
+	wantError(t, err, activities.TypeExportClosed, false)
+	h.wantStatus(id, export.Failed)
+}
+
+func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
+	h := newHouse(t)
+	id := uuid.NewString()
+	for name, attempt := range map[string]func() error{
+		"Plan": func() error { _, err := do[any](h, h.Plan, h.ref(id)); return err },
+		"WriteRange": func() error {
+			_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id})
+			return err
+		},
+		"Verify":  func() error { _, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}); return err },
+		"Publish": func() error { _, err := do[any](h, h.Publish, activities.PublishInput{ExportID: id}); return err },
+		"Fail": func() error {
+			_, err := do[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeInternal})
+			return err
+		},
+		"Expire": func() error { _, err := do[any](h, h.Expire, h.ref(id)); return err },
+	} {
+		t.Run(name, func(t *testing.T) { wantError(t, attempt(), activities.TypeInvalidExport, false) })
+	}
+	must[any](h, h.Purge, h.ref(id)) // there is nothing to purge
+}
+
+func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(500)
+	for _, f := range format.All {
+		t.Run(f.Name, func(t *testing.T) {
+			id := h.create(f)
+			ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			result := must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
+			h.wantFile(id, f)
+			if parts := len(h.parts(id)); parts < 6 {
+				t.Errorf("there are only %d parts", parts)
+			}
+			file := h.file(id, f)
+			sum := sha256.Sum256([]byte(file))
+			e := h.find(id)
+			if e.Status != export.Ready || *e.SHA256 != hex.EncodeToString(sum[:]) || *e.SizeBytes != int64(len(file)) || e.MemoryCount != 500 {
+				t.Errorf("published is %+v", e)
+			}
+			if result.Memories != 500 || result.Bytes != int64(len(file)) || !result.ExpiresAt.Equal(*e.ExpiresAt) {
+				t.Errorf("the result is %+v", result)
+			}
+			if left := time.Until(result.ExpiresAt); left > h.Retention || left < h.Retention-time.Minute {
+				t.Errorf("it expires in %v", left)
+			}
+		})
+	}
+}
+
+func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
+	h := newHouse(t)
+	h.fill(20)
+	in := h.oneRange(format.CSV)
+	h.exec(`DELETE FROM memories`)
+	if written := must[activities.Written](h, h.WriteRange, in); written != (activities.Written{}) {
+		t.Errorf("written is %+v", written)
+	}
+	must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: in.ExportID, Ranges: 1})
+	h.wantFile(in.ExportID, format.CSV)
+}
+
+func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
+	activities.SetPartSize(t, 8<<10)
+	h := newHouse(t)
+	h.fill(200)
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	published := must[activities.PublishResult](h, h.Publish, in)
+	before, parts := h.find(id), h.parts(id)
+	h.fill(300)
+	h.exec(`DELETE FROM memories WHERE memory LIKE '%a%'`)
+
+	if again := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(again, plan) {
+		t.Errorf("the plan is %+v, not %+v", again, plan)
+	}
+	write := activities.WriteRangeInput{ExportID: id, Number: 0, Range: plan.Ranges[0].Range}
+	if again := must[activities.Written](h, h.WriteRange, write); again != in.Written {
+		t.Errorf("written is %+v, not %+v", again, in.Written)
+	}
+	verify := activities.VerifyInput{ExportID: id, Number: 0, Digest: archive.Digest{Parts: 7}}
+	if again := must[archive.Digest](h, h.Verify, verify); !reflect.DeepEqual(again, verify.Digest) {
+		t.Errorf("the digest is %+v", again)
+	}
+	if again := must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: id, Ranges: 1}); !reflect.DeepEqual(again, published) {
+		t.Errorf("published is %+v, not %+v", again, published)
+	}
+	if after := h.find(id); !reflect.DeepEqual(before, after) || !reflect.DeepEqual(parts, h.parts(id)) {
+		t.Errorf("the export was %+v and is %+v", before, after)
+	}
+}
+
+func TestAResetWhileProcessingGoesOnAfterWhatIsRecorded(t *testing.T) {
+	h := newHouse(t)
+	h.fill(100)
+	in := h.oneRange(format.JSON)
+	first := must[activities.Written](h, h.WriteRange, in)
+	objects := h.parts(in.ExportID)
+	if second := must[activities.Written](h, h.WriteRange, in); second != first {
+		t.Errorf("the second attempt says %+v, the first %+v", second, first)
+	}
+	if !reflect.DeepEqual(objects, h.parts(in.ExportID)) {
+		t.Error("the parts have changed")
+	}
+}
+
+func TestARangeHoldsItsOwnMemoriesOnly(t *testing.T) {
+	h := newHouse(t)
+	h.fill(90)
+	ranges := h.split(3)
+	id := h.create(format.JSON)
+	if _, err := h.Exports.Start(t.Context(), id, ranges); err != nil {
+		t.Fatal(err)
+	}
+	in := activities.WriteRangeInput{ExportID: id, Number: 1, Range: ranges[1].Range}
+	if written := must[activities.Written](h, h.WriteRange, in); written.Memories != 30 {
+		t.Errorf("written is %+v", written)
+	}
+	parts := h.parts(id)
+	if last := parts[len(parts)-1].Last; last != (memory.Key{CreatedAt: ranges[1].Last.CreatedAt, ID: ranges[1].Last.ID}) {
+		t.Errorf("the last key is %+v", last)
+	}
+}

@@ -1,0 +1,216 @@
+package worker_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"memexport/activities"
+	"memexport/internal/archive"
+	"memexport/internal/demo"
+	"memexport/internal/export"
+	"memexport/internal/memory"
+	"memexport/internal/postgres"
+	"memexport/internal/postgres/pgtest"
+	"memexport/worker"
+	"memexport/workflows"
+)
+
+const (
+	workspaceID = "0190a000-0000-4000-8000-00000000000f"
+	// patience bounds every wait for something that takes seconds at most on an idle machine.
+	patience = time.Minute
+)
+
+func TestMain(m *testing.M) {
+	pgtest.Main(m, func(ctx context.Context, url string) error {
+		db, err := postgres.Open(url, 2)
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		if _, err := postgres.Migrate(ctx, db); err != nil {
+			return err
+		}
+		return demo.CreateTable(ctx, db)
+	})
+}
+
+var silent = slog.New(slog.DiscardHandler)
+
+// dial returns a client that connects when it is used.
+func dial(t *testing.T, address string) client.Client {
+	t.Helper()
+	c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: log.NewStructuredLogger(silent)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// site is the database and the bucket that the workers of a test share.
+type site struct {
+	*testing.T
+	db      *sqlx.DB
+	exports *export.Store
+	options worker.Options
+}
+
+func newSite(t *testing.T, c client.Client) *site {
+	t.Helper()
+	db, err := postgres.Open(pgtest.New(t), 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	files, err := archive.Open(t.Context(), "file://"+t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	source, err := memory.NewSource(db, "memories")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{T: t, db: db, exports: export.NewStore(db)}
+	s.options = worker.Options{
+		Client: c, Namespace: "default", TaskQueue: t.Name(), Log: silent,
+		Activities: &activities.Activities{
+			Exports: s.exports, Source: source, Archive: files, Client: c, Starter: workflows.NewStarter(c, "default", t.Name()),
+			Retention: time.Hour, Grace: time.Minute, Parallel: 2,
+		},
+		Concurrency: 4, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
+	}
+	return s
+}
+
+// running is a worker that runs until it is stopped.
+type running struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (s *site) run(o worker.Options) *running {
+	s.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{cancel, make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		if err := worker.Run(ctx, o); err != nil {
+			s.Error(err)
+		}
+	}()
+	s.Cleanup(func() { r.stop(s.T) })
+	return r
+}
+
+func (r *running) stop(t *testing.T) {
+	t.Helper()
+	r.cancel()
+	select {
+	case <-r.done:
+	case <-time.After(patience):
+		t.Error("the worker does not stop")
+	}
+}
+
+func (s *site) exec(statement string, args ...any) {
+	s.Helper()
+	if _, err := s.db.Exec(statement, args...); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// start starts an export of the workspace, and returns its id.
+func (s *site) start() string {
+	s.Helper()
+	e, err := s.exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	if err := s.options.Activities.Starter.Start(s.Context(), e); err != nil {
+		s.Fatal(err)
+	}
+	return e.ID
+}
+
+func (s *site) find(id string) export.Export {
+	s.Helper()
+	e, err := s.exports.Find(s.Context(), id)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e
+}
+
+// eventually fails the test when the fact does not come true in time.
+func eventually(t *testing.T, fact string, isTrue func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("this did not become true: " + fact)
+		}
+	}
+}
+
+// forward makes a server reachable under one more address until the test ends.
+func forward(t *testing.T, from, to string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var open sync.Map
+	t.Cleanup(func() {
+		listener.Close()
+		open.Range(func(conn, _ any) bool { conn.(net.Conn).Close(); return true })
+	})
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return // closed
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			open.Store(near, nil)
+			open.Store(far, nil)
+			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
+				go func() {
+					_, _ = io.Copy(pair[0], pair[1]) // it ends with either side
+					pair[0].Close()
+				}()
+			}
+		}
+	}()
+}
+
+// telling is a logger that tells when something is logged.
+func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
+
+type teller struct {
+	slog.Handler
+	lines chan<- struct{}
+}
+
+func (teller) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l teller) Handle(context.Context, slog.Record) error {
+	select {
+	case l.lines <- struct{}{}:
+	default: // nobody listens any more
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/sdk/client"
+
+	"memexport/internal/devstack"
+	"memexport/internal/export"
+	"memexport/workflows"
+)
+
+// TestWorker runs against one real server. Its schedules belong to the namespace, so that the
+// tests come one after the other.
+func TestWorker(t *testing.T) {
+	server, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{Dir: t.TempDir(), InMemory: true, Headless: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server.Address) })
+	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server.Address) })
+	t.Run("StopsAtOnceAndAnotherGoesOn", func(t *testing.T) { handsOver(t, server.Address) })
+	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server.Address) })
+}
+
+func waitsForTemporal(t *testing.T, server string) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	free.Close()
+	s := newSite(t, dial(t, address))
+	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
+	s.options.Activities.Starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // as that of another process
+	tried := make(chan struct{}, 1)
+	s.options.Log = telling(tried)
+	worker := s.run(s.options)
+	select {
+	case <-tried:
+	case <-worker.done:
+		t.Fatal("it did not wait")
+	case <-time.After(patience):
+		t.Fatal("it did not try")
+	}
+	forward(t, address, server)
+	id := s.start()
+	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+}
+
+func keepsSchedules(t *testing.T, server string) {
+	c := dial(t, server)
+	every := func(id string) time.Duration {
+		description, err := c.ScheduleClient().GetHandle(t.Context(), id).Describe(t.Context())
+		if err != nil || len(description.Schedule.Spec.Intervals) != 1 {
+			return 0
+		}
+		if action, ok := description.Schedule.Action.(*client.ScheduleWorkflowAction); !ok || action.TaskQueue != t.Name() {
+			return 0
+		}
+		return description.Schedule.Spec.Intervals[0].Every
+	}
+	s := newSite(t, c)
+	for _, interval := range []time.Duration{time.Hour, 3 * time.Hour, 3 * time.Hour} {
+		o := s.options
+		o.ReconcileEvery, o.SweepEvery = interval, 2*interval
+		worker := s.run(o)
+		eventually(t, "the schedules are as the worker wants them", func() bool {
+			return every("memexport-reconcile") == interval && every("memexport-sweep") == 2*interval
+		})
+		worker.stop(t)
+	}
+	// What the schedules start, a worker can run.
+	s.run(s.options)
+	for id, kind := range map[string]string{"memexport-reconcile": "Reconcile", "memexport-sweep": "Sweep"} {
+		handle := c.ScheduleClient().GetHandle(t.Context(), id)
+		if err := handle.Trigger(t.Context(), client.ScheduleTriggerOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var started client.ScheduleActionResult
+		eventually(t, "the schedule has started "+kind, func() bool {
+			description, err := handle.Describe(t.Context())
+			if err != nil || len(description.Info.RecentActions) == 0 {
+				return false
+			}
+			started = description.Info.RecentActions[0]
+			return true
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if err := c.GetWorkflow(ctx, started.StartWorkflowResult.WorkflowID, "").Get(ctx, nil); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+// writing starts an export of some 18 MiB, which stops where its second part is recorded until the
+// returned function is called.
+func (s *site) writing() (id string, release func()) {
+	s.Helper()
+	for i := range 20 {
+		s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id, created_at) VALUES (gen_random_uuid(), $1, 'LOW', 'COMPLETED', $2, $3)`,
+			strings.Repeat("fact ", 180_000), workspaceID, time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC))
+	}
+	const gate = 4711
+	s.exec(fmt.Sprintf(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_advisory_xact_lock(%d); RETURN NEW;
+		END $$;
+		CREATE TRIGGER hold BEFORE INSERT ON memexport.export_parts FOR EACH ROW WHEN (NEW.part = 1) EXECUTE FUNCTION hold()`, gate))
+	conn, err := s.db.Conn(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	if _, err := conn.ExecContext(s.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { conn.Close() })
+	id = s.start()
+	return id, func() {
+		s.Helper()
+		if _, err := conn.ExecContext(s.Context(), `SELECT pg_advisory_unlock_all()`); err != nil {
+			s.Error(err)
+		}
+	}
+}
+
+// pending is the activity that the export waits for.
+func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
+	description, err := s.options.Client.DescribeWorkflowExecution(s.Context(), workflows.WorkflowID(id), "")
+	if err != nil || len(description.GetPendingActivities()) != 1 {
+		return nil
+	}
+	return description.GetPendingActivities()[0]
+}
+
+// firstPart is the object of the first recorded part.
+func (s *site) firstPart(id string) string {
+	parts, err := s.exports.Parts(s.Context(), id, -1)
+	if err != nil || len(parts) == 0 {
+		return ""
+	}
+	return parts[0].Object
+}
+
+func handsOver(t *testing.T, server string) {
+	s := newSite(t, dial(t, server))
+	first := s.run(s.options)
+	id, release := s.writing()
+	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	object := s.firstPart(id)
+	s.run(s.options)
+	begin := time.Now()
+	first.stop(t)
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %v to stop", took)
+	}
+	eventually(t, "the other worker has begun the second attempt", func() bool {
+		activity := s.pending(id)
+		return activity != nil && activity.GetAttempt() == 2 && activity.GetLastStartedTime() != nil && activity.GetActivityType().GetName() == "WriteRange"
+	})
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %v until the other went on", took)
+	}
+	release()
+	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	if e := s.find(id); e.MemoryCount != 20 {
+		t.Errorf("it has %d memories", e.MemoryCount)
+	}
+	if s.firstPart(id) != object {
+		t.Error("the first part was written again")
+	}
+}
+
+func noticesCancel(t *testing.T, server string) {
+	s := newSite(t, dial(t, server))
+	s.run(s.options)
+	id, _ := s.writing()
+	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	eventually(t, "the first heartbeat is heard", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
+	begin := time.Now()
+	if err := s.options.Activities.Starter.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
+	if took := time.Since(begin); took > 15*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if e := s.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeCancelled {
+		t.Errorf("the export is %+v with %+v", e, e.Failure)
+	}
+}

@@ -1,0 +1,205 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/activity"
+	sdk "go.temporal.io/sdk/temporal"
+
+	"memexport/activities"
+	"memexport/internal/export"
+)
+
+// untilCancelled heartbeats until the activity is cancelled, and then takes a moment to come to an
+// end.
+func untilCancelled(ctx context.Context) error {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for timeout := time.After(patience); ; {
+		activity.RecordHeartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			time.Sleep(200 * time.Millisecond) // what the cleanup has to wait for
+			return ctx.Err()
+		case <-timeout:
+			return sdk.NewNonRetryableApplicationError("it was not cancelled", "Test", nil)
+		case <-ticker.C:
+		}
+	}
+}
+
+// noteWriting makes Fail and Purge note when they run while a range is being written.
+func noteWriting(t *testing.T, s *stub) {
+	for _, name := range []string{"Fail", "Purge"} {
+		s.on[name] = func(context.Context, int) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.writing > 0 {
+				t.Errorf("%s ran while %d ranges were still being written", name, s.writing)
+			}
+			return nil
+		}
+	}
+}
+
+func TestACancelBeforeTheFirstTaskStillRecordsTheEnd(t *testing.T) {
+	l := newLive(t, newStub(1))
+	l.start(false)
+	l.cancel()
+	l.work()
+	if err := l.result(); !sdk.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v", err)
+	}
+	l.wantCalls(t, "Fail", "Purge")
+	if l.code != export.CodeCancelled {
+		t.Errorf("the code is %q", l.code)
+	}
+}
+
+func cancelledWhileWriting(t *testing.T) *live {
+	s := newStub(5)
+	s.parallel = 2
+	s.on["WriteRange"] = func(ctx context.Context, number int) error { return untilCancelled(ctx) }
+	noteWriting(t, s)
+	l := newLive(t, s)
+	l.start(false)
+	l.work()
+	eventually(t, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
+	l.cancel()
+	if err := l.result(); !sdk.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v", err)
+	}
+	return l
+}
+
+func TestACancelWhileWritingWaitsForTheRangesBeforeItCleansUp(t *testing.T) {
+	l := cancelledWhileWriting(t)
+	if names := l.names(); len(names) != 5 || !slices.Equal(names[3:], []string{"Fail", "Purge"}) {
+		t.Errorf("the activities were %q: two ranges, Fail and Purge should follow Plan", names)
+	}
+	if l.code != export.CodeCancelled {
+		t.Errorf("the code is %q", l.code)
+	}
+	if status := l.closed(); status != enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED {
+		t.Errorf("the last event is %v", status)
+	}
+}
+
+func failedWhileWriting(t *testing.T) *live {
+	s := newStub(5)
+	s.parallel = 3
+	s.on["WriteRange"] = func(ctx context.Context, number int) error {
+		if number != 1 {
+			return untilCancelled(ctx)
+		}
+		for len(s.called("WriteRange")) < 3 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		return sdk.NewNonRetryableApplicationError("the store refuses", activities.TypeStorageDenied, nil)
+	}
+	noteWriting(t, s)
+	l := newLive(t, s)
+	l.start(false)
+	l.work()
+	err := l.result()
+	var applicationErr *sdk.ApplicationError
+	if !errors.As(err, &applicationErr) || applicationErr.Type() != activities.TypeStorageDenied {
+		t.Errorf("the workflow ended with %v, not with its first cause", err)
+	}
+	return l
+}
+
+func TestARangeThatFailsCancelsTheOthersAndIsTheCause(t *testing.T) {
+	l := failedWhileWriting(t)
+	if l.code != export.CodeStorageDenied {
+		t.Errorf("the code is %q", l.code)
+	}
+	if started := len(l.called("WriteRange")); started != 3 {
+		t.Errorf("%d ranges were started, not only the 3 that run at the same time", started)
+	}
+	if names := l.names(); !slices.Equal(names[len(names)-2:], []string{"Fail", "Purge"}) {
+		t.Errorf("the activities were %q", names)
+	}
+	if status := l.closed(); status != enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED {
+		t.Errorf("the last event is %v", status)
+	}
+}
+
+// A test environment caps the attempts, so that the policies are read from a history.
+func TestActivitiesAreRetriedWithinTheOutageBudgetAndEndingsForEver(t *testing.T) {
+	l := newLive(t, newStub(2))
+	l.ready, l.grace = 0, 0
+	l.start(false)
+	l.work()
+	if err := l.result(); err != nil {
+		t.Fatal(err)
+	}
+	budgets := map[string]time.Duration{}
+	for _, scheduled := range scheduledActivities(l.history()) {
+		if attempts := scheduled.GetRetryPolicy().GetMaximumAttempts(); attempts != 0 {
+			t.Errorf("%s is tried only %d times", scheduled.GetActivityType().GetName(), attempts)
+		}
+		if timeout := scheduled.GetHeartbeatTimeout().AsDuration(); timeout != 30*time.Second {
+			t.Errorf("%s may be silent for %v", scheduled.GetActivityType().GetName(), timeout)
+		}
+		if key := scheduled.GetPriority().GetFairnessKey(); key != workspaceID {
+			t.Errorf("the fairness key of %s is %q", scheduled.GetActivityType().GetName(), key)
+		}
+		budgets[scheduled.GetActivityType().GetName()] = scheduled.GetScheduleToCloseTimeout().AsDuration()
+	}
+	const night = 12 * time.Hour
+	want := map[string]time.Duration{"Plan": night, "WriteRange": night, "Verify": night, "Publish": night, "Expire": 0, "Purge": 0}
+	for name, budget := range want {
+		if got, ok := budgets[name]; !ok || got != budget {
+			t.Errorf("%s is retried for %v, not %v (0: for ever)", name, got, budget)
+		}
+	}
+}
+
+func scheduledActivities(history *historypb.History) []*historypb.ActivityTaskScheduledEventAttributes {
+	var scheduled []*historypb.ActivityTaskScheduledEventAttributes
+	for _, event := range history.GetEvents() {
+		if attributes := event.GetActivityTaskScheduledEventAttributes(); attributes != nil {
+			scheduled = append(scheduled, attributes)
+		}
+	}
+	return scheduled
+}
+
+func TestTheHistoryOfTheLargestExportIsShort(t *testing.T) {
+	registerAttributes(t)
+	l := newLive(t, newStub(64))
+	l.ready, l.grace = 0, 0
+	l.start(true)
+	l.work()
+	if err := l.result(); err != nil {
+		t.Fatal(err)
+	}
+	history := l.history()
+	if n := len(history.GetEvents()); n >= 1500 {
+		t.Errorf("it has %d events", n)
+	} else {
+		t.Logf("%d events, %d bytes", n, history.Size())
+	}
+}
+
+// names are the activities that were called, in order.
+func (s *stub) names() []string {
+	var names []string
+	for _, c := range s.called("") {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// closed is the type of the last event.
+func (l *live) closed() enumspb.EventType {
+	events := l.history().GetEvents()
+	return events[len(events)-1].GetEventType()
+}

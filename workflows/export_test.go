@@ -1,0 +1,211 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdkpb "go.temporal.io/api/sdk/v1"
+	sdk "go.temporal.io/sdk/temporal"
+
+	"memexport/activities"
+	"memexport/workflows"
+)
+
+func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) {
+	k := newSkipping(t, newStub(1))
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	k.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Expire", "Purge")
+	k.wantAt("Publish", 0)
+	k.wantAt("Expire", 72*time.Hour)
+	k.wantAt("Purge", 73*time.Hour)
+	if want := (activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
+		t.Errorf("published was %+v", k.publish)
+	}
+}
+
+func TestAnExportThatMatchesNothingIsPublishedToo(t *testing.T) {
+	k := newSkipping(t, newStub(0))
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	k.wantCalls(t, "Plan", "Publish", "Expire", "Purge")
+	k.wantAt("Expire", 72*time.Hour)
+}
+
+func TestAnExportThatExpiresInThePastIsExpiredAtOnce(t *testing.T) {
+	s := newStub(1)
+	s.ready, s.grace = -time.Hour, -time.Minute
+	k := newSkipping(t, s)
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	k.wantAt("Purge", 0)
+}
+
+func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
+	const parallel = 4
+	s := newStub(64)
+	s.parallel = parallel
+	full := make(chan struct{})
+	isFull := sync.OnceFunc(func() { close(full) })
+	s.on["WriteRange"] = func(context.Context, int) error {
+		if len(s.called("WriteRange")) == parallel { // the first ones wait until as many run as may
+			isFull()
+		}
+		select {
+		case <-full:
+			return nil
+		case <-time.After(patience):
+			return sdk.NewNonRetryableApplicationError("they do not run at the same time", "Test", nil)
+		}
+	}
+	k := newSkipping(t, s)
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	if s.most != parallel {
+		t.Errorf("%d ranges were written at the same time, not %d", s.most, parallel)
+	}
+	if n := len(s.called("WriteRange")); n != 64 {
+		t.Errorf("%d ranges were written", n)
+	}
+	for i, c := range s.called("Verify") {
+		if c.name != fmt.Sprintf("Verify %d", i) {
+			t.Errorf("the %d. was %s", i, c.name)
+		}
+	}
+	// The last range is verified by Publish.
+	if n := len(s.called("Verify")); n != 63 || s.publish.Digest.Parts != 63 {
+		t.Errorf("%d ranges were verified, and Publish got a digest of %d parts", n, s.publish.Digest.Parts)
+	}
+	if want := (activities.Written{Parts: 64, Memories: 64_000, Bytes: 256_000}); s.publish.Written != want || s.publish.Ranges != 64 {
+		t.Errorf("published was %+v", s.publish)
+	}
+}
+
+func TestACancelAtHour71ExpiresAndPurgesAtOnce(t *testing.T) {
+	k := newSkipping(t, newStub(1))
+	k.RegisterDelayedCallback(k.CancelWorkflow, 71*time.Hour)
+	if err := k.export(); !sdk.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v", err)
+	}
+	k.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Expire", "Purge")
+	k.wantAt("Expire", 71*time.Hour)
+	k.wantAt("Purge", 71*time.Hour)
+}
+
+func TestACancelDuringTheGracePurgesAtOnce(t *testing.T) {
+	k := newSkipping(t, newStub(1))
+	k.RegisterDelayedCallback(k.CancelWorkflow, 72*time.Hour+time.Minute)
+	if err := k.export(); !sdk.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v", err)
+	}
+	k.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Expire", "Purge")
+	k.wantAt("Expire", 72*time.Hour)
+	k.wantAt("Purge", 72*time.Hour+time.Minute)
+}
+
+// outcome is what became of an update.
+type outcome struct{ rejected, failed error }
+
+func (o *outcome) Accept()                   {}
+func (o *outcome) Reject(err error)          { o.rejected = err }
+func (o *outcome) Complete(_ any, err error) { o.failed = err }
+
+func (k *skipping) expireNowAfter(d time.Duration) *outcome {
+	o := &outcome{}
+	k.RegisterDelayedCallback(func() { k.UpdateWorkflow(workflows.UpdateExpireNow, "", o) }, d)
+	return o
+}
+
+func TestExpireNowEndsTheSleepOfAReadyExportButNotTheGrace(t *testing.T) {
+	// A first attempt that fails keeps the export PROCESSING for half a second.
+	s := newStub(1).failing("WriteRange", 1, errors.New("try again"))
+	k := newSkipping(t, s)
+	processing := k.expireNowAfter(100 * time.Millisecond)
+	ready := k.expireNowAfter(10 * time.Hour)
+	expired := k.expireNowAfter(10*time.Hour + time.Minute)
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	if ready.rejected != nil || ready.failed != nil {
+		t.Errorf("a READY export: rejected %v, failed %v", ready.rejected, ready.failed)
+	}
+	for status, o := range map[string]*outcome{"PROCESSING": processing, "EXPIRED": expired} {
+		if o.rejected == nil || !strings.Contains(o.rejected.Error(), status) {
+			t.Errorf("the update of a %s export was rejected with %v", status, o.rejected)
+		}
+	}
+	k.wantAt("Expire", 10*time.Hour)
+	k.wantAt("Purge", 11*time.Hour)
+}
+
+// metadataQuery is answered by the SDK itself.
+const metadataQuery = "__temporal_workflow_metadata"
+
+func (k *skipping) details() string {
+	k.t.Helper()
+	value, err := k.QueryWorkflow(metadataQuery)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	var metadata sdkpb.WorkflowMetadata
+	if err := value.Get(&metadata); err != nil {
+		k.t.Fatal(err)
+	}
+	return metadata.GetCurrentDetails()
+}
+
+func TestTheDetailsTellTheStory(t *testing.T) {
+	s := newStub(3)
+	var failed bool
+	s.on["WriteRange"] = func(_ context.Context, number int) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if number == 2 && !failed {
+			failed = true
+			return errors.New("try again")
+		}
+		return nil
+	}
+	k := newSkipping(t, s)
+	var stages []string
+	for _, at := range []time.Duration{100 * time.Millisecond, time.Hour, 72*time.Hour + time.Minute} {
+		k.RegisterDelayedCallback(func() { stages = append(stages, k.details()) }, at)
+	}
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	stages = append(stages, k.details())
+	expires := "- expires " + k.begin.Add(72*time.Hour+500*time.Millisecond).UTC().Format(time.RFC3339) + "\n"
+	all := "- 3 of 3 ranges written\n- 3000 memories, 12000 bytes in 3 parts\n"
+	want := []string{
+		"**PROCESSING**\n\n- 2 of 3 ranges written\n- 2000 memories, 8000 bytes in 2 parts\n",
+		"**READY**\n\n" + all + expires,
+		"**EXPIRED**\n\n" + all + expires,
+		"**EXPIRED**\n\n" + all + expires + "- its objects have been deleted\n",
+	}
+	if !slices.Equal(stages, want) {
+		t.Errorf("the details were\n%q, not\n%q", stages, want)
+	}
+}
+
+func TestTheDetailsOfAFailedExportSayWhy(t *testing.T) {
+	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil)))
+	if k.export() == nil {
+		t.Fatal("the workflow did not fail")
+	}
+	for _, part := range []string{"**FAILED**", "`SOURCE_INVALID`", "objects have been deleted"} {
+		if !strings.Contains(k.details(), part) {
+			t.Errorf("the details lack %q: %q", part, k.details())
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	sdk "go.temporal.io/sdk/temporal"
+
+	"memexport/activities"
+	"memexport/internal/export"
+)
+
+// working are the activities before READY; whichever fails, the export does.
+var working = []string{"Plan", "WriteRange", "Verify", "Publish"}
+
+func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
+	codes := map[string]string{
+		"SomethingElse":                    export.CodeInternal,
+		activities.TypeExportClosed:        export.CodeInternal,
+		activities.TypeInvalidExport:       export.CodeInternal,
+		activities.TypeCountMismatch:       export.CodeInternal,
+		activities.TypeSourceInvalid:       export.CodeSourceInvalid,
+		activities.TypeStorageDenied:       export.CodeStorageDenied,
+		activities.TypeStorageCorrupt:      export.CodeStorageUnavailable,
+		activities.TypeSourceUnavailable:   export.CodeSourceUnavailable,
+		activities.TypeStorageUnavailable:  export.CodeStorageUnavailable,
+		activities.TypeDatabaseUnavailable: export.CodeTimedOut,
+		activities.TypeOvertaken:           export.CodeTimedOut,
+	}
+	for kind := range activities.FailureCodes {
+		if _, ok := codes[kind]; !ok {
+			t.Errorf("what an export fails with for %s is not tested", kind)
+		}
+	}
+	for _, name := range working {
+		for kind, code := range codes {
+			for retryable, err := range map[bool]error{
+				false: sdk.NewNonRetryableApplicationError("no", kind, nil),
+				true:  sdk.NewApplicationError("not now", kind),
+			} {
+				t.Run(fmt.Sprintf("%s/%s/retryable=%v", name, kind, retryable), func(t *testing.T) {
+					k := newSkipping(t, newStub(2).failing(name, 0, err))
+					got := k.export()
+					k.wantFailed(got, code)
+					var applicationErr *sdk.ApplicationError
+					if !errors.As(got, &applicationErr) || applicationErr.Type() != kind {
+						t.Errorf("the workflow failed with %v", got)
+					}
+					if tries := len(k.called(name)); retryable == (tries <= 2) { // both ranges may try once
+						t.Errorf("%s was tried %d times", name, tries)
+					}
+				})
+			}
+		}
+	}
+}
+
+// wantFailed checks that the export was recorded as failed with the code and purged after that.
+func (k *skipping) wantFailed(got error, code string) {
+	k.t.Helper()
+	if got == nil || sdk.IsCanceledError(got) {
+		k.t.Errorf("the workflow ended with %v", got)
+	}
+	if k.code != code {
+		k.t.Errorf("the export failed with %q, not %q", k.code, code)
+	}
+	// Once each, however often they were tried. That no range is being written any more is shown on a
+	// real server: the test environment does not wait for what is cancelled.
+	var endings []string
+	for _, c := range k.called("") {
+		if !slices.Contains([]string{"Fail", "Expire", "Purge"}, c.name) || slices.Contains(endings, c.name) {
+			continue
+		}
+		endings = append(endings, c.name)
+	}
+	if !slices.Equal(endings, []string{"Fail", "Purge"}) {
+		k.t.Errorf("the export ended with %q, not Fail and Purge", endings)
+	}
+}
+
+func TestAnActivityThatTimesOutEndsTheExportWithTimedOut(t *testing.T) {
+	for _, name := range working {
+		t.Run(name, func(t *testing.T) {
+			k := newSkipping(t, newStub(2).failing(name, 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil)))
+			err := k.export()
+			k.wantFailed(err, export.CodeTimedOut)
+			var timeout *sdk.TimeoutError
+			if !errors.As(err, &timeout) {
+				t.Errorf("the workflow failed with %v", err)
+			}
+		})
+	}
+}
+
+func TestATimeoutThatHasACauseEndsTheExportWithTheCausesCode(t *testing.T) {
+	cause := sdk.NewApplicationError("no route to host", activities.TypeSourceUnavailable)
+	k := newSkipping(t, newStub(2).failing("WriteRange", 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, cause)))
+	k.wantFailed(k.export(), export.CodeSourceUnavailable)
+}
+
+func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
+	for _, name := range []string{"Fail", "Purge"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil))
+			s.failing(name, 8, errors.New("the database is away")) // the test environment gives up after 10 attempts
+			k := newSkipping(t, s)
+			k.wantFailed(k.export(), export.CodeSourceInvalid)
+			if tries := len(s.called(name)); tries != 9 {
+				t.Errorf("%s was tried %d times", name, tries)
+			}
+		})
+	}
+}
+
+func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
+	for _, name := range []string{"Expire", "Purge"} {
+		t.Run(name, func(t *testing.T) {
+			k := newSkipping(t, newStub(1).failing(name, 8, errors.New("the database is away")))
+			if err := k.export(); err != nil {
+				t.Fatal(err)
+			}
+			if tries := len(k.called(name)); tries != 9 {
+				t.Errorf("%s was tried %d times", name, tries)
+			}
+		})
+	}
+}
+
+func TestAnEndThatCannotBeRecordedFailsTheWorkflowWithBothReasons(t *testing.T) {
+	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", activities.TypeInvalidExport, nil))
+	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", activities.TypeInvalidExport, nil))
+	err := newSkipping(t, s).export()
+	for _, reason := range []string{"first reason", "second reason"} {
+		if err == nil || !strings.Contains(err.Error(), reason) {
+			t.Errorf("the workflow failed with %v", err)
+		}
+	}
+}
+
+func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
+	for name, want := range map[string][]string{
+		"Expire": {"Plan", "WriteRange 0", "Publish", "Expire"},
+		"Purge":  {"Plan", "WriteRange 0", "Publish", "Expire", "Purge"},
+	} {
+		k := newSkipping(t, newStub(1).failing(name, 0, sdk.NewNonRetryableApplicationError("gone", activities.TypeInvalidExport, nil)))
+		if err := k.export(); err == nil || sdk.IsCanceledError(err) {
+			t.Errorf("%s: the workflow ended with %v", name, err)
+		}
+		k.wantCalls(t, want...)
+	}
+}
+
+func TestTheLongestWaitBetweenAttemptsIsAMinute(t *testing.T) {
+	k := newSkipping(t, newStub(1).failing("Purge", 9, errors.New("the store is away")))
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	calls := k.called("Purge")
+	waits := make([]time.Duration, 0, len(calls))
+	for i := range calls[1:] {
+		waits = append(waits, calls[i+1].at.Sub(calls[i].at))
+	}
+	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
+		16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
+	if !slices.Equal(waits, want) {
+		t.Errorf("it waited %v, not %v", waits, want)
+	}
+}

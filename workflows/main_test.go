@@ -1,0 +1,142 @@
+package workflows_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"memexport/internal/devstack"
+	"memexport/workflows"
+)
+
+// patience bounds every wait for something that takes milliseconds on an idle machine.
+const patience = 30 * time.Second
+
+// temporal is the dev server of this test process, and a client of it.
+var temporal struct {
+	server *devstack.Temporal
+	client client.Client
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := runWithTemporal(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func runWithTemporal(m *testing.M) (code int, err error) {
+	// Without the cache every workflow task replays its whole history, which finds what is not
+	// deterministic; and no sticky queue, named after this machine, gets into recorded histories.
+	worker.SetStickyWorkflowCacheSize(0)
+	dir, err := os.MkdirTemp("", "memexport-workflows-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	temporal.server, err = devstack.StartTemporal(context.Background(), devstack.TemporalOptions{Dir: dir, InMemory: true, Headless: true})
+	if err != nil {
+		return 1, err
+	}
+	defer func() {
+		if stopErr := temporal.server.Stop(); err == nil {
+			err = stopErr
+		}
+	}()
+	temporal.client, err = client.Dial(client.Options{HostPort: temporal.server.Address, Identity: "memexport", Logger: silent})
+	if err != nil {
+		return 1, err
+	}
+	defer temporal.client.Close()
+	return m.Run(), nil
+}
+
+var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
+
+// live is one export on the real server, whose activities are stubs.
+type live struct {
+	*testing.T
+	*stub
+	queue string
+	id    string // of the workflow
+}
+
+func newLive(t *testing.T, s *stub) *live {
+	return &live{T: t, stub: s, queue: t.Name(), id: t.Name()}
+}
+
+// start starts the workflow Export without its worker.
+func (l *live) start(attributes bool) {
+	l.Helper()
+	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: attributes}
+	_, err := temporal.client.ExecuteWorkflow(l.Context(), client.StartWorkflowOptions{ID: l.id, TaskQueue: l.queue}, workflows.Export, input)
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// work runs a worker until the test ends.
+func (l *live) work() {
+	l.Helper()
+	w := worker.New(temporal.client, l.queue, worker.Options{
+		MaxHeartbeatThrottleInterval: 50 * time.Millisecond,
+		WorkerStopTimeout:            time.Second,
+	})
+	w.RegisterWorkflow(workflows.Export)
+	w.RegisterActivity(l.stub)
+	if err := w.Start(); err != nil {
+		l.Fatal(err)
+	}
+	l.Cleanup(w.Stop)
+}
+
+func (l *live) cancel() {
+	l.Helper()
+	if err := temporal.client.CancelWorkflow(l.Context(), l.id, ""); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// result waits for the workflow's end and returns its error.
+func (l *live) result() error {
+	ctx, cancel := context.WithTimeout(l.Context(), patience)
+	defer cancel()
+	return temporal.client.GetWorkflow(ctx, l.id, "").Get(ctx, nil)
+}
+
+func (l *live) history() *historypb.History {
+	l.Helper()
+	events := temporal.client.GetWorkflowHistory(l.Context(), l.id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := &historypb.History{}
+	for events.HasNext() {
+		event, err := events.Next()
+		if err != nil {
+			l.Fatal(err)
+		}
+		history.Events = append(history.Events, event)
+	}
+	return history
+}
+
+// eventually fails the test when the fact does not come true in time.
+func eventually(t *testing.T, fact string, isTrue func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("this did not become true: " + fact)
+		}
+	}
+}

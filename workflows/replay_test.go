@@ -1,0 +1,256 @@
+package workflows_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/client"
+	sdk "go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"memexport/workflows"
+)
+
+// update records the histories anew, from the code as it is. Workflows that sleep in production
+// were begun by older code, so that a change of Export must still replay the histories of before:
+// keep the old files, and record the new ones under new names beside them.
+//
+//	go test ./workflows -run TestRecordHistories -update
+var update = flag.Bool("update", false, "record testdata/histories anew")
+
+const histories = "testdata/histories"
+
+// recordings are exports on a real server, each brought to where its history is of interest. The
+// activities are stubs, registered under the names of the real ones.
+var recordings = map[string]func(t *testing.T) *live{
+	"happy": func(t *testing.T) *live {
+		s := newStub(3)
+		s.parallel = 2
+		s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"retried": func(t *testing.T) *live {
+		s := newStub(2).failing("Publish", 1, sdk.NewApplicationError("the database is away", "DatabaseUnavailable"))
+		s.ready, s.grace = 0, 0
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"nothing-matches": func(t *testing.T) *live {
+		s := newStub(0)
+		s.ready, s.grace = 0, 0
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"cancelled-while-writing": cancelledWhileWriting,
+	"failed-while-writing":    failedWhileWriting,
+	"cancelled-before-start": func(t *testing.T) *live {
+		l := newLive(t, newStub(1))
+		l.start(true)
+		l.cancel()
+		l.work()
+		if err := l.result(); !sdk.IsCanceledError(err) {
+			t.Error(err)
+		}
+		return l
+	},
+	"asleep": func(t *testing.T) *live { // still running
+		l := recorded(t, newStub(2))
+		l.untilAsleep()
+		return l
+	},
+	"cancelled-asleep": func(t *testing.T) *live {
+		l := recorded(t, newStub(1))
+		l.untilAsleep()
+		l.cancel()
+		if err := l.result(); !sdk.IsCanceledError(err) {
+			t.Error(err)
+		}
+		return l
+	},
+	"expire-now": func(t *testing.T) *live {
+		s := newStub(1)
+		s.grace = 500 * time.Millisecond
+		l := recorded(t, s)
+		l.untilAsleep()
+		handle, err := temporal.client.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+			WorkflowID: l.id, UpdateName: workflows.UpdateExpireNow, WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
+		if err == nil {
+			err = handle.Get(t.Context(), nil)
+		}
+		if err == nil {
+			err = l.result()
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+}
+
+func recorded(t *testing.T, s *stub) *live {
+	registerAttributes(t)
+	l := newLive(t, s)
+	l.start(true)
+	l.work()
+	return l
+}
+
+// untilAsleep waits until the workflow has nothing to do but to wait for its timer.
+func (l *live) untilAsleep() {
+	l.Helper()
+	eventually(l.T, "the export sleeps", func() bool {
+		events := l.history().GetEvents()
+		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED
+	})
+}
+
+// Without -update the recordings are replayed and forgotten: so they can always be made.
+func TestRecordHistories(t *testing.T) {
+	for name, record := range recordings {
+		t.Run(name, func(t *testing.T) {
+			l := record(t)
+			history := l.history()
+			replayer := newReplayer(workflows.Export)
+			if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
+				t.Error(err)
+			}
+			if !*update {
+				return
+			}
+			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func newReplayer(export func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
+	replayer := worker.NewWorkflowReplayer()
+	replayer.RegisterWorkflowWithOptions(export, workflow.RegisterOptions{Name: "Export"})
+	return replayer
+}
+
+// files are the recorded histories by name.
+func files(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(histories, "*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for _, path := range paths {
+		found[strings.TrimSuffix(filepath.Base(path), ".json")] = path
+	}
+	for name := range recordings {
+		if _, ok := found[name]; !ok && !*update {
+			t.Errorf("there is no history of %s: see -update", name)
+		}
+	}
+	return found
+}
+
+func TestTheCodeReplaysEveryRecordedHistory(t *testing.T) {
+	for name, path := range files(t) {
+		t.Run(name, func(t *testing.T) {
+			if err := newReplayer(workflows.Export).ReplayWorkflowHistoryFromJSONFile(silent, path); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A replay that accepts everything would prove nothing.
+func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
+	changed := func(ctx workflow.Context, in workflows.ExportInput) error {
+		if err := workflow.Sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+		return workflows.Export(ctx, in)
+	}
+	for name, path := range files(t) {
+		if name == "cancelled-before-start" {
+			continue // the cancel keeps the other code from doing anything else
+		}
+		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
+			t.Errorf("%s replays with other code", name)
+		}
+	}
+}
+
+func TestRecordedHistoriesSayNothingOfWhoMadeThem(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := regexp.MustCompile(`[0-9]+@|/(home|root|work|tmp|Users|go)/|\.go:|127\.0\.0\.1`)
+	for name, path := range files(t) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := address.Find(text); found != nil || strings.Contains(string(text), host) {
+			t.Errorf("%s says %q, or the name of this machine", name, found)
+		}
+		for _, payload := range payloads(t, path) {
+			if found := address.Find(payload); found != nil || strings.Contains(string(payload), host) {
+				t.Errorf("%s has the payload %s", name, payload)
+			}
+		}
+		for _, match := range regexp.MustCompile(`"identity":\s*"([^"]*)"`).FindAllSubmatch(text, -1) {
+			if !slices.Contains([]string{"memexport", "", "history-service"}, string(match[1])) {
+				t.Errorf("%s names %s", name, match[1])
+			}
+		}
+	}
+}
+
+// payloads are the contents of a history, which JSON has in base64.
+func payloads(t *testing.T, path string) [][]byte {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	add := func(p *commonpb.Payloads) {
+		for _, payload := range p.GetPayloads() {
+			all = append(all, payload.GetData())
+		}
+	}
+	for _, event := range history.GetEvents() {
+		add(event.GetWorkflowExecutionStartedEventAttributes().GetInput())
+		add(event.GetActivityTaskScheduledEventAttributes().GetInput())
+		add(event.GetActivityTaskCompletedEventAttributes().GetResult())
+	}
+	return all
+}

@@ -1,0 +1,255 @@
+package workflows_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"memexport/internal/export"
+	"memexport/internal/memory"
+	"memexport/workflows"
+)
+
+func newExport() export.Export {
+	user := "user-secret"
+	return export.Export{ID: uuid.NewString(), WorkspaceID: workspaceID, Format: "json", Status: export.Pending,
+		Filter: memory.Filter{UserID: &user}}
+}
+
+func (s *stub) workOn(t *testing.T, c client.Client, queue string) {
+	t.Helper()
+	w := worker.New(c, queue, worker.Options{})
+	w.RegisterWorkflow(workflows.Export)
+	w.RegisterActivity(s)
+	if err := w.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Stop)
+}
+
+// registerAttributes registers them in the namespace default, where an upsert would fail without.
+func registerAttributes(t *testing.T) {
+	t.Helper()
+	registered, err := workflows.RegisterSearchAttributes(t.Context(), temporal.client, "default")
+	if err != nil || !registered {
+		t.Fatal(registered, err)
+	}
+}
+
+// newNamespace makes a namespace of the server, which has no search attributes yet.
+func newNamespace(t *testing.T) client.Client {
+	t.Helper()
+	name := strings.ToLower(t.Name())
+	_, err := temporal.client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
+		Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.NewLazyClient(client.Options{HostPort: temporal.server.Address, Namespace: name, Identity: "memexport", Logger: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	eventually(t, "the namespace exists", func() bool {
+		_, err := c.WorkflowService().GetSystemInfo(t.Context(), &workflowservice.GetSystemInfoRequest{})
+		if err == nil {
+			_, err = c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: name})
+		}
+		return err == nil
+	})
+	return c
+}
+
+func TestStartingTwiceIsNoErrorAlsoAfterTheEnd(t *testing.T) {
+	starter := workflows.NewStarter(temporal.client, "default", t.Name())
+	e := newExport()
+	for range 2 {
+		if err := starter.Start(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := starter.Cancel(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	newStub(1).workOn(t, temporal.client, t.Name())
+	ended := temporal.client.GetWorkflow(t.Context(), workflows.WorkflowID(e.ID), "")
+	if err := ended.Get(t.Context(), nil); err == nil {
+		t.Fatal("it was not cancelled")
+	}
+	if err := starter.Start(t.Context(), e); err != nil {
+		t.Error("after its end:", err)
+	}
+	description, err := temporal.client.DescribeWorkflowExecution(t.Context(), workflows.WorkflowID(e.ID), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := description.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED {
+		t.Error("it was started again:", status)
+	}
+}
+
+func TestStartRegistersTheAttributesAndShowsNoValueOfAFilter(t *testing.T) {
+	c := newNamespace(t)
+	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
+	e := newExport()
+	if err := starter.Start(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	registered, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: strings.ToLower(t.Name())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, kind := range workflows.SearchAttributes {
+		if got := registered.GetCustomAttributes()[name]; got != kind {
+			t.Errorf("%s is registered as %v", name, got)
+		}
+	}
+	events := c.GetWorkflowHistory(t.Context(), workflows.WorkflowID(e.ID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	started, err := events.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := started.String(); strings.Contains(text, "secret") || !strings.Contains(text, "Filtered by user_id.") {
+		t.Error("the event that started it is", text)
+	}
+}
+
+// A namespace whose attributes vanish, or that knows them on some of its servers only, refuses them.
+func TestAttributesThatAreNotRegisteredNeverBreakAStart(t *testing.T) {
+	c := newNamespace(t)
+	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
+	if err := starter.Start(t.Context(), newExport()); err != nil {
+		t.Fatal(err)
+	}
+	for name := range workflows.SearchAttributes {
+		_, err := c.OperatorService().RemoveSearchAttributes(t.Context(), &operatorservice.RemoveSearchAttributesRequest{
+			Namespace: strings.ToLower(t.Name()), SearchAttributes: []string{name},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := newExport()
+	e.ID = exportID // the one that the stub knows
+	if err := starter.Start(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	s := newStub(1)
+	s.ready, s.grace = 0, 0
+	s.workOn(t, c, "queue")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := c.GetWorkflow(ctx, workflows.WorkflowID(e.ID), "").Get(ctx, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheAttributesFollowTheExportOnlyIfTheInputSaysSo(t *testing.T) {
+	registerAttributes(t)
+	for _, attributes := range []bool{true, false} {
+		l := newLive(t, newStub(1))
+		l.ready, l.grace = 0, 0
+		l.id += map[bool]string{true: "-with", false: "-without"}[attributes]
+		l.queue = l.id
+		l.start(attributes)
+		l.work()
+		if err := l.result(); err != nil {
+			t.Fatal(err)
+		}
+		var statuses []string
+		last := map[string]string{}
+		for _, event := range l.history().GetEvents() {
+			upsert := event.GetUpsertWorkflowSearchAttributesEventAttributes()
+			for name, value := range upsert.GetSearchAttributes().GetIndexedFields() {
+				last[name] = string(value.GetData())
+				if name == workflows.AttributeStatus.GetName() {
+					statuses = append(statuses, string(value.GetData()))
+				}
+			}
+		}
+		if !attributes {
+			if len(last) > 0 {
+				t.Error("attributes were set:", last)
+			}
+			continue
+		}
+		if got := strings.Join(statuses, " "); got != `"PROCESSING" "READY" "EXPIRED"` {
+			t.Error("the status was", got)
+		}
+		if last[workflows.AttributeMemories.GetName()] != "1000" || last[workflows.AttributeExpiresAt.GetName()] == "" {
+			t.Error("the attributes are", last)
+		}
+	}
+}
+
+func TestCancellingAnUnknownExportIsNoError(t *testing.T) {
+	if err := workflows.NewStarter(temporal.client, "default", t.Name()).Cancel(t.Context(), uuid.NewString()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that accepts connections and never answers is the worst kind of dead.
+func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
+	silentServer, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silentServer.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for name, address := range map[string]string{"silent": silentServer.Addr().String(), "closed": closed.Addr().String()} {
+		t.Run(name, func(t *testing.T) {
+			c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: silent})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			starter := workflows.NewStarter(c, "default", "queue")
+			const deadline = time.Second
+			begin := time.Now()
+			var callers sync.WaitGroup
+			for range 5 {
+				callers.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					defer cancel()
+					if err := starter.Start(ctx, newExport()); err == nil {
+						t.Error("the start was no error")
+					}
+					if took := time.Since(begin); took > 2*deadline {
+						t.Errorf("the start took %v", took)
+					}
+				})
+			}
+			callers.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			if err := starter.Cancel(ctx, uuid.NewString()); err == nil {
+				t.Error("the cancel was no error")
+			}
+		})
+	}
+}
+
+func TestTheWorkflowsIDNamesTheExport(t *testing.T) {
+	if id, ok := workflows.ExportIDOf(workflows.WorkflowID(exportID)); id != exportID || !ok {
+		t.Error(id, ok)
+	}
+	if _, ok := workflows.ExportIDOf("memexport-sweep"); ok {
+		t.Error("a sweep is no export")
+	}
+}

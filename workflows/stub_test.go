@@ -1,0 +1,214 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.temporal.io/sdk/testsuite"
+
+	"memexport/activities"
+	"memexport/internal/archive"
+	"memexport/internal/memory"
+	"memexport/workflows"
+)
+
+const (
+	exportID    = "0190a000-0000-7000-8000-00000000000e"
+	workspaceID = "0190a000-0000-4000-8000-00000000000f"
+)
+
+// stub stands for the activities, under the same names. It notes what is called, and does what on
+// says before it succeeds.
+type stub struct {
+	ranges   int
+	parallel int
+	ready    time.Duration // from Publish to expiry
+	grace    time.Duration // from Expire to the purge
+	now      func() time.Time
+	on       map[string]func(ctx context.Context, number int) error
+
+	mu      sync.Mutex
+	calls   []call
+	code    string // that Fail was given
+	publish activities.PublishInput
+	writing int
+	most    int // ranges that were written at the same time
+}
+
+// call is an attempt of an activity.
+type call struct {
+	name string // with the number of the range, if it has one
+	at   time.Time
+}
+
+func newStub(ranges int) *stub {
+	return &stub{
+		ranges: ranges, parallel: 4, ready: 72 * time.Hour, grace: time.Hour, now: time.Now,
+		on: map[string]func(context.Context, int) error{},
+	}
+}
+
+// failing makes an activity fail for good, or until it has failed as often as times says.
+func (s *stub) failing(name string, times int, err error) *stub {
+	failed := 0
+	s.on[name] = func(context.Context, int) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if times > 0 && failed >= times {
+			return nil
+		}
+		failed++
+		return err
+	}
+	return s
+}
+
+// run notes the call and does what the test wants of this activity.
+func (s *stub) run(ctx context.Context, name string, number int) error {
+	label := name
+	if number >= 0 {
+		label = fmt.Sprintf("%s %d", name, number)
+	}
+	s.mu.Lock()
+	s.calls = append(s.calls, call{name: label, at: s.now()})
+	s.mu.Unlock()
+	if hook := s.on[name]; hook != nil {
+		return hook(ctx, number)
+	}
+	return nil
+}
+
+func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activities.PlanResult, err error) {
+	plan.Parallel = s.parallel
+	for i := range s.ranges {
+		plan.Ranges = append(plan.Ranges, memory.PlannedRange{Range: rangeOf(i), Estimate: 1000})
+	}
+	return plan, s.run(ctx, "Plan", -1)
+}
+
+// rangeOf makes every range another, as a plan does.
+func rangeOf(i int) memory.Range {
+	return memory.Range{
+		First: memory.Key{CreatedAt: memory.Time(1000 * i), ID: workspaceID},
+		Last:  memory.Key{CreatedAt: memory.Time(1000*i + 999), ID: workspaceID},
+	}
+}
+
+func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (activities.Written, error) {
+	if in.ExportID != exportID || in.Range != rangeOf(in.Number) {
+		return activities.Written{}, fmt.Errorf("the input is %+v", in)
+	}
+	s.mu.Lock()
+	s.writing++
+	s.most = max(s.most, s.writing)
+	s.mu.Unlock()
+	err := s.run(ctx, "WriteRange", in.Number)
+	s.mu.Lock()
+	s.writing--
+	s.mu.Unlock()
+	return activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
+}
+
+// Verify carries the number of verified parts along, as the real one does.
+func (s *stub) Verify(ctx context.Context, in activities.VerifyInput) (archive.Digest, error) {
+	if in.Digest.Parts != in.Number {
+		return in.Digest, fmt.Errorf("range %d is verified after %d parts", in.Number, in.Digest.Parts)
+	}
+	in.Digest.Parts++
+	return in.Digest, s.run(ctx, "Verify", in.Number)
+}
+
+func (s *stub) Publish(ctx context.Context, in activities.PublishInput) (activities.PublishResult, error) {
+	s.mu.Lock()
+	s.publish = in
+	s.mu.Unlock()
+	err := s.run(ctx, "Publish", -1)
+	return activities.PublishResult{Memories: in.Written.Memories, Bytes: in.Written.Bytes, ExpiresAt: s.now().Add(s.ready)}, err
+}
+
+func (s *stub) Fail(ctx context.Context, in activities.FailInput) error {
+	s.mu.Lock()
+	s.code = in.Code
+	s.mu.Unlock()
+	return s.run(ctx, "Fail", -1)
+}
+
+func (s *stub) Expire(ctx context.Context, _ activities.ExportRef) (activities.ExpireResult, error) {
+	err := s.run(ctx, "Expire", -1)
+	return activities.ExpireResult{PurgeAt: s.now().Add(s.grace)}, err
+}
+
+func (s *stub) Purge(ctx context.Context, _ activities.ExportRef) error {
+	return s.run(ctx, "Purge", -1)
+}
+
+// called returns the calls of an activity so far, all of those that begin with name.
+func (s *stub) called(name string) []call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []call
+	for _, c := range s.calls {
+		if strings.HasPrefix(c.name, name) {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// wantCalls checks which activities were called, and in which order.
+func (s *stub) wantCalls(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	for _, c := range s.called("") {
+		got = append(got, c.name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the activities were\n%q, not\n%q", got, want)
+	}
+}
+
+// skipping is one export in the test environment, which skips time.
+type skipping struct {
+	*testsuite.TestWorkflowEnvironment
+	*stub
+	t     *testing.T
+	begin time.Time
+}
+
+func newSkipping(t *testing.T, s *stub) *skipping {
+	suite := testsuite.WorkflowTestSuite{}
+	suite.SetLogger(silent)
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetTestTimeout(patience) // of real time; the default is too short for a busy machine
+	env.RegisterWorkflow(workflows.Export)
+	env.RegisterActivity(s)
+	s.now = env.Now
+	return &skipping{env, s, t, env.Now()}
+}
+
+// export runs the workflow and returns its error.
+func (k *skipping) export() error {
+	k.t.Helper()
+	k.ExecuteWorkflow(workflows.Export, workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID})
+	if !k.IsWorkflowCompleted() {
+		k.t.Fatal("the workflow did not end")
+	}
+	return k.GetWorkflowError()
+}
+
+// wantAt checks when an activity was called for the first time, counted from the start.
+func (k *skipping) wantAt(name string, want time.Duration) {
+	k.t.Helper()
+	calls := k.called(name)
+	if len(calls) == 0 {
+		k.t.Fatalf("%s was not called", name)
+	}
+	if got := calls[0].at.Sub(k.begin); got != want {
+		k.t.Errorf("%s was called after %v, not after %v", name, got, want)
+	}
+}
