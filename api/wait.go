@@ -27,23 +27,23 @@ func preferredWait(prefer string) (time.Duration, bool) {
 	return 0, false
 }
 
-// The intervals at which a waiting request looks at the row: short at first, since most exports are
-// done in no time, then longer, since those that are not may take minutes.
-const (
-	firstInterval = 25 * time.Millisecond
-	lastInterval  = 500 * time.Millisecond
-)
+// nextLook is when a waiting request looks at the row again: soon at first, since most exports are
+// done in no time, later and later for one that takes long, so that an answer is late by a
+// twentieth of the export's time at most.
+func nextLook(e export.Export) time.Duration {
+	return min(max(time.Since(e.CreatedAt)/20, 20*time.Millisecond), 500*time.Millisecond)
+}
 
 // await returns the export when it is terminal, when wait is over, or when ctx ends.
 func (s *server) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, error) {
 	over := time.After(wait)
-	for interval := firstInterval; !e.Status.Terminal(); interval = min(interval*3/2, lastInterval) {
+	for !e.Status.Terminal() {
 		select {
 		case <-ctx.Done(): // the client went away, or the server shuts down and owes it an answer
 			return e, nil
 		case <-over:
 			return e, nil
-		case <-time.After(interval):
+		case <-time.After(nextLook(e)):
 		}
 		latest, err := s.find(ctx, e.ID)
 		if err != nil && ctx.Err() != nil {

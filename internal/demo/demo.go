@@ -9,7 +9,6 @@ import (
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 )
 
 // WorkspaceID is the workspace that the demo's memories belong to.
@@ -21,22 +20,16 @@ const comment = "made by memexport demo"
 // ErrForeignTable is a table "memories" that the demo has not made.
 var ErrForeignTable = errors.New("the table memories exists and was not made by the demo: it is left alone")
 
-// CreateTable creates the table memories, as design and README describe it, unless the demo has
-// done so before.
+// CreateTable creates the table public.memories, as README describes it, unless the demo has done so
+// before. It names the schema, since the search path of a user "memexport" begins with this
+// service's own.
 func CreateTable(ctx context.Context, db *sqlx.DB) error {
-	var found sql.NullString
-	err := db.GetContext(ctx, &found, `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class WHERE oid = to_regclass('memories')`)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-	case err != nil:
-		return fmt.Errorf("look for the table memories: %w", err)
-	case found.String != comment:
-		return ErrForeignTable
-	default:
-		return nil
+	if exists, err := isMade(ctx, db); exists || err != nil {
+		return err
 	}
-	_, err = db.ExecContext(ctx, `BEGIN;
-		CREATE TABLE memories (
+	// One call is one transaction: all of it is made, or nothing.
+	_, err := db.ExecContext(ctx, `
+		CREATE TABLE public.memories (
 			id               uuid PRIMARY KEY,
 			memory           text NOT NULL,
 			user_id          text,
@@ -53,22 +46,40 @@ func CreateTable(ctx context.Context, db *sqlx.DB) error {
 			updated_at       timestamptz NOT NULL DEFAULT now()
 		);
 		-- What every export reads along; memexport refuses to start without it.
-		CREATE INDEX memories_keyset ON memories (workspace_id, created_at, id);
+		CREATE INDEX memories_keyset ON public.memories (workspace_id, created_at, id);
 		-- What exports of one user read along, if there are many users.
-		CREATE INDEX memories_by_user ON memories (workspace_id, user_id, created_at, id);
-		COMMENT ON TABLE memories IS '`+comment+`';
-		COMMIT`)
+		CREATE INDEX memories_by_user ON public.memories (workspace_id, user_id, created_at, id);
+		COMMENT ON TABLE public.memories IS '`+comment+`'`)
 	if err != nil {
 		return fmt.Errorf("create the table memories: %w", err)
 	}
 	return nil
 }
 
-// Fill adds memories until the workspace has n of them, and returns how many it added. The i-th
-// memory is always the same.
+// isMade reports whether the demo has made the table memories. ErrForeignTable says that somebody
+// else has.
+func isMade(ctx context.Context, db *sqlx.DB) (bool, error) {
+	var found string
+	err := db.GetContext(ctx, &found, `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class WHERE oid = to_regclass('public.memories')`)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for the table memories: %w", err)
+	case found != comment:
+		return false, ErrForeignTable
+	}
+	return true, nil
+}
+
+// Fill adds memories to the table that CreateTable made until the workspace has n of them, and
+// returns how many it added. The i-th memory is always the same.
 func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added int, err error) {
+	if _, err := isMade(ctx, db); err != nil {
+		return 0, err
+	}
 	var have int
-	if err := db.GetContext(ctx, &have, `SELECT count(*) FROM memories WHERE workspace_id = $1`, workspaceID); err != nil {
+	if err := db.GetContext(ctx, &have, `SELECT count(*) FROM public.memories WHERE workspace_id = $1`, workspaceID); err != nil {
 		return 0, fmt.Errorf("count the demo memories: %w", err)
 	}
 	if have >= n {
@@ -79,8 +90,8 @@ func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added in
 		return 0, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	copyIn, err := tx.PrepareContext(ctx, pq.CopyIn("memories", "id", "memory", "user_id", "agent_id", "session_id", "priority",
-		"status", "categories", "metadata", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at"))
+	copyIn, err := tx.PrepareContext(ctx, `COPY public.memories (id, memory, user_id, agent_id, session_id, priority,
+		status, categories, metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at) FROM STDIN`)
 	if err != nil {
 		return 0, fmt.Errorf("add demo memories: %w", err)
 	}
@@ -96,6 +107,6 @@ func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added in
 		return 0, fmt.Errorf("add demo memories: %w", err)
 	}
 	// Fresh statistics: without them the first plans would be guesses.
-	_, err = db.ExecContext(ctx, `ANALYZE memories`)
+	_, err = db.ExecContext(ctx, `ANALYZE public.memories`)
 	return n - have, err
 }
