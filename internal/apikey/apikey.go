@@ -62,7 +62,8 @@ func NewStore(db *sqlx.DB) *Store { return &Store{db} }
 // Create mints a key for a workspace and returns it in full, which is the only time that it can be
 // seen. The workspace must be a UUID and the permissions known ones.
 func (s *Store) Create(ctx context.Context, workspaceID, name, prefix string, permissions []Permission) (secret string, key Key, err error) {
-	if uuid.Validate(workspaceID) != nil {
+	workspace, err := uuid.Parse(workspaceID)
+	if err != nil {
 		return "", Key{}, fmt.Errorf("the workspace %q is no UUID", workspaceID)
 	}
 	if len(permissions) == 0 {
@@ -74,10 +75,10 @@ func (s *Store) Create(ctx context.Context, workspaceID, name, prefix string, pe
 		}
 	}
 	secret = prefix + rand.Text() + rand.Text() // 2 x 130 bits
-	key = Key{ID: uuid.NewString(), WorkspaceID: workspaceID, Name: name, Display: secret[:len(prefix)+6], Permissions: permissions}
+	key = Key{ID: uuid.NewString(), WorkspaceID: workspace.String(), Name: name, Display: secret[:len(prefix)+6], Permissions: permissions}
 	err = s.db.GetContext(ctx, &key.CreatedAt, `INSERT INTO memexport.api_keys (id, workspace_id, name, display, hash, permissions)
 		VALUES ($1, $2, $3, $4, $5, $6) RETURNING created_at`,
-		key.ID, workspaceID, name, key.Display, hash(secret), pq.Array(permissions))
+		key.ID, key.WorkspaceID, name, key.Display, hash(secret), pq.Array(permissions))
 	if err != nil {
 		return "", Key{}, fmt.Errorf("store the key: %w", err)
 	}
@@ -105,7 +106,7 @@ func (s *Store) Lookup(ctx context.Context, secret string) (Key, error) {
 
 // List returns the keys of a workspace, or of all for "", the oldest first, revoked ones included.
 func (s *Store) List(ctx context.Context, workspaceID string) ([]Key, error) {
-	rows, err := s.db.QueryContext(ctx, selectKey+`WHERE $1 IN ('', workspace_id::text) ORDER BY workspace_id, created_at, id`, workspaceID)
+	rows, err := s.db.QueryContext(ctx, selectKey+`WHERE $1 IN ('', workspace_id::text) ORDER BY workspace_id, created_at, id`, strings.ToLower(workspaceID))
 	if err != nil {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
@@ -123,7 +124,7 @@ func (s *Store) List(ctx context.Context, workspaceID string) ([]Key, error) {
 
 // Revoke makes the key with this id useless at once; ErrUnknown if there is none to revoke.
 func (s *Store) Revoke(ctx context.Context, id string) error {
-	if uuid.Validate(id) != nil {
+	if len(id) != 36 || uuid.Validate(id) != nil { // it also lets forms through that Postgres does not read
 		return ErrUnknown
 	}
 	result, err := s.db.ExecContext(ctx, `UPDATE memexport.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`, id)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/fileblob"  // file://
@@ -162,7 +163,8 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 	return nil
 }
 
-// Exports calls visit with the id of every export that has objects in the bucket.
+// Exports calls visit with the id of every export that has objects in the bucket. What else is
+// there, under names that are no UUIDs, is somebody else's.
 func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error) error {
 	dirs := a.bucket.List(&blob.ListOptions{Prefix: "exports/", Delimiter: "/"})
 	for {
@@ -173,10 +175,11 @@ func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error
 		if err != nil {
 			return err
 		}
-		if !dir.IsDir {
+		id := strings.TrimSuffix(strings.TrimPrefix(dir.Key, "exports/"), "/")
+		if !dir.IsDir || len(id) != 36 || uuid.Validate(id) != nil {
 			continue
 		}
-		if err := visit(strings.TrimSuffix(strings.TrimPrefix(dir.Key, "exports/"), "/")); err != nil {
+		if err := visit(id); err != nil {
 			return err
 		}
 	}

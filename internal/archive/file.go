@@ -62,10 +62,13 @@ func (f *File) Size() int64 { return f.size }
 // Seek implements io.Seeker.
 func (f *File) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
+	case io.SeekStart:
 	case io.SeekCurrent:
 		offset += f.offset
 	case io.SeekEnd:
 		offset += f.size
+	default:
+		return 0, fmt.Errorf("seek from %d, which is no place", whence)
 	}
 	if offset < 0 {
 		return 0, errors.New("seek before the start of the file")
@@ -88,6 +91,9 @@ func (f *File) Read(p []byte) (int, error) {
 	}
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if err := f.ctx.Err(); err != nil { // a file:// bucket does not look at it
+		return 0, err
 	}
 	i := sort.Search(len(f.segments), func(i int) bool { return f.segments[i].start > f.offset }) - 1
 	s := f.segments[i]

@@ -77,6 +77,9 @@ func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
 // LoadFrom is Load with an environment of its own, for tests and for the development stack.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
+	if environment == nil {
+		environment = map[string]string{} // nil would be the process's
+	}
 	return load(environment, needs)
 }
 

@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 // plan of that time stands and is returned: an activity may run twice. The slice is as given else.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id)
+		status, err := lockStatus(ctx, tx, id, "UPDATE")
 		if err != nil {
 			return err
 		}
@@ -71,8 +72,8 @@ func selectPlan(ctx context.Context, tx *sqlx.Tx, id string) ([]memory.PlannedRa
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		// The share lock keeps the status from changing until the parts are in.
-		var status Status
-		if err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR SHARE`, id); err != nil {
+		status, err := lockStatus(ctx, tx, id, "SHARE")
+		if err != nil {
 			return err
 		}
 		if status != Processing {
@@ -137,7 +138,7 @@ func (s *Store) Publish(ctx context.Context, id string, memories, size int64, sh
 // it was neither.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id)
+		status, err := lockStatus(ctx, tx, id, "UPDATE")
 		if err != nil {
 			return err
 		}
@@ -198,10 +199,15 @@ func (s *Store) transition(ctx context.Context, id string, to Status, set string
 	return transition(ctx, s.db, id, to, set, args...)
 }
 
-// lockStatus reads the status and keeps it from changing until the transaction ends.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
+// lockStatus reads the status and keeps it from changing until the transaction ends. The lock is
+// one of Postgres's row locks: UPDATE to change the status, SHARE to rely on it beside others.
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id, lock string) (Status, error) {
 	var status Status
-	if err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id); err != nil {
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+lock, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", ErrNotFound
+	}
+	if err != nil {
 		return "", fmt.Errorf("lock an export: %w", err)
 	}
 	return status, nil

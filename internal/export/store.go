@@ -146,6 +146,9 @@ func (s *Store) Get(ctx context.Context, workspaceID, id string) (Export, error)
 // Find returns an export of any workspace, deleted ones included: for the workflow's activities,
 // which act on behalf of the service.
 func (s *Store) Find(ctx context.Context, id string) (Export, error) {
+	if !validID(id) {
+		return Export{}, ErrNotFound
+	}
 	return s.get(ctx, `WHERE id = $1`, id)
 }
 

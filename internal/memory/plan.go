@@ -60,7 +60,7 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	if whole.Estimate, err = p.estimate(ctx, whole.Range); err != nil {
 		return nil, err
 	}
-	target := max(rangeRows, whole.Estimate/MaxRanges*5/4)
+	target := max(s.rangeRows, whole.Estimate/MaxRanges*5/4)
 	ranges := []PlannedRange{whole}
 	for len(ranges) < MaxRanges {
 		largest := 0

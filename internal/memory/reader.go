@@ -50,7 +50,7 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 		if err != nil {
 			return err
 		}
-		if rows < pageRows { // a page that is not full was the last
+		if rows < s.pageRows { // a page that is not full was the last
 			return nil
 		}
 		after = &last
@@ -67,13 +67,13 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 
 	w := q.where()
 	from, comparison := r.First, ">="
-	if after != nil {
+	if after != nil && after.Compare(r.First) >= 0 {
 		from, comparison = *after, ">"
 	}
 	w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
 	w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
 	statement := `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() +
-		` ORDER BY created_at, id LIMIT ` + strconv.Itoa(pageRows)
+		` ORDER BY created_at, id LIMIT ` + strconv.Itoa(s.pageRows)
 	result, err := tx.QueryxContext(ctx, statement, w.args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
@@ -144,7 +144,9 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 	w.args = append(w.args, pieceSize)
 	piece := "$" + strconv.Itoa(len(w.args)) + "::int"
 	result, err := tx.QueryxContext(ctx, `
-		WITH m AS MATERIALIZED (SELECT *, convert_to(memory, 'UTF8') AS body FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
+		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
+			categories, metadata, access_count, last_accessed_at, created_at, updated_at
+			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
 		SELECT uuid_send(id), substring(body FROM i::int FOR `+piece+`),
 			textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
 			categories, CASE WHEN i = 1 THEN metadata END,

@@ -18,6 +18,9 @@ type Source struct {
 	db    *sqlx.DB
 	table string // quoted
 	name  string // as configured, for messages
+
+	pageRows  int // see the constants; tests have smaller ones
+	rangeRows int64
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$`)
@@ -32,7 +35,7 @@ func NewSource(db *sqlx.DB, table string) (*Source, error) {
 	for i, part := range parts {
 		parts[i] = pq.QuoteIdentifier(part)
 	}
-	return &Source{db: db, table: strings.Join(parts, "."), name: table}, nil
+	return &Source{db: db, table: strings.Join(parts, "."), name: table, pageRows: pageRows, rangeRows: rangeRows}, nil
 }
 
 // columnTypes are the types that each column may have, as format_type names them; an enum passes
@@ -110,7 +113,8 @@ func (s *Source) checkIndex(ctx context.Context, table int64) error {
 	err := s.db.GetContext(ctx, &found, `
 		SELECT EXISTS (SELECT 1 FROM pg_index i
 			JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
-			WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree'
+			WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree' AND i.indnkeyatts >= 3
+			AND i.indoption[1] = i.indoption[2] AND i.indoption[1] IN (0, 3) -- both ASC, or both DESC, as ORDER BY means it
 			AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
 			     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 			     WHERE k.n <= 3) = ARRAY['workspace_id', 'created_at', 'id'])`, table)

@@ -112,7 +112,8 @@ func newProvider(ctx context.Context, db *sqlx.DB) (*goose.Provider, error) {
 	if _, err := db.ExecContext(ctx, createSchema); err != nil {
 		return nil, fmt.Errorf("create the schema memexport: %w", err)
 	}
-	locker, err := lock.NewPostgresSessionLocker()
+	// Who comes second looks every second, for five minutes.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {
 		return nil, err
 	}

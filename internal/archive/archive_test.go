@@ -1,0 +1,214 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+)
+
+func TestPutStoresTheBytesAndNothingElse(t *testing.T) {
+	a, dir := open(t)
+	want := map[string]string{}
+	for i, data := range []string{"one", "two", "", strings.Repeat("large", 1<<20)} {
+		p, err := a.Put(t.Context(), exportID, i%2, i, []byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Size != int64(len(data)) || p.Checksum != xxhash.Sum64String(data) || p.Continues || !strings.HasPrefix(p.Object, "exports/"+exportID+"/") {
+			t.Errorf("%+v", p)
+		}
+		want[p.Object] = data
+	}
+	mustHave(t, files(t, dir), want) // no sidecars, no temporary files
+}
+
+func TestARepeatedPutIsTheSameObjectAndADifferingOneAnother(t *testing.T) {
+	a, dir := open(t)
+	first, again, other := put(t, a, 5, []byte("data")), put(t, a, 5, []byte("data")), put(t, a, 5, []byte("late"))
+	if first != again || other.Object == first.Object {
+		t.Errorf("%v, %v, %v", first, again, other)
+	}
+	mustHave(t, files(t, dir), map[string]string{first.Object: "data", other.Object: "late"})
+}
+
+func TestACancelledPutLeavesNothing(t *testing.T) {
+	a, dir := open(t)
+	if _, err := a.Put(ended(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Put: %v", err)
+	}
+	mustHave(t, files(t, dir), map[string]string{})
+	for range 30 { // ended at any moment
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { cancel(); close(done) }()
+		p, err := a.Put(ctx, exportID, 0, 1, make([]byte, 1<<20))
+		<-done
+		found := files(t, dir)
+		if err == nil {
+			if _, ok := found[p.Object]; !ok || len(found) != 1 {
+				t.Fatal("a Put that succeeded left nothing, or more than its part")
+			}
+			_ = os.Remove(filepath.Join(dir, p.Object))
+		} else if len(found) != 0 {
+			t.Fatalf("a Put that failed (%v) left %d files", err, len(found))
+		}
+	}
+}
+
+func TestDeletingAnExportLeavesNoTraceOfIt(t *testing.T) {
+	a, dir := open(t)
+	for i := range 40 { // more than are deleted at once
+		put(t, a, i, []byte("data"))
+	}
+	put(t, a, 3, []byte("orphan"))
+	other, err := a.Put(t.Context(), exportID+"0", 0, 0, []byte("another export, of which this one is a prefix"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir, "exports", exportID, "000-000000-half.0123.tmp") // by a process that was killed
+	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := a.DeleteExport(t.Context(), exportID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustHave(t, files(t, dir), map[string]string{other.Object: "another export, of which this one is a prefix"})
+	if _, err := os.Stat(filepath.Join(dir, "exports", exportID)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the directory is still there:", err)
+	}
+	put(t, a, 0, []byte("again")) // and can come back
+	if err := a.DeleteExport(ended(), exportID); err == nil && len(files(t, dir)) != 1 {
+		t.Error("a cancelled deletion reports success and has left something")
+	}
+}
+
+func TestExportsAreListedOnce(t *testing.T) {
+	a, dir := open(t)
+	var want []string
+	list := func() (got []string) {
+		err := a.Exports(t.Context(), func(id string) error { got = append(got, id); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(got)
+		return got
+	}
+	if got := list(); len(got) != 0 {
+		t.Errorf("an empty bucket has %v", got)
+	}
+	for range 5 {
+		id := uuid.NewString()
+		want = append(want, id)
+		for i := range 3 {
+			if _, err := a.Put(t.Context(), id, i, i, []byte("data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	slices.Sort(want)
+	for name, data := range map[string]string{"exports/file": "x", "elsewhere/x/y": "x", "exports/no-uuid/x": "x"} { // somebody else's
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(data), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := list(); !slices.Equal(got, want) {
+		t.Errorf("listed %v, want %v", got, want)
+	}
+	enough := errors.New("enough")
+	if err := a.Exports(t.Context(), func(string) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("Exports: %v", err)
+	}
+}
+
+func TestLastWrittenIsOfTheNewestObject(t *testing.T) {
+	a, dir := open(t)
+	if last, err := a.LastWritten(t.Context(), exportID); err != nil || !last.IsZero() {
+		t.Errorf("nothing was written at %v, %v", last, err)
+	}
+	newest := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i, age := range []time.Duration{time.Hour, 0, 2 * time.Hour} {
+		p := put(t, a, i, []byte(fmt.Sprint(i)))
+		if err := os.Chtimes(filepath.Join(dir, p.Object), newest, newest.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if last, err := a.LastWritten(t.Context(), exportID); err != nil || !last.Equal(newest) {
+		t.Errorf("written at %v, want %v: %v", last, newest, err)
+	}
+}
+
+func TestABucketThatCannotBeIsAnErrorAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range []string{"", "nonsense", "ftp://host/x", "://", "file://" + file, "file://" + file + "/below", "file:///tmp?unknown=1", "s3://b?unknown=1"} {
+		if a, err := Open(t.Context(), bucket); err == nil {
+			a.Close()
+			t.Errorf("Open(%q) succeeds", bucket)
+		}
+	}
+}
+
+func TestADirectoryIsCreatedAndChecked(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a b", "ü")
+	a, err := Open(t.Context(), "file://"+strings.ReplaceAll(dir, " ", "%20"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+	p := put(t, a, 0, []byte("data"))
+	if got, err := io.ReadAll(a.File(t.Context(), bare, []Part{p})); string(got) != "data" || err != nil {
+		t.Error(string(got), err)
+	}
+	if err := a.DeleteExport(t.Context(), exportID); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestARefusalIsToldFromAFailure(t *testing.T) {
+	a, dir := open(t)
+	// A file where the directory should be: no refusal, whoever runs the test.
+	if err := os.WriteFile(filepath.Join(dir, "exports"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Put(t.Context(), exportID, 0, 0, []byte("data")); err == nil || Denied(err) {
+		t.Errorf("a file in the way: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "exports")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700) //nolint:errcheck // so that it can be deleted
+	_, err := a.Put(t.Context(), exportID, 0, 0, []byte("data"))
+	if os.Geteuid() == 0 { // whom no mode stops
+		err = fmt.Errorf("wrapped: %w", &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrPermission})
+	}
+	if !Denied(err) {
+		t.Errorf("a directory that may not be written to: %v", err)
+	}
+	for _, err := range []error{nil, io.EOF, context.Canceled, fs.ErrNotExist, ErrCorrupt} {
+		if Denied(err) {
+			t.Errorf("%v counts as a refusal", err)
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"fmt"
+	"runtime"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// sizes are lengths in bytes around every limit.
+var sizes = []int{maxText - 1, maxText, maxText + 1, pieceSize - 1, pieceSize, pieceSize + 1, 2 * pieceSize, 2*pieceSize + 1}
+
+func TestTheLimitsAreTheSameInSQL(t *testing.T) {
+	if got, want := maxTextSQL+" "+maxMetadataSQL, fmt.Sprint(maxText, " ", maxMetadata); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func TestTextsAroundEveryLimitComeOutWhole(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	for _, size := range sizes {
+		exec(t, db, `INSERT INTO memories (memory, user_id, categories, metadata) VALUES (repeat('0123456789abcdef', $1 / 16) || repeat('x', $1 % 16), 'user', '{"a b"}', '{"size": 1}')`, size)
+	}
+	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+}
+
+func TestPiecesOfMultibyteTextsRejoinExactly(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	// Ten bytes in characters of every length; the odd start makes every cut fall elsewhere.
+	for _, start := range []string{"", "x", "xä"} {
+		exec(t, db, `INSERT INTO memories (memory) VALUES ($1 || repeat('a€😀ß', 2000000))`, start)
+	}
+	var want []string
+	if err := db.Select(&want, `SELECT octet_length(memory) || ' ' || md5(convert_to(memory, 'UTF8')) FROM memories ORDER BY created_at, id`); err != nil {
+		t.Fatal(err)
+	}
+	i := 0
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		sum, size, largest := md5.New(), 0, 0
+		for piece, err := m.Text, error(nil); piece != nil; piece, err = m.Rest() {
+			if err != nil {
+				return err
+			}
+			sum.Write(piece)
+			size += len(piece)
+			largest = max(largest, len(piece))
+		}
+		if got := fmt.Sprintf("%d %x", size, sum.Sum(nil)); got != want[i] {
+			t.Errorf("memory %d is %s, want %s", i, got, want[i])
+		}
+		if largest > pieceSize {
+			t.Errorf("a piece has %d bytes", largest)
+		}
+		if again, err := m.Rest(); again != nil || err != nil {
+			t.Errorf("after the last piece: %d bytes, %v", len(again), err)
+		}
+		i++
+		return nil
+	})
+	if err != nil || i != len(want) {
+		t.Fatalf("read %d of %d: %v", i, len(want), err)
+	}
+}
+
+// addMixed adds oversize memories, of text, metadata and both, first, last, in a row and alone.
+func addMixed(t *testing.T, db *sqlx.DB) {
+	t.Helper()
+	exec(t, db, `
+		CREATE FUNCTION noise(n int) RETURNS text LANGUAGE sql VOLATILE AS $$ SELECT string_agg(md5(random()::text || i), '') FROM generate_series(1, n / 32) i $$;
+		INSERT INTO memories (memory, user_id, metadata, categories, last_accessed_at, created_at)
+		SELECT CASE WHEN i IN (1, 2, 3, 8, 12) THEN noise(1100000) WHEN i = 5 THEN NULL ELSE 'small ' || i END,
+			CASE WHEN i % 2 = 0 THEN 'user' END,
+			CASE WHEN i IN (3, 4, 5, 9, 10, 12) THEN jsonb_build_object('noise', noise(200000), 'i', i) WHEN i % 3 = 0 THEN to_jsonb(i) END,
+			CASE WHEN i % 4 > 0 THEN ARRAY['c' || i] END, CASE WHEN i % 2 = 1 THEN now() END, now() + (i / 2) * interval '1 second'
+		FROM generate_series(1, 12) i`)
+}
+
+func TestOversizeMemoriesTakeTheirPlaceInEveryPage(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	addMixed(t, db)
+	all, want := keys(t, db, tenant), stored(t, db, "memories", mine)
+	for s.pageRows = 1; s.pageRows <= 13; s.pageRows += 3 {
+		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
+	}
+	for i := range all {
+		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &all[i]), want[i+1:])
+	}
+	user := "user"
+	same(t, read(t, s, Query{WorkspaceID: tenant, Filter: Filter{UserID: &user}}, everything, nil), stored(t, db, "memories", mine+" AND user_id = 'user'"))
+}
+
+func TestAnOversizeMemoryStaysWholeWhileItsPiecesAreRead(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, user_id, agent_id, session_id, priority, status, categories, metadata)
+		VALUES (repeat('x', 9000000), 'user', 'agent', 'session', 'LOW', 'FAILED', '{c}', '{"a": 1}')`)
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		first := bytes.Clone(m.Text)
+		before := line(m, nil)
+		for {
+			piece, err := m.Rest()
+			if err != nil {
+				return err
+			}
+			if piece == nil {
+				break
+			}
+			clear(piece[:copy(piece, "overwritten")])
+		}
+		if after := line(m, nil); after != before {
+			t.Errorf("before\n%s\nafter\n%s", before, after)
+		}
+		if !bytes.Equal(first, m.Text) {
+			t.Error("the first piece was overwritten")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPiecesThatNobodyWantsAreNoError(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory) SELECT repeat('x', 9000000) FROM generate_series(1, 3)`)
+	visited := 0
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(*Memory) error { visited++; return nil })
+	if err != nil || visited != 3 {
+		t.Errorf("visited %d of 3: %v", visited, err)
+	}
+	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+}
+
+// meanwhile reads, and runs a statement on another connection while the first memory is visited.
+func meanwhile(t *testing.T, s *Source, db *sqlx.DB, q Query, statement string) (texts []string) {
+	t.Helper()
+	err := s.Read(t.Context(), q, everything, nil, func(m *Memory) error {
+		if texts == nil {
+			exec(t, db, statement)
+		}
+		texts = append(texts, show(m.Text))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+func TestAnOversizeMemoryThatChangesAfterThePageIsReadAsItIsThen(t *testing.T) {
+	for name, c := range map[string]struct {
+		statement string
+		want      []string
+	}{
+		"deleted":               {`DELETE FROM memories WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
+		"shortened":             {`UPDATE memories SET memory = 'short' WHERE user_id = 'big'`, []string{`"first"`, `"short"`, `"last"`}},
+		"no longer matching":    {`UPDATE memories SET agent_id = 'other' WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
+		"given to another":      {`UPDATE memories SET workspace_id = '` + stranger + `' WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
+		"a small one unchanged": {`DELETE FROM memories WHERE user_id = 'small'`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, db := open(t)
+			exec(t, db, `INSERT INTO memories (memory, user_id, agent_id, created_at) VALUES ('first', 'small', 'agent', '2026-01-01'),
+				(repeat('x', 1100000), 'big', 'agent', '2026-01-02'), ('last', 'small', 'agent', '2026-01-03')`)
+			want := c.want
+			if want == nil { // the page is a snapshot
+				want = []string{`"first"`, fmt.Sprintf("1100000 bytes %x", md5.Sum(bytes.Repeat([]byte("x"), 1100000))), `"last"`}
+			}
+			agent := "agent"
+			same(t, meanwhile(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{AgentID: &agent}}, c.statement), want)
+		})
+	}
+}
+
+func TestMemoryStaysBoundedForAHugeText(t *testing.T) {
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory) VALUES (repeat('0123456789', 6000000))`)
+	live := func() int64 {
+		var stats runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapAlloc)
+	}
+	before, most, size := live(), int64(0), 0
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		for piece, err := m.Text, error(nil); piece != nil; piece, err = m.Rest() {
+			if err != nil {
+				return err
+			}
+			size += len(piece)
+			most = max(most, live()-before)
+		}
+		return nil
+	})
+	if err != nil || size != 60_000_000 {
+		t.Fatalf("read %d bytes: %v", size, err)
+	}
+	if most > 5*pieceSize {
+		t.Errorf("%d bytes are held while a text of %d is read", most, size)
+	}
+}
+
+func TestCancellingBetweenPiecesIsAnError(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory) VALUES (repeat('0123456789', 6000000))`)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	err := s.Read(ctx, Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		size := len(m.Text)
+		for {
+			cancel()
+			piece, err := m.Rest()
+			if err != nil {
+				return err
+			}
+			if piece == nil {
+				if size != 60_000_000 {
+					t.Errorf("the text ended after %d bytes without an error", size)
+				}
+				return nil
+			}
+			size += len(piece)
+		}
+	})
+	if err == nil {
+		t.Error("a cancelled reading reported success")
+	}
+}
