@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -134,9 +136,13 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 
 // openDatabase opens a database that has to answer within some seconds; setting is the variable
 // that names it.
-func openDatabase(ctx context.Context, setting, url string, maxConns int) (*sqlx.DB, error) {
-	db, err := postgres.Open(url, maxConns)
+func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
+	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
+		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+			// The error quotes what could not be read, and with it the password.
+			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
+		}
 		return nil, fmt.Errorf("%s is not right: %w", setting, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
