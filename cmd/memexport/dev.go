@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -85,6 +86,10 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	defer release()
+	// Of the last run; scripts that wait for it shall see the address of this one.
+	if err := os.Remove(filepath.Join(f.dir, "base-url")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	// The listener comes first: a port that is taken is found out before anything is started.
 	listener, err := net.Listen("tcp", f.http)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"memexport/internal/export"
 	"memexport/internal/format"
 )
 
@@ -49,11 +50,11 @@ func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 
 // exported is what dev needs of the Export object.
 type exported struct {
-	ID          string `json:"id"`
-	Status      string `json:"status"`
-	MemoryCount int64  `json:"memory_count"`
-	SizeBytes   int64  `json:"size_bytes"`
-	SHA256      string `json:"sha256"`
+	ID          string        `json:"id"`
+	Status      export.Status `json:"status"`
+	MemoryCount int64         `json:"memory_count"`
+	SizeBytes   int64         `json:"size_bytes"`
+	SHA256      string        `json:"sha256"`
 	Error       *struct {
 		Code    string `json:"code"`
 		Message string `json:"message"`
@@ -65,13 +66,16 @@ func (d *dev) export(ctx context.Context, baseURL, formatName, path string) (e e
 	if err := d.call(ctx, http.MethodPost, baseURL+"/v1/exports?format="+formatName, &e); err != nil {
 		return e, err
 	}
-	for e.Status != "READY" {
-		if e.Error != nil {
-			return e, fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
-		}
+	for e.Status == export.Pending || e.Status == export.Processing {
 		if err := d.call(ctx, http.MethodGet, baseURL+"/v1/exports/"+e.ID, &e); err != nil {
 			return e, err
 		}
+	}
+	if e.Error != nil {
+		return e, fmt.Errorf("%s: %s", e.Error.Code, e.Error.Message)
+	}
+	if e.Status != export.Ready {
+		return e, fmt.Errorf("it is %s already: EXPORT_RETENTION is too short for this machine", e.Status)
 	}
 	response, err := d.request(ctx, http.MethodGet, baseURL+"/v1/exports/"+e.ID+"/download")
 	if err != nil {
@@ -138,8 +142,8 @@ func (d *dev) usage(baseURL string) {
 	d.say("Try it in another terminal:")
 	d.say("")
 	d.say("  export KEY=%s", d.apiKey)
-	d.say("  curl -sX POST -H \"X-Api-Key: $KEY\" '%s/v1/exports?format=csv&priority=HIGH' | tee /tmp/export.json", baseURL)
-	d.say("  ID=$(sed 's/.*\"id\":\"\\([^\"]*\\)\".*/\\1/' /tmp/export.json)")
+	d.say("  ID=$(curl -sX POST -H \"X-Api-Key: $KEY\" '%s/v1/exports?format=csv&priority=HIGH' |", baseURL)
+	d.say("    tee /dev/stderr | sed 's/.*\"id\":\"\\([^\"]*\\)\".*/\\1/')")
 	d.say("  curl -s -H \"X-Api-Key: $KEY\" -H 'Prefer: wait=30' %s/v1/exports/$ID", baseURL)
 	d.say("  curl -OJ -H \"X-Api-Key: $KEY\" %s/v1/exports/$ID/download", baseURL)
 	d.say("")

@@ -1,0 +1,145 @@
+package e2e
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// These bound the corpus: more would only take longer.
+const (
+	corpusMemories = 105_000
+	corpusFile     = 64 << 10 // bytes
+)
+
+var errEnough = errors.New("enough")
+
+func TestRealTextComesOutAsItWentIn(t *testing.T) {
+	s := sharedStack(t)
+	c := s.newTenant(t)
+	began := time.Now()
+	corpus := readCorpus(t, c.workspace)
+	if len(corpus) < 100_000 {
+		t.Fatalf("the corpus has %d texts only", len(corpus))
+	}
+	insert(t, s.db, corpus)
+	want := table(t, s.db, c.workspace, "")
+	size, lines := 0, 0
+	for _, m := range want {
+		size += len(*m.text)
+		lines += strings.Count(*m.text, "\n") + 1
+	}
+	t.Logf("%d distinct paragraphs of real text, %d lines and %d bytes, were read and stored in %s", len(want), lines, size,
+		time.Since(began).Round(time.Millisecond))
+	same(t, "memories in the table", len(want), len(corpus))
+	var exports []object
+	for format := range formats {
+		exports = append(exports, c.create(t, "format="+format))
+	}
+	for _, e := range exports {
+		began := time.Now()
+		e = c.ready(t, e.ID, 2*time.Minute)
+		checkFile(t, c.client, e, want)
+		t.Logf("%s: %d memories, %d bytes, every field equal; exported in %s, compared in %s", e.Format, e.MemoryCount, *e.SizeBytes,
+			e.CompletedAt.Sub(*e.StartedAt).Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	}
+}
+
+// readCorpus makes memories of the paragraphs of the Go distribution: code in several languages,
+// prose, and the inputs with which parsers and encoders are tested. First comes what is rarest.
+func readCorpus(t *testing.T, workspace string) []memory {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	goroot := strings.TrimSpace(string(out))
+	k := corpusReader{workspace: workspace, seen: map[string]bool{}, first: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}
+	err = errors.Join(
+		k.walk("/usr/share/common-licenses", func(string) bool { return true }), // not on every system
+		k.walk(goroot, func(path string) bool { return strings.Contains(path, "/testdata/") && filepath.Ext(path) != ".go" }),
+		k.walk(goroot, func(path string) bool { return filepath.Ext(path) != ".go" }),
+		k.walk(goroot, func(path string) bool { return filepath.Ext(path) == ".go" }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.memories
+}
+
+type corpusReader struct {
+	workspace string
+	first     time.Time
+	seen      map[string]bool
+	memories  []memory
+}
+
+func (k *corpusReader) walk(dir string, wanted func(path string) bool) error {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !wanted(path) {
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+				return nil
+			}
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil || len(content) > corpusFile || !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
+			return nil // no text, or none that Postgres takes
+		}
+		return k.add(path, string(content))
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+// add takes the paragraphs of a file that have not been seen yet, white space and all.
+func (k *corpusReader) add(path, content string) error {
+	line := 1
+	for paragraph := range strings.SplitSeq(content, "\n\n") {
+		if at := line; !k.seen[paragraph] && strings.TrimSpace(paragraph) != "" {
+			k.seen[paragraph] = true
+			if err := k.remember(path, at, paragraph); err != nil {
+				return err
+			}
+		}
+		line += strings.Count(paragraph, "\n") + 2
+	}
+	return nil
+}
+
+func (k *corpusReader) remember(path string, line int, text string) error {
+	n := len(k.memories)
+	if n == corpusMemories {
+		return errEnough
+	}
+	firstLine, _, _ := strings.Cut(text, "\n")
+	metadata, err := json.Marshal(map[string]any{"path": path, "line": line, "begins": firstLine})
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256([]byte(k.workspace + text))
+	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // near the one before it in the index, in no order
+	words := strings.Fields(firstLine)
+	encoded, user, agent := string(metadata), filepath.Dir(path), filepath.Ext(path)
+	created := k.first.Add(time.Duration(n/2) * 1_000_003 * time.Microsecond).Format(time.RFC3339Nano)
+	m := memory{id: fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:]), text: &text, user: &user, agent: &agent,
+		priority: []string{"LOW", "MEDIUM", "HIGH"}[n%3], status: "COMPLETED", categories: words[:min(len(words), 8)], metadata: &encoded,
+		workspace: k.workspace, accessCount: int64(line), created: &created, updated: &created}
+	if n%4 == 0 {
+		m.session, m.accessed = &firstLine, &created
+	}
+	k.memories = append(k.memories, m)
+	return nil
+}

@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+var (
+	program string // the built memexport
+	root    string // where the tests keep their state; also other users can reach it, unlike t.TempDir
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	var err error
+	if root, err = os.MkdirTemp("", "memexport-e2e-"); err == nil {
+		defer os.RemoveAll(root)
+		// Postgres, which refuses to run as root, has to get in.
+		err = os.Chmod(root, 0o755)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	program = filepath.Join(root, "memexport")
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", program, "memexport/cmd/memexport").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build memexport: %v\n%s", err, out)
+		return 1
+	}
+	defer stopShared()
+	// The tests with stacks of their own wait more than they work. -parallel overrides this.
+	if err := flag.Set("test.parallel", "3"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// shared is the stack of all tests that do not kill anything. They run one after the other.
+var shared = sync.OnceValues(func() (*stack, error) {
+	s, err := startDev(devOptions{dir: filepath.Join(root, "shared"), memories: sharedMemories})
+	sharedProcess = s
+	return s, err
+})
+
+// sharedMemories are in the demo workspace of the shared stack.
+const sharedMemories = 10_000
+
+var sharedProcess *stack
+
+func stopShared() {
+	if sharedProcess != nil {
+		sharedProcess.stop()
+	}
+}
+
+// sharedStack returns the shared stack, which the first test starts.
+func sharedStack(t *testing.T) *stack {
+	t.Helper()
+	s, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// newDir makes a directory that other users can reach, for as long as the test runs.
+func newDir(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join(root, name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}

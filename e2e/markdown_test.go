@@ -1,0 +1,134 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/text"
+)
+
+var (
+	heading = regexp.MustCompile(`^## (\S+) · (\S+)\n\n`)
+	item    = regexp.MustCompile("^- \\*\\*(\\w+):\\*\\* (`+)")
+)
+
+// parseMarkdown reads a file back by the rules that the format documents, and asks a real Markdown
+// parser whether the document is what it seems to be.
+func parseMarkdown(file []byte) ([]memory, error) {
+	rest, ok := strings.CutPrefix(string(file), "# Memories\n")
+	if !ok {
+		return nil, errors.New("the file has no title")
+	}
+	memories := []memory{}
+	quotes := 0
+	for rest != "" {
+		var m memory
+		rest, ok = strings.CutPrefix(rest, "\n")
+		head := heading.FindStringSubmatch(rest)
+		if !ok || head == nil {
+			return nil, fmt.Errorf("no heading where memory %d begins: %.80q", len(memories), rest)
+		}
+		rest = rest[len(head[0]):]
+		m.created, m.id = &head[1], head[2]
+		var err error
+		if rest, err = parseItems(&m, rest); err != nil {
+			return nil, fmt.Errorf("memory %d: %w", len(memories), err)
+		}
+		if quote, ok := strings.CutPrefix(rest, "\n> "); ok {
+			quotes++
+			text, after, err := parseQuote(quote)
+			if err != nil {
+				return nil, fmt.Errorf("memory %d: %w", len(memories), err)
+			}
+			m.text, rest = &text, after
+		}
+		memories = append(memories, m)
+	}
+	return memories, checkDocument(file, len(memories), quotes)
+}
+
+// parseItems reads the list of a memory's attributes, one a line.
+func parseItems(m *memory, rest string) (string, error) {
+	for {
+		label := item.FindStringSubmatch(rest)
+		if label == nil {
+			return rest, nil
+		}
+		name, fence := label[1], label[2]
+		value, after, found := strings.Cut(rest[len(label[0]):], fence+"\n")
+		if !found || strings.Contains(value, fence) || strings.ContainsAny(value, "\r\n") {
+			return "", fmt.Errorf("%s is no code span: %.80q", name, rest)
+		}
+		rest = after
+		if strings.HasPrefix(value, `"`) && name != "metadata" {
+			if err := json.Unmarshal([]byte(value), &value); err != nil {
+				return "", fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		if m.target(name) == nil {
+			return "", fmt.Errorf("there is no column %s", name)
+		}
+		if err := m.set(name, &value); err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+	}
+}
+
+// parseQuote reads a block quote without its first mark and returns what follows it.
+func parseQuote(s string) (content, rest string, err error) {
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(s, "\\<[\r\n")
+		if i < 0 {
+			return "", "", errors.New("a quote has no end")
+		}
+		b.WriteString(s[:i])
+		c := s[i]
+		s = s[i+1:]
+		switch {
+		case c == '\\':
+			if s == "" || !strings.Contains(`\<[`, s[:1]) {
+				return "", "", fmt.Errorf("a backslash before %.10q", s)
+			}
+			b.WriteByte(s[0])
+			s = s[1:]
+		case c == '<' || c == '[':
+			return "", "", fmt.Errorf("a bare %c", c)
+		case c == '\r' && strings.HasPrefix(s, "\n"):
+			// One line end of two characters, or a CR of the text before the end of the quote.
+			b.WriteByte(c)
+		case strings.HasPrefix(s, "> "):
+			b.WriteByte(c)
+			s = s[2:]
+		case c == '\r':
+			return "", "", errors.New("a CR with no mark after it")
+		default:
+			return b.String(), s, nil
+		}
+	}
+}
+
+// checkDocument says that a reader sees a title and, for every memory, a heading, a list and
+// perhaps a quote, and that nothing of a content has become anything else: no HTML anywhere.
+func checkDocument(file []byte, memories, quotes int) error {
+	document := goldmark.DefaultParser().Parse(text.NewReader(file))
+	seen := map[ast.NodeKind]int{}
+	for node := document.FirstChild(); node != nil; node = node.NextSibling() {
+		seen[node.Kind()]++
+	}
+	if seen[ast.KindHeading] != memories+1 || seen[ast.KindList] != memories || seen[ast.KindBlockquote] != quotes || len(seen) > 3 {
+		return fmt.Errorf("%d memories, %d of them with text, make the document %v", memories, quotes, seen)
+	}
+	return ast.Walk(document, func(node ast.Node, _ bool) (ast.WalkStatus, error) {
+		if slices.Contains([]ast.NodeKind{ast.KindHTMLBlock, ast.KindRawHTML, ast.KindLink, ast.KindAutoLink, ast.KindImage}, node.Kind()) {
+			return ast.WalkStop, fmt.Errorf("a part of a memory has become %s", node.Kind())
+		}
+		return ast.WalkContinue, nil
+	})
+}

@@ -1,0 +1,230 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// parsers read files as somebody would who knows the documented format and nothing of the program.
+var parsers = map[string]func([]byte) ([]memory, error){"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown}
+
+// parseJSON reads an array with one object a line.
+func parseJSON(file []byte) ([]memory, error) {
+	decoder := json.NewDecoder(bytes.NewReader(file))
+	decoder.UseNumber()
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, fmt.Errorf("the file begins with %v, %v", token, err)
+	}
+	var memories []memory
+	for decoder.More() {
+		var raw json.RawMessage
+		if err := decoder.Decode(&raw); err != nil {
+			return nil, err
+		}
+		if bytes.ContainsAny(raw, "\r\n") {
+			return nil, fmt.Errorf("an object of several lines: %q", raw)
+		}
+		m, err := parseObject(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%w in %s", err, raw)
+		}
+		memories = append(memories, m)
+	}
+	if token, err := decoder.Token(); err != nil || token != json.Delim(']') {
+		return nil, fmt.Errorf("the file ends with %v, %v", token, err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return nil, errors.New("the file goes on after the array")
+	}
+	if lines := bytes.Count(file, []byte("\n")); lines != len(memories)+2 && !(len(memories) == 0 && lines <= 2) {
+		return nil, fmt.Errorf("%d lines for %d memories", lines, len(memories))
+	}
+	return memories, nil
+}
+
+func parseObject(raw []byte) (m memory, err error) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	_, _ = decoder.Token() // {
+	for _, column := range columns {
+		if key, err := decoder.Token(); err != nil || key != column {
+			return m, fmt.Errorf("the key %v, %v instead of %s", key, err, column)
+		}
+		var value json.RawMessage
+		if err := decoder.Decode(&value); err != nil {
+			return m, err
+		}
+		if column == "metadata" {
+			text := string(value)
+			m.metadata, err = canonical(&text)
+		} else {
+			err = json.Unmarshal(value, m.target(column))
+		}
+		if err != nil {
+			return m, fmt.Errorf("%s: %w", column, err)
+		}
+	}
+	if decoder.More() {
+		return m, errors.New("more keys than there should be")
+	}
+	return m, nil
+}
+
+// target points at a field of the memory by the name of its column.
+func (m *memory) target(column string) any {
+	switch column {
+	case "id":
+		return &m.id
+	case "memory":
+		return &m.text
+	case "user_id":
+		return &m.user
+	case "agent_id":
+		return &m.agent
+	case "session_id":
+		return &m.session
+	case "priority":
+		return &m.priority
+	case "status":
+		return &m.status
+	case "categories":
+		return &m.categories
+	case "metadata":
+		return &m.metadata
+	case "workspace_id":
+		return &m.workspace
+	case "access_count":
+		return &m.accessCount
+	case "last_accessed_at":
+		return &m.accessed
+	case "created_at":
+		return &m.created
+	case "updated_at":
+		return &m.updated
+	}
+	return nil
+}
+
+// set gives a field the value that a text stands for; nil is NULL.
+func (m *memory) set(column string, value *string) (err error) {
+	switch target := m.target(column).(type) {
+	case **string:
+		*target = value
+		if column == "metadata" {
+			*target, err = canonical(value)
+		}
+	case *string:
+		if value == nil {
+			return fmt.Errorf("%s is NULL", column)
+		}
+		*target = *value
+	case *[]string:
+		if value == nil {
+			return fmt.Errorf("%s is NULL", column)
+		}
+		err = json.Unmarshal([]byte(*value), target)
+	case *int64:
+		if value == nil {
+			return fmt.Errorf("%s is NULL", column)
+		}
+		*target, err = strconv.ParseInt(*value, 10, 64)
+	}
+	return err
+}
+
+// parseCSV reads RFC 4180. encoding/csv, which makes CR LF in a cell LF and cannot tell NULL from
+// the empty string, has to agree apart from that.
+func parseCSV(file []byte) ([]memory, error) {
+	records, err := parseRecords(string(file))
+	if err != nil {
+		return nil, err
+	}
+	reader := csv.NewReader(bytes.NewReader(file))
+	reader.FieldsPerRecord = len(columns)
+	theirs, err := reader.ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("encoding/csv: %w", err)
+	}
+	if len(theirs) != len(records) || !slices.Equal(theirs[0], columns) {
+		return nil, fmt.Errorf("encoding/csv: %d records instead of %d, the first is %q", len(theirs), len(records), theirs[0])
+	}
+	memories := []memory{}
+	for i, record := range records[1:] {
+		var m memory
+		for c, column := range columns {
+			cell := record[c]
+			if cell != nil && strings.ReplaceAll(*cell, "\r\n", "\n") != theirs[i+1][c] || cell == nil && theirs[i+1][c] != "" {
+				return nil, fmt.Errorf("encoding/csv: record %d: %q instead of %q", i+1, theirs[i+1][c], optional(cell))
+			}
+			if cell != nil && slices.Contains(columns[1:9], column) { // a text cell
+				plain, marked := strings.CutPrefix(*cell, "'")
+				if !marked && strings.HasPrefix(strings.TrimLeft(plain, "\t\r\n"), "=") {
+					return nil, fmt.Errorf("record %d: %s is a formula: %q", i+1, column, plain)
+				}
+				cell = &plain
+			}
+			if err := m.set(column, cell); err != nil {
+				return nil, fmt.Errorf("record %d: %w", i+1, err)
+			}
+		}
+		memories = append(memories, m)
+	}
+	return memories, nil
+}
+
+// parseRecords is RFC 4180 by the letter: CRLF after every record, quotes doubled in quotes. A cell
+// that is empty and not quoted is nil.
+func parseRecords(file string) ([][]*string, error) {
+	var records [][]*string
+	var record []*string
+	for rest := file; rest != ""; {
+		var cell *string
+		if quoted, ok := strings.CutPrefix(rest, `"`); ok {
+			var text strings.Builder
+			for {
+				before, after, found := strings.Cut(quoted, `"`)
+				if !found {
+					return nil, errors.New("a quote is not closed")
+				}
+				text.WriteString(before)
+				if quoted, ok = strings.CutPrefix(after, `"`); !ok {
+					rest = after
+					break
+				}
+				text.WriteByte('"')
+			}
+			s := text.String()
+			cell = &s
+		} else {
+			n := strings.IndexAny(rest, ",\r\n\"")
+			if n < 0 {
+				return nil, errors.New("the last record has no end")
+			}
+			if n > 0 {
+				s := rest[:n]
+				cell = &s
+			}
+			rest = rest[n:]
+		}
+		record = append(record, cell)
+		if after, ok := strings.CutPrefix(rest, ","); ok {
+			rest = after
+			continue
+		}
+		after, ok := strings.CutPrefix(rest, "\r\n")
+		if !ok || len(record) != len(columns) {
+			return nil, fmt.Errorf("record %d has %d cells and goes on with %.20q", len(records), len(record), rest)
+		}
+		records, record, rest = append(records, record), nil, after
+	}
+	if record != nil || len(records) == 0 {
+		return nil, errors.New("the file does not end with a record")
+	}
+	return records, nil
+}

@@ -1,0 +1,91 @@
+package e2e
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func TestMemoriesAndKeysStayWhereTheyBelong(t *testing.T) {
+	s := sharedStack(t)
+	c := s.newTenant(t)
+	word := strings.ReplaceAll(uuid.NewString(), "-", "")
+	text, attribute := "text-"+word, "attribute-"+word
+	memories := awkwardMemories(c.workspace, []string{text + " and more", "other"}, []string{"2025-01-01T00:00:00.000000Z"})
+	for i := range memories {
+		memories[i].user, memories[i].agent, memories[i].session = &attribute, &attribute, &attribute
+		memories[i].categories = []string{attribute}
+	}
+	insert(t, s.db, memories)
+	for format := range formats {
+		e := c.ready(t, c.create(t, "format="+format+"&user_id="+attribute+"&agent_id="+attribute+"&session_id="+attribute+"&categories="+attribute).ID, time.Minute)
+		file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200)
+		if !bytes.Contains(file.body, []byte(text)) || !bytes.Contains(file.body, []byte(attribute)) {
+			t.Errorf("the file as %s has no secret, so that this tests nothing", format)
+		}
+	}
+	// Refusals repeat nothing of what was refused either.
+	refused := bytes.NewBuffer(nil)
+	for _, query := range []string{"user_id=" + word + "&format=xml", word + "x=1", "created_after=" + word, "page=" + word, "priority=" + word, "%zz" + word} {
+		a := c.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
+		if !strings.HasPrefix(query, word) {
+			refused.Write(a.body)
+		}
+	}
+	c.do(t, "GET", "/"+word+"/"+c.key).problem(t, 404, "NOT_FOUND")
+	c.do(t, "GET", "/v1/exports/"+word).problem(t, 404, "EXPORT_NOT_FOUND")
+	c.list(t, "")
+	absent(t, "a refusal", refused.Bytes(), word)
+	absent(t, "an answer", withoutQuestions(c.answers()), text, c.key)
+
+	var searched int64
+	for _, pattern := range []string{"memexport.log", "temporal.log", "temporal-*.db*", "postgres.log"} {
+		for _, path := range files(t, s.dir, pattern) {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			searched += int64(len(content))
+			absent(t, path, content, word, c.key, s.key)
+		}
+	}
+	t.Logf("searched %d bytes of logs and of Temporal's state", searched)
+
+	// The database has the memories, and of keys only hashes.
+	execute(t, s.db, `CHECKPOINT`)
+	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() || entry.Name() == "api-key" {
+			return ignoreGone(err)
+		}
+		content, err := os.ReadFile(path)
+		absent(t, path, content, c.key, s.key)
+		return ignoreGone(err)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func ignoreGone(err error) error {
+	if gone(err) {
+		return nil
+	}
+	return err
+}
+
+// withoutQuestions leaves out the lines that repeat what was asked for.
+func withoutQuestions(answers []byte) []byte {
+	var kept []byte
+	for line := range bytes.Lines(answers) {
+		if !bytes.HasPrefix(line, []byte("GET ")) && !bytes.HasPrefix(line, []byte("POST ")) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	_ "github.com/lib/pq" // the driver "postgres"
+)
+
+// devOptions say how to run `memexport dev`.
+type devOptions struct {
+	dir      string
+	memories int
+	env      []string
+}
+
+// stack is a running `memexport dev`.
+type stack struct {
+	*process
+	dir      string
+	url      string // of the API
+	key      string // of the demo workspace
+	database string
+	db       *sql.DB
+}
+
+// startTimeout is generous: the machine may be busy, and the Temporal server may have to be built.
+const startTimeout = 10 * time.Minute
+
+// startDev runs `memexport dev` until it has made its first exports.
+func startDev(o devOptions) (*stack, error) {
+	p, err := start(o.env, "dev", "--dir", o.dir, "--http", "127.0.0.1:0", "--temporal-port", "0", "--ui-port", "0",
+		"--memories", strconv.Itoa(o.memories))
+	if err != nil {
+		return nil, err
+	}
+	s := &stack{process: p, dir: o.dir}
+	if err := p.says("Press Ctrl-C", startTimeout); err != nil {
+		p.end(syscall.SIGINT)
+		return nil, err
+	}
+	for name, value := range map[string]*string{"base-url": &s.url, "api-key": &s.key, "database-url": &s.database} {
+		line, err := os.ReadFile(filepath.Join(o.dir, name))
+		if err != nil {
+			p.end(syscall.SIGINT)
+			return nil, err
+		}
+		*value = strings.TrimSpace(string(line))
+	}
+	if s.db, err = sql.Open("postgres", s.database); err != nil {
+		p.end(syscall.SIGINT)
+		return nil, err
+	}
+	return s, nil
+}
+
+// newDev is startDev for a test, at the end of which it is stopped.
+func newDev(t *testing.T, o devOptions) *stack {
+	t.Helper()
+	s, err := startDev(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *stack) stop() {
+	s.db.Close()
+	s.end(syscall.SIGINT)
+}
+
+// client is one with the key of the demo workspace.
+func (s *stack) client() *client { return newClient(s.url, s.key) }
+
+// tenant is a workspace of a test's own.
+type tenant struct {
+	*client
+	workspace string
+}
+
+// newTenant makes a workspace without memories and a key for it.
+func (s *stack) newTenant(t *testing.T) tenant {
+	t.Helper()
+	workspace := uuid.NewString()
+	return tenant{newClient(s.url, createKey(t, s.database, workspace, "export.read", "export.write")), workspace}
+}
+
+// createKey runs `memexport keys create`.
+func createKey(t *testing.T, database, workspace string, permissions ...string) string {
+	t.Helper()
+	args := []string{"keys", "create", "--workspace", workspace, "--name", t.Name()}
+	for _, p := range permissions {
+		args = append(args, "--permission", p)
+	}
+	key := mustRun(t, []string{"DATABASE_URL=" + database}, args...)
+	if !strings.HasPrefix(key, "msk_live_") || strings.Count(key, "\n") != 1 {
+		t.Fatalf("this is no key alone on a line: %q", key)
+	}
+	return strings.TrimSpace(key)
+}
+
+// openDatabase opens a database for as long as the test runs.
+func openDatabase(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
+	t.Helper()
+	if _, err := db.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// generate adds n memories to a workspace, all of them made by the database, which is fast, above all
+// since what follows each other is close to each other in the indexes. width is about how long each
+// text is.
+func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
+	t.Helper()
+	began := time.Now()
+	execute(t, db, `INSERT INTO memories (id, memory, user_id, agent_id, session_id, priority, status, categories, metadata,
+			workspace_id, access_count, last_accessed_at, created_at, updated_at)
+		SELECT overlay(md5($1 || i) placing lpad(to_hex(i / 1000), 8, '0') from 1 for 8)::uuid,
+		       'Memory ' || i || E' says "hello"\n' || repeat(md5(i::text) || ' ', $3 / 33),
+		       'user-' || i / 50 % 1000, CASE WHEN i % 3 > 0 THEN 'agent-' || i % 10 END, 'session-' || i / 20,
+		       (ARRAY['LOW', 'MEDIUM', 'HIGH'])[1 + i % 3], 'COMPLETED', ARRAY['c' || i % 7, 'c' || i % 11],
+		       CASE WHEN i % 2 = 0 THEN jsonb_build_object('i', i, 'half', i / 2.0) END,
+		       $1::uuid, i, CASE WHEN i % 5 = 0 THEN now() END,
+		       '2025-01-01Z'::timestamptz + i / 3 * interval '7.000001 s', '2025-06-01Z'::timestamptz + i * interval '1 s'
+		FROM generate_series(1, $2::int) i`, workspace, n, width)
+	execute(t, db, `ANALYZE memories`)
+	t.Logf("made %d memories in %s", n, time.Since(began).Round(time.Millisecond))
+}
+
+// blockReading makes every read of the memories wait, as behind a migration of theirs, until
+// the returned function is called.
+func blockReading(t *testing.T, db *sql.DB) (release func()) {
+	t.Helper()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release = func() { _ = tx.Rollback() } // the second time it has no effect
+	t.Cleanup(release)
+	if _, err := tx.Exec(`LOCK TABLE memories IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	return release
+}
+
+// objects are the names of the files that the bucket has of an export.
+func objects(t *testing.T, bucket, exportID string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Join(bucket, "exports", exportID))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func (s *stack) objects(t *testing.T, exportID string) []string {
+	t.Helper()
+	return objects(t, filepath.Join(s.dir, "bucket"), exportID)
+}
+
+// same says that two values are equal or fails the test.
+func same[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: %s, want %s", what, short(got), short(want))
+	}
+}
+
+// short is a value as an error shows it.
+func short(v any) string {
+	text := fmt.Sprintf("%#v", v)
+	if len(text) > 500 {
+		return text[:500] + "..."
+	}
+	return text
+}
