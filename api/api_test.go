@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -28,17 +27,7 @@ import (
 	"memexport/workflows"
 )
 
-func TestMain(m *testing.M) {
-	pgtest.Main(m, func(ctx context.Context, url string) error {
-		db, err := postgres.Open(url, 1)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		_, err = postgres.Migrate(ctx, db)
-		return err
-	})
-}
+func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
 // service is the API on a real server, a real database and a bucket of files. Its Temporal is down.
 type service struct {

@@ -30,19 +30,7 @@ const (
 	patience = time.Minute
 )
 
-func TestMain(m *testing.M) {
-	pgtest.Main(m, func(ctx context.Context, url string) error {
-		db, err := postgres.Open(url, 2)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		if _, err := postgres.Migrate(ctx, db); err != nil {
-			return err
-		}
-		return demo.CreateTable(ctx, db)
-	})
-}
+func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 
 var silent = slog.New(slog.DiscardHandler)
 

@@ -17,7 +17,7 @@ import (
 
 const other = "de300000-0000-4000-8000-000000000002"
 
-func TestMain(m *testing.M) { pgtest.Main(m, nil) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // open returns a pool of one connection: what is left behind on it, the next statement meets.
 func open(t *testing.T) *sqlx.DB {

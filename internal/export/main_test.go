@@ -1,7 +1,6 @@
 package export_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"reflect"
@@ -23,17 +22,7 @@ const (
 	stranger = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b23"
 )
 
-func TestMain(m *testing.M) {
-	pgtest.Main(m, func(ctx context.Context, url string) error {
-		db, err := postgres.Open(url, 2)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		_, err = postgres.Migrate(ctx, db)
-		return err
-	})
-}
+func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
 func open(t *testing.T) (*export.Store, *sqlx.DB) {
 	t.Helper()

@@ -35,13 +35,8 @@ const schema = `
 	CREATE INDEX ON memories (workspace_id, created_at, id);`
 
 func TestMain(m *testing.M) {
-	pgtest.Main(m, func(ctx context.Context, url string) error {
-		db, err := postgres.Open(url, 1)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		_, err = db.ExecContext(ctx, schema)
+	pgtest.Main(m, func(ctx context.Context, db *sqlx.DB) error {
+		_, err := db.ExecContext(ctx, schema)
 		return err
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/postgres/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m, nil) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func open(t *testing.T, url string, size int) *sqlx.DB {
 	t.Helper()

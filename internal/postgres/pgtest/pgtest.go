@@ -1,7 +1,7 @@
 // Package pgtest gives every test a Postgres database of its own, on a real server that lives as
 // long as the test process.
 //
-//	func TestMain(m *testing.M) { pgtest.Main(m, migrate) }
+//	func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 //
 //	func TestSomething(t *testing.T) {
 //		db, err := sqlx.Connect("postgres", pgtest.New(t))
@@ -19,9 +19,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // the driver "postgres"
 
 	"memexport/internal/devstack"
+	"memexport/internal/postgres"
 )
 
 const (
@@ -37,11 +39,11 @@ var server struct {
 }
 
 // Main starts a Postgres for the tests of a package, runs them, stops it, removes its files and
-// exits with the code of the tests. migrate gets the URL of the template database from which New
-// makes copies; it must leave no connection open, and may be nil for an empty database.
-func Main(m *testing.M, migrate func(ctx context.Context, url string) error) {
+// exits with the code of the tests. The steps fill the template database from which New makes
+// copies, one after the other; without any, it is empty.
+func Main(m *testing.M, steps ...Step) {
 	flag.Parse() // m.Run would only do it later, and tell needs it
-	code, err := run(m, migrate)
+	code, err := run(m, steps)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
 		code = max(code, 1)
@@ -49,7 +51,16 @@ func Main(m *testing.M, migrate func(ctx context.Context, url string) error) {
 	os.Exit(code)
 }
 
-func run(m *testing.M, migrate func(ctx context.Context, url string) error) (code int, err error) {
+// Step does something to the template database.
+type Step func(ctx context.Context, db *sqlx.DB) error
+
+// Migrate is the step that creates the schema memexport.
+func Migrate(ctx context.Context, db *sqlx.DB) error {
+	_, err := postgres.Migrate(ctx, db)
+	return err
+}
+
+func run(m *testing.M, steps []Step) (code int, err error) {
 	ctx := context.Background()
 	sweep()
 	dir, err := os.MkdirTemp("", dirPattern)
@@ -77,30 +88,35 @@ func run(m *testing.M, migrate func(ctx context.Context, url string) error) (cod
 		_ = os.RemoveAll(pg.DataDir) // elsewhere than in dir when root's TMPDIR is closed to others
 	}()
 	server.url = pg.URL
-	if err := makeTemplate(ctx, migrate); err != nil {
+	if err := makeTemplate(ctx, steps); err != nil {
 		return 1, err
 	}
 	code = m.Run()
 	return code, pg.Err()
 }
 
-func makeTemplate(ctx context.Context, migrate func(ctx context.Context, url string) error) error {
+func makeTemplate(ctx context.Context, steps []Step) error {
 	if err := execute(ctx, "CREATE DATABASE "+template); err != nil {
 		return err
 	}
-	if migrate != nil {
-		if err := migrate(ctx, databaseURL(template)); err != nil {
-			return fmt.Errorf("migrate the template database: %w", err)
+	db, err := postgres.Open(databaseURL(template), 2)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, step := range steps {
+		if err := step(ctx, db); err != nil {
+			return fmt.Errorf("fill the template database: %w", err)
 		}
 	}
-	// A connection to the template would make every copy fail: allow no new one, end those of migrate.
+	// A connection to the template would make every copy fail: allow no new one, end those of the steps.
 	if err := execute(ctx, "ALTER DATABASE "+template+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 		return err
 	}
 	return execute(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+template+"'")
 }
 
-// New returns the URL of a new database with all that migrate made, as its superuser and for
+// New returns the URL of a new database with all that the steps made, as its superuser and for
 // lib/pq. It is dropped at the end of the test, whoever is still connected.
 func New(tb testing.TB) string {
 	tb.Helper()

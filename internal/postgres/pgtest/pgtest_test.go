@@ -6,17 +6,14 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
+
 	"memexport/internal/postgres/pgtest"
 )
 
 func TestMain(m *testing.M) {
-	pgtest.Main(m, func(ctx context.Context, url string) error {
-		db, err := sql.Open("postgres", url)
-		if err != nil {
-			return err
-		}
-		defer db.Close()
-		_, err = db.ExecContext(ctx, "CREATE TABLE note (text text PRIMARY KEY)")
+	pgtest.Main(m, func(ctx context.Context, db *sqlx.DB) error {
+		_, err := db.ExecContext(ctx, "CREATE TABLE note (text text PRIMARY KEY)")
 		return err
 	})
 }
