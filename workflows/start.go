@@ -87,6 +87,7 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) e
 		StaticSummary:                            fmt.Sprintf("%s export for workspace %s", e.Format, e.WorkspaceID),
 		StaticDetails:                            details(e),
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
+		EnableEagerStart:                         true, // where API and worker share a process, as in dev
 	}
 	if attributes {
 		options.TypedSearchAttributes = temporal.NewSearchAttributes(

@@ -150,7 +150,9 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []string {
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
-		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true"}
+		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
+		// A small export is a chain of short activities: the worker that schedules one may run it at once.
+		"--dynamic-config-value", "system.enableActivityEagerExecution=true"}
 	if uiPort == 0 {
 		args = append(args, "--headless")
 	} else {
