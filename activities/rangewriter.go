@@ -115,13 +115,19 @@ func (w *rangeWriter) at(m *memory.Memory) {
 	copy(w.lastID[:], m.ID)
 }
 
-// grow makes room for n more bytes and some attributes, by doubling, so that a small export needs
-// a small buffer and a large one few copies.
+// grow makes room for n more bytes and some attributes: by doubling at first, so that a small export
+// needs a small buffer, then to the size of a part with a little over, so that none is half empty.
 func (w *rangeWriter) grow(n int) {
 	b := *w.buffer
-	if n += 1 << 10; cap(b)-len(b) < n {
-		*w.buffer = slices.Grow(b, max(n, min(cap(b), partSize)))
+	n += 1 << 10
+	if cap(b)-len(b) >= n {
+		return
 	}
+	if size := partSize + partSize/8; cap(b) >= size/8 && len(b)+n <= size {
+		*w.buffer = append(make([]byte, 0, size), b...)
+		return
+	}
+	*w.buffer = slices.Grow(b, max(n, min(cap(b), partSize)))
 }
 
 // flush hands the buffer to the uploader, which takes one while it uploads another: the wait here
