@@ -39,8 +39,9 @@ bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose 
 	@$(GO) run ./bench $(ARGS)
 
 .PHONY: lint
-lint: ## gofmt, go vet, staticcheck, and workflowcheck for determinism
+lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...

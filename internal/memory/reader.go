@@ -130,77 +130,6 @@ func (q *Query) where() *where {
 	return w
 }
 
-// readOversize reads the memory with the given key, its text in pieces that the server cuts, and
-// visits it. One statement sees one version of the row; if it has been deleted since the page was
-// read there is nothing to visit.
-func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
-	tx, err := s.begin(ctx, q)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
-	w := q.where()
-	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
-	w.args = append(w.args, pieceSize)
-	piece := "$" + strconv.Itoa(len(w.args)) + "::int"
-	result, err := tx.QueryxContext(ctx, `
-		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
-			categories, metadata, access_count, last_accessed_at, created_at, updated_at
-			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
-		SELECT uuid_send(id), substring(body FROM i::int FOR `+piece+`),
-			textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
-			categories, CASE WHEN i = 1 THEN metadata END,
-			int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at),
-			int8send(i), int8send(coalesce(octet_length(body), 0))
-		FROM m CROSS JOIN generate_series(1::bigint, greatest(coalesce(octet_length(body), 0), 1)::bigint, `+piece+`) i`, w.args...)
-	if err != nil {
-		return fmt.Errorf("query an oversize memory: %w", err)
-	}
-	defer result.Close()
-
-	row := newRow(q.WorkspaceID)
-	var start, length sql.RawBytes
-	row.dest = append(row.dest, &start, &length)
-	var read int64
-	next := func() (*Memory, error) {
-		if !result.Next() {
-			return nil, result.Err()
-		}
-		m, err := row.scan(result)
-		if err != nil {
-			return nil, err
-		}
-		if i := int64(binary.BigEndian.Uint64(start)); i != read+1 {
-			return nil, fmt.Errorf("an oversize memory's piece starts at byte %d instead of %d", i, read+1)
-		}
-		read += int64(len(m.Text))
-		return m, nil
-	}
-	first, err := next()
-	if first == nil || err != nil {
-		return err
-	}
-	m, total := *first, int64(binary.BigEndian.Uint64(length))
-	if read < total {
-		// What scan points into is overwritten by the next piece.
-		m.clone()
-		m.Rest = func() ([]byte, error) {
-			if read == total {
-				return nil, nil
-			}
-			more, err := next()
-			if err == nil && more == nil {
-				err = errors.New("an oversize memory ended early")
-			}
-			if err != nil {
-				return nil, err
-			}
-			return more.Text, nil
-		}
-	}
-	return visit(&m)
-}
-
 // ErrUnreadable is a row that is not as the contract wants it, which no retry will change.
 var ErrUnreadable = errors.New("unreadable memory")
 
@@ -265,13 +194,4 @@ func encodeUUID(dst *[36]byte, src []byte) {
 	hex.Encode(dst[19:23], src[8:10])
 	dst[23] = '-'
 	hex.Encode(dst[24:36], src[10:16])
-}
-
-// clone makes m independent of the reader, but for its workspace, which never changes.
-func (m *Memory) clone() {
-	for _, field := range []*[]byte{&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata} {
-		if *field != nil {
-			*field = append([]byte{}, *field...)
-		}
-	}
 }

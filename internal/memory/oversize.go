@@ -1,0 +1,109 @@
+package memory
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// readOversize reads the memory with the given key, its text in pieces that the server cuts, and
+// visits it. One statement sees one version of the row; if it has been deleted since the page was
+// read there is nothing to visit.
+func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
+	tx, err := s.begin(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+	w := q.where()
+	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
+	args := append(w.args, pieceSize)
+	piece := "$" + strconv.Itoa(len(args)) + "::int"
+	result, err := tx.QueryxContext(ctx, `
+		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
+			categories, metadata, access_count, last_accessed_at, created_at, updated_at
+			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
+		SELECT uuid_send(id), substring(body FROM i::int FOR `+piece+`),
+			textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
+			categories, CASE WHEN i = 1 THEN metadata END,
+			int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at),
+			int8send(i), int8send(coalesce(octet_length(body), 0))
+		FROM m CROSS JOIN generate_series(1::bigint, greatest(coalesce(octet_length(body), 0), 1)::bigint, `+piece+`) i`, args...)
+	if err != nil {
+		return fmt.Errorf("query an oversize memory: %w", err)
+	}
+	defer result.Close()
+
+	p := newTextPieces(result, q.WorkspaceID)
+	first, err := p.next()
+	if first == nil || err != nil {
+		return err
+	}
+	m := *first
+	if p.read < p.total {
+		m.clone() // what scan points into is overwritten by the next piece
+		m.Rest = p.rest
+	}
+	return visit(&m)
+}
+
+// textPieces are the rows of an oversize memory: each has all columns and a piece of the text.
+type textPieces struct {
+	result        *sqlx.Rows
+	row           *row
+	start, length sql.RawBytes // where the piece starts, from 1, and the length of the whole text
+	read, total   int64        // bytes
+}
+
+func newTextPieces(result *sqlx.Rows, workspaceID string) *textPieces {
+	p := &textPieces{result: result, row: newRow(workspaceID)}
+	p.row.dest = append(p.row.dest, &p.start, &p.length)
+	return p
+}
+
+// next scans the next row; nil says that there is none. The pieces must follow one another without
+// a gap, which no ORDER BY promises, since it would have Postgres hold all of them.
+func (p *textPieces) next() (*Memory, error) {
+	if !p.result.Next() {
+		return nil, p.result.Err()
+	}
+	m, err := p.row.scan(p.result)
+	if err != nil {
+		return nil, err
+	}
+	if i := int64(binary.BigEndian.Uint64(p.start)); i != p.read+1 {
+		return nil, fmt.Errorf("an oversize memory's piece starts at byte %d instead of %d", i, p.read+1)
+	}
+	p.read += int64(len(m.Text))
+	p.total = int64(binary.BigEndian.Uint64(p.length))
+	return m, nil
+}
+
+// rest is Memory.Rest.
+func (p *textPieces) rest() ([]byte, error) {
+	if p.read == p.total {
+		return nil, nil
+	}
+	m, err := p.next()
+	if err == nil && m == nil {
+		err = errors.New("an oversize memory ended early")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.Text, nil
+}
+
+// clone makes m independent of the reader, but for its workspace, which never changes.
+func (m *Memory) clone() {
+	for _, field := range []*[]byte{&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata} {
+		if *field != nil {
+			*field = append([]byte{}, *field...)
+		}
+	}
+}
