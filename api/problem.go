@@ -32,6 +32,8 @@ const (
 	codePreconditionFailed  = "PRECONDITION_FAILED"
 	codeRangeNotSatisfiable = "RANGE_NOT_SATISFIABLE"
 	codeURITooLong          = "URI_TOO_LONG"
+	codeHeadersTooLarge     = "HEADERS_TOO_LARGE"
+	codeMalformed           = "MALFORMED_REQUEST"
 	codeNotFound            = "NOT_FOUND"
 	codeMethodNotAllowed    = "METHOD_NOT_ALLOWED"
 	codeInternal            = "INTERNAL"
@@ -64,6 +66,8 @@ var kinds = []kind{
 	{code: codePreconditionFailed, status: 412, detail: "The file is not the one that If-Match or If-Unmodified-Since asks for."},
 	{code: codeRangeNotSatisfiable, status: 416, detail: "The file has no bytes in the range that was asked for."},
 	{code: codeURITooLong, status: 414, detail: "The URL is longer than 16384 bytes."},
+	{code: codeHeadersTooLarge, status: 431, detail: "The URL and the headers are longer than the server reads. A URL may have 16384 bytes.", elsewhere: true},
+	{code: codeMalformed, status: 400, detail: "The request is not valid HTTP.", elsewhere: true},
 	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", elsewhere: true},
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", elsewhere: true},
 	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},

@@ -173,7 +173,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
+	go func() { failed <- server.Serve(api.Listener(listener)) }()
 	s.log.Info("api listening", "address", listener.Addr().String())
 	select {
 	case err := <-failed:
