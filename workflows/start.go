@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -42,13 +41,15 @@ type Starter struct {
 	namespace string
 	taskQueue string
 
-	mu         sync.Mutex
-	registered *bool // whether the namespace has the search attributes; nil: not known yet
+	turn       chan struct{} // holds one; who takes it may use registered
+	registered *bool         // whether the namespace has the search attributes; nil: not known yet
 }
 
 // NewStarter returns a Starter; the client may be lazy and its server down.
 func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
-	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue}
+	s := &Starter{client: c, namespace: namespace, taskQueue: taskQueue, turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
 }
 
 // WorkflowID is the id of an export's workflow.
@@ -124,8 +125,12 @@ func details(e export.Export) string {
 // attributesRegistered makes sure, once, that the namespace has the search attributes. Where that
 // is not allowed (Temporal Cloud) and nobody has made them, exports run without.
 func (s *Starter) attributesRegistered(ctx context.Context) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	select {
+	case <-s.turn:
+		defer func() { s.turn <- struct{}{} }()
+	case <-ctx.Done(): // a server that hangs must not make callers queue up
+		return false
+	}
 	if s.registered == nil {
 		ok, err := RegisterSearchAttributes(ctx, s.client, s.namespace)
 		if err != nil {

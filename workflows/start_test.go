@@ -223,14 +223,14 @@ func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
 			const deadline = time.Second
 			begin := time.Now()
 			var callers sync.WaitGroup
-			for range 5 {
+			for range 20 { // one after the other they would take 20 s
 				callers.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), deadline)
 					defer cancel()
 					if err := starter.Start(ctx, newExport()); err == nil {
 						t.Error("the start was no error")
 					}
-					if took := time.Since(begin); took > 2*deadline {
+					if took := time.Since(begin); took > 10*deadline {
 						t.Errorf("the start took %v", took)
 					}
 				})
