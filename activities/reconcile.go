@@ -137,7 +137,7 @@ func decide(e export.Export, state workflowState) (what action, failureCode stri
 }
 
 func (a *Activities) workflowState(ctx context.Context, exportID string) (workflowState, error) {
-	description, err := a.Client.DescribeWorkflowExecution(ctx, "export-"+exportID, "")
+	description, err := a.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
 		return missing, nil

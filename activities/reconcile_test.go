@@ -75,7 +75,7 @@ func (h *house) start(id string) {
 
 func (h *house) terminate(id string) {
 	h.Helper()
-	if err := h.Client.TerminateWorkflow(h.Context(), workflows.WorkflowID(id), "", "by a test"); err != nil {
+	if err := h.Client.TerminateWorkflow(h.Context(), export.WorkflowID(id), "", "by a test"); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -89,7 +89,7 @@ func (h *house) delete(id string) {
 
 func (h *house) workflowStatus(id string) enumspb.WorkflowExecutionStatus {
 	h.Helper()
-	description, err := h.Client.DescribeWorkflowExecution(h.Context(), workflows.WorkflowID(id), "")
+	description, err := h.Client.DescribeWorkflowExecution(h.Context(), export.WorkflowID(id), "")
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func cancelsDeleted(h *house) {
 	h.work()
 	ctx, cancel := context.WithTimeout(h.Context(), patience)
 	defer cancel()
-	_ = h.Client.GetWorkflow(ctx, workflows.WorkflowID(id), "").Get(ctx, nil) // how it ended is asked below
+	_ = h.Client.GetWorkflow(ctx, export.WorkflowID(id), "").Get(ctx, nil) // how it ended is asked below
 	if status := h.workflowStatus(id); status != enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED {
 		h.Error("its workflow is", status)
 	}

@@ -137,7 +137,7 @@ func (s *site) writing() (id string, release func()) {
 
 // pending is the activity that the export waits for.
 func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
-	description, err := s.options.Client.DescribeWorkflowExecution(s.Context(), workflows.WorkflowID(id), "")
+	description, err := s.options.Client.DescribeWorkflowExecution(s.Context(), export.WorkflowID(id), "")
 	if err != nil || len(description.GetPendingActivities()) != 1 {
 		return nil
 	}

@@ -52,14 +52,6 @@ func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 	return s
 }
 
-// WorkflowID is the id of an export's workflow.
-func WorkflowID(exportID string) string { return "export-" + exportID }
-
-// ExportIDOf is the inverse of WorkflowID; ok is false for the id of another kind of workflow.
-func ExportIDOf(workflowID string) (exportID string, ok bool) {
-	return strings.CutPrefix(workflowID, "export-")
-}
-
 // Start starts the export's workflow. It is idempotent: if that has been started before, even if it
 // has ended since, Start returns nil.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
@@ -81,7 +73,7 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 
 func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) error {
 	options := client.StartWorkflowOptions{
-		ID:                                       WorkflowID(e.ID),
+		ID:                                       export.WorkflowID(e.ID),
 		TaskQueue:                                s.taskQueue,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
@@ -105,7 +97,7 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) e
 // Cancel asks the export's workflow to stop and clean up. A workflow that has ended, or was never
 // started, is no error.
 func (s *Starter) Cancel(ctx context.Context, exportID string) error {
-	err := s.client.CancelWorkflow(ctx, WorkflowID(exportID), "")
+	err := s.client.CancelWorkflow(ctx, export.WorkflowID(exportID), "")
 	var notFound *serviceerror.NotFound
 	if err != nil && !errors.As(err, &notFound) {
 		return fmt.Errorf("cancel the workflow of export %s: %w", exportID, err)

@@ -84,14 +84,14 @@ func TestStartingTwiceIsNoErrorAlsoAfterTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	newStub(1).workOn(t, temporal.client, t.Name())
-	ended := temporal.client.GetWorkflow(t.Context(), workflows.WorkflowID(e.ID), "")
+	ended := temporal.client.GetWorkflow(t.Context(), export.WorkflowID(e.ID), "")
 	if err := ended.Get(t.Context(), nil); err == nil {
 		t.Fatal("it was not cancelled")
 	}
 	if err := starter.Start(t.Context(), e); err != nil {
 		t.Error("after its end:", err)
 	}
-	description, err := temporal.client.DescribeWorkflowExecution(t.Context(), workflows.WorkflowID(e.ID), "")
+	description, err := temporal.client.DescribeWorkflowExecution(t.Context(), export.WorkflowID(e.ID), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestStartRegistersTheAttributesAndShowsNoValueOfAFilter(t *testing.T) {
 			t.Errorf("%s is registered as %v", name, got)
 		}
 	}
-	events := c.GetWorkflowHistory(t.Context(), workflows.WorkflowID(e.ID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := c.GetWorkflowHistory(t.Context(), export.WorkflowID(e.ID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	started, err := events.Next()
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestAttributesThatAreNotRegisteredNeverBreakAStart(t *testing.T) {
 	s.workOn(t, c, "queue")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := c.GetWorkflow(ctx, workflows.WorkflowID(e.ID), "").Get(ctx, nil); err != nil {
+	if err := c.GetWorkflow(ctx, export.WorkflowID(e.ID), "").Get(ctx, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -246,10 +246,7 @@ func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
 }
 
 func TestTheWorkflowsIDNamesTheExport(t *testing.T) {
-	if id, ok := workflows.ExportIDOf(workflows.WorkflowID(exportID)); id != exportID || !ok {
-		t.Error(id, ok)
-	}
-	if _, ok := workflows.ExportIDOf("memexport-sweep"); ok {
-		t.Error("a sweep is no export")
+	if id := export.WorkflowID(exportID); id != "export-"+exportID {
+		t.Error(id)
 	}
 }

@@ -64,6 +64,9 @@ func (e *Export) Query() memory.Query {
 	return memory.Query{WorkspaceID: e.WorkspaceID, Filter: e.Filter}
 }
 
+// WorkflowID is the id of the workflow that runs an export.
+func WorkflowID(exportID string) string { return "export-" + exportID }
+
 // Part is a recorded piece of the file: whole memories of one range, up to and including Last.
 type Part struct {
 	archive.Part

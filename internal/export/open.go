@@ -21,11 +21,5 @@ func (s *Store) Open(ctx context.Context, slack, grace time.Duration, limit int)
 	if err != nil {
 		return nil, fmt.Errorf("list open exports: %w", err)
 	}
-	exports := make([]Export, len(records))
-	for i := range records {
-		if exports[i], err = records[i].export(); err != nil {
-			return nil, err
-		}
-	}
-	return exports, nil
+	return exportsOf(records)
 }

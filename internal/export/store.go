@@ -74,6 +74,18 @@ func (r *record) export() (Export, error) {
 	return e, nil
 }
 
+// exportsOf converts records, in their order.
+func exportsOf(records []record) ([]Export, error) {
+	exports := make([]Export, len(records))
+	for i := range records {
+		var err error
+		if exports[i], err = records[i].export(); err != nil {
+			return nil, err
+		}
+	}
+	return exports, nil
+}
+
 // progress is the share of the estimate that has been written, in percent. It reaches 100 only with
 // READY: the estimate may be too low, and the file is still to be verified.
 func progress(written int64, estimate *int64) int {
@@ -183,13 +195,8 @@ func (s *Store) List(ctx context.Context, workspaceID string, page, pageSize int
 	if err != nil {
 		return nil, 0, fmt.Errorf("list exports: %w", err)
 	}
-	exports := make([]Export, len(records))
-	for i := range records {
-		if exports[i], err = records[i].export(); err != nil {
-			return nil, 0, err
-		}
-	}
-	return exports, total, nil
+	exports, err := exportsOf(records)
+	return exports, total, err
 }
 
 // Delete makes a workspace's export invisible; its objects are still to be purged.

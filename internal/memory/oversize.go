@@ -28,10 +28,7 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
 			categories, metadata, access_count, last_accessed_at, created_at, updated_at
 			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
-		SELECT uuid_send(id), substring(body FROM i::int FOR `+piece+`),
-			textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
-			categories, CASE WHEN i = 1 THEN metadata END,
-			int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at),
+		SELECT `+selectList(`substring(body FROM i::int FOR `+piece+`)`, `CASE WHEN i = 1 THEN metadata END`)+`,
 			int8send(i), int8send(coalesce(octet_length(body), 0))
 		FROM m CROSS JOIN generate_series(1::bigint, greatest(coalesce(octet_length(body), 0), 1)::bigint, `+piece+`) i`, args...)
 	if err != nil {

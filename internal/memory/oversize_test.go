@@ -14,12 +14,6 @@ import (
 // sizes are lengths in bytes around every limit.
 var sizes = []int{maxText - 1, maxText, maxText + 1, pieceSize - 1, pieceSize, pieceSize + 1, 2 * pieceSize, 2*pieceSize + 1}
 
-func TestTheLimitsAreTheSameInSQL(t *testing.T) {
-	if got, want := maxTextSQL+" "+maxMetadataSQL, fmt.Sprint(maxText, " ", maxMetadata); got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
-}
-
 func TestTextsAroundEveryLimitComeOutWhole(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

@@ -22,20 +22,20 @@ type Query struct {
 // its end only costs a round trip and lets go of the snapshot that holds back VACUUM.
 const pageRows = 100_000
 
-// columns are what a row is read as, each in the form that is cheapest on both sides: lib/pq takes
-// bytea in binary and without a copy, while it parses a timestamptz and copies a text. The two
-// CASEs leave oversize values out: see readOversize.
-const columns = `uuid_send(id),
-	CASE WHEN octet_length(memory) <= ` + maxTextSQL + ` AND coalesce(pg_column_size(metadata), 0) <= ` + maxMetadataSQL + ` THEN textsend(memory) END,
+// selectList is what a row is read as, each column in the form that is cheapest on both sides: lib/pq
+// takes bytea in binary and without a copy, while it parses a timestamptz and copies a text. The
+// text and the metadata, which may be oversize, are for the caller to choose.
+func selectList(text, metadata string) string {
+	return `uuid_send(id), ` + text + `,
 	textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
-	categories, CASE WHEN pg_column_size(metadata) <= ` + maxMetadataSQL + ` THEN metadata END,
+	categories, ` + metadata + `,
 	int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at)`
+}
 
-// The limits of memory.go, spelt as SQL constants.
-const (
-	maxTextSQL     = "1048576"
-	maxMetadataSQL = "65536"
-)
+// columns are those of a page, which leaves oversize values out: see readOversize.
+var columns = selectList(
+	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
+	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
 // Read calls visit for every memory that q matches with a key within r and beyond after (nil: from
 // the start of r), once each and in the order of keys. It reads keyset pages, each in a read-only
