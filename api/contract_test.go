@@ -45,6 +45,9 @@ func checkDocumented(t *testing.T, a answer) {
 		}
 		return
 	}
+	if mediaType == "multipart/byteranges" { // in the description alone: generators make nothing of it
+		return
+	}
 	content := response.Content[mediaType]
 	if content == nil {
 		t.Errorf("%s answers %d with the media type %q, which is not documented", op.OperationID, a.StatusCode, mediaType)

@@ -70,7 +70,7 @@ var operations = map[string]func() huma.Operation{
 	"downloadExport": func() huma.Operation {
 		const description = "Downloads the file of an export, which is there once its status is `READY` and until `expires_at`. " +
 			"Its media type is that of the export's format.\n\n" +
-			"A download that broke off can be resumed with `Range` and `If-Range`; one range at a time is served. `If-None-Match` and HEAD work too."
+			"A download that broke off can be resumed with `Range` and `If-Range`; up to 16 ranges may be asked for at once. `If-None-Match` and HEAD work too."
 		file := headerRefs("Content-Disposition", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
 		part := headerRefs("Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
 		op := huma.Operation{
@@ -79,7 +79,7 @@ var operations = map[string]func() huma.Operation{
 			Parameters:  []*huma.Param{idParam()},
 			Responses: map[string]*huma.Response{
 				"200": {Description: "The file.", Headers: file, Content: fileContent()},
-				"206": {Description: "The bytes of the file that Range asks for.", Headers: part, Content: fileContent()},
+				"206": {Description: "The bytes of the file that Range asks for; several ranges come as multipart/byteranges (RFC 9110).", Headers: part, Content: fileContent()},
 				"304": {Description: "The file is the one that If-None-Match names.", Headers: headerRefs("ETag", "Cache-Control")},
 			},
 		}
