@@ -73,34 +73,44 @@ func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 }
 
 func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
+	for _, f := range format.All {
+		t.Run(f.Name, func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, false) })
+		t.Run(f.Name+" compressed", func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, true) })
+	}
+}
+
+func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
 	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.Archive.Compress = compress
 	h.fill(500)
-	for _, f := range format.All {
-		t.Run(f.Name, func(t *testing.T) {
-			id := h.create(f)
-			ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
-			if err != nil {
-				t.Fatal(err)
-			}
-			result := must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
-			h.wantFile(id, f)
-			if parts := len(h.parts(id)); parts < 6 {
-				t.Errorf("there are only %d parts", parts)
-			}
-			file := h.file(id, f)
-			sum := sha256.Sum256([]byte(file))
-			e := h.find(id)
-			if e.Status != export.Ready || *e.SHA256 != hex.EncodeToString(sum[:]) || *e.SizeBytes != int64(len(file)) || e.MemoryCount != 500 {
-				t.Errorf("published is %+v", e)
-			}
-			if result.Memories != 500 || result.Bytes != int64(len(file)) || !result.ExpiresAt.Equal(*e.ExpiresAt) {
-				t.Errorf("the result is %+v", result)
-			}
-			if left := time.Until(result.ExpiresAt); left > h.Retention || left < h.Retention-time.Minute {
-				t.Errorf("it expires in %v", left)
-			}
-		})
+	id := h.create(f)
+	ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	result := must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
+	h.wantFile(id, f)
+	parts := h.parts(id)
+	if len(parts) < 6 {
+		t.Errorf("there are only %d parts", len(parts))
+	}
+	for _, p := range parts {
+		if compressed := p.CompressedSize > 0; compressed != compress {
+			t.Errorf("a part of %d bytes is compressed to %d", p.Size, p.CompressedSize)
+		}
+	}
+	file := h.file(id, f)
+	sum := sha256.Sum256([]byte(file))
+	e := h.find(id)
+	if e.Status != export.Ready || *e.SHA256 != hex.EncodeToString(sum[:]) || *e.SizeBytes != int64(len(file)) || e.MemoryCount != 500 {
+		t.Errorf("published is %+v", e)
+	}
+	if result.Memories != 500 || result.Bytes != int64(len(file)) || !result.ExpiresAt.Equal(*e.ExpiresAt) {
+		t.Errorf("the result is %+v", result)
+	}
+	if left := time.Until(result.ExpiresAt); left > h.Retention || left < h.Retention-time.Minute {
+		t.Errorf("it expires in %v", left)
 	}
 }
 

@@ -25,13 +25,13 @@ func (s *server) downloadExport(ctx context.Context, in *downloadInput) (*huma.S
 	if p := notDownloadable(e); p != nil {
 		return nil, p
 	}
-	f, file, err := s.open(ctx, e)
+	opened, err := s.open(ctx, e)
 	if err != nil {
 		return nil, s.openProblem(ctx, e, err)
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		r, w := humago.Unwrap(hctx)
-		s.serveFile(w, r, e, f, file)
+		s.serveFile(w, r, opened)
 	}}, nil
 }
 
@@ -48,30 +48,41 @@ func notDownloadable(e export.Export) *Problem {
 	return newProblem(codeExportNotReady).with("Retry-After", retryAfter(e))
 }
 
+// openFile is the file of a READY export, in the forms in which it can be sent.
+type openFile struct {
+	export export.Export
+	format *format.Format
+	plain  *archive.File
+	gzip   *archive.File // nil unless it is stored compressed
+}
+
 // open returns the file of a READY export. Nothing is read yet.
-func (s *server) open(ctx context.Context, e export.Export) (*format.Format, *archive.File, error) {
+func (s *server) open(ctx context.Context, e export.Export) (o openFile, err error) {
 	f, ok := format.Lookup(e.Format)
 	if !ok {
-		return nil, nil, fmt.Errorf("the format %q of the export %s is unknown", e.Format, e.ID)
+		return o, fmt.Errorf("the format %q of the export %s is unknown", e.Format, e.ID)
 	}
 	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	recorded, err := s.exports.Parts(bounded, e.ID, -1)
 	if err != nil {
-		return nil, nil, err
+		return o, err
 	}
 	parts := make([]archive.Part, len(recorded))
 	for i, p := range recorded {
 		parts[i] = p.Part
 	}
-	file := s.archive.File(ctx, f, parts)
+	o = openFile{export: e, format: f, plain: s.archive.File(ctx, f, parts)}
 	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
-		return nil, nil, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
+		return o, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
 	}
-	if file.Size() != *e.SizeBytes {
-		return nil, nil, fmt.Errorf("the parts of the export %s make %d bytes instead of %d", e.ID, file.Size(), *e.SizeBytes)
+	if o.plain.Size() != *e.SizeBytes {
+		return o, fmt.Errorf("the parts of the export %s make %d bytes instead of %d", e.ID, o.plain.Size(), *e.SizeBytes)
 	}
-	return f, file, nil
+	if member, ok := s.archive.GzipFile(ctx, f, parts); ok {
+		o.gzip = member
+	}
+	return o, nil
 }
 
 // openProblem looks at the row once more: an export that has expired or been deleted meanwhile has

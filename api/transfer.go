@@ -8,13 +8,12 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
 )
 
 // maxRanges is how many ranges of the file one request may ask for: each opens an object of the store.
@@ -31,7 +30,8 @@ func dropOddRange(h http.Header) {
 	}
 }
 
-func (s *server) serveFile(w http.ResponseWriter, r *http.Request, e export.Export, f *format.Format, file *archive.File) {
+func (s *server) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
+	e, f, file := o.export, o.format, o.plain
 	digest, err := hex.DecodeString(*e.SHA256)
 	if err != nil {
 		writeProblem(w, s.problem(r.Context(), fmt.Errorf("the digest of the export %s: %w", e.ID, err)))
@@ -43,11 +43,18 @@ func (s *server) serveFile(w http.ResponseWriter, r *http.Request, e export.Expo
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="memories-%s-%s.%s"`, e.CompletedAt.Format("20060102"), e.ID, f.Extension))
 	h.Set("ETag", `"`+*e.SHA256+`"`)
 	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":")
+	h.Add("Vary", "Accept-Encoding")
+	if gzipTag := `"` + *e.SHA256 + `-gzip"`; o.gzip != nil && prefersGzip(r.Header, gzipTag) {
+		file = o.gzip
+		h.Set("Content-Encoding", "gzip")
+		h.Set("ETag", gzipTag)
+		h.Del("Repr-Digest") // it would be that of the compressed bytes
+	}
 	h.Set("Cache-Control", "private, no-transform")
 	h.Set("Content-Security-Policy", "sandbox") // should a browser ever show it, its content can do nothing
 
 	content := &content{file: file}
-	transfer := &transfer{ResponseWriter: w, controller: http.NewResponseController(w)}
+	transfer := &transfer{ResponseWriter: w, controller: http.NewResponseController(w), size: file.Size()}
 	http.ServeContent(transfer, r, "", *e.CompletedAt, content)
 
 	switch err := content.close(); {
@@ -122,12 +129,18 @@ func (c *content) close() error {
 type transfer struct {
 	http.ResponseWriter
 	controller *http.ResponseController
+	size       int64 // of the whole file, as it is sent
 	status     int
 	begun      bool
 	extended   time.Time
 }
 
-func (t *transfer) WriteHeader(status int) { t.status = status }
+func (t *transfer) WriteHeader(status int) {
+	t.status = status
+	if status == http.StatusOK { // ServeContent leaves it out where there is a Content-Encoding
+		t.Header().Set("Content-Length", strconv.FormatInt(t.size, 10))
+	}
+}
 
 func (t *transfer) Write(p []byte) (int, error) {
 	if t.status >= 400 {
@@ -146,7 +159,7 @@ func (t *transfer) Write(p []byte) (int, error) {
 
 // refuse answers with a problem in place of the file.
 func (t *transfer) refuse(p *Problem) {
-	for _, name := range []string{"Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Repr-Digest"} {
+	for _, name := range []string{"Accept-Ranges", "Content-Disposition", "Content-Encoding", "Content-Length", "Content-Range", "Etag", "Last-Modified", "Repr-Digest"} {
 		t.Header().Del(name)
 	}
 	writeProblem(t.ResponseWriter, p)

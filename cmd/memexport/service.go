@@ -105,6 +105,7 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w", err)
 	}
+	files.Compress = cfg.Compression == "gzip"
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {

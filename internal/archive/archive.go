@@ -4,9 +4,11 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/url"
@@ -29,13 +31,24 @@ import (
 // Part is an immutable object in the bucket: some whole memories, encoded, or a stretch of one.
 type Part struct {
 	Object    string // its key
-	Size      int64  // bytes
-	Checksum  uint64 // XXH64 of the bytes
+	Size      int64  // bytes of the file
+	Checksum  uint64 // XXH64 of the object's bytes
 	Continues bool   // it starts in the middle of a memory, so that no separator precedes it
+
+	// Of a compressed part the bytes of the object, and the CRC-32 (as in gzip) of those of the file;
+	// zero if the object is the bytes of the file.
+	CompressedSize int64
+	CRC            uint32
 }
+
+// objectSize is the length of the object in bytes.
+func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
 
 // Archive is a bucket that holds exports.
 type Archive struct {
+	// Compress has Put store parts compressed. What is stored is read back whatever it says.
+	Compress bool
+
 	bucket *blob.Bucket
 	dir    string // of a file:// bucket
 }
@@ -82,12 +95,19 @@ func prefix(exportID string) string { return "exports/" + exportID + "/" }
 // never overwrite a part that differs. When Put returns nil the bytes are durable; when it fails or
 // ctx ends, nothing is visible under the key.
 func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
-	sum := xxhash.Sum64(data)
-	part := Part{
-		Object:   fmt.Sprintf("%s%03d-%06d-%016x", prefix(exportID), rangeNumber, number, sum),
-		Size:     int64(len(data)),
-		Checksum: sum,
+	part := Part{Size: int64(len(data))}
+	if a.Compress {
+		compressed := compressedBuffers.Get().(*bytes.Buffer)
+		defer compressedBuffers.Put(compressed)
+		compressed.Reset()
+		if err := deflate(compressed, data); err != nil {
+			return part, err
+		}
+		part.CompressedSize, part.CRC = int64(compressed.Len()), crc32.ChecksumIEEE(data)
+		data = compressed.Bytes()
 	}
+	part.Checksum = xxhash.Sum64(data)
+	part.Object = fmt.Sprintf("%s%03d-%06d-%016x", prefix(exportID), rangeNumber, number, part.Checksum)
 	var file *os.File // a second handle on what a file:// bucket writes
 	options := &blob.WriterOptions{
 		ContentType: "application/octet-stream",

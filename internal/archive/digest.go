@@ -1,12 +1,14 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding"
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 
 	"github.com/cespare/xxhash/v2"
@@ -63,9 +65,6 @@ func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts 
 		if next.err != nil {
 			return d, next.err
 		}
-		if xxhash.Sum64(next.data) != part.Checksum {
-			return d, fmt.Errorf("%w: %s", ErrCorrupt, part.Object)
-		}
 		if d.Parts > 0 && !part.Continues {
 			d.write(sum, f.Separator)
 		}
@@ -105,22 +104,41 @@ func (d *Digest) write(sum hash.Hash, literal string) {
 	d.Size += int64(len(literal))
 }
 
-// fetch reads a part into buffer, which grows if it has to.
+// fetch reads a part back into buffer, which grows if it has to, and compares it with its checksum.
 func (a *Archive) fetch(ctx context.Context, part Part, buffer []byte) ([]byte, error) {
+	if int64(cap(buffer)) < part.Size {
+		buffer = make([]byte, part.Size)
+	}
+	buffer = buffer[:part.Size]
+	stored := buffer
+	if part.CompressedSize > 0 {
+		compressed := compressedBuffers.Get().(*bytes.Buffer)
+		defer compressedBuffers.Put(compressed)
+		compressed.Reset()
+		compressed.Grow(int(part.CompressedSize))
+		stored = compressed.AvailableBuffer()[:part.CompressedSize]
+	}
 	reader, err := a.bucket.NewReader(ctx, part.Object, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open the part %s: %w", part.Object, err)
 	}
 	defer reader.Close()
-	if reader.Size() != part.Size {
-		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, part.Object, reader.Size(), part.Size)
+	if reader.Size() != part.objectSize() {
+		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, part.Object, reader.Size(), part.objectSize())
 	}
-	if int64(cap(buffer)) < part.Size {
-		buffer = make([]byte, part.Size)
-	}
-	buffer = buffer[:part.Size]
-	if _, err := io.ReadFull(reader, buffer); err != nil {
+	if _, err := io.ReadFull(reader, stored); err != nil {
 		return nil, fmt.Errorf("read the part %s: %w", part.Object, err)
+	}
+	if xxhash.Sum64(stored) != part.Checksum {
+		return nil, fmt.Errorf("%w: %s", ErrCorrupt, part.Object)
+	}
+	if part.CompressedSize > 0 {
+		if err := inflateWhole(buffer, stored); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, part.Object, err)
+		}
+		if crc32.ChecksumIEEE(buffer) != part.CRC {
+			return nil, fmt.Errorf("%w: %s: its CRC differs", ErrCorrupt, part.Object)
+		}
 	}
 	return buffer, nil
 }

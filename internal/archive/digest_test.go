@@ -100,7 +100,16 @@ func TestADamagedPartHasNoDigest(t *testing.T) {
 func TestAPartIsComparedWithWhatIsRecordedOfIt(t *testing.T) {
 	a, _ := open(t)
 	p := put(t, a, 0, []byte("data"))
-	for _, wrong := range []Part{{p.Object, p.Size, p.Checksum + 1, false}, {p.Object, p.Size - 1, p.Checksum, false}, {p.Object, p.Size + 1, p.Checksum, false}} {
+	a.Compress = true
+	c := put(t, a, 1, []byte("data"))
+	for _, wrong := range []Part{
+		{Object: p.Object, Size: p.Size, Checksum: p.Checksum + 1}, {Object: p.Object, Size: p.Size - 1, Checksum: p.Checksum}, {Object: p.Object, Size: p.Size + 1, Checksum: p.Checksum},
+		{Object: c.Object, Size: c.Size - 1, Checksum: c.Checksum, CompressedSize: c.CompressedSize, CRC: c.CRC},
+		{Object: c.Object, Size: c.Size + 1, Checksum: c.Checksum, CompressedSize: c.CompressedSize, CRC: c.CRC},
+		{Object: c.Object, Size: c.Size, Checksum: c.Checksum, CompressedSize: c.CompressedSize, CRC: c.CRC + 1},
+		{Object: c.Object, Size: c.Size, Checksum: c.Checksum, CompressedSize: c.CompressedSize + 1, CRC: c.CRC},
+		{Object: c.Object, Size: c.Size, Checksum: c.Checksum + 1, CompressedSize: c.CompressedSize, CRC: c.CRC},
+	} {
 		if _, err := a.Extend(t.Context(), marks, Digest{}, []Part{wrong}); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%+v: %v", wrong, err)
 		}

@@ -21,8 +21,9 @@ type File struct {
 	segments []segment
 	size     int64
 
-	offset int64
-	reader *blob.Reader // of the part that offset is in, if open
+	offset   int64
+	reader   *blob.Reader // of the part that offset is in, if open
+	inflater *inflater    // of reader, if the part is compressed
 }
 
 // segment is a stretch of the file: a part, or bytes that the format puts around parts.
@@ -31,20 +32,28 @@ type segment struct {
 	size    int64
 	literal string // if object is ""
 	object  string
+	stored  int64 // bytes of the object
+	inflate bool  // the object is a compressed part, which is served as it was
 }
 
 // File returns the file that the parts make in a format. Its reads end with ctx.
 func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
 	file := &File{ctx: ctx, bucket: a.bucket}
-	file.add(segment{literal: f.Prefix, size: int64(len(f.Prefix))})
+	file.addLiteral(f.Prefix)
 	for i, p := range parts {
 		if i > 0 && !p.Continues {
-			file.add(segment{literal: f.Separator, size: int64(len(f.Separator))})
+			file.addLiteral(f.Separator)
 		}
-		file.add(segment{object: p.Object, size: p.Size})
+		file.addPart(p)
 	}
-	file.add(segment{literal: f.Suffix, size: int64(len(f.Suffix))})
+	file.addLiteral(f.Suffix)
 	return file
+}
+
+func (f *File) addLiteral(s string) { f.add(segment{literal: s, size: int64(len(s))}) }
+
+func (f *File) addPart(p Part) {
+	f.add(segment{object: p.Object, size: p.Size, stored: p.objectSize(), inflate: p.CompressedSize > 0})
 }
 
 func (f *File) add(s segment) {
@@ -112,7 +121,7 @@ func (f *File) Read(p []byte) (int, error) {
 			}
 		}
 		var n int
-		n, err = f.reader.Read(p)
+		n, err = f.readPart(p)
 		if n > 0 {
 			f.offset += int64(n)
 			if err != nil || within+int64(n) == s.size {
@@ -128,17 +137,36 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-// open opens a part's object at an offset and checks its length against what was recorded.
+func (f *File) readPart(p []byte) (int, error) {
+	if f.inflater != nil {
+		return f.inflater.Read(p)
+	}
+	return f.reader.Read(p)
+}
+
+// open opens a part's object at an offset and checks its length against what was recorded. A
+// compressed part is inflated from its start.
 func (f *File) open(s segment, within int64) error {
-	reader, err := f.bucket.NewRangeReader(f.ctx, s.object, within, -1, nil)
+	at := within
+	if s.inflate {
+		at = 0
+	}
+	reader, err := f.bucket.NewRangeReader(f.ctx, s.object, at, -1, nil)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
-	if reader.Size() != s.size {
-		reader.Close()
-		return fmt.Errorf("the part %s has %d bytes instead of %d", s.object, reader.Size(), s.size)
-	}
 	f.reader = reader
+	if reader.Size() != s.stored {
+		f.closeReader()
+		return fmt.Errorf("the part %s has %d bytes instead of %d", s.object, reader.Size(), s.stored)
+	}
+	if s.inflate {
+		f.inflater = newInflater(reader)
+		if _, err := io.CopyN(io.Discard, f.inflater, within); err != nil {
+			f.closeReader()
+			return fmt.Errorf("inflate the part %s: %w", s.object, err)
+		}
+	}
 	return nil
 }
 
@@ -149,6 +177,10 @@ func (f *File) Close() error {
 }
 
 func (f *File) closeReader() {
+	if f.inflater != nil {
+		f.inflater.close()
+		f.inflater = nil
+	}
 	if f.reader != nil {
 		f.reader.Close() //nolint:errcheck // only read from
 		f.reader = nil

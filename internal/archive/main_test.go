@@ -41,7 +41,7 @@ func put(t *testing.T, a *Archive, number int, data []byte) Part {
 	return p
 }
 
-// stored is a file of several parts, and the bytes that it is to have.
+// stored is a file of several parts, some of them compressed, and the bytes that it is to have.
 func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int) ([]Part, []byte) {
 	t.Helper()
 	whole := []byte(f.Prefix)
@@ -54,6 +54,7 @@ func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int
 		for j := range data {
 			data[j] = byte(random.Uint32())
 		}
+		a.Compress = random.IntN(2) == 0
 		p := put(t, a, i, data)
 		p.Continues = i > 0 && random.IntN(3) == 0
 		if i > 0 && !p.Continues {

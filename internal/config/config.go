@@ -44,6 +44,10 @@ type Config struct {
 	// Parallel is how many ranges of one export are written at the same time.
 	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2"`
 
+	// Compression is how parts are stored: none, or gzip, which takes a quarter of the space and
+	// answers Accept-Encoding: gzip without work, but makes exports slower. docs/performance.md has figures.
+	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none"`
+
 	// TaskQueue is the Temporal task queue that api and worker share.
 	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport"`
 	// Concurrency is how many activities one worker runs at the same time; each may hold two
@@ -163,6 +167,9 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	}
 	if c.Concurrency < 2 || c.Concurrency > 1000 {
 		wrong("WORKER_CONCURRENCY", "%d is not between 2 and 1000", c.Concurrency)
+	}
+	if c.Compression != "none" && c.Compression != "gzip" {
+		wrong("EXPORT_COMPRESSION", "%q is neither none nor gzip", c.Compression)
 	}
 	if c.TaskQueue == "" {
 		wrong("TASK_QUEUE", "is empty")
