@@ -26,8 +26,8 @@ func (s *service) requests() int { return strings.Count(s.log.String(), "msg=req
 func TestWhatHasNoRouteIsAProblem(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	for _, target := range []string{"/", "/x", "/v1", "/v1/", "/v1/exports/", "//v1/exports", "/v1//exports", "/v1/exports/../exports", "/v1/./exports",
-		"/v1/exports/x/", "/v1/exports/x/y", "/v1/exports/x/download/", "/v2/exports", "/V1/exports", "/openapi", "/docs", "/schemas/Export.json"} {
+	for _, target := range []string{"/x", "/v1", "/v1/", "/v1/exports/", "//v1/exports", "/v1//exports", "/v1/exports/../exports", "/v1/./exports",
+		"/v1/exports/x/", "/v1/exports/x/y", "/v1/exports/x/download/", "/v2/exports", "/V1/exports", "/openapi", "/docs/", "/docs/x", "/docs/index.html", "/schemas/Export.json"} {
 		for _, method := range []string{"GET", "POST", "HEAD", "OPTIONS"} {
 			s.do(t, method, target).problem(t, 404, "NOT_FOUND")
 		}
@@ -40,6 +40,9 @@ func TestWhatHasNoRouteIsAProblem(t *testing.T) {
 		{"POST", "/v1/exports/x/download", "GET, HEAD"},
 		{"POST", "/healthz", "GET, HEAD"},
 		{"POST", "/openapi.yaml", "GET, HEAD"},
+		{"POST", "/", "GET, HEAD"},
+		{"POST", "/docs", "GET, HEAD"},
+		{"OPTIONS", "/docs/init.js", "GET, HEAD"},
 		{"BREW", "/v1/exports", "GET, HEAD, POST"},
 	} {
 		s.do(t, c.method, c.target).header(t, "Allow", c.allow).problem(t, 405, "METHOD_NOT_ALLOWED")

@@ -1,0 +1,149 @@
+package api_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"memexport/openapi"
+)
+
+const componentPath = "/docs/" + openapi.DocsComponentName
+
+func TestTheDocsPageNeedsNoKeyAndMayAskOnlyItsOwnOrigin(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	page := s.do(t, "GET", "/docs", "X-Api-Key", "").status(t, 200).header(t, "Content-Type", "text/html; charset=utf-8").
+		header(t, "X-Content-Type-Options", "nosniff").header(t, "Referrer-Policy", "no-referrer").header(t, "Cache-Control", "no-cache")
+	directives := map[string]string{}
+	for _, directive := range strings.Split(page.Header.Get("Content-Security-Policy"), "; ") {
+		name, sources, _ := strings.Cut(directive, " ")
+		directives[name] = sources
+	}
+	for name, want := range map[string]string{"default-src": "'none'", "script-src": "'self'", "connect-src": "'self'",
+		"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"} {
+		if directives[name] != want {
+			t.Errorf("%s %s, want %s", name, directives[name], want)
+		}
+	}
+	for name, sources := range directives {
+		if strings.ContainsAny(sources, "*.") || strings.Contains(sources, "unsafe-eval") {
+			t.Errorf("%s %s", name, sources)
+		}
+	}
+	s.do(t, "HEAD", "/docs", "X-Api-Key", "").status(t, 200).header(t, "Content-Security-Policy", page.Header.Get("Content-Security-Policy"))
+	s.do(t, "GET", "/docs", "If-None-Match", page.Header.Get("ETag")).status(t, 304)
+}
+
+func TestAllThatTheDocsPageRefersToIsServed(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	page := s.do(t, "GET", "/docs").status(t, 200)
+	types := map[string]string{"/docs/init.js": "text/javascript; charset=utf-8", componentPath: "text/javascript; charset=utf-8",
+		"/docs/favicon.svg": "image/svg+xml", "/docs/licenses.txt": "text/plain; charset=utf-8",
+		"/openapi.yaml": "application/yaml", "/openapi.json": "application/json", "/openapi-3.0.yaml": "application/yaml"}
+	seen := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?:href|src)="([^"]*)"`).FindAllStringSubmatch(string(page.body), -1) {
+		path := match[1]
+		seen[path] = true
+		a := s.do(t, "GET", path, "X-Api-Key", "").status(t, 200).header(t, "Content-Type", types[path]).header(t, "X-Content-Type-Options", "nosniff")
+		if len(a.body) == 0 {
+			t.Errorf("%s is empty", path)
+		}
+	}
+	if len(seen) != len(types) {
+		t.Errorf("the page refers to %v", seen)
+	}
+	noscript := regexp.MustCompile(`(?s)<noscript>.*href="/openapi.yaml".*</noscript>`)
+	if !noscript.Match(page.body) || !bytes.Contains(page.body, []byte("<title>")) {
+		t.Error("the page lacks a title, or a link for who has no JavaScript")
+	}
+}
+
+func TestTheRootLeadsToTheDocsPage(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	a := s.do(t, "GET", "/", "X-Api-Key", "").status(t, 200) // the client follows
+	if a.Request.URL.Path != "/docs" {
+		t.Errorf("it leads to %s", a.Request.URL)
+	}
+	request, _ := http.NewRequestWithContext(t.Context(), "GET", s.url+"/", nil)
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 302 || response.Header.Get("Location") != "/docs" {
+		t.Errorf("%s, Location %q", response.Status, response.Header.Get("Location"))
+	}
+}
+
+func TestTheDocsComponentIsServedZippedAndInflated(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	reader, err := gzip.NewReader(bytes.NewReader(openapi.DocsComponent))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inflated, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := map[string]string{}
+	for accept, encoding := range map[string]string{
+		"gzip": "gzip", "br, gzip;q=0.5": "gzip", "deflate, gzip, br, zstd": "gzip",
+		"identity": "", "br": "", "gzip;q=0": "", "gzip;q=0, identity": "", "x;;;": "",
+	} {
+		want := inflated
+		if encoding == "gzip" {
+			want = openapi.DocsComponent
+		}
+		get := s.do(t, "GET", componentPath, "X-Api-Key", "", "Accept-Encoding", accept, "Range", "bytes=5-2").status(t, 200)
+		head := s.do(t, "HEAD", componentPath, "X-Api-Key", "", "Accept-Encoding", accept).status(t, 200)
+		tag := get.Header.Get("ETag")
+		for _, a := range []answer{get, head} {
+			a.header(t, "Content-Encoding", encoding).header(t, "Content-Length", strconv.Itoa(len(want))).header(t, "ETag", tag).
+				header(t, "Vary", "Accept-Encoding").header(t, "Cache-Control", "public, max-age=31536000, immutable").
+				header(t, "Content-Type", "text/javascript; charset=utf-8").header(t, "X-Content-Type-Options", "nosniff")
+		}
+		if !bytes.Equal(get.body, want) {
+			t.Errorf("Accept-Encoding %q: %d bytes, want %d", accept, len(get.body), len(want))
+		}
+		if other, ok := tags[encoding]; ok && other != tag || tag == "" {
+			t.Errorf("Accept-Encoding %q: ETag %q and %q", accept, tag, other)
+		}
+		tags[encoding] = tag
+		same := s.do(t, "GET", componentPath, "Accept-Encoding", accept, "If-None-Match", tag).status(t, 304).header(t, "Vary", "Accept-Encoding")
+		if len(same.body) > 0 {
+			t.Errorf("304 with %d bytes", len(same.body))
+		}
+	}
+	if tags[""] == tags["gzip"] {
+		t.Error("two representations have the same ETag")
+	}
+	unasked := httptest.NewRecorder()
+	s.handler.ServeHTTP(unasked, httptest.NewRequest("GET", componentPath, nil))
+	if unasked.Header().Get("Content-Encoding") != "" || !bytes.Equal(unasked.Body.Bytes(), inflated) {
+		t.Error("who asks for no encoding gets one")
+	}
+}
+
+func TestTheRestOfTheAPIHasNoHeadersOfTheDocsPage(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for _, path := range []string{"/v1/exports", "/v1/exports/x", "/healthz", "/openapi.yaml", "/docs/x"} {
+		a := s.do(t, "GET", path, "Origin", "https://example.com")
+		for name := range a.Header {
+			if name == "Content-Security-Policy" || name == "Vary" || strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s has the header %s", path, name)
+			}
+		}
+		a.header(t, "X-Content-Type-Options", "nosniff")
+	}
+}

@@ -1,0 +1,57 @@
+// Fetches the component that draws the docs page, checks that it is the expected one, and writes
+// it gzipped to openapi/docs, with the licences of all that is bundled in it.
+// To move to another version: change the two constants, run this, rename the file in openapi/docs.go.
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { gzipSync } from 'node:zlib'
+
+const version = '1.72.1'
+const sha256 = 'bf091006bdc3af6067af77c2f534812e3e633e94a94e87138069f570f33b762c'
+// What is bundled without being among the dependencies; only the licences are read.
+const bundled = ['unist-util-find-after', 'vue-demi']
+
+const out = fileURLToPath(new URL('../../openapi/docs/', import.meta.url))
+const dir = mkdtempSync(join(tmpdir(), 'memexport-docs-'))
+try {
+  writeFileSync(join(dir, 'package.json'), '{"private": true}')
+  const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock', `@scalar/api-reference@${version}`, ...bundled]
+  execFileSync('npm', install, { cwd: dir, stdio: 'inherit' })
+
+  const modules = join(dir, 'node_modules')
+  const file = join(modules, '@scalar/api-reference/dist/browser/standalone.js')
+  const content = readFileSync(file)
+  const sum = createHash('sha256').update(content).digest('hex')
+  if (sum !== sha256) throw new Error(`standalone.js of version ${version} has the SHA-256 ${sum} instead of ${sha256}: do not use it before you know why`)
+
+  writeFileSync(join(out, `scalar-${version}.js.gz`), gzipSync(content, { level: 9 }))
+  writeFileSync(join(out, 'licenses.txt'), licenses(modules, JSON.parse(readFileSync(file + '.map')).sources))
+} finally {
+  rmSync(dir, { recursive: true })
+}
+
+// licenses has each text once, below the packages that it is for.
+function licenses(modules, sources) {
+  const packages = new Set(['@scalar/components']) // stands for all of Scalar's, which share one text
+  for (const source of sources) {
+    const name = source.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1]
+    if (name) packages.add(name)
+  }
+  const users = new Map()
+  for (const name of [...packages].sort()) {
+    const text = license(join(modules, name))
+    users.set(text, [...(users.get(text) ?? []), name === '@scalar/components' ? '@scalar/*' : name])
+  }
+  const blocks = [...users].map(([text, names]) => names.join(', ') + '\n\n' + text)
+  return `What is in scalar-${version}.js, and its licences.\n\n` + blocks.join('\n' + '-'.repeat(80) + '\n')
+}
+
+function license(folder) {
+  const files = readdirSync(folder).filter((name) => /^(licen[cs]e|copying|notice)/i.test(name))
+  if (files.length > 0) return files.map((name) => readFileSync(join(folder, name), 'utf8').replaceAll('\r', '').trim() + '\n').join('\n')
+  const { license, author } = JSON.parse(readFileSync(join(folder, 'package.json')))
+  return `${license}, ${author?.name ?? author ?? 'its authors'}\n`
+}
