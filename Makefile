@@ -13,7 +13,7 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: bin/memexport ## start everything on this machine and make a first export; flags in ARGS="..."
@@ -33,6 +33,14 @@ test: ## run every test, against a real Postgres and a real Temporal
 	@$(GO) run ./cmd/memexport dev prepare
 	@echo "running every test"
 	@$(GO) test -timeout 20m ./...
+
+.PHONY: docs-test
+docs-test: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots
+	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
+
+.PHONY: docs-component
+docs-component: ## fetch the component of the docs page from npm anew, and check its hash
+	@node tools/docs-page/vendor.mjs
 
 .PHONY: bench
 bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose the sizes, ARGS="..." the sections
