@@ -97,9 +97,11 @@ func (o *options) datasets() []dataset {
 			needed = append(needed, o.largest())
 		case "workers":
 			needed = append(needed, distinct(o.batchMemories))
+		case "compression":
+			needed = append(needed, distinct(o.atMostAMillion()))
 		}
 		if section == "sizes" {
-			needed = append(needed, sameInstant(o.instantMemories()), long(o.texts, o.textSize), long(o.giants, o.giantSize))
+			needed = append(needed, sameInstant(o.largest().memories), long(o.texts, o.textSize), long(o.giants, o.giantSize))
 		}
 	}
 	return needed

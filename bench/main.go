@@ -81,6 +81,7 @@ var sections = []section{
 	{"small", (*stack).small},
 	{"reads", (*stack).reads},
 	{"workers", (*stack).twoWorkers},
+	{"compression", (*stack).compressed},
 }
 
 func sectionNames() []string {
@@ -154,6 +155,17 @@ func (o *options) environment() error {
 
 // largest is the data set of the greatest size.
 func (o *options) largest() dataset { return distinct(o.rows[len(o.rows)-1]) }
+
+// atMostAMillion is the greatest of the sizes that takes seconds and not minutes.
+func (o *options) atMostAMillion() int {
+	n := o.rows[0]
+	for _, size := range o.rows {
+		if size <= 1_000_000 {
+			n = size
+		}
+	}
+	return n
+}
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	o, err := parse(args)

@@ -11,17 +11,6 @@ import (
 // sizesRounds is how often each data set is exported: the memory hardly varies.
 const sizesRounds = 3
 
-// instantMemories is the size whose memories all share one created_at: about a million.
-func (o *options) instantMemories() int {
-	n := o.rows[0]
-	for _, size := range o.rows {
-		if size <= 1_000_000 {
-			n = size
-		}
-	}
-	return n
-}
-
 // sizes shows that time grows with the number of memories and memory does not, and what unusual
 // data does to either.
 func (s *stack) sizes(ctx context.Context) ([]table, error) {
@@ -95,7 +84,7 @@ func (s *stack) instant(ctx context.Context) (table, error) {
 	t := table{title: "Sizes: one created_at for all memories, against distinct ones, CSV",
 		head: []string{"Data, way", "median s", "ratio to distinct", "peak MiB"},
 		note: "The memories of one instant are read in the order of their random ids and so all over the table, by psql as by us."}
-	distinctOnes, sameOnes := distinct(s.instantMemories()), sameInstant(s.instantMemories())
+	distinctOnes, sameOnes := s.largest(), sameInstant(s.largest().memories)
 	results := map[string][]sample{}
 	races := map[string]*race{}
 	for _, d := range []dataset{distinctOnes, sameOnes} {
@@ -109,7 +98,8 @@ func (s *stack) instant(ctx context.Context) (table, error) {
 		return t, err
 	}
 	ways := []struct{ name, format string }{{psqlCSV, ""}, {"csv", "csv"}}
-	for round := range s.rounds + 1 {
+	rounds := min(sizesRounds, s.rounds)
+	for round := range rounds + 1 {
 		for _, d := range []dataset{distinctOnes, sameOnes} {
 			for _, way := range ways {
 				r := races[d.name]
@@ -133,7 +123,7 @@ func (s *stack) instant(ctx context.Context) (table, error) {
 				}
 			}
 		}
-		say("one instant against distinct ones: round %d of %d", round, s.rounds)
+		say("one instant against distinct ones: round %d of %d", round, rounds)
 	}
 	for _, way := range ways {
 		for _, d := range []dataset{distinctOnes, sameOnes} {
