@@ -107,20 +107,13 @@ func (d *Digest) write(sum hash.Hash, literal string) {
 
 // fetch reads a part into buffer, which grows if it has to.
 func (a *Archive) fetch(ctx context.Context, part Part, buffer []byte) ([]byte, error) {
-	reader, err := a.bucket.NewReader(ctx, part.Object, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open the part %s: %w", part.Object, err)
-	}
-	defer reader.Close()
-	if reader.Size() != part.Size {
-		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, part.Object, reader.Size(), part.Size)
-	}
 	if int64(cap(buffer)) < part.Size {
 		buffer = make([]byte, part.Size)
 	}
 	buffer = buffer[:part.Size]
-	if _, err := io.ReadFull(reader, buffer); err != nil {
-		return nil, fmt.Errorf("read the part %s: %w", part.Object, err)
-	}
-	return buffer, nil
+	file := File{ctx: ctx, archive: a} // goes on where a stream breaks
+	defer file.Close()
+	file.add(segment{object: part.Object, size: part.Size})
+	_, err := io.ReadFull(&file, buffer)
+	return buffer, err
 }

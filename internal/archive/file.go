@@ -7,8 +7,6 @@ import (
 	"io"
 	"sort"
 
-	"gocloud.dev/blob"
-
 	"memexport/internal/format"
 )
 
@@ -17,12 +15,12 @@ import (
 // It is not for use by several goroutines at once.
 type File struct {
 	ctx      context.Context
-	bucket   *blob.Bucket
+	archive  *Archive
 	segments []segment
 	size     int64
 
 	offset int64
-	reader *blob.Reader // of the part that offset is in, if open
+	stream *stream // of the part that offset is in, if open
 }
 
 // segment is a stretch of the file: a part, or bytes that the format puts around parts.
@@ -35,7 +33,7 @@ type segment struct {
 
 // File returns the file that the parts make in a format. Its reads end with ctx.
 func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
-	file := &File{ctx: ctx, bucket: a.bucket}
+	file := &File{ctx: ctx, archive: a}
 	file.add(segment{literal: f.Prefix, size: int64(len(f.Prefix))})
 	for i, p := range parts {
 		if i > 0 && !p.Continues {
@@ -74,7 +72,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 		return 0, errors.New("seek before the start of the file")
 	}
 	if offset != f.offset {
-		f.closeReader()
+		f.closeStream()
 		f.offset = offset
 	}
 	return offset, nil
@@ -106,21 +104,24 @@ func (f *File) Read(p []byte) (int, error) {
 	p = p[:min(int64(len(p)), s.size-within)]
 	var err error
 	for range maxReopens {
-		if f.reader == nil {
+		if f.stream == nil {
 			if err = f.open(s, within); err != nil {
 				return 0, err
 			}
 		}
 		var n int
-		n, err = f.reader.Read(p)
+		n, err = f.stream.Read(p)
 		if n > 0 {
 			f.offset += int64(n)
 			if err != nil || within+int64(n) == s.size {
-				f.closeReader()
+				f.closeStream()
 			}
 			return n, nil
 		}
-		f.closeReader()
+		f.closeStream()
+		if err == io.EOF { // before its time, which must not look like an end
+			err = io.ErrUnexpectedEOF
+		}
 		if f.ctx.Err() != nil {
 			break
 		}
@@ -130,27 +131,27 @@ func (f *File) Read(p []byte) (int, error) {
 
 // open opens a part's object at an offset and checks its length against what was recorded.
 func (f *File) open(s segment, within int64) error {
-	reader, err := f.bucket.NewRangeReader(f.ctx, s.object, within, -1, nil)
+	stream, err := f.archive.openStream(f.ctx, s.object, within)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
-	if reader.Size() != s.size {
-		reader.Close()
-		return fmt.Errorf("the part %s has %d bytes instead of %d", s.object, reader.Size(), s.size)
+	if stream.size() != s.size {
+		stream.close()
+		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.size)
 	}
-	f.reader = reader
+	f.stream = stream
 	return nil
 }
 
 // Close lets go of what is open; the File stays usable.
 func (f *File) Close() error {
-	f.closeReader()
+	f.closeStream()
 	return nil
 }
 
-func (f *File) closeReader() {
-	if f.reader != nil {
-		f.reader.Close() //nolint:errcheck // only read from
-		f.reader = nil
+func (f *File) closeStream() {
+	if f.stream != nil {
+		f.stream.close()
+		f.stream = nil
 	}
 }
