@@ -18,10 +18,11 @@ const (
 	slack = 10 * time.Second
 	// reconcileBatch bounds one run; what is left over is for the next one.
 	reconcileBatch = 1000
-	// orphanAge is how old the newest object of an unknown or purged export must be to be swept:
-	// older than any attempt that could still record it.
-	orphanAge = 24 * time.Hour
 )
+
+// orphanAge is how old the newest object of an unknown or purged export must be to be swept: older
+// than any attempt that could still record it.
+var orphanAge = 24 * time.Hour
 
 // workflowState is what has become of an export's workflow.
 type workflowState string

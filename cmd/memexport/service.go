@@ -189,8 +189,11 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	return nil
 }
 
-// runWorker checks that memories can be read and works until ctx ends.
+// runWorker checks that memories can be read and parts written, and works until ctx ends.
 func (s *service) runWorker(ctx context.Context) error {
+	if err := s.archive.CheckWrites(ctx); err != nil {
+		return fmt.Errorf("BUCKET_URL: %w", err)
+	}
 	// Each activity may read over two connections: see memory.Source.Read.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
 	"gocloud.dev/blob"
@@ -24,7 +26,6 @@ import (
 	_ "gocloud.dev/blob/fileblob"  // file://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
-	"gocloud.dev/gcerrors"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -51,22 +52,31 @@ type Archive struct {
 
 	bucket *blob.Bucket
 	dir    string // of a file:// bucket
+
+	patience patience
 }
 
 // Open opens the bucket that a URL of gocloud.dev/blob names: file, s3, gs or azblob. A file://
-// bucket's directory is created; its objects are synced to disk and carry no sidecar files.
+// bucket's directory is created; its objects are synced to disk and carry no sidecar files. Of an S3
+// store that is not Amazon's no checksums are asked that are newer than most of them; the URL can.
 func Open(ctx context.Context, bucketURL string) (*Archive, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{}
-	if u.Scheme == "file" {
+	a := &Archive{patience: usual}
+	query := u.Query()
+	switch {
+	case u.Scheme == "file":
 		a.dir = filepath.FromSlash(u.Path)
-		query := u.Query()
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
 		query.Set("no_tmp_dir", "1") // rename needs the same file system
+		u.RawQuery = query.Encode()
+	case u.Scheme == "s3" && cmp.Or(query.Get("endpoint"), os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")) != "":
+		for _, name := range []string{"request_checksum_calculation", "response_checksum_validation"} {
+			query.Set(name, cmp.Or(query.Get(name), "when_required"))
+		}
 		u.RawQuery = query.Encode()
 	}
 	if a.bucket, err = blob.OpenBucket(ctx, u.String()); err != nil {
@@ -78,22 +88,13 @@ func Open(ctx context.Context, bucketURL string) (*Archive, error) {
 // Close lets go of the bucket.
 func (a *Archive) Close() error { return a.bucket.Close() }
 
-// Check reports why the bucket cannot be used, if so.
-func (a *Archive) Check(ctx context.Context) error {
-	ok, err := a.bucket.IsAccessible(ctx)
-	if err == nil && !ok {
-		err = errors.New("the bucket does not exist or may not be read")
-	}
-	return err
-}
-
 // prefix is where the objects of an export are, and nothing else.
 func prefix(exportID string) string { return "exports/" + exportID + "/" }
 
 // Put stores data as the part with this number of a range. The object's key has the checksum in it:
 // an attempt that repeats itself overwrites bytes with the same bytes, and one that is late can
-// never overwrite a part that differs. When Put returns nil the bytes are durable; when it fails or
-// ctx ends, nothing is visible under the key.
+// never overwrite a part that differs. When Put returns nil the bytes are durable; when it fails,
+// what is visible under the key, if anything, is the whole part that a store took all the same.
 func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
 	part := Part{Size: int64(len(data))}
 	if a.Compress {
@@ -108,91 +109,113 @@ func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number 
 	}
 	part.Checksum = xxhash.Sum64(data)
 	part.Object = fmt.Sprintf("%s%03d-%06d-%016x", prefix(exportID), rangeNumber, number, part.Checksum)
-	var file *os.File // a second handle on what a file:// bucket writes
-	options := &blob.WriterOptions{
-		ContentType: "application/octet-stream",
-		BufferSize:  len(data), // one request, so that a cancel leaves no multipart upload behind
-		BeforeWrite: func(as func(any) bool) (err error) {
-			var f *os.File
-			if as(&f) {
-				file, err = os.Open(f.Name())
-			}
-			return err
-		},
-	}
-	err := a.bucket.Upload(ctx, part.Object, bytes.NewReader(data), options)
-	if file != nil {
-		defer file.Close()
-		if err == nil {
-			err = syncFile(file)
-		}
-	}
-	return part, err
+	return part, a.upload(ctx, part.Object, data)
 }
 
-// syncFile makes a file that was just renamed durable, together with its name and its directory's.
-func syncFile(file *os.File) error {
-	if err := file.Sync(); err != nil {
+// upload writes an object, durably, in one request, so that a cancel leaves nothing half done.
+func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
+	body, dir := bytes.NewReader(data), ""
+	options := &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BufferSize:  len(data) + 1, // what is smaller than the buffer is not sent in blocks
+		BeforeWrite: func(as func(any) bool) error {
+			var file *os.File
+			var manager *transfermanager.Client
+			switch {
+			case as(&file):
+				// Written here, since the driver would give its name also to a file that it could not
+				// write to the end, as on a full disk.
+				dir = filepath.Dir(file.Name())
+				_, err := io.Copy(file, body)
+				return errors.Join(err, file.Sync())
+			case as(&manager):
+				a.uploadAtOnce(manager, int64(len(data)))
+			}
+			return nil
+		},
+	}
+	call, cancel := context.WithTimeout(ctx, a.patience.call+time.Duration(len(data)/slowest)*time.Second)
+	defer cancel()
+	// Not by a Writer: that of azureblob panics when the store refuses.
+	err := a.bucket.Upload(call, key, body, options)
+	if gone(err) {
+		err = fmt.Errorf("%w: %w", errNoBucket, err)
+	}
+	if err == nil && dir != "" {
+		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	}
+	return explain(ctx, err)
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(file.Name())
-	for _, name := range []string{dir, filepath.Dir(dir)} {
-		d, err := os.Open(name)
-		if err != nil {
-			return err
-		}
-		err = d.Sync()
-		if err = errors.Join(err, d.Close()); err != nil {
-			return err
-		}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// uploadAtOnce has S3 take objects of this size in one request: a multipart upload that is cut off
+// stays, unseen and paid for.
+func (a *Archive) uploadAtOnce(manager *transfermanager.Client, size int64) {
+	var client *s3.Client
+	if size < 5<<20 || !a.bucket.As(&client) { // the least that can be in several parts
+		return
 	}
-	return nil
+	*manager = *transfermanager.New(client, func(o *transfermanager.Options) {
+		o.RequestChecksumCalculation = client.Options().RequestChecksumCalculation
+		o.MultipartUploadThreshold = size + 1
+	})
 }
 
 // DeleteExport deletes every object of an export, recorded or orphaned. What is gone already is
 // no error.
 func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
-	objects := a.bucket.List(&blob.ListOptions{Prefix: prefix(exportID)})
-	for {
-		object, err := objects.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return errors.Join(err, group.Wait())
-		}
-		group.Go(func() error {
-			err := a.bucket.Delete(groupCtx, object.Key)
-			if gcerrors.Code(err) == gcerrors.NotFound {
-				return nil
-			}
+	// Page by page: a list of files fails when others delete what it is about to look at.
+	for token := blob.FirstPageToken; token != nil; {
+		var page []*blob.ListObject
+		err := a.call(ctx, func(call context.Context) (err error) {
+			page, token, err = a.bucket.ListPage(call, token, listPage, &blob.ListOptions{Prefix: prefix(exportID)})
 			return err
 		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
+		if err != nil {
+			return err
+		}
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(16)
+		for _, object := range page {
+			group.Go(func() error {
+				err := a.call(groupCtx, func(call context.Context) error { return a.bucket.Delete(call, object.Key) })
+				if gone(err) {
+					return nil
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
 	}
 	if a.dir != "" { // a bucket of files leaves the directory
 		err := os.Remove(filepath.Join(a.dir, filepath.FromSlash(prefix(exportID))))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return explain(ctx, err)
 		}
 	}
 	return nil
 }
+
+// listPage is how many objects are listed at once: as many as every store does.
+const listPage = 1000
 
 // Exports calls visit with the id of every export that has objects in the bucket. What else is
 // there, under names that are no UUIDs, is somebody else's.
 func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error) error {
 	dirs := a.bucket.List(&blob.ListOptions{Prefix: "exports/", Delimiter: "/"})
 	for {
-		dir, err := dirs.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
+		dir, err := a.next(ctx, dirs)
+		if dir == nil {
 			return err
 		}
 		id := strings.TrimSuffix(strings.TrimPrefix(dir.Key, "exports/"), "/")
@@ -210,11 +233,8 @@ func (a *Archive) LastWritten(ctx context.Context, exportID string) (time.Time, 
 	var last time.Time
 	objects := a.bucket.List(&blob.ListOptions{Prefix: prefix(exportID)})
 	for {
-		object, err := objects.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return last, nil
-		}
-		if err != nil {
+		object, err := a.next(ctx, objects)
+		if object == nil {
 			return last, err
 		}
 		if object.ModTime.After(last) {
@@ -223,7 +243,13 @@ func (a *Archive) LastWritten(ctx context.Context, exportID string) (time.Time, 
 	}
 }
 
-// Denied reports whether err is a refusal that trying again will not change.
-func Denied(err error) bool {
-	return gcerrors.Code(err) == gcerrors.PermissionDenied || errors.Is(err, fs.ErrPermission)
+// next is the next object of a list, nil after the last.
+func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object *blob.ListObject, err error) {
+	err = a.call(ctx, func(call context.Context) (err error) {
+		if object, err = objects.Next(call); errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	})
+	return object, err
 }

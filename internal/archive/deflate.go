@@ -74,7 +74,7 @@ func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) 
 	if len(parts) == 0 {
 		return nil, false
 	}
-	file := &File{ctx: ctx, bucket: a.bucket}
+	file := &File{ctx: ctx, archive: a}
 	file.addLiteral("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff") // DEFLATE, without flags, time or system
 	var crc uint32
 	var size int64
@@ -94,7 +94,7 @@ func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) 
 			literal(f.Separator)
 		}
 		crc, size = combineCRC(crc, p.CRC, p.Size), size+p.Size
-		file.add(segment{object: p.Object, size: p.CompressedSize, stored: p.CompressedSize})
+		file.addObject(p.Object, p.CompressedSize)
 	}
 	literal(f.Suffix)
 	trailer := []byte("\x03\x00") // an empty final block

@@ -118,16 +118,11 @@ func (a *Archive) fetch(ctx context.Context, part Part, buffer []byte) ([]byte, 
 		compressed.Grow(int(part.CompressedSize))
 		stored = compressed.AvailableBuffer()[:part.CompressedSize]
 	}
-	reader, err := a.bucket.NewReader(ctx, part.Object, nil)
-	if err != nil {
-		return nil, fmt.Errorf("open the part %s: %w", part.Object, err)
-	}
-	defer reader.Close()
-	if reader.Size() != part.objectSize() {
-		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, part.Object, reader.Size(), part.objectSize())
-	}
-	if _, err := io.ReadFull(reader, stored); err != nil {
-		return nil, fmt.Errorf("read the part %s: %w", part.Object, err)
+	file := File{ctx: ctx, archive: a} // goes on where a stream breaks
+	defer file.Close()
+	file.addObject(part.Object, part.objectSize())
+	if _, err := io.ReadFull(&file, stored); err != nil {
+		return nil, err
 	}
 	if xxhash.Sum64(stored) != part.Checksum {
 		return nil, fmt.Errorf("%w: %s", ErrCorrupt, part.Object)

@@ -7,8 +7,6 @@ import (
 	"io"
 	"sort"
 
-	"gocloud.dev/blob"
-
 	"memexport/internal/format"
 )
 
@@ -17,13 +15,14 @@ import (
 // It is not for use by several goroutines at once.
 type File struct {
 	ctx      context.Context
-	bucket   *blob.Bucket
+	archive  *Archive
 	segments []segment
 	size     int64
 
 	offset   int64
-	reader   *blob.Reader // of the part that offset is in, if open
-	inflater *inflater    // of reader, if the part is compressed
+	stream   *stream   // of the part that offset is in, if open
+	inflater *inflater // of stream, if the part is compressed
+	skip     int64     // bytes of inflater before offset
 }
 
 // segment is a stretch of the file: a part, or bytes that the format puts around parts.
@@ -38,7 +37,7 @@ type segment struct {
 
 // File returns the file that the parts make in a format. Its reads end with ctx.
 func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
-	file := &File{ctx: ctx, bucket: a.bucket}
+	file := &File{ctx: ctx, archive: a}
 	file.addLiteral(f.Prefix)
 	for i, p := range parts {
 		if i > 0 && !p.Continues {
@@ -54,6 +53,11 @@ func (f *File) addLiteral(s string) { f.add(segment{literal: s, size: int64(len(
 
 func (f *File) addPart(p Part) {
 	f.add(segment{object: p.Object, size: p.Size, stored: p.objectSize(), inflate: p.CompressedSize > 0})
+}
+
+// addObject adds an object as it is stored.
+func (f *File) addObject(key string, size int64) {
+	f.add(segment{object: key, size: size, stored: size})
 }
 
 func (f *File) add(s segment) {
@@ -83,7 +87,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 		return 0, errors.New("seek before the start of the file")
 	}
 	if offset != f.offset {
-		f.closeReader()
+		f.closeStream()
 		f.offset = offset
 	}
 	return offset, nil
@@ -115,21 +119,24 @@ func (f *File) Read(p []byte) (int, error) {
 	p = p[:min(int64(len(p)), s.size-within)]
 	var err error
 	for range maxReopens {
-		if f.reader == nil {
+		if f.stream == nil {
 			if err = f.open(s, within); err != nil {
 				return 0, err
 			}
 		}
 		var n int
-		n, err = f.readPart(p)
+		n, err = f.readStream(p)
 		if n > 0 {
 			f.offset += int64(n)
 			if err != nil || within+int64(n) == s.size {
-				f.closeReader()
+				f.closeStream()
 			}
 			return n, nil
 		}
-		f.closeReader()
+		f.closeStream()
+		if err == io.EOF { // before its time, which must not look like an end
+			err = io.ErrUnexpectedEOF
+		}
 		if f.ctx.Err() != nil {
 			break
 		}
@@ -137,11 +144,18 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-func (f *File) readPart(p []byte) (int, error) {
-	if f.inflater != nil {
-		return f.inflater.Read(p)
+// readStream reads on in the part that is open.
+func (f *File) readStream(p []byte) (int, error) {
+	if f.inflater == nil {
+		return f.stream.Read(p)
 	}
-	return f.reader.Read(p)
+	if f.skip > 0 {
+		if _, err := io.CopyN(io.Discard, f.inflater, f.skip); err != nil {
+			return 0, err
+		}
+		f.skip = 0
+	}
+	return f.inflater.Read(p)
 }
 
 // open opens a part's object at an offset and checks its length against what was recorded. A
@@ -151,38 +165,34 @@ func (f *File) open(s segment, within int64) error {
 	if s.inflate {
 		at = 0
 	}
-	reader, err := f.bucket.NewRangeReader(f.ctx, s.object, at, -1, nil)
+	stream, err := f.archive.openStream(f.ctx, s.object, at)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
-	f.reader = reader
-	if reader.Size() != s.stored {
-		f.closeReader()
-		return fmt.Errorf("the part %s has %d bytes instead of %d", s.object, reader.Size(), s.stored)
+	if stream.size() != s.stored {
+		stream.close()
+		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.stored)
 	}
+	f.stream = stream
 	if s.inflate {
-		f.inflater = newInflater(reader)
-		if _, err := io.CopyN(io.Discard, f.inflater, within); err != nil {
-			f.closeReader()
-			return fmt.Errorf("inflate the part %s: %w", s.object, err)
-		}
+		f.inflater, f.skip = newInflater(stream), within
 	}
 	return nil
 }
 
 // Close lets go of what is open; the File stays usable.
 func (f *File) Close() error {
-	f.closeReader()
+	f.closeStream()
 	return nil
 }
 
-func (f *File) closeReader() {
+func (f *File) closeStream() {
 	if f.inflater != nil {
 		f.inflater.close()
 		f.inflater = nil
 	}
-	if f.reader != nil {
-		f.reader.Close() //nolint:errcheck // only read from
-		f.reader = nil
+	if f.stream != nil {
+		f.stream.close()
+		f.stream = nil
 	}
 }

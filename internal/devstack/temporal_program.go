@@ -1,18 +1,12 @@
 package devstack
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
-	"time"
 )
 
 // The oldest server that has what the service uses by default: priority of tasks.
@@ -77,88 +71,28 @@ func recentTemporal(version string) bool {
 	return major > minTemporalMajor || major == minTemporalMajor && minor >= minTemporalMinor
 }
 
+// temporalName is the Temporal CLI in messages.
+const temporalName = "the Temporal CLI"
+
 // findTemporalSource returns tools/temporal of the checkout that the working directory is in.
 func findTemporalSource() (string, error) {
-	start, err := os.Getwd()
+	source, err := findSource("temporal")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("there is no temporal with server %d.%d or newer on PATH, and none can be built, since %w: "+
+			"install the Temporal CLI (https://docs.temporal.io/cli), or run from a checkout",
+			minTemporalMajor, minTemporalMinor, err)
 	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		source := filepath.Join(dir, "tools", "temporal")
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(mod), "module memexport\n") {
-			if _, err := os.Stat(filepath.Join(source, "go.mod")); err == nil {
-				return source, nil
-			}
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("there is no temporal with server %d.%d or newer on PATH, and %s is not in a checkout of memexport, "+
-				"from which one could be built: install the Temporal CLI (https://docs.temporal.io/cli), or run from a checkout",
-				minTemporalMajor, minTemporalMinor, start)
-		}
-	}
+	return source, nil
 }
 
-// buildTemporal returns the CLI built from source, a folder with go.mod and go.sum. The result is
-// kept under a name made of the two; processes that need it at the same time build it once.
+// buildTemporal returns the CLI built from source, a folder with go.mod and go.sum.
 func buildTemporal(ctx context.Context, source string, log logFunc) (string, error) {
-	hash := sha256.New()
-	for _, name := range []string{"go.mod", "go.sum"} {
-		text, err := os.ReadFile(filepath.Join(source, name))
-		if err != nil {
-			return "", fmt.Errorf("the source of the Temporal CLI: %w", err)
+	return cached(ctx, "temporal", source, []string{"go.mod", "go.sum"}, log, func(out string) error {
+		log("temporal: building the CLI and its dev server from source, once: about 5 minutes on 2 cores")
+		err := goBuild(ctx, source, "github.com/temporalio/cli/cmd/temporal", out, temporalName, log)
+		if errors.Is(err, exec.ErrNotFound) {
+			return fmt.Errorf("%w, or install the Temporal CLI (https://docs.temporal.io/cli)", err)
 		}
-		hash.Write(text)
-	}
-	cache, err := cacheDir()
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(cache, fmt.Sprintf("temporal-%x", hash.Sum(nil)[:6]))
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
-	}
-	release, err := waitLock(ctx, path+".lock", func(since time.Duration) {
-		log("temporal: another process builds it, waiting (%v so far)", since)
+		return err
 	})
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
-	}
-	unfinished := path + ".unfinished" // ours alone, by the lock
-	if err := goBuild(ctx, source, unfinished, log); err != nil {
-		_ = os.Remove(unfinished)
-		return "", err
-	}
-	return path, os.Rename(unfinished, path)
-}
-
-func goBuild(ctx context.Context, source, out string, log logFunc) error {
-	goCommand, err := exec.LookPath("go")
-	if err != nil {
-		return fmt.Errorf("build the Temporal CLI: %w; put Go on PATH, or install the Temporal CLI (https://docs.temporal.io/cli)", err)
-	}
-	log("temporal: building the CLI and its dev server from source, once: about 5 minutes on 2 cores")
-	// go build refuses to overwrite what is not a program, such as what a killed build left.
-	if err := os.Remove(out); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	cmd := exec.Command(goCommand, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out,
-		"github.com/temporalio/cli/cmd/temporal")
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // for this machine, whatever is being built around us
-	begin := time.Now()
-	text, err := runTool(ctx, cmd, func(since time.Duration) { log("temporal: still building (%v)", since) })
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("build the Temporal CLI: the go command failed in %s; its last lines:\n%s", source,
-			lastLines(cmp.Or(text, err.Error())))
-	}
-	if err != nil {
-		return err
-	}
-	log("temporal: built in %v", time.Since(begin).Round(time.Second))
-	return nil
 }

@@ -1,0 +1,216 @@
+//go:build stores
+
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	temporalclient "go.temporal.io/sdk/client"
+
+	"memexport/internal/archive/storetest"
+	"memexport/internal/devstack"
+)
+
+// storeMemories make a file of several parts.
+const storeMemories = 9000
+
+// storeWorkspace is the same in every store, so that the files have to be the same as well.
+const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
+
+// inStore is a whole stack that keeps its exports in a store.
+type inStore struct {
+	*stack
+	tenant
+	store    *storetest.Store
+	faults   *storetest.Faults // in front of a store that is a server, else nil
+	temporal *devstack.Temporal
+}
+
+// storeCases run one after the other on the stack of a store.
+var storeCases = []struct {
+	name string
+	on   func(*inStore) bool // nil for all
+	run  func(*testing.T, *inStore)
+}{
+	{"purge_leaves_nothing", nil, purgeLeavesNothing},
+	{"delete_while_running", nil, deleteWhileRunning},
+	{"busy_store_is_waited_for", hasFaults, busyStoreIsWaitedFor},
+	{"refusal_fails_the_export", hasFaults, refusalFailsTheExport},
+	{"broken_download_is_no_short_file", hasFaults, brokenDownload},
+	{"worker_checks_writing", hasFaults, workerChecksWriting},
+}
+
+func hasFaults(s *inStore) bool { return s.faults != nil }
+
+func TestStores(t *testing.T) {
+	t.Cleanup(storetest.Stop)
+	digests := map[string]string{} // by format, of the first store
+	for _, name := range storetest.Names {
+		t.Run(name, func(t *testing.T) {
+			s := newInStore(t, name)
+			t.Run("same_file_from_every_store", func(t *testing.T) {
+				for _, format := range []string{"json", "csv", "markdown"} {
+					e := s.ready(t, s.create(t, "format="+format).ID, 2*time.Minute)
+					same(t, "memory_count", e.MemoryCount, storeMemories)
+					if parts := s.objectsOf(t, e.ID); len(parts) < 2 {
+						t.Errorf("the file has %d parts, so that no border is tested", len(parts))
+					}
+					digest := s.digest(t, e)
+					if digests[format] == "" {
+						digests[format] = digest
+					}
+					same(t, "the digest of the file as "+format, digest, digests[format])
+				}
+			})
+			for _, c := range storeCases {
+				if c.on == nil || c.on(s) {
+					t.Run(c.name, func(t *testing.T) { c.run(t, s) })
+				}
+			}
+		})
+	}
+}
+
+func newInStore(t *testing.T, name string) *inStore {
+	t.Helper()
+	s := &inStore{store: storetest.New(t, name)}
+	seen := s.store // as the stack sees it
+	if name != "file" {
+		s.faults = s.store.NewFaults(t)
+		seen = s.faults.Store
+	}
+	dir := newDir(t, "store-"+name)
+	s.temporal = startTemporal(t, devstack.TemporalOptions{Dir: dir, InMemory: true})
+	env := append(seen.Env(), "BUCKET_URL="+seen.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "EXPORT_GRACE=1s", "RECONCILE_EVERY=2s")
+	s.stack = newDev(t, devOptions{dir: dir, memories: 1000, env: env})
+	s.tenant = tenant{newClient(s.url(), createKey(t, s.database, storeWorkspace, "export.read", "export.write")), storeWorkspace}
+	generate(t, s.db, storeWorkspace, storeMemories, 2000)
+	execute(t, s.db, `UPDATE memories SET last_accessed_at = created_at WHERE workspace_id = $1 AND last_accessed_at IS NOT NULL`, storeWorkspace)
+	return s
+}
+
+func (s *inStore) url() string { return s.stack.url }
+
+// objectsOf are the keys of an export's objects and unfinished uploads, temporary files included.
+func (s *inStore) objectsOf(t *testing.T, exportID string) []string {
+	t.Helper()
+	keys := s.store.Uploads(t)
+	for key := range s.store.Objects(t) {
+		keys = append(keys, key)
+	}
+	return slices.DeleteFunc(keys, func(key string) bool { return !strings.Contains(key, exportID) })
+}
+
+func purgeLeavesNothing(t *testing.T, s *inStore) {
+	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
+	if len(s.objectsOf(t, e.ID)) == 0 {
+		t.Error("a READY export has no object")
+	}
+	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID, UpdateName: "expire-now",
+		WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
+	if err == nil {
+		err = update.Get(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the export is EXPIRED", func() bool { return s.get(t, e.ID).Status == "EXPIRED" })
+	eventually(t, time.Minute, "no object of the export is left", func() bool { return len(s.objectsOf(t, e.ID)) == 0 })
+}
+
+func deleteWhileRunning(t *testing.T, s *inStore) {
+	if s.faults != nil { // the second part is held back
+		var mu sync.Mutex
+		parts := 0
+		s.faults.Set(func(r *http.Request) (f storetest.Fault) {
+			mu.Lock()
+			defer mu.Unlock()
+			if uploads(r) {
+				if parts++; parts > 1 {
+					f.Until = t.Context().Done()
+				}
+			}
+			return f
+		})
+		defer s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
+	}
+	e := s.create(t, "format=json")
+	eventually(t, time.Minute, "a part is in the store", func() bool { return len(s.objectsOf(t, e.ID)) > 0 })
+	status := s.get(t, e.ID).Status
+	s.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
+	t.Logf("it was %s when it was deleted", status)
+	if s.faults != nil {
+		same(t, "the status", status, "PROCESSING")
+	}
+	eventually(t, time.Minute, "it is purged", func() bool {
+		var purged bool
+		if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, e.ID).Scan(&purged); err != nil {
+			t.Fatal(err)
+		}
+		return purged
+	})
+	if left := s.objectsOf(t, e.ID); len(left) > 0 {
+		t.Errorf("of a deleted export these are left: %v", left)
+	}
+}
+
+// uploads are the requests that write objects.
+func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
+
+// refuse makes the store refuse some requests for as long as the test runs.
+func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
+	s.faults.Set(func(r *http.Request) storetest.Fault {
+		if which(r) {
+			return fault
+		}
+		return storetest.Fault{}
+	})
+	t.Cleanup(func() { s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} }) })
+}
+
+func busyStoreIsWaitedFor(t *testing.T, s *inStore) {
+	s.refuse(t, uploads, storetest.Fault{Status: http.StatusServiceUnavailable})
+	e := s.create(t, "format=csv")
+	eventually(t, time.Minute, "the store was asked several times", func() bool { return s.faults.Answers() >= 5 })
+	same(t, "the status meanwhile", s.get(t, e.ID).Status, "PROCESSING")
+	s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
+	e = s.ready(t, e.ID, 2*time.Minute)
+	s.digest(t, e)
+}
+
+func refusalFailsTheExport(t *testing.T, s *inStore) {
+	s.refuse(t, uploads, storetest.Fault{Status: http.StatusForbidden})
+	e := s.create(t, "format=csv")
+	eventually(t, time.Minute, "the export is FAILED", func() bool { e = s.get(t, e.ID); return e.Status == "FAILED" })
+	if e.Error == nil || e.Error.Code != "STORAGE_DENIED" || e.Error.Retryable {
+		t.Errorf("the failure is %+v", e.Error)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").problem(t, 409, "EXPORT_FAILED")
+}
+
+func brokenDownload(t *testing.T, s *inStore) {
+	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
+	reads := func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, e.ID) }
+	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // goes on where it broke
+	s.digest(t, e)
+	s.refuse(t, reads, storetest.Fault{Status: http.StatusForbidden})
+	if a, err := s.try(t.Context(), "GET", "/v1/exports/"+e.ID+"/download"); err != nil || a.status < 500 {
+		t.Errorf("the download of a file that cannot be read: %v, %+v", err, a)
+	}
+}
+
+func workerChecksWriting(t *testing.T, s *inStore) {
+	s.refuse(t, uploads, storetest.Fault{Status: http.StatusForbidden})
+	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
+	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
+}

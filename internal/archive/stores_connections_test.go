@@ -1,0 +1,91 @@
+package archive
+
+import (
+	"io"
+
+	"memexport/internal/archive/storetest"
+)
+
+// What becomes of connections, by a proxy that spoils them.
+var connectionCases = []storeCase{
+	{"slow_connections", onServers, slowConnections},
+	{"connections_that_break", onServers, connectionsThatBreak},
+	{"connections_that_hang", onServers, connectionsThatHang},
+	{"store_is_down", onServers, storeIsDown},
+}
+
+func toxic(c *inStore) (*inStore, *storetest.Toxic) {
+	c.Helper()
+	proxy := c.store.NewToxic(c.T)
+	return openStore(c.T, proxy.Store).hasty(), proxy
+}
+
+func slowConnections(c *inStore) {
+	a, proxy := toxic(c)
+	for _, stream := range []string{"upstream", "downstream"} {
+		proxy.Spoil(c.T, stream, "bandwidth", map[string]int{"rate": 1500}) // KB/s
+		data := noise(2<<20, 1)
+		part := a.put(0, data)
+		a.wantFile(joined(marks, data), part)
+		proxy.Heal(c.T, "bandwidth")
+	}
+	proxy.Spoil(c.T, "downstream", "latency", map[string]int{"latency": 50, "jitter": 30})
+	proxy.Spoil(c.T, "downstream", "slicer", map[string]int{"average_size": 1000, "size_variation": 500, "delay": 10})
+	data := noise(100_000, 2)
+	part := a.put(1, data)
+	a.wantFile(joined(marks, data), part)
+}
+
+func connectionsThatBreak(c *inStore) {
+	data := noise(2<<20, 1)
+	part := c.put(0, data)
+	a, proxy := toxic(c)
+	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
+	a.wantFile(joined(marks, data), part) // it goes on where a connection broke
+	proxy.Heal(c.T, "limit_data")
+
+	proxy.Spoil(c.T, "upstream", "limit_data", map[string]int{"bytes": 500_000})
+	_, err := a.Put(c.Context(), exportID, 0, 1, data)
+	c.wantError("Put", err, false)
+	proxy.Heal(c.T, "limit_data")
+	c.wantObjects(part)
+
+	proxy.Spoil(c.T, "downstream", "reset_peer", map[string]int{"timeout": 0})
+	for what, err := range a.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.Heal(c.T, "reset_peer")
+	healed := a.put(1, []byte("well again"))
+	a.wantFile(joined(marks, data, []byte("well again")), part, healed)
+}
+
+func connectionsThatHang(c *inStore) {
+	data := noise(32<<20, 1) // more than is on its way already
+	part := c.put(0, data)
+	a, proxy := toxic(c)
+	file := a.File(c.Context(), bare, []Part{part})
+	defer file.Close()
+	if _, err := io.ReadFull(file, make([]byte, 10)); err != nil {
+		c.Fatal(err)
+	}
+	proxy.Spoil(c.T, "downstream", "timeout", map[string]int{"timeout": 0}) // for ever
+	_, err := io.ReadAll(file)
+	c.wantError("a read that has begun", err, false)
+	for what, err := range a.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.Heal(c.T, "timeout")
+	a.wantFile(joined(marks, data), part)
+}
+
+func storeIsDown(c *inStore) {
+	part := c.put(0, []byte("data"))
+	a, proxy := toxic(c)
+	proxy.SetDown(c.T, true)
+	for what, err := range a.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.SetDown(c.T, false)
+	a.wantFile(joined(marks, []byte("data")), part)
+	c.wantObjects(part)
+}

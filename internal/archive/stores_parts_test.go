@@ -1,0 +1,265 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+)
+
+var partCases = []storeCase{
+	{"parts_are_read_back", nil, partsAreReadBack},
+	{"ranges_cross_borders", nil, rangesCrossBorders},
+	{"an_export_of_nothing", nil, anExportOfNothing},
+	{"2000_parts", nil, twoThousandParts},
+	{"delete_by_prefix", nil, deleteByPrefix},
+	{"list_for_the_sweep", nil, listForTheSweep},
+	{"the_loser_of_a_race", nil, theLoserOfARace},
+	{"cancel_in_an_upload", nil, cancelInAnUpload},
+	{"a_damaged_part", nil, aDamagedPart},
+	{"check_leaves_nothing", nil, checkLeavesNothing},
+}
+
+func sum(data []byte) []byte {
+	s := sha256.Sum256(data)
+	return s[:]
+}
+
+func partsAreReadBack(c *inStore) {
+	var parts []Part
+	var contents [][]byte
+	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // around the limits of single requests
+		contents = append(contents, noise(size, uint64(i)))
+		parts = append(parts, c.put(i, contents[i]))
+	}
+	again := c.put(2, contents[2])
+	if again != parts[2] {
+		c.Errorf("a repeated part is %+v, was %+v", again, parts[2])
+	}
+	c.wantObjects(parts...)
+	c.wantFile(joined(marks, contents...), parts...)
+}
+
+func rangesCrossBorders(c *inStore) {
+	random := rand.New(rand.NewPCG(7, 8))
+	parts, whole := stored(c.T, c.Archive, marks, random, 7)
+	some, content := stored(c.T, c.Archive, marks, random, 3)
+	if err := iotest.TestReader(c.File(c.Context(), marks, some), content); err != nil {
+		c.Error(err)
+	}
+	file := c.File(c.Context(), marks, parts)
+	defer file.Close()
+	var borders []int64
+	for _, s := range file.segments {
+		borders = append(borders, s.start)
+	}
+	borders = append(borders, file.size)
+	for _, border := range borders {
+		for _, around := range []int64{-2, -1, 0, 1} {
+			for _, length := range []int64{1, 2, 5, 100, 80_000} {
+				from := max(border+around, 0)
+				to := min(from+length, int64(len(whole)))
+				if from >= to {
+					continue
+				}
+				got := make([]byte, to-from)
+				if _, err := file.Seek(from, io.SeekStart); err != nil {
+					c.Fatal(err)
+				}
+				if _, err := io.ReadFull(file, got); err != nil || !bytes.Equal(got, whole[from:to]) {
+					c.Fatalf("bytes %d to %d of %d: %v", from, to, len(whole), err)
+				}
+			}
+		}
+	}
+	for _, beyond := range []int64{0, 1, 1000} {
+		if _, err := file.Seek(beyond, io.SeekEnd); err != nil {
+			c.Fatal(err)
+		}
+		if n, err := file.Read(make([]byte, 10)); n != 0 || err != io.EOF {
+			c.Errorf("%d past the end: %d, %v", beyond, n, err)
+		}
+	}
+}
+
+func anExportOfNothing(c *inStore) {
+	c.wantFile(joined(marks))
+	if last, err := c.LastWritten(c.Context(), exportID); err != nil || !last.IsZero() {
+		c.Errorf("nothing was written at %v, %v", last, err)
+	}
+	if err := c.DeleteExport(c.Context(), exportID); err != nil {
+		c.Error(err)
+	}
+	if err := c.Exports(c.Context(), func(id string) error { return errors.New(id) }); err != nil {
+		c.Error("an empty bucket has", err)
+	}
+	empty := c.put(0, nil)
+	c.wantObjects(empty)
+	c.wantFile(joined(marks, nil), empty)
+}
+
+func twoThousandParts(c *inStore) {
+	const n = 2000 // two pages of every list
+	parts, contents := make([]Part, n), make([][]byte, n)
+	var group errgroup.Group
+	group.SetLimit(16)
+	for i := range n {
+		group.Go(func() (err error) {
+			contents[i] = []byte(fmt.Sprintf("part %d of many", i))
+			parts[i], err = c.Put(c.Context(), exportID, i%64, i, contents[i])
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		c.Fatal(err)
+	}
+	c.wantObjects(parts...)
+	c.wantFile(joined(marks, contents...), parts...)
+	if err := c.DeleteExport(c.Context(), exportID); err != nil {
+		c.Fatal(err)
+	}
+	c.wantObjects()
+}
+
+func deleteByPrefix(c *inStore) {
+	for i := range 40 {
+		c.put(i, []byte("data"))
+	}
+	c.put(3, []byte("orphan"))
+	other, err := c.Put(c.Context(), exportID+"0", 0, 0, []byte("another export, of which this one is a prefix"))
+	if err != nil {
+		c.Fatal(err)
+	}
+	for range 2 { // what is gone already is no error
+		if err := c.DeleteExport(c.Context(), exportID); err != nil {
+			c.Fatal(err)
+		}
+		c.wantObjects(other)
+	}
+	c.put(0, []byte("again"))
+	if err := c.DeleteExport(ended(), exportID); err == nil && len(c.store.Objects(c.T)) != 1 {
+		c.Error("a cancelled deletion reports success and has left something")
+	}
+}
+
+func listForTheSweep(c *inStore) {
+	before := time.Now().Add(-2 * time.Second) // some stores have whole seconds
+	var want []string
+	for range 5 {
+		id := uuid.NewString()
+		want = append(want, id)
+		for i := range 3 {
+			if _, err := c.Put(c.Context(), id, i, i, []byte("data")); err != nil {
+				c.Fatal(err)
+			}
+		}
+	}
+	bucket := c.store.Open(c.T)
+	for _, key := range []string{"exports/file", "elsewhere/" + uuid.NewString() + "/x", "exports/no-uuid/x"} { // somebody else's
+		if err := bucket.WriteAll(c.Context(), key, []byte("x"), nil); err != nil {
+			c.Fatal(err)
+		}
+	}
+	var got []string
+	if err := c.Exports(c.Context(), func(id string) error { got = append(got, id); return nil }); err != nil {
+		c.Fatal(err)
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		c.Errorf("listed are %v, not %v", got, want)
+	}
+	last, err := c.LastWritten(c.Context(), want[0])
+	if err != nil || last.Before(before) || last.After(time.Now().Add(2*time.Second)) {
+		c.Errorf("written at %v, %v", last, err)
+	}
+}
+
+func theLoserOfARace(c *inStore) {
+	won, lost := noise(100_000, 1), noise(100_001, 2)
+	loser, winner := c.put(5, lost), c.put(5, won)
+	late := c.put(5, lost) // and again, after the winner was recorded
+	if loser == winner || late != loser {
+		c.Fatalf("%+v, %+v, %+v", loser, winner, late)
+	}
+	c.wantObjects(loser, winner)
+	c.wantFile(joined(marks, won), winner)
+}
+
+func cancelInAnUpload(c *inStore) {
+	if _, err := c.Put(ended(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
+		c.Errorf("Put: %v", err)
+	}
+	c.wantObjects()
+	for i, size := range []int{16<<20 - 1, 20 << 20} { // more than is on its way when the cancel comes
+		a, ctx := c.Archive, c.Context()
+		if onServers(c.store.Name) {
+			a, ctx = cancelAtUpload(c)
+		} else {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithCancel(ctx)
+			time.AfterFunc(time.Millisecond, cancel)
+		}
+		part, err := a.Put(ctx, exportID, 0, i, noise(size, uint64(i)))
+		switch {
+		case err == nil && onFiles(c.store.Name): // it was faster
+			c.wantObjects(part)
+		case !errors.Is(err, context.Canceled):
+			c.Errorf("%d bytes: %v", size, err)
+		default:
+			c.wantObjects()
+		}
+		if err := c.DeleteExport(c.Context(), exportID); err != nil {
+			c.Fatal(err)
+		}
+	}
+}
+
+func aDamagedPart(c *inStore) {
+	bucket := c.store.Open(c.T)
+	first, second := noise(100_000, 1), noise(100_000, 2)
+	parts := []Part{c.put(0, first), c.put(1, second)}
+	for name, damage := range map[string]func(key string) error{
+		"gone":      func(key string) error { return bucket.Delete(c.Context(), key) },
+		"truncated": func(key string) error { return bucket.WriteAll(c.Context(), key, second[:99_999], nil) },
+		"empty":     func(key string) error { return bucket.WriteAll(c.Context(), key, nil, nil) },
+		"grown":     func(key string) error { return bucket.WriteAll(c.Context(), key, append(second, 'x'), nil) },
+		"flipped":   func(key string) error { return bucket.WriteAll(c.Context(), key, flip(second), nil) },
+	} {
+		if err := damage(parts[1].Object); err != nil {
+			c.Fatal(err)
+		}
+		got, err := io.ReadAll(c.File(c.Context(), bare, parts))
+		if name != "flipped" && (err == nil || errors.Is(err, io.EOF) || Denied(err) || !bytes.Equal(got, first)) {
+			c.Errorf("%s: %d bytes are read, %v", name, len(got), err)
+		}
+		tail := c.File(c.Context(), bare, parts)
+		if _, err := tail.Seek(-50, io.SeekEnd); err != nil {
+			c.Fatal(err)
+		}
+		if got, err := io.ReadAll(tail); name != "flipped" && (err == nil || errors.Is(err, io.EOF)) {
+			c.Errorf("%s: the end is %d bytes, %v", name, len(got), err)
+		}
+		if _, err := c.Extend(c.Context(), bare, Digest{}, parts); err == nil || errors.Is(err, ErrCorrupt) != (name != "gone") || Denied(err) {
+			c.Errorf("%s: the digest: %v", name, err)
+		}
+		c.put(1, second) // mends it
+	}
+	c.wantFile(joined(marks, first, second), parts...)
+}
+
+func checkLeavesNothing(c *inStore) {
+	if err := errors.Join(c.Check(c.Context()), c.CheckWrites(c.Context())); err != nil {
+		c.Error(err)
+	}
+	c.wantObjects()
+}

@@ -1,0 +1,138 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/fileblob"  // file://
+	_ "gocloud.dev/blob/gcsblob"   // gs://
+	_ "gocloud.dev/blob/s3blob"    // s3://
+)
+
+// create makes the bucket.
+func (s *Store) create(ctx context.Context) error {
+	if s.Name == "gcs" {
+		body, err := json.Marshal(map[string]string{"name": s.Bucket})
+		if err != nil {
+			return err
+		}
+		response, err := http.Post("http://"+s.Address+"/storage/v1/b?project=test", "application/json", bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		return nil
+	}
+	bucket, err := blob.OpenBucket(ctx, s.URL())
+	if err != nil {
+		return err
+	}
+	defer bucket.Close()
+	var amazon *s3.Client
+	var azure *container.Client
+	switch {
+	case bucket.As(&amazon):
+		_, err = amazon.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: &s.Bucket})
+	case bucket.As(&azure):
+		_, err = azure.Create(ctx, nil)
+	default:
+		err = fmt.Errorf("no bucket can be made in the store %s", s.Name)
+	}
+	return err
+}
+
+// Objects are all objects in the bucket with their sizes; in a directory, all files.
+func (s *Store) Objects(t testing.TB) map[string]int64 {
+	t.Helper()
+	found := map[string]int64{}
+	if s.Dir != "" {
+		err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			key, err := filepath.Rel(s.Dir, path)
+			found[filepath.ToSlash(key)] = info.Size()
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	bucket := s.Open(t)
+	for objects := bucket.List(nil); ; {
+		object, err := objects.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[object.Key] = object.Size
+	}
+}
+
+// Open opens the bucket itself, beside the product.
+func (s *Store) Open(t testing.TB) *blob.Bucket {
+	t.Helper()
+	s.Setenv(t)
+	bucket, err := blob.OpenBucket(t.Context(), s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bucket.Close() })
+	return bucket
+}
+
+// Uploads are the keys of uploads that were begun and neither finished nor given up, which no list
+// of objects shows and somebody pays for. Only S3 and Azure can tell.
+func (s *Store) Uploads(t testing.TB) []string {
+	t.Helper()
+	var keys []string
+	var amazon *s3.Client
+	var azure *container.Client
+	switch bucket := s.Open(t); {
+	case bucket.As(&amazon):
+		page, err := amazon.ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: &s.Bucket})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, upload := range page.Uploads {
+			keys = append(keys, *upload.Key)
+		}
+	case bucket.As(&azure):
+		committed := s.Objects(t)
+		pager := azure.NewListBlobsFlatPager(&container.ListBlobsFlatOptions{Include: container.ListBlobsInclude{UncommittedBlobs: true}})
+		for pager.More() {
+			page, err := pager.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, item := range page.Segment.BlobItems {
+				if _, ok := committed[*item.Name]; !ok {
+					keys = append(keys, *item.Name)
+				}
+			}
+		}
+	}
+	return keys
+}

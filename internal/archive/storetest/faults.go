@@ -1,0 +1,135 @@
+package storetest
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Faults is a store behind a proxy that answers some requests itself, as a store in trouble does.
+type Faults struct {
+	*Store // through the proxy
+
+	mu      sync.Mutex
+	decide  func(*http.Request) Fault
+	answers int
+}
+
+// Fault is what happens to a request. The zero value passes it on.
+type Fault struct {
+	Status int // of a refusal, in the form of the store
+	// CutAfter ends the connection after so many bytes of the body, which was announced whole;
+	// Nothing of it for none at all.
+	CutAfter int
+	// Until holds the request back until it is closed, or the client gives up.
+	Until <-chan struct{}
+}
+
+// Nothing as a CutAfter ends the connection after the header.
+const Nothing = -1
+
+// NewFaults puts a proxy in front of the store, which passes everything on at first.
+func (s *Store) NewFaults(t testing.TB) *Faults {
+	t.Helper()
+	f := &Faults{decide: func(*http.Request) Fault { return Fault{} }}
+	proxy := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: s.Address})
+			r.Out.Host = r.In.Host // it is signed
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		fault := f.decide(r)
+		if fault != (Fault{}) {
+			f.answers++
+		}
+		f.mu.Unlock()
+		switch {
+		case fault.Status != 0:
+			_, _ = io.Copy(io.Discard, r.Body)
+			refuse(w, s.Name, fault.Status)
+		case fault.CutAfter != 0:
+			proxy.ServeHTTP(&cut{ResponseWriter: w, left: max(fault.CutAfter, 0)}, r)
+		default:
+			if fault.Until != nil {
+				select {
+				case <-fault.Until:
+				case <-r.Context().Done():
+				}
+			}
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	f.Store = s.through(strings.TrimPrefix(server.URL, "http://"))
+	return f
+}
+
+// Set says what happens to requests from now on.
+func (f *Faults) Set(decide func(*http.Request) Fault) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.decide, f.answers = decide, 0
+}
+
+// Answers is how many requests since Set had a fault.
+func (f *Faults) Answers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers
+}
+
+// cut passes a body on until it is long enough.
+type cut struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cut) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+func (c *cut) Write(p []byte) (int, error) {
+	if len(p) < c.left {
+		c.left -= len(p)
+		return c.ResponseWriter.Write(p)
+	}
+	_, _ = c.ResponseWriter.Write(p[:c.left])
+	_ = http.NewResponseController(c.ResponseWriter).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// codes are what the stores call a refusal.
+var codes = map[int]struct{ s3, gcs, azure string }{
+	http.StatusForbidden:           {"AccessDenied", "forbidden", "AuthorizationPermissionMismatch"},
+	http.StatusNotFound:            {"NoSuchKey", "notFound", "BlobNotFound"},
+	http.StatusInternalServerError: {"InternalError", "backendError", "InternalError"},
+	http.StatusServiceUnavailable:  {"SlowDown", "backendError", "ServerBusy"},
+}
+
+func refuse(w http.ResponseWriter, store string, status int) {
+	var body string
+	switch code := codes[status]; store {
+	case "s3":
+		w.Header().Set("Content-Type", "application/xml")
+		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>for a test</Message></Error>`, code.s3)
+	case "gcs":
+		w.Header().Set("Content-Type", "application/json")
+		body = fmt.Sprintf(`{"error":{"code":%d,"message":"for a test","errors":[{"reason":%q,"message":"for a test"}]}}`, status, code.gcs)
+	case "azure":
+		w.Header().Set("Content-Type", "application/xml")
+		w.Header().Set("X-Ms-Error-Code", code.azure)
+		body = fmt.Sprintf(`<?xml version="1.0" encoding="utf-8"?><Error><Code>%s</Code><Message>for a test</Message></Error>`, code.azure)
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}

@@ -1,0 +1,82 @@
+package storetest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// Toxic is a store behind a Toxiproxy, which spoils connections.
+type Toxic struct {
+	*Store // through the proxy
+
+	api string // of the proxy
+}
+
+// NewToxic puts a proxy in front of the store, which passes everything on at first.
+func (s *Store) NewToxic(t testing.TB) *Toxic {
+	t.Helper()
+	server, err := start(toxiproxy)
+	if err != nil {
+		t.Fatal("toxiproxy:", err)
+	}
+	name := uuid.NewString()
+	x := &Toxic{api: "http://" + server.Address + "/proxies"}
+	var made struct{ Listen string }
+	x.call(t, http.MethodPost, "", map[string]any{"name": name, "listen": "127.0.0.1:0", "upstream": s.Address, "enabled": true}, &made)
+	x.api += "/" + name
+	t.Cleanup(func() { x.call(t, http.MethodDelete, "", nil, nil) })
+	x.Store = s.through(made.Listen)
+	return x
+}
+
+// Spoil makes all connections suffer, also those that exist: of what the store sends ("downstream")
+// or is sent ("upstream"). The kinds and their attributes are Toxiproxy's.
+func (x *Toxic) Spoil(t testing.TB, stream, kind string, attributes map[string]int) {
+	t.Helper()
+	x.call(t, http.MethodPost, "/toxics", map[string]any{"name": kind, "type": kind, "stream": stream, "attributes": attributes}, nil)
+}
+
+// Heal ends what Spoil began.
+func (x *Toxic) Heal(t testing.TB, kind string) {
+	t.Helper()
+	x.call(t, http.MethodDelete, "/toxics/"+kind, nil, nil)
+}
+
+// SetDown makes the store unreachable, or reachable again.
+func (x *Toxic) SetDown(t testing.TB, down bool) {
+	t.Helper()
+	x.call(t, http.MethodPost, "", map[string]any{"enabled": !down}, nil)
+}
+
+func (x *Toxic) call(t testing.TB, method, path string, body, result any) {
+	t.Helper()
+	text, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequest(method, x.api+path, bytes.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s", response.Status)
+	}
+	if err == nil && result != nil {
+		err = json.Unmarshal(answer, result)
+	}
+	if err != nil {
+		t.Fatalf("toxiproxy: %s %s: %v: %s", method, path, err, answer)
+	}
+}
