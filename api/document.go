@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -42,8 +43,9 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 	c.Components.Headers = headers
 	c.Components.Responses = problemResponses(c.Components.Schemas)
 	c.OnAddOperation = append(c.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {
-		for _, s := range c.Components.Schemas.Map() {
+		for name, s := range c.Components.Schemas.Map() {
 			s.AdditionalProperties = nil // a closed schema would break strict clients when a field is added
+			s.Description = cmp.Or(s.Description, schemaDescriptions[name])
 		}
 		for _, p := range op.Parameters {
 			if len(p.Schema.Examples) > 0 {
@@ -53,6 +55,16 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 		}
 	})
 	return c
+}
+
+// schemaDescriptions are those of objects; enums bring their own.
+var schemaDescriptions = map[string]string{
+	"Export":        "An export job: what was asked for, and what has become of it. The fields of filters are null where nothing is filtered.",
+	"ExportError":   "Why an export failed.",
+	"ExportList":    "A page of exports.",
+	"ListMeta":      "Where a page is in the whole list.",
+	"Problem":       "A refusal or failure as problem details (RFC 9457). Programs decide by its code.",
+	"ProblemDetail": "One thing that is wrong with a request. It never repeats the value, which may be personal data.",
 }
 
 // headers are those of answers; operations refer to them by name.
