@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -133,14 +134,23 @@ func (s *service) launch(ctx context.Context, env []string, says string, args ..
 	p := &process{cmd: exec.CommandContext(ctx, program, args...), exited: make(chan struct{})}
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(append(os.Environ(), cleared()...), env...), p, p
 	gently(p.cmd)
-	if err := p.cmd.Start(); err != nil {
+	bindToParent(p.cmd)
+	started := make(chan error, 1)
+	go func() {
+		// The kernel takes the end of the thread that forked for the death of the parent.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // what it has printed says how it ended
+			close(p.exited)
+		}
+	}()
+	if err := <-started; err != nil {
 		return "", fmt.Errorf("%w; make build builds it", err)
 	}
 	s.processes = append(s.processes, p)
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in ProcessState
-		close(p.exited)
-	}()
 	pattern := regexp.MustCompile(says)
 	for deadline := time.Now().Add(startTimeout); ; {
 		if match := pattern.FindStringSubmatch(p.printed()); match != nil {
