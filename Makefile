@@ -46,6 +46,10 @@ docs-component: ## fetch the component of the docs page from npm anew, and check
 bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose the sizes, ARGS="..." the sections
 	@$(GO) run ./bench $(ARGS)
 
+.PHONY: clients
+clients: bin/memexport ## generate clients of the OpenAPI documents with other people's generators, and run them; lint the documents
+	@$(GO) run ./tools/clients
+
 .PHONY: lint
 lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }

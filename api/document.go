@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -42,8 +43,9 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 	c.Components.Headers = headers
 	c.Components.Responses = problemResponses(c.Components.Schemas)
 	c.OnAddOperation = append(c.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {
-		for _, s := range c.Components.Schemas.Map() {
+		for name, s := range c.Components.Schemas.Map() {
 			s.AdditionalProperties = nil // a closed schema would break strict clients when a field is added
+			s.Description = cmp.Or(s.Description, schemaDescriptions[name])
 		}
 		for _, p := range op.Parameters {
 			if len(p.Schema.Examples) > 0 {
@@ -53,6 +55,16 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 		}
 	})
 	return c
+}
+
+// schemaDescriptions are those of objects; enums bring their own.
+var schemaDescriptions = map[string]string{
+	"Export":        "An export job: what was asked for, and what has become of it. The fields of filters are null where nothing is filtered.",
+	"ExportError":   "Why an export failed.",
+	"ExportList":    "A page of exports.",
+	"ListMeta":      "Where a page is in the whole list.",
+	"Problem":       "A refusal or failure as problem details (RFC 9457). Programs decide by its code.",
+	"ProblemDetail": "One thing that is wrong with a request. It never repeats the value, which may be personal data.",
 }
 
 // headers are those of answers; operations refer to them by name.
@@ -65,6 +77,7 @@ var headers = map[string]*huma.Header{
 	"Content-Length":      {Description: "How many bytes follow.", Schema: integer(0, 1<<53-1), Example: 482133},
 	"Content-Range":       text("Which bytes of the file these are (RFC 9110).", "bytes 0-1023/482133"),
 	"Accept-Ranges":       text("That a Range of bytes may be asked for.", "bytes"),
+	"Content-Encoding":    text("That the file is compressed: only if it is stored so, and the request accepts it.", "gzip"),
 	"ETag":                text("The strong validator of the file, for If-Range and If-None-Match.", `"`+exampleSHA256+`"`),
 	"Last-Modified":       text("When the export became READY.", "Thu, 15 Jan 2026 10:30:04 GMT"),
 	"Repr-Digest":         text("The SHA-256 of the whole file (RFC 9530).", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),

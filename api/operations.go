@@ -70,13 +70,19 @@ var operations = map[string]func() huma.Operation{
 	"downloadExport": func() huma.Operation {
 		const description = "Downloads the file of an export, which is there once its status is `READY` and until `expires_at`. " +
 			"Its media type is that of the export's format.\n\n" +
-			"A download that broke off can be resumed with `Range` and `If-Range`; up to 16 ranges may be asked for at once. `If-None-Match` and HEAD work too."
-		file := headerRefs("Content-Disposition", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
+			"A download that broke off can be resumed with `Range` and `If-Range`; up to 16 ranges may be asked for at once. " +
+			"`If-None-Match` and HEAD work too. A file that is stored compressed is sent with `Content-Encoding: gzip` if `Accept-Encoding` says so.\n\n" +
+			"Read the file as a stream: it may be larger than memory."
+		file := headerRefs("Content-Disposition", "Content-Encoding", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
 		part := headerRefs("Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
 		op := huma.Operation{
 			Summary:     "Download an export",
 			Description: description,
-			Parameters:  []*huma.Param{idParam()},
+			Parameters: []*huma.Param{idParam(),
+				headerParam("Range", "Which bytes of the file to send (RFC 9110).", "bytes=1024-"),
+				headerParam("If-Range", "The ETag of the file that Range is about: of any other, the whole is sent.", `"`+exampleSHA256+`"`),
+				headerParam("If-None-Match", "The ETag of the file that the client has already: that one is not sent again.", `"`+exampleSHA256+`"`),
+			},
 			Responses: map[string]*huma.Response{
 				"200": {Description: "The file.", Headers: file, Content: fileContent()},
 				"206": {Description: "The bytes of the file that Range asks for; several ranges come as multipart/byteranges (RFC 9110).", Headers: part, Content: fileContent()},
@@ -102,6 +108,10 @@ var operations = map[string]func() huma.Operation{
 func idParam() *huma.Param {
 	return &huma.Param{Name: "id", In: "path", Required: true, Description: "The id of the export.",
 		Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}, Example: exampleID}
+}
+
+func headerParam(name, description, example string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
 }
 
 func formatParam() *huma.Param {

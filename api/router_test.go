@@ -138,6 +138,7 @@ func TestTheDocumentsAreServed(t *testing.T) {
 		"/openapi.yaml":     {"application/yaml", openapi.YAML},
 		"/openapi.json":     {"application/json", openapi.JSON},
 		"/openapi-3.0.yaml": {"application/yaml", openapi.YAML30},
+		"/openapi-3.0.json": {"application/json", openapi.JSON30},
 	} {
 		a := s.do(t, "GET", path, "X-Api-Key", "", "Range", "bytes=5-2").status(t, 200).header(t, "Content-Type", want.contentType)
 		if !bytes.Equal(a.body, want.content) || len(a.body) == 0 {

@@ -28,6 +28,7 @@ func (s *server) routes(mux *http.ServeMux) huma.API {
 	mux.Handle("GET /openapi.yaml", document("application/yaml", openapi.YAML))
 	mux.Handle("GET /openapi.json", document("application/json", openapi.JSON))
 	mux.Handle("GET /openapi-3.0.yaml", document("application/yaml", openapi.YAML30))
+	mux.Handle("GET /openapi-3.0.json", document("application/json", openapi.JSON30))
 	docs(mux)
 	return api
 }

@@ -168,7 +168,7 @@ func TestWhatWouldWidenAnExportByAccidentIsRefused(t *testing.T) {
 	}
 	c.do(t, "GET", "/v1/nothing").problem(t, 404, "NOT_FOUND")
 	c.do(t, "PUT", "/v1/exports").problem(t, 405, "METHOD_NOT_ALLOWED")
-	for _, path := range []string{"/healthz", "/readyz", "/openapi.json", "/openapi.yaml", "/openapi-3.0.yaml"} {
+	for _, path := range []string{"/healthz", "/readyz", "/openapi.json", "/openapi.yaml", "/openapi-3.0.yaml", "/openapi-3.0.json"} {
 		newClient(s.url, "").do(t, "GET", path).want(t, 200)
 	}
 }

@@ -2,9 +2,13 @@ package openapi_test
 
 import (
 	"encoding/json"
+	"maps"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
+
+const schemaPrefix = "#/components/schemas/"
 
 // downgrade returns the document in OpenAPI 3.0 as JSON. Huma does most of it; what it leaves
 // invalid is finished here.
@@ -13,40 +17,77 @@ func downgrade(document *huma.OpenAPI) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var tree any
+	var tree map[string]any
 	if err := json.Unmarshal(raw, &tree); err != nil {
 		return nil, err
 	}
-	finish(tree)
-	return json.Marshal(tree)
-}
-
-func finish(node any) {
-	switch node := node.(type) {
-	case []any:
-		for _, child := range node {
-			finish(child)
+	references, orNull := map[any]int{}, map[any]int{}
+	walk(tree, func(node map[string]any) {
+		if ref := refOrNull(node); ref != nil {
+			orNull[ref]++
 		}
-	case map[string]any:
-		for name, child := range node {
-			if name != "example" && name != "value" { // data, not schema
-				finish(child)
-			}
+		if ref, ok := node["$ref"]; ok {
+			references[ref]++
 		}
-		// Either A or null: 3.0 has no type null, but a flag.
-		if either, ok := node["anyOf"].([]any); ok && len(either) == 2 && isNull(either[1]) {
+	})
+	// In 3.0 only a schema itself can say that it may be null. One that elsewhere may not gets a
+	// nullable twin.
+	schemas := tree["components"].(map[string]any)["schemas"].(map[string]any)
+	twins := map[any]string{}
+	for ref, uses := range orNull {
+		name := strings.TrimPrefix(ref.(string), schemaPrefix)
+		twin := name
+		if references[ref] > uses {
+			twin = "Nullable" + name
+		}
+		twins[ref], schemas[twin] = schemaPrefix+twin, nullable(schemas[name].(map[string]any))
+	}
+	walk(tree, func(node map[string]any) {
+		if ref := refOrNull(node); ref != nil {
 			delete(node, "anyOf")
-			node["allOf"], node["nullable"] = either[:1], true
+			node["$ref"] = twins[ref]
 		}
 		// In 3.0 a reference hides everything beside it.
 		if ref, ok := node["$ref"]; ok && len(node) > 1 {
 			delete(node, "$ref")
 			node["allOf"] = []any{map[string]any{"$ref": ref}}
 		}
+	})
+	return json.MarshalIndent(tree, "", "  ")
+}
+
+// walk visits every object of the document that is not an example.
+func walk(node any, visit func(map[string]any)) {
+	switch node := node.(type) {
+	case []any:
+		for _, child := range node {
+			walk(child, visit)
+		}
+	case map[string]any:
+		visit(node)
+		for name, child := range node {
+			if name != "example" && name != "value" { // data, not schema
+				walk(child, visit)
+			}
+		}
 	}
 }
 
-func isNull(node any) bool {
-	schema, _ := node.(map[string]any)
-	return schema["type"] == "null"
+// refOrNull is the reference in a schema that says "either that or null", or nil.
+func refOrNull(node map[string]any) any {
+	either, _ := node["anyOf"].([]any)
+	if len(either) != 2 || either[1].(map[string]any)["type"] != "null" {
+		return nil
+	}
+	return either[0].(map[string]any)["$ref"]
+}
+
+// nullable is a schema that allows null as well; of an enum it has to be a member, too.
+func nullable(schema map[string]any) map[string]any {
+	schema = maps.Clone(schema)
+	schema["nullable"] = true
+	if values, ok := schema["enum"].([]any); ok {
+		schema["enum"] = append(values[:len(values):len(values)], nil)
+	}
+	return schema
 }

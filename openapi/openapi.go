@@ -14,7 +14,10 @@ var (
 	JSON []byte
 )
 
-// YAML30 is the same in OpenAPI 3.0, for tools that do not know 3.1 yet.
-//
-//go:embed openapi-3.0.yaml
-var YAML30 []byte
+// The same in OpenAPI 3.0, for tools that do not know 3.1 yet.
+var (
+	//go:embed openapi-3.0.yaml
+	YAML30 []byte
+	//go:embed openapi-3.0.json
+	JSON30 []byte
+)

@@ -31,6 +31,7 @@ func TestTheDocumentsAreCurrent(t *testing.T) {
 	}{
 		{"openapi.json", openapi.JSON, append(document, '\n')},
 		{"openapi.yaml", openapi.YAML, asYAML(t, document)},
+		{"openapi-3.0.json", openapi.JSON30, append(document30, '\n')},
 		{"openapi-3.0.yaml", openapi.YAML30, asYAML(t, document30)},
 	} {
 		if *update {

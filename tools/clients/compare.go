@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	oasdiff  = "github.com/oasdiff/oasdiff@v1.36.0"
+	current  = "openapi/openapi.json"
+	released = "openapi/released/openapi.json"
+	accepted = "openapi/released/accepted.txt"
+)
+
+// errBreaks is what old clients would not survive.
+var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
+
+// compare holds the document against that of the last release: what breaks clients needs a new major
+// version. Then it does the same with documents of which the outcome is known.
+func compare(ctx context.Context, work string) error {
+	dir := filepath.Join(work, "oasdiff")
+	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {
+		return err
+	}
+	c := comparison{filepath.Join(dir, "oasdiff")}
+	if err := c.breaks(ctx, released, current); err != nil {
+		return err
+	}
+	fmt.Printf("oasdiff   %-26s breaks no client of %s\n", current, released)
+	for _, change := range changes {
+		document, err := readDocument(released)
+		if err != nil {
+			return err
+		}
+		change.make(document)
+		changed := filepath.Join(dir, "changed.json")
+		text, err := json.Marshal(document)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(changed, text, 0o644); err != nil {
+			return err
+		}
+		if err := c.breaks(ctx, released, changed); errors.Is(err, errBreaks) != change.breaks || err != nil && !change.breaks {
+			return fmt.Errorf("oasdiff lets the wrong documents pass: %s, breaking: %t: %w", change.name, change.breaks, err)
+		}
+	}
+	fmt.Printf("oasdiff   %d made-up changes         judged as they must be\n", len(changes))
+	return nil
+}
+
+type comparison struct{ program string }
+
+// breaks is errBreaks if a document breaks clients of an older one and has the same major version.
+func (c comparison) breaks(ctx context.Context, older, newer string) error {
+	text, err := output(ctx, "", nil, c.program, "breaking", older, newer, "--fail-on", "ERR", "--color", "never",
+		"--severity-levels", filepath.Join(lintConfig, "severity.txt"), "--err-ignore", accepted)
+	var exit *exec.ExitError
+	if err == nil || !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		return err
+	}
+	from, err := majorOf(older)
+	if err != nil {
+		return err
+	}
+	to, err := majorOf(newer)
+	if err != nil {
+		return err
+	}
+	if from != to {
+		return nil
+	}
+	return fmt.Errorf("%w\n%s", errBreaks, text)
+}
+
+func majorOf(path string) (string, error) {
+	document, err := readDocument(path)
+	if err != nil {
+		return "", err
+	}
+	version, _ := in(document, "info")["version"].(string)
+	major, _, _ := strings.Cut(version, ".")
+	return major, nil
+}
+
+func readDocument(path string) (map[string]any, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var document map[string]any
+	return document, json.Unmarshal(text, &document)
+}
+
+// in is the object that a path of names leads to.
+func in(node map[string]any, path ...string) map[string]any {
+	for _, name := range path {
+		node = node[name].(map[string]any)
+	}
+	return node
+}
+
+// changes are such as a careless or a careful hand would make.
+var changes = []struct {
+	name   string
+	breaks bool
+	make   func(document map[string]any)
+}{
+	{"nothing", false, func(map[string]any) {}},
+	{"a field added", false, func(d map[string]any) {
+		in(d, "components", "schemas", "Export", "properties")["note"] = map[string]any{"type": "string"}
+	}},
+	{"an optional parameter added", false, func(d map[string]any) { addParameter(d, false) }},
+	{"a code added", false, func(d map[string]any) {
+		code := in(d, "components", "schemas", "Problem", "properties", "code")
+		code["x-extensible-enum"] = append(code["x-extensible-enum"].([]any), "NEW")
+	}},
+	{"a required parameter added", true, func(d map[string]any) { addParameter(d, true) }},
+	{"a parameter removed", true, func(d map[string]any) {
+		op := in(d, "paths", "/v1/exports", "post")
+		op["parameters"] = slices.DeleteFunc(op["parameters"].([]any), func(p any) bool { return p.(map[string]any)["name"] == "user_id" })
+	}},
+	{"an operation removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}"), "delete") }},
+	{"an operation renamed", true, func(d map[string]any) { in(d, "paths", "/v1/exports", "get")["operationId"] = "exports" }},
+	{"a field removed", true, func(d map[string]any) {
+		export := in(d, "components", "schemas", "Export")
+		delete(in(export, "properties"), "sha256")
+		export["required"] = slices.DeleteFunc(export["required"].([]any), func(name any) bool { return name == "sha256" })
+	}},
+	{"a field made optional", true, func(d map[string]any) {
+		export := in(d, "components", "schemas", "Export")
+		export["required"] = slices.DeleteFunc(export["required"].([]any), func(name any) bool { return name == "status" })
+	}},
+	{"a field of another type", true, func(d map[string]any) {
+		in(d, "components", "schemas", "Export", "properties", "progress")["type"] = "string"
+	}},
+	{"a status added", true, func(d map[string]any) {
+		status := in(d, "components", "schemas", "ExportStatus")
+		status["enum"] = append(status["enum"].([]any), "PAUSED")
+	}},
+	{"a format removed", true, func(d map[string]any) { in(d, "components", "schemas", "ExportFormat")["enum"] = []any{"json", "csv"} }},
+	{"a refusal removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses"), "410") }},
+	{"a media type removed", true, func(d map[string]any) {
+		delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses", "200", "content"), "text/markdown")
+	}},
+	{"a header removed", true, func(d map[string]any) {
+		delete(in(d, "paths", "/v1/exports", "post", "responses", "202", "headers"), "Location")
+	}},
+	{"an operation removed, in a new major version", false, func(d map[string]any) {
+		delete(in(d, "paths", "/v1/exports/{id}"), "delete")
+		in(d, "info")["version"] = "2.0.0"
+	}},
+	{"an operation removed, in a new minor version", true, func(d map[string]any) {
+		delete(in(d, "paths", "/v1/exports/{id}"), "delete")
+		in(d, "info")["version"] = "1.1.0"
+	}},
+}
+
+func addParameter(document map[string]any, required bool) {
+	op := in(document, "paths", "/v1/exports", "post")
+	op["parameters"] = append(op["parameters"].([]any), map[string]any{
+		"name": "note", "in": "query", "required": required, "schema": map[string]any{"type": "string"}})
+}

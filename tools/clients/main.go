@@ -1,0 +1,120 @@
+// Command clients proves that the OpenAPI documents serve strangers: four generators make clients of
+// them, the clients are compiled, and each is run against the real service. Linters read the
+// documents, and oasdiff compares them with the last release.
+//
+//	make clients
+//
+// Generated code, and what is compiled of it, goes to bin/clients.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// documents are the files that clients are made of, by their version of OpenAPI.
+var documents = map[string]string{"3.1": "openapi/openapi.yaml", "3.0": "openapi/openapi-3.0.yaml"}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	began := time.Now()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "clients:", err)
+		os.Exit(1)
+	}
+	fmt.Printf("\nall of this took %s\n", time.Since(began).Round(time.Second))
+}
+
+func run(ctx context.Context) error {
+	work, err := filepath.Abs("bin/clients")
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(work); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return err
+	}
+	npm, err := installNode(ctx)
+	if err != nil {
+		return err
+	}
+	say("generate and compile")
+	clients, err := makeClients(ctx, work, npm)
+	if err != nil {
+		return err
+	}
+	say("lint")
+	if err := lint(ctx, work, npm); err != nil {
+		return err
+	}
+	say("compare with the last release")
+	if err := compare(ctx, work); err != nil {
+		return err
+	}
+	say("start the service")
+	service, err := startService(ctx)
+	if err != nil {
+		return err
+	}
+	rows, err := live(ctx, service, clients)
+	if err == nil {
+		printTable(rows)
+	}
+	return errors.Join(err, service.stop())
+}
+
+// live runs every client against the service as it is, and as it may be one day.
+func live(ctx context.Context, service *service, clients []*client) ([]row, error) {
+	later, err := service.later(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var rows []row
+	for _, c := range clients {
+		for _, s := range []struct {
+			name        string
+			environment []string
+		}{{"as it is", service.environment()}, {"with new fields", later}} {
+			say("run %s, OpenAPI %s, against the service %s", c.generator, c.document, s.name)
+			did, err := c.run(ctx, s.environment)
+			if err != nil {
+				return nil, fmt.Errorf("%s, OpenAPI %s, against the service %s: %w", c.generator, c.document, s.name, err)
+			}
+			rows = append(rows, row{c, s.name, did})
+		}
+	}
+	return rows, nil
+}
+
+// makeClients makes a client of each generator and document, two at a time.
+func makeClients(ctx context.Context, work string, npm node) ([]*client, error) {
+	var clients []*client
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for _, g := range generators {
+		for _, document := range []string{"3.1", "3.0"} {
+			c := &client{generator: g.name, document: document, dir: filepath.Join(work, g.name+"-"+document)}
+			clients = append(clients, c)
+			group.Go(func() error {
+				if err := g.make(ctx, c, npm); err != nil {
+					return fmt.Errorf("%s, OpenAPI %s: %w", g.name, document, err)
+				}
+				return nil
+			})
+		}
+	}
+	return clients, group.Wait()
+}
+
+func say(format string, args ...any) { fmt.Printf("clients: "+format+"\n", args...) }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// typescript is where the packages of npm are named, with the programs that use them.
+const typescript = "tools/clients/typescript"
+
+// node runs programs of the npm packages that package-lock.json names.
+type node struct {
+	modules string // the folder node_modules
+	program string
+}
+
+// installNode installs the packages, once for every state of the lock, into the user's cache.
+func installNode(ctx context.Context) (node, error) {
+	// hey-api looks for tsconfig.json above the folder that it is installed in.
+	files, sum := []string{"package.json", "package-lock.json", ".npmrc", "tsconfig.json"}, sha256.New()
+	for _, name := range files {
+		content, err := os.ReadFile(filepath.Join(typescript, name))
+		if err != nil {
+			return node{}, fmt.Errorf("%w; run this in the folder of the project", err)
+		}
+		sum.Write(content)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return node{}, err
+	}
+	dir := filepath.Join(cache, "memexport", fmt.Sprintf("npm-%x", sum.Sum(nil))[:16])
+	modules := filepath.Join(dir, "node_modules")
+	if _, err := os.Stat(modules); err != nil {
+		say("install the npm packages, once")
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return node{}, err
+		}
+		// Aside first, so that nobody sees half of them.
+		aside, err := os.MkdirTemp(filepath.Dir(dir), "npm-*.tmp")
+		if err != nil {
+			return node{}, err
+		}
+		defer os.RemoveAll(aside)
+		if err := copyFiles(aside, typescript, files...); err != nil {
+			return node{}, err
+		}
+		if _, err := output(ctx, aside, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
+			return node{}, err
+		}
+		if err := os.Rename(aside, dir); err != nil && !os.IsExist(err) {
+			return node{}, err
+		}
+	}
+	n := node{modules: modules, program: filepath.Join(modules, ".bin", "node")}
+	if _, err := os.Stat(n.program); err != nil {
+		n.program = "node" // npm has none for this kind of machine
+	}
+	version, err := output(ctx, "", nil, n.program, "--version")
+	if err != nil {
+		return node{}, err
+	}
+	if !recent(version) {
+		return node{}, fmt.Errorf("node is %s: @hey-api/openapi-ts needs 22.18 or newer", strings.TrimSpace(version))
+	}
+	return n, nil
+}
+
+// recent tells whether a version such as v22.18.0 is 22.18 or newer.
+func recent(version string) bool {
+	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
+	major, err := strconv.Atoi(parts[0])
+	if err != nil || len(parts) < 2 {
+		return false
+	}
+	minor, err := strconv.Atoi(parts[1])
+	return err == nil && (major > 22 || major == 22 && minor >= 18)
+}
+
+// run runs a program of the packages in a folder.
+func (n node) run(ctx context.Context, dir, program string, args ...string) error {
+	quiet := []string{"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1"}
+	_, err := output(ctx, dir, quiet, n.program, append([]string{filepath.Join(n.modules, ".bin", program)}, args...)...)
+	return err
+}
+
+// version is that of an installed package.
+func (n node) version(name string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(n.modules, name, "package.json"))
+	if err != nil {
+		return "", err
+	}
+	var manifest struct{ Version string }
+	err = json.Unmarshal(text, &manifest)
+	return manifest.Version, err
+}
+
+// copyFiles copies files of one folder into another, which is made if need be.
+func copyFiles(to, from string, names ...string) error {
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, name := range names {
+		content, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(to, name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
