@@ -47,7 +47,7 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determin
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: generate
-generate: ## write the OpenAPI documents anew
+generate: 
 	$(GO) generate ./openapi
 
 .PHONY: clean
