@@ -101,7 +101,8 @@ func RemovePartial(path string) error {
 	return p.Remove()
 }
 
-func (p *Partial) statePath() string { return p.path + ".json" }
+func (p *Partial) statePath() string     { return p.path + ".json" }
+func (p *Partial) nextStatePath() string { return p.statePath() + ".new" }
 
 // Path is where the partial file is.
 func (p *Partial) Path() string { return p.path }
@@ -121,8 +122,7 @@ func (p *Partial) Save() error {
 	if err != nil {
 		return err
 	}
-	next := p.statePath() + ".new"
-	file, err := os.OpenFile(next, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(p.nextStatePath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (p *Partial) Save() error {
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
-	if err := os.Rename(next, p.statePath()); err != nil {
+	if err := os.Rename(p.nextStatePath(), p.statePath()); err != nil {
 		return err
 	}
 	return syncDir(p.path)
@@ -160,8 +160,10 @@ func (p *Partial) Remove() error {
 }
 
 func (p *Partial) removeState() error {
-	if err := os.Remove(p.statePath()); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, path := range []string{p.nextStatePath(), p.statePath()} { // a kill in Save leaves the first
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }
