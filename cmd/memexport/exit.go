@@ -22,13 +22,16 @@ const (
 	exitExpired     = 6   // the export is EXPIRED
 	exitNetwork     = 7   // no answer, or none of use, for longer than --retry-for
 	exitMismatch    = 8   // the file is not what it has to be
-	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands that can be taken up again
+	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands for users of a service
 )
 
 // usageError is a command that was not called as it should be.
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
+
+// interruptedError is what a command for users of a service was doing when it was told to stop.
+type interruptedError struct{ error }
 
 // noteRun notes when a command runs: what goes wrong before is how it was called.
 func noteRun(c *cobra.Command, running *bool) {
@@ -51,12 +54,15 @@ func execute(ctx context.Context, root *cobra.Command) error {
 	if err != nil && !running {
 		return usageError{fmt.Errorf("%w\nRun `%s --help` for how to call it", err, cmd.CommandPath())}
 	}
+	if err != nil && ctx.Err() != nil && cmd.GroupID == remoteGroup {
+		return interruptedError{err}
+	}
 	return err
 }
 
 func exitCode(err error) int {
 	var usage usageError
-	var interrupted *remote.Interrupted
+	var interrupted interruptedError
 	var gaveUp *transfer.GaveUp
 	var mismatch *transfer.Mismatch
 	var failed *remote.Failed

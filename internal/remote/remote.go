@@ -198,6 +198,11 @@ const shortestWait, longestWait = time.Second, 10 * time.Second
 func (r *Remote) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 	began := time.Now()
 	var task *progress.Task
+	defer func() {
+		if task != nil {
+			task.End()
+		}
+	}()
 	for {
 		wait := time.Duration(0) // the first look is at once
 		if task != nil {
@@ -222,9 +227,6 @@ func (r *Remote) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 		}
 		switch e.Status {
 		case client.READY:
-			if task != nil {
-				task.End()
-			}
 			return e, nil
 		case client.FAILED:
 			return e, failure(e)

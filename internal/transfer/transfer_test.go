@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -71,6 +72,32 @@ func TestAFileThatChangedIsDownloadedAnew(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		file(t, path, s.content)
+		if got := s.asked(); len(got) != 1 {
+			t.Errorf("%s: the requests had the ranges %q", name, got)
+		}
+	}
+}
+
+func TestWithoutAValidatorADownloadStartsOver(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Del("ETag")
+		if number == 1 {
+			w.Header().Set("ETag", `W/"weak"`)
+		}
+		if number < 2 {
+			http.ServeContent(breaks(200_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+		}
+		return number < 2
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := s.download().To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+	if got := s.asked(); !slices.Equal(got, []string{"", "", ""}) {
+		t.Errorf("the requests had the ranges %q", got)
 	}
 }
 
@@ -136,7 +163,7 @@ func TestWhatIsNotTheFileIsNotKept(t *testing.T) {
 		}
 		path := filepath.Join(t.TempDir(), "file.partial")
 		err := s.download().To(t.Context(), output(t, open(t, path)))
-		if mismatch := (*Mismatch)(nil); !errors.As(err, &mismatch) {
+		if mismatch := (*Mismatch)(nil); !errors.As(err, &mismatch) || strings.Contains(err.Error(), "longer") != (name == "longer") {
 			t.Errorf("%s: the download ended with %v", name, err)
 		}
 		file(t, path, nil)
@@ -160,6 +187,40 @@ func TestWhatACrashSpoiltIsDownloadedAgain(t *testing.T) {
 	}
 }
 
+func TestAPartialFileThatIsTooLongIsDroppedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	path := s.broken(t, 200_000)
+	if err := os.WriteFile(path, append(bytes.Clone(s.content), 0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.download().To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+	if got := s.asked(); !slices.Equal(got, []string{""}) {
+		t.Errorf("the requests had the ranges %q", got)
+	}
+}
+
+func TestADownloadThatBreaksOffOftenIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number < 5 {
+			http.ServeContent(breaks(50_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+		}
+		return number < 5
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	d := s.download()
+	d.Retry.For = func() time.Duration { return time.Second } // less than all pauses together
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+}
+
 func TestAnswersThatAreNotTheRestAreNeverAppended(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(s *server, w http.ResponseWriter){
@@ -177,17 +238,25 @@ func TestAnswersThatAreNotTheRestAreNeverAppended(t *testing.T) {
 		"not satisfiable": func(_ *server, w http.ResponseWriter) { w.WriteHeader(http.StatusRequestedRangeNotSatisfiable) },
 	} {
 		s := newServer(t, random(300_000))
-		path := s.broken(t, 200_000)
-		s.fault = func(number int, w http.ResponseWriter, _ *http.Request) bool {
-			if number == 0 {
+		s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case number == 0:
+				http.ServeContent(breaks(200_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+			case r.Header.Get("Range") != "":
 				fault(s, w)
+			default:
+				return false
 			}
-			return number == 0
+			return true
 		}
+		path := filepath.Join(t.TempDir(), "file.partial")
 		if err := s.download().To(t.Context(), output(t, open(t, path))); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		file(t, path, s.content)
+		if got := s.asked(); !slices.Equal(got, []string{"", "bytes=200000-", ""}) {
+			t.Errorf("%s: the requests had the ranges %q", name, got)
+		}
 	}
 }
 
