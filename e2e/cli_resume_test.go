@@ -87,6 +87,24 @@ func TestARunThatWasKilledWhileItWaitedGoesOnWithTheSameExport(t *testing.T) {
 	}
 }
 
+func TestALostAnswerToTheRequestMakesNoSecondExport(t *testing.T) {
+	s := sharedStack(t)
+	c := s.newTenant(t)
+	front := newProxy(t, s.url)
+	p := newPerson(t, front.url, c.key)
+	swallowed := make(chan struct{})
+	front.swallow = swallowed
+	process := p.start(t, "export", "-o", "out")
+	<-swallowed // the API has accepted it, and the program does not know
+	process.kill()
+	same(t, "exports", c.list(t, "").Meta.Total, 1)
+	p.run(t, 0, "export", "-o", "out")
+	front.swallow = make(chan struct{})
+	_, stderr := p.run(t, 0, "export", "-o", "-")
+	says(t, "a run that lost the answer", stderr, "trying again")
+	same(t, "exports", c.list(t, "").Meta.Total, 2)
+}
+
 func TestAServerThatDiesDuringADownloadIsWaitedFor(t *testing.T) {
 	s := sharedStack(t)
 	env := []string{"DATABASE_URL=" + s.database, "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"), "TEMPORAL_ADDRESS=127.0.0.1:1"}
@@ -213,4 +231,13 @@ func TestCtrlCSaysHowToGoOn(t *testing.T) {
 	e := s.client().list(t, "page_size=1").Data[0]
 	says(t, "a run to a stream", process.stderr.String(), "memexport download "+e.ID)
 	p.run(t, 0, "export", "-o", "out")
+
+	process = newPerson(t, "http://127.0.0.1:1", s.key).start(t, "list", "--retry-for", "5m")
+	if err := process.says("trying again", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	process.signal(syscall.SIGINT)
+	if code, ok := process.wait(time.Minute); !ok || code != 130 {
+		t.Errorf("list ended: %t with %d", ok, code)
+	}
 }

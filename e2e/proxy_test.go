@@ -22,7 +22,8 @@ type proxy struct {
 	limit    int64         // how many bytes of a download go through before it is held; -1 for all
 	held     chan struct{} // closed when a download is held
 	released chan struct{}
-	spoil    bool // turn a bit over in each download
+	spoil    bool          // turn a bit over in each download
+	swallow  chan struct{} // if not nil, what says that the answer to a POST was swallowed
 }
 
 // proxied is a request with its answer.
@@ -47,6 +48,11 @@ func newProxy(t *testing.T, target string) *proxy {
 		ModifyResponse: func(r *http.Response) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
+			if p.swallow != nil && r.Request.Method == "POST" {
+				close(p.swallow)
+				p.swallow = nil
+				panic(http.ErrAbortHandler)
+			}
 			seen := &proxied{r.Request.Method, r.Request.URL.Path, r.Request.Header.Get("Range"), r.Request.Header.Get("If-Range"),
 				r.Request.Header.Get("Accept-Encoding"), r.StatusCode, 0}
 			p.requests = append(p.requests, seen)
