@@ -133,7 +133,7 @@ func TestTheProgramListsShowsAndDeletesExports(t *testing.T) {
 	table, _ := p.run(t, 0, "list")
 	lines := strings.Split(strings.TrimSpace(table), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[1], second.ID) || !strings.HasPrefix(lines[2], first.ID) ||
-		!strings.Contains(lines[2], `categories="a,b" user_id="u"`) {
+		!strings.Contains(lines[2], `user_id="u" categories=["a","b"]`) {
 		t.Errorf("the list:\n%s", table)
 	}
 	for args, want := range map[string][]string{

@@ -4,16 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"memexport/client"
-	"memexport/internal/format"
-	"memexport/internal/memory"
 	"memexport/internal/progress"
 	"memexport/internal/remote"
 )
@@ -67,7 +62,6 @@ func (f *saveFlags) save(cmd *cobra.Command, job remote.Job) error {
 
 func exportCommand() *cobra.Command {
 	var f saveFlags
-	var p paramFlags
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Export memories to a file",
@@ -90,15 +84,15 @@ func exportCommand() *cobra.Command {
   memexport export --category work --category travel -o - | jq length`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			params, err := p.params(cmd)
+			wanted, err := params(cmd)
 			if err != nil {
 				return usageError{err}
 			}
-			return f.save(cmd, remote.Job{Params: params})
+			return f.save(cmd, remote.Job{Params: wanted})
 		},
 	}
 	f.add(c)
-	p.add(c)
+	addParams(c)
 	return c
 }
 
@@ -122,99 +116,4 @@ func downloadCommand() *cobra.Command {
 	}
 	f.add(c)
 	return c
-}
-
-// paramFlags are the flags for the parameters of a new export.
-type paramFlags struct {
-	format, user, agent, session, priority string
-	categories                             []string
-	since, until                           string
-}
-
-func (p *paramFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&p.format, "format", string(client.JSON), "json, csv or markdown")
-	c.Flags().StringVar(&p.user, "user-id", "", "only memories of this user")
-	c.Flags().StringVar(&p.agent, "agent-id", "", "only memories of this agent")
-	c.Flags().StringVar(&p.session, "session-id", "", "only memories of this session")
-	c.Flags().StringVar(&p.priority, "priority", "", "only memories of this priority: LOW, MEDIUM or HIGH")
-	c.Flags().StringArrayVar(&p.categories, "category", nil, "only memories of any of these categories; repeat it, or use commas")
-	c.Flags().StringVar(&p.since, "since", "", "only memories created at this time or later: 2026-01-31 (UTC) or 2026-01-31T12:00:00+01:00")
-	c.Flags().StringVar(&p.until, "until", "", "only memories created before this time")
-	complete(c, "format", formatNames()...)
-	complete(c, "priority", priorityNames()...)
-}
-
-// params are the parameters of the flags that were given.
-func (p *paramFlags) params(cmd *cobra.Command) (client.CreateExportParams, error) {
-	params := client.CreateExportParams{Format: new(client.ExportFormat(p.format))}
-	if !params.Format.Valid() {
-		return params, fmt.Errorf("--format is %q: give json, csv or markdown", p.format)
-	}
-	for name, text := range map[string]struct {
-		value string
-		into  **string
-	}{"user-id": {p.user, &params.UserID}, "agent-id": {p.agent, &params.AgentID}, "session-id": {p.session, &params.SessionID}} {
-		if cmd.Flags().Changed(name) {
-			if text.value == "" { // a shell variable that is not set must not export everything
-				return params, fmt.Errorf("--%s is empty: leave it out to export those of all", name)
-			}
-			*text.into = new(text.value)
-		}
-	}
-	if cmd.Flags().Changed("priority") {
-		params.Priority = new(client.Priority(p.priority))
-		if !params.Priority.Valid() {
-			return params, fmt.Errorf("--priority is %q: give LOW, MEDIUM or HIGH", p.priority)
-		}
-	}
-	if cmd.Flags().Changed("category") {
-		categories := strings.Split(strings.Join(p.categories, ","), ",")
-		if slices.Contains(categories, "") {
-			return params, errors.New("--category has an empty item: leave it out to export all categories")
-		}
-		params.Categories = &categories
-	}
-	for name, flag := range map[string]struct {
-		value string
-		into  **time.Time
-	}{"since": {p.since, &params.CreatedAfter}, "until": {p.until, &params.CreatedBefore}} {
-		if cmd.Flags().Changed(name) {
-			t, err := parseTime(flag.value)
-			if err != nil {
-				return params, fmt.Errorf("--%s is %q: give a date such as 2026-01-31, which means midnight UTC, or a time such as 2026-01-31T12:00:00Z", name, flag.value)
-			}
-			*flag.into = &t
-		}
-	}
-	return params, nil
-}
-
-// parseTime reads a date, which means midnight UTC, or a time after RFC 3339.
-func parseTime(text string) (time.Time, error) {
-	t, err := time.Parse(time.DateOnly, text)
-	if err != nil {
-		t, err = time.Parse(time.RFC3339, text)
-	}
-	return t.UTC(), err
-}
-
-// complete lets the shell complete the values of a flag.
-func complete(c *cobra.Command, flag string, values ...string) {
-	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // a flag that was not defined before
-	}
-}
-
-func formatNames() (names []string) {
-	for _, f := range format.All {
-		names = append(names, f.Name)
-	}
-	return names
-}
-
-func priorityNames() (names []string) {
-	for _, p := range memory.Priorities {
-		names = append(names, string(p))
-	}
-	return names
 }

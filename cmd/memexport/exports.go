@@ -1,13 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ func listCommand() *cobra.Command {
 			case status != "" && !client.ExportStatus(status).Valid():
 				return usageError{fmt.Errorf("--status is %q: give one of %s", status, strings.Join(statusNames(), ", "))}
 			case formatName != "" && !client.ExportFormat(formatName).Valid():
-				return usageError{fmt.Errorf("--format is %q: give json, csv or markdown", formatName)}
+				return usageError{fmt.Errorf("--format is %q: give one of %s", formatName, strings.Join(formatNames(), ", "))}
 			case limit < 0:
 				return usageError{errors.New("--limit is negative: give 0 for all exports")}
 			}
@@ -60,7 +59,7 @@ func listCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&status, "status", "", "only those with this status: "+strings.Join(statusNames(), ", "))
-	c.Flags().StringVar(&formatName, "format", "", "only those with this format: json, csv or markdown")
+	c.Flags().StringVar(&formatName, "format", "", "only those with this format: "+strings.Join(formatNames(), ", "))
 	c.Flags().IntVar(&limit, "limit", 20, "how many at most; 0 for all")
 	complete(c, "status", statusNames()...)
 	complete(c, "format", formatNames()...)
@@ -138,22 +137,15 @@ func size(e remote.Export) string {
 	return humanize.Bytes(uint64(*e.SizeBytes))
 }
 
-// filters are the export's filters, such as user_id="u".
+// filters are the export's filters as the API names and writes them, such as user_id="u".
 func filters(e remote.Export) (list []string) {
-	for name, value := range map[string]*string{"user_id": e.UserID, "agent_id": e.AgentID, "session_id": e.SessionID, "priority": (*string)(e.Priority)} {
-		if value != nil {
-			list = append(list, fmt.Sprintf("%s=%q", name, *value))
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(e.JSON, &fields) // it was read before
+	for _, name := range filterNames() {
+		if value := string(fields[name]); value != "" && value != "null" {
+			list = append(list, name+"="+value)
 		}
 	}
-	if e.Categories != nil {
-		list = append(list, fmt.Sprintf("categories=%q", strings.Join(*e.Categories, ",")))
-	}
-	for name, value := range map[string]*time.Time{"created_after": e.CreatedAfter, "created_before": e.CreatedBefore} {
-		if value != nil {
-			list = append(list, name+"="+value.UTC().Format(time.RFC3339Nano))
-		}
-	}
-	slices.Sort(list)
 	return list
 }
 

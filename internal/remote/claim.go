@@ -84,4 +84,3 @@ func (s *saving) save() error {
 	}
 	return s.partial.Save()
 }
-

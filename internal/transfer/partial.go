@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,15 +119,18 @@ func (p *Partial) Size() (int64, error) {
 
 // Save writes the state, such that after a crash either the old or the new one is there.
 func (p *Partial) Save() error {
-	text, err := json.MarshalIndent(p.State, "", "  ")
-	if err != nil {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(p.State); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(p.nextStatePath(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(append(text, '\n'))
+	_, err = file.Write(text.Bytes())
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return err
 	}
