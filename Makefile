@@ -59,8 +59,8 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determin
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: generate
-generate: ## write the OpenAPI documents anew
-	$(GO) generate ./openapi
+generate: ## write the OpenAPI documents, and the client for Go, anew
+	$(GO) generate ./openapi ./client
 
 .PHONY: clean
 clean: ## delete the state of make run and the built program

@@ -40,9 +40,12 @@ func (o *output) String() string {
 }
 
 // start runs memexport with the environment of the tests, less all that would configure it, plus env.
-func start(env []string, args ...string) (*process, error) {
+func start(env []string, args ...string) (*process, error) { return startIn("", env, args...) }
+
+// startIn is start in a directory, or in the tests' own if that is empty.
+func startIn(dir string, env []string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
-	p.cmd.Env = append(cleanEnv(), env...)
+	p.cmd.Dir, p.cmd.Env = dir, append(cleanEnv(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	p.cmd.WaitDelay = 5 * time.Second
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -150,7 +153,7 @@ func cleanEnv() []string {
 next:
 	for _, variable := range os.Environ() {
 		for _, prefix := range []string{"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "EXPORT_", "TASK_QUEUE=", "WORKER_",
-			"STOP_TIMEOUT=", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT="} {
+			"STOP_TIMEOUT=", "MEMEXPORT_", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT="} {
 			if strings.HasPrefix(variable, prefix) {
 				continue next
 			}

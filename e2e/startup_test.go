@@ -33,7 +33,10 @@ func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
 		"BUCKET_URL", "EXPORT_GRACE", "HTTP_ADDR", "LOG_LEVEL", "EXPORT_PARALLEL", "WORKER_CONCURRENCY", "RECONCILE_EVERY")
 	refuses(t, nil, []string{"migrate"}, "DATABASE_URL")
 	refuses(t, nil, []string{"keys", "list"}, "DATABASE_URL")
-	refuses(t, nil, []string{"nonsense"}, "nonsense")
+	code, _, stderr := finish(t, nil, "nonsense")
+	if code != 2 || !strings.Contains(stderr, "nonsense") {
+		t.Errorf("memexport nonsense ended with %d:\n%s", code, stderr)
+	}
 }
 
 func TestAPasswordIsNeverInAMessage(t *testing.T) {

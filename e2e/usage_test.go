@@ -45,6 +45,11 @@ func TestTheLinesThatDevPrintsWorkWhenPasted(t *testing.T) {
 	if !strings.Contains(string(out), hex.EncodeToString(sum[:])) {
 		t.Errorf("the downloaded file is not the one whose digest was printed:\n%s", out)
 	}
+	again, err := os.ReadFile(filepath.Join(cmd.Dir, "high.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "the file that memexport export has made", string(again), string(file))
 	got, err := parseCSV(file)
 	if err != nil {
 		t.Fatal(err)

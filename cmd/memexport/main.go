@@ -18,11 +18,14 @@ var version = "0.1.0"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := command().ExecuteContext(ctx); err != nil {
+	if err := execute(ctx, command()); err != nil {
 		fmt.Fprintln(os.Stderr, "memexport:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
+
+// The two kinds of commands, as help shows them.
+const remoteGroup, serviceGroup = "remote", "service"
 
 // command is the tree of commands.
 func command() *cobra.Command {
@@ -34,6 +37,12 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(devCommand(), apiCommand(), workerCommand(), migrateCommand(), keysCommand(), demoCommand())
+	root.AddGroup(&cobra.Group{ID: remoteGroup, Title: "Commands for users of a service (MEMEXPORT_URL, MEMEXPORT_API_KEY):"},
+		&cobra.Group{ID: serviceGroup, Title: "Commands that run a service:"})
+	root.AddCommand(exportCommand(), listCommand(), getCommand(), downloadCommand(), deleteCommand())
+	for _, c := range []*cobra.Command{devCommand(), apiCommand(), workerCommand(), migrateCommand(), keysCommand(), demoCommand()} {
+		c.GroupID = serviceGroup
+		root.AddCommand(c)
+	}
 	return root
 }

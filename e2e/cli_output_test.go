@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTheProgramSaysWhatItDoesInPlainLinesToWhatIsNoTerminal(t *testing.T) {
+	s := sharedStack(t)
+	p := newPerson(t, s.url, s.key)
+	release := blockReading(t, s.db)
+	process := p.start(t, "export", "--format", "csv", "-o", "out")
+	if err := process.says("exporting: 0 memories, 0%\n", time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if code, ok := process.wait(time.Minute); !ok || code != 0 {
+		t.Fatalf("it ended: %t with %d:\n%s", ok, code, process.text())
+	}
+	e := s.client().list(t, "page_size=1").Data[0]
+	stdout, stderr := process.stdout.String(), process.stderr.String()
+	if strings.ContainsAny(stdout+stderr, "\r\x1b") {
+		t.Errorf("it draws:\n%q", stderr)
+	}
+	says(t, "standard error", stderr, "export "+e.ID+"\n", "exporting: 10,000 memories, 100%", "downloading: ", ", 100%")
+	if !regexp.MustCompile(`^out: 10,000 memories, [0-9.]+ MB, sha256 ` + *e.SHA256 + "\n$").MatchString(stdout) {
+		t.Errorf("standard output is %q", stdout)
+	}
+}
+
+func TestQuietIsQuiet(t *testing.T) {
+	s := sharedStack(t)
+	p := newPerson(t, s.url, s.key)
+	stdout, stderr := p.run(t, 0, "export", "--quiet", "-o", "out")
+	same(t, "what it says", stdout+stderr, "")
+	stdout, stderr = p.run(t, 0, "export", "--quiet", "--json", "-o", "json")
+	same(t, "what it says beside JSON", stderr, "")
+	same(t, "the file in JSON", decode[struct{ File string }](t, stdout).File, "json")
+	// Errors are said, failures that pass are not.
+	_, stderr = p.run(t, 7, "export", "-q", "-o", "other", "--url", "http://127.0.0.1:1", "--retry-for", "1s")
+	if strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "trying again") {
+		t.Errorf("standard error is:\n%s", stderr)
+	}
+}
+
+func TestAFileIsOverwrittenByForceOnly(t *testing.T) {
+	s := sharedStack(t)
+	p := newPerson(t, s.url, s.key)
+	p.run(t, 0, "export", "--priority", "LOW", "-o", "out")
+	before := hexDigest(p.read(t, "out"))
+	_, stderr := p.run(t, 2, "export", "--priority", "HIGH", "-o", "out")
+	says(t, "it", stderr, "out", "--force")
+	same(t, "the digest of the file", hexDigest(p.read(t, "out")), before)
+	p.run(t, 0, "export", "--priority", "HIGH", "-o", "out", "--force")
+	e := s.client().list(t, "page_size=1").Data[0]
+	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
+	// Also one with the name that the server gives.
+	p.run(t, 0, "download", e.ID)
+	_, stderr = p.run(t, 2, "download", e.ID)
+	says(t, "it", stderr, e.ID, "--force")
+	p.run(t, 0, "download", e.ID, "--force")
+	same(t, "files", len(strings.Fields(p.files(t))), 2)
+}

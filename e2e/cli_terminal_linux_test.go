@@ -1,0 +1,65 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal makes a pseudo-terminal: what is written to the second can be read from the first.
+func terminal(t *testing.T) (screen, tty *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	number, err := unix.IoctlGetUint32(int(screen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tty, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0); err != nil {
+		t.Fatal(err)
+	}
+	return screen, tty
+}
+
+func TestATerminalShowsBars(t *testing.T) {
+	s := sharedStack(t)
+	p := newPerson(t, s.url, s.key)
+	screen, tty := terminal(t)
+	cmd := exec.Command(program, "export", "--format", "csv", "-o", "out")
+	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, append(cleanEnv(), p.env...), tty
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	tty.Close()
+	var shown bytes.Buffer
+	_, _ = io.Copy(&shown, screen) // it ends with an error when the last writer is gone
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v:\n%s", err, shown.String())
+	}
+	for _, title := range []string{"exporting: ", "downloading: "} {
+		drawn := 0
+		for _, frame := range strings.Split(shown.String(), "\r") {
+			if strings.Contains(frame, title) && strings.Contains(frame, "% |") {
+				drawn++
+			}
+		}
+		if drawn == 0 {
+			t.Errorf("no bar of %q in\n%q", title, shown.String())
+		}
+	}
+	e := s.client().list(t, "page_size=1").Data[0]
+	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
+}

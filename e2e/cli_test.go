@@ -1,0 +1,200 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// person is somebody with a key who runs memexport in a directory of theirs.
+type person struct {
+	dir string
+	env []string
+}
+
+func newPerson(t *testing.T, url, key string) *person {
+	return &person{t.TempDir(), []string{"MEMEXPORT_URL=" + url, "MEMEXPORT_API_KEY=" + key}}
+}
+
+// start runs a command without waiting for it.
+func (p *person) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	process, err := startIn(p.dir, p.env, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { process.end(syscall.SIGKILL) })
+	return process
+}
+
+// run runs a command to its end, which has to be this one.
+func (p *person) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	process := p.start(t, args...)
+	code, ok := process.wait(2 * time.Minute)
+	if !ok || code != want {
+		t.Fatalf("memexport %s ended: %t with %d, want %d:\n%s", strings.Join(args, " "), ok, code, want, process.text())
+	}
+	for _, env := range p.env {
+		if key, found := strings.CutPrefix(env, "MEMEXPORT_API_KEY="); found && key != "" && strings.Contains(process.text(), key) {
+			t.Errorf("memexport %s prints the key:\n%s", strings.Join(args, " "), process.text())
+		}
+	}
+	return process.stdout.String(), process.stderr.String()
+}
+
+func (p *person) path(name string) string { return filepath.Join(p.dir, name) }
+
+// files are the names of all files.
+func (p *person) files(t *testing.T) string {
+	t.Helper()
+	entries, err := os.ReadDir(p.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return strings.Join(names, " ")
+}
+
+func (p *person) read(t *testing.T, name string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(p.path(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// decode reads JSON.
+func decode[T any](t *testing.T, text string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v in %q", err, text)
+	}
+	return v
+}
+
+func hexDigest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestTheProgramExportsWhatTheTableHasWithEveryFilter(t *testing.T) {
+	s := sharedStack(t)
+	c := s.newTenant(t)
+	generate(t, s.db, c.workspace, 1000, 100)
+	p := newPerson(t, s.url, c.key)
+	for _, one := range []struct {
+		args      string
+		condition string
+	}{
+		{"--format csv", "true"},
+		{"--format markdown --user-id user-3", "user_id = 'user-3'"},
+		{"--agent-id agent-4 --session-id session-5", "agent_id = 'agent-4' AND session_id = 'session-5'"},
+		{"--priority HIGH --category c1,c2 --category c3", "priority = 'HIGH' AND categories && ARRAY['c1', 'c2', 'c3']"},
+		{"--format csv --since 2025-01-01T01:30:00+01:00 --until 2025-01-02", "created_at >= '2025-01-01T00:30:00Z' AND created_at < '2025-01-02T00:00:00Z'"},
+	} {
+		stdout, _ := p.run(t, 0, append(strings.Fields(one.args), "export", "--json", "-o", "out", "--force")...)
+		saved := decode[struct {
+			Export object
+			File   string
+		}](t, stdout)
+		content := p.read(t, saved.File)
+		same(t, "sha256", hexDigest(content), *saved.Export.SHA256)
+		got, err := parsers[saved.Export.Format](content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := table(t, s.db, c.workspace, one.condition)
+		compare(t, one.args, got, want)
+		if len(want) == 0 || len(want) == 1000 && one.condition != "true" {
+			t.Errorf("%s: %d memories, so that this tests nothing", one.args, len(want))
+		}
+		same(t, "files", p.files(t), "out")
+	}
+}
+
+func TestTheProgramListsShowsAndDeletesExports(t *testing.T) {
+	s := sharedStack(t)
+	c := s.newTenant(t)
+	p := newPerson(t, s.url, c.key)
+	first := c.ready(t, c.create(t, "format=csv&user_id=u&categories=a,b").ID, time.Minute)
+	second := c.ready(t, c.create(t, "format=markdown").ID, time.Minute)
+
+	table, _ := p.run(t, 0, "list")
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	if len(lines) != 3 || !strings.HasPrefix(lines[1], second.ID) || !strings.HasPrefix(lines[2], first.ID) ||
+		!strings.Contains(lines[2], `user_id="u" categories=["a","b"]`) {
+		t.Errorf("the list:\n%s", table)
+	}
+	for args, want := range map[string][]string{
+		"list --json":                  {second.ID, first.ID},
+		"list --json --limit 1":        {second.ID},
+		"list --json --format csv":     {first.ID},
+		"list --json --status EXPIRED": {},
+	} {
+		stdout, stderr := p.run(t, 0, strings.Fields(args)...)
+		list := decode[[]object](t, stdout)
+		same(t, args+": exports", len(list), len(want))
+		for i := range min(len(list), len(want)) {
+			same(t, args, list[i].ID, want[i])
+		}
+		same(t, "words of "+args, stderr, "")
+	}
+	shown, _ := p.run(t, 0, "get", first.ID)
+	for _, part := range []string{first.ID, "READY", "csv", *first.SHA256, `"u"`} {
+		if !strings.Contains(shown, part) {
+			t.Errorf("get does not show %s:\n%s", part, shown)
+		}
+	}
+	stdout, _ := p.run(t, 0, "get", first.ID, "--json")
+	same(t, "the sha256 in JSON", *decode[object](t, stdout).SHA256, *first.SHA256)
+
+	p.run(t, 0, "download", first.ID, "-q")
+	name := "memories-" + first.CompletedAt.UTC().Format("20060102") + "-" + first.ID + ".csv"
+	same(t, "files", p.files(t), name)
+	same(t, "the digest of the file under the name that the server gives", hexDigest(p.read(t, name)), *first.SHA256)
+	piped, _ := p.run(t, 0, "download", first.ID, "-o", "-")
+	same(t, "the digest of standard output", hexDigest([]byte(piped)), *first.SHA256)
+	same(t, "files", p.files(t), name)
+
+	deleted, _ := p.run(t, 0, "delete", first.ID)
+	if !strings.Contains(deleted, first.ID) {
+		t.Errorf("delete says %q", deleted)
+	}
+	stdout, _ = p.run(t, 0, "delete", second.ID, "--json")
+	same(t, "deleted", decode[map[string]any](t, stdout)["deleted"], any(true))
+	same(t, "exports", c.list(t, "").Meta.Total, 0)
+}
+
+func TestTheShellCompletesValues(t *testing.T) {
+	p := newPerson(t, "http://127.0.0.1:1", "msk_live_x")
+	for args, want := range map[string]string{
+		"export --format ":   "json csv markdown",
+		"export --priority ": "LOW MEDIUM HIGH",
+		"list --status ":     "PENDING PROCESSING READY FAILED EXPIRED",
+	} {
+		stdout, _ := p.run(t, 0, append([]string{"__complete"}, strings.Split(args, " ")...)...)
+		values, _, _ := strings.Cut(stdout, ":")
+		same(t, args, strings.Join(strings.Fields(values), " "), want)
+	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if script, _ := p.run(t, 0, "completion", shell); !strings.Contains(script, "memexport") {
+			t.Errorf("the completion for %s is %q", shell, short(script))
+		}
+	}
+	for _, command := range []string{"export", "list", "get", "download", "delete"} {
+		if help, _ := p.run(t, 0, command, "--help"); !strings.Contains(help, "Examples:\n") {
+			t.Errorf("the help of %s has no example:\n%s", command, help)
+		}
+	}
+}
