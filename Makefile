@@ -38,6 +38,12 @@ test: ## run every test, against a real Postgres and a real Temporal
 docs-test: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
+.PHONY: test-downloads
+test-downloads: bin/memexport ## break downloads by curl, aria2 and a real Chromium, and resume them
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) test -tags downloads -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
+	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
+
 .PHONY: docs-component
 docs-component: ## fetch the component of the docs page from npm anew, and check its hash
 	@node tools/docs-page/vendor.mjs
@@ -54,8 +60,8 @@ clients: bin/memexport ## generate clients of the OpenAPI documents with other p
 lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) vet -tags downloads ./...
+	$(GO) run $(STATICCHECK) -tags downloads ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: generate

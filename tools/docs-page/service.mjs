@@ -10,12 +10,12 @@ import { chromium } from 'playwright-core'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-// startService resolves once the API answers: {base, key, stop}.
-export async function startService() {
+// startService resolves once the API answers: {base, key, state, stop}; state is its directory.
+export async function startService({ memories = 200, env = {} } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'memexport-docs-'))
   const state = join(dir, 'dev')
-  const flags = ['dev', '--dir', state, '--http', '127.0.0.1:0', '--temporal-port', '0', '--ui-port', '0', '--memories', '200']
-  const child = spawn(join(root, 'bin/memexport'), flags, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+  const flags = ['dev', '--dir', state, '--http', '127.0.0.1:0', '--temporal-port', '0', '--ui-port', '0', '--memories', String(memories)]
+  const child = spawn(join(root, 'bin/memexport'), flags, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const exited = once(child, 'exit')
   const stop = async () => {
     child.kill('SIGTERM')
@@ -33,7 +33,7 @@ export async function startService() {
   })
   await Promise.race([served, exited.then(() => Promise.reject(new Error('memexport dev ended:\n' + output)))])
   const read = (name) => readFileSync(join(state, name), 'utf8').trim()
-  return { base: read('base-url'), key: read('api-key'), stop }
+  return { base: read('base-url'), key: read('api-key'), state, stop }
 }
 
 // startBrowser resolves to a fresh Chromium: {context, stop}. Every name but the service's fails to
