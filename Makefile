@@ -13,7 +13,7 @@ WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: bin/memexport ## start everything on this machine and make a first export; flags in ARGS="..."
@@ -34,6 +34,15 @@ test: ## run every test, against a real Postgres and a real Temporal
 	@echo "running every test"
 	@$(GO) test -timeout 20m ./...
 
+.PHONY: test-stores
+test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; prints store x case
+	@echo "building the servers (the first time this takes some minutes)"
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) run ./internal/archive/storetest/stores prepare
+	@echo "running the suite of the stores"
+	@$(GO) test -json -timeout 30m -tags stores -run '^TestStores$$' ./internal/archive ./activities ./e2e | \
+		$(GO) run ./internal/archive/storetest/stores table
+
 .PHONY: bench
 bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose the sizes, ARGS="..." the sections
 	@$(GO) run ./bench $(ARGS)
@@ -42,8 +51,8 @@ bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose 
 lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
-	$(GO) vet ./...
-	$(GO) run $(STATICCHECK) ./...
+	$(GO) vet -tags stores ./...
+	$(GO) run $(STATICCHECK) -tags stores ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: generate

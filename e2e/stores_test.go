@@ -116,14 +116,11 @@ func purgeLeavesNothing(t *testing.T, s *inStore) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID, UpdateName: "expire-now",
-		WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
-	if err == nil {
-		err = update.Get(t.Context(), nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, time.Minute, "its workflow lets it expire", func() bool { // it learns a little later that it is READY
+		update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID,
+			UpdateName: "expire-now", WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
+		return err == nil && update.Get(t.Context(), nil) == nil
+	})
 	eventually(t, time.Minute, "the export is EXPIRED", func() bool { return s.get(t, e.ID).Status == "EXPIRED" })
 	eventually(t, time.Minute, "no object of the export is left", func() bool { return len(s.objectsOf(t, e.ID)) == 0 })
 }
