@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing/iotest"
 	"time"
@@ -294,4 +297,7 @@ func bucketWithAPrefix(c *inStore) {
 		c.Error(err)
 	}
 	c.wantObjects()
+	if _, err := os.Stat(filepath.Join(c.store.Dir, "some", "folder", "exports", exportID)); onFiles(c.store.Name) && !errors.Is(err, fs.ErrNotExist) {
+		c.Error("the directory is left:", err)
+	}
 }
