@@ -34,8 +34,17 @@ test: ## run every test, against a real Postgres and a real Temporal
 	@echo "running every test"
 	@$(GO) test -timeout 20m ./...
 
-.PHONY: docs-test
-docs-test: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots
+.PHONY: test-stores
+test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; prints store x case
+	@echo "building the servers (the first time this takes some minutes)"
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) run ./internal/archive/storetest/stores prepare
+	@echo "running the suite of the stores"
+	@$(GO) test -json -timeout 30m -tags stores -run '^TestStores$$' ./internal/archive ./activities ./e2e | \
+		$(GO) run ./internal/archive/storetest/stores table
+
+.PHONY: test-docs
+test-docs: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 .PHONY: test-downloads
@@ -60,8 +69,8 @@ clients: bin/memexport ## generate clients of the OpenAPI documents with other p
 lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
-	$(GO) vet -tags downloads ./...
-	$(GO) run $(STATICCHECK) -tags downloads ./...
+	$(GO) vet -tags stores,downloads ./...
+	$(GO) run $(STATICCHECK) -tags stores,downloads ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/...
 
 .PHONY: generate

@@ -23,7 +23,7 @@ func aria2GoesOnWhereItWasEnded(t *testing.T, f *downloads) {
 // aria2InTwoRuns downloads the file over several connections, with a run that a signal ends halfway,
 // and another one. The options are for the first.
 func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options ...string) {
-	p := newProxy(t, f.client.url)
+	p := newWire(t, f.client.url)
 	dir := t.TempDir()
 	f.aria2Halfway(t, p, dir, *f.export.SizeBytes/2, signal, append(options, several...)...)
 	before, connections := p.counted()
@@ -45,7 +45,7 @@ func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options 
 // aria2 cannot go on with what it unpacks, and begins a second file beside the first. What is stored
 // plain is sent plain.
 func aria2BeginsAnewWhatItUnpacks(t *testing.T, f *downloads) {
-	p := newProxy(t, f.client.url)
+	p := newWire(t, f.client.url)
 	dir := t.TempDir()
 	const unpack = "--http-accept-gzip=true"
 	f.aria2Halfway(t, p, dir, f.sentOf(t, []string{unpack})/2, syscall.SIGTERM, unpack)
@@ -59,14 +59,14 @@ func aria2BeginsAnewWhatItUnpacks(t *testing.T, f *downloads) {
 	f.isWhole(t, filepath.Join(dir, name))
 }
 
-func (f *downloads) aria2(t *testing.T, p *proxy, dir string, options ...string) *tool {
+func (f *downloads) aria2(t *testing.T, p *wire, dir string, options ...string) *tool {
 	t.Helper()
 	return startTool(t, "aria2c", append([]string{"--no-conf", "-q", "-c", "--file-allocation=none", "--header", f.keyHeader(),
 		"-d", dir, "-o", "file", p.url + f.path()}, options...)...)
 }
 
 // aria2Halfway ends a run of aria2 when it has been sent some bytes.
-func (f *downloads) aria2Halfway(t *testing.T, p *proxy, dir string, bytes int64, signal syscall.Signal, options ...string) {
+func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64, signal syscall.Signal, options ...string) {
 	t.Helper()
 	halfway := make(chan struct{})
 	p.count(bytes, func() (goOn bool) {

@@ -44,7 +44,7 @@ func cut() (goOn bool) { return false }
 func curlResumesAfterCuts(t *testing.T, f *downloads) {
 	for way, options := range ways {
 		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, f.client.url)
+			p := newWire(t, f.client.url)
 			path := filepath.Join(t.TempDir(), "file")
 			size, whole := *f.export.SizeBytes, f.sentOf(t, options)
 			p.count(whole/3, cut)
@@ -83,7 +83,7 @@ func curlResumesAfterTheAPIWasKilled(t *testing.T, f *downloads) {
 	for way, options := range ways {
 		t.Run(way, func(t *testing.T) {
 			api, url := f.api(t)
-			p := newProxy(t, url)
+			p := newWire(t, url)
 			path := filepath.Join(t.TempDir(), "file")
 			p.count(f.sentOf(t, options)/3, func() (goOn bool) {
 				api.kill()
@@ -127,7 +127,7 @@ func curlFailsWhenTheStoreLosesAPart(t *testing.T, f *downloads) {
 func curlFailsWhenPartsAreCutShort(t *testing.T, f *downloads) {
 	for way, options := range ways {
 		t.Run(way, func(t *testing.T) {
-			p := newProxy(t, f.client.url)
+			p := newWire(t, f.client.url)
 			parts := f.parts(t)
 			p.count(100_000, func() (goOn bool) {
 				for _, part := range parts {
@@ -159,7 +159,7 @@ func (f *downloads) failsInTheMiddle(t *testing.T, url string, options []string)
 // must not follow bytes of the plain one, nor the other way round.
 func curlResumesACompressedFileByItsETag(t *testing.T, f *downloads) {
 	path := filepath.Join(t.TempDir(), "file.gz")
-	p := newProxy(t, f.client.url)
+	p := newWire(t, f.client.url)
 	accept := []string{"-H", "Accept-Encoding: gzip"}
 	whole := f.sentOf(t, accept)
 	p.count(whole/2, cut)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	temporalclient "go.temporal.io/sdk/client"
 
 	"memexport/internal/archive/storetest"
@@ -43,6 +44,7 @@ var storeCases = []struct {
 	{"refusal_fails_the_export", hasFaults, refusalFailsTheExport},
 	{"broken_download_is_no_short_file", hasFaults, brokenDownload},
 	{"worker_checks_writing", hasFaults, workerChecksWriting},
+	{"read_only_token", func(s *inStore) bool { return s.store.Name == "azure" }, readOnlyToken},
 }
 
 func hasFaults(s *inStore) bool { return s.faults != nil }
@@ -116,14 +118,11 @@ func purgeLeavesNothing(t *testing.T, s *inStore) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID, UpdateName: "expire-now",
-		WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
-	if err == nil {
-		err = update.Get(t.Context(), nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, time.Minute, "its workflow lets it expire", func() bool { // it learns a little later that it is READY
+		update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID,
+			UpdateName: "expire-now", WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
+		return err == nil && update.Get(t.Context(), nil) == nil
+	})
 	eventually(t, time.Minute, "the export is EXPIRED", func() bool { return s.get(t, e.ID).Status == "EXPIRED" })
 	eventually(t, time.Minute, "no object of the export is left", func() bool { return len(s.objectsOf(t, e.ID)) == 0 })
 }
@@ -213,4 +212,27 @@ func workerChecksWriting(t *testing.T, s *inStore) {
 	s.refuse(t, uploads, storetest.Fault{Status: http.StatusForbidden})
 	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
 	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
+}
+
+// The API needs no more than to read, a worker does. A token is in every URL that the client asks
+// for, and must not get into a message.
+func readOnlyToken(t *testing.T, s *inStore) {
+	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
+	url, env, token := s.store.WithSAS(t, sas.ContainerPermissions{Read: true, List: true})
+	env = append(env, "BUCKET_URL="+url, "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database, "HTTP_ADDR=127.0.0.1:0")
+	api := launch(t, env, "api")
+	same(t, "the file", s.at(apiURL(t, api)).digest(t, e), *e.SHA256)
+	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
+
+	env = append(env, "AZURE_STORAGE_DOMAIN=127.0.0.1:1") // where nobody listens
+	down := launch(t, env, "api")
+	if code, ok := down.wait(2 * time.Minute); !ok || code != 1 {
+		t.Errorf("an API without a store ended: %t with %d", ok, code)
+	}
+	for what, p := range map[string]*process{"the API": api, "the API without a store": down} {
+		absent(t, "what "+what+" says", []byte(p.text()), token[strings.Index(token, "sig=")+4:], "sig=")
+	}
+	if !strings.Contains(down.text(), "BUCKET_URL") {
+		t.Errorf("an API without a store says:\n%s", down.text())
+	}
 }

@@ -52,6 +52,7 @@ type Archive struct {
 
 	bucket *blob.Bucket
 	dir    string // of a file:// bucket
+	folder string // in it, the prefix that the URL gives
 
 	patience patience
 }
@@ -68,7 +69,7 @@ func Open(ctx context.Context, bucketURL string) (*Archive, error) {
 	query := u.Query()
 	switch {
 	case u.Scheme == "file":
-		a.dir = filepath.FromSlash(u.Path)
+		a.dir, a.folder = filepath.FromSlash(u.Path), query.Get("prefix")
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
 		query.Set("no_tmp_dir", "1") // rename needs the same file system
@@ -198,7 +199,7 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		}
 	}
 	if a.dir != "" { // a bucket of files leaves the directory
-		err := os.Remove(filepath.Join(a.dir, filepath.FromSlash(prefix(exportID))))
+		err := os.Remove(filepath.Join(a.dir, filepath.FromSlash(a.folder+prefix(exportID))))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return explain(ctx, err)
 		}

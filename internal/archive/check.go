@@ -17,7 +17,7 @@ func (a *Archive) Check(ctx context.Context) error {
 				return err
 			}
 		}
-		_, _, err := a.bucket.ListPage(call, blob.FirstPageToken, 1, nil)
+		_, _, err := a.bucket.ListPage(call, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: "exports/"})
 		return err
 	})
 	if gone(err) {

@@ -16,6 +16,7 @@ import (
 var errorCases = []storeCase{
 	{"bucket_missing", onServers, bucketMissing},
 	{"credentials_refused", func(store string) bool { return store == "s3" }, credentialsRefused},
+	{"least_privilege", func(store string) bool { return store == "s3" }, leastPrivilege},
 	{"writing_refused", onServers, writingRefused},
 	{"reading_refused", onServers, readingRefused},
 	{"deleting_refused", onServers, deletingRefused},
@@ -140,6 +141,43 @@ func credentialsRefused(c *inStore) {
 		a.Close()
 	}
 	c.wantObjects(part)
+}
+
+// What docs/stores.md says that API and worker need is enough, and the API needs no more.
+func leastPrivilege(c *inStore) {
+	api := []storetest.Grant{{On: "", Actions: []string{"s3:ListBucket"}}, {On: "exports/*", Actions: []string{"s3:GetObject"}}}
+	worker := append([]storetest.Grant{{On: "exports/*", Actions: []string{"s3:PutObject", "s3:DeleteObject"}},
+		{On: "memexport-probe/*", Actions: []string{"s3:PutObject", "s3:DeleteObject", "s3:GetObject"}}}, api...)
+	as := map[string]*inStore{}
+	for name, env := range c.store.Accounts(c.T, map[string][]storetest.Grant{"api": api, "worker": worker}) {
+		for _, variable := range env {
+			key, value, _ := strings.Cut(variable, "=")
+			if err := os.Setenv(key, value); err != nil {
+				c.Fatal(err)
+			}
+		}
+		a, err := Open(c.Context(), c.store.URL())
+		if err != nil {
+			c.Fatal(err)
+		}
+		defer a.Close()
+		as[name] = &inStore{T: c.T, Archive: a, store: c.store}
+	}
+	c.store.Setenv(c.T)
+	if err := errors.Join(as["api"].Check(c.Context()), as["worker"].Check(c.Context()), as["worker"].CheckWrites(c.Context())); err != nil {
+		c.Error(err)
+	}
+	data := noise(17<<20, 1)
+	part := as["worker"].put(0, data)
+	as["worker"].wantFile(joined(marks, data), part)
+	as["api"].wantFile(joined(marks, data), part)
+	c.wantError("CheckWrites of the API", as["api"].CheckWrites(c.Context()), true)
+	c.wantError("DeleteExport of the API", as["api"].DeleteExport(c.Context(), exportID), true)
+	c.wantObjects(part)
+	if err := as["worker"].DeleteExport(c.Context(), exportID); err != nil {
+		c.Error(err)
+	}
+	c.wantObjects()
 }
 
 func writingRefused(c *inStore) {

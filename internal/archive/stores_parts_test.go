@@ -7,7 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing/iotest"
 	"time"
@@ -27,6 +31,7 @@ var partCases = []storeCase{
 	{"cancel_in_an_upload", nil, cancelInAnUpload},
 	{"a_damaged_part", nil, aDamagedPart},
 	{"check_leaves_nothing", nil, checkLeavesNothing},
+	{"bucket_with_a_prefix", nil, bucketWithAPrefix},
 }
 
 func sum(data []byte) []byte {
@@ -262,4 +267,37 @@ func checkLeavesNothing(c *inStore) {
 		c.Error(err)
 	}
 	c.wantObjects()
+}
+
+func bucketWithAPrefix(c *inStore) {
+	u, err := url.Parse(c.store.URL())
+	if err != nil {
+		c.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("prefix", "some/folder/")
+	u.RawQuery = query.Encode()
+	a, err := Open(c.Context(), u.String())
+	if err != nil {
+		c.Fatal(err)
+	}
+	defer a.Close()
+	inFolder := &inStore{T: c.T, Archive: a, store: c.store}
+	data := noise(17<<20, 1)
+	part := inFolder.put(0, data)
+	inFolder.wantFile(joined(marks, data), part)
+	if _, ok := c.store.Objects(c.T)["some/folder/"+part.Object]; !ok {
+		c.Errorf("the objects are %v", c.store.Objects(c.T))
+	}
+	var ids []string
+	if err := a.Exports(c.Context(), func(id string) error { ids = append(ids, id); return nil }); err != nil || len(ids) != 1 || ids[0] != exportID {
+		c.Errorf("listed are %v, %v", ids, err)
+	}
+	if err := errors.Join(a.CheckWrites(c.Context()), a.DeleteExport(c.Context(), exportID)); err != nil {
+		c.Error(err)
+	}
+	c.wantObjects()
+	if _, err := os.Stat(filepath.Join(c.store.Dir, "some", "folder", "exports", exportID)); onFiles(c.store.Name) && !errors.Is(err, fs.ErrNotExist) {
+		c.Error("the directory is left:", err)
+	}
 }

@@ -68,6 +68,7 @@ func (s *stream) Read(p []byte) (int, error) {
 // because names the stall, if an error is one; the client's own word is that the context ended.
 func (s *stream) because(err error) error {
 	if err != nil && context.Cause(s.ctx) == errStalled {
+		hideQuery(err)
 		return fmt.Errorf("%w for %s (%v)", errStalled, s.stall, err)
 	}
 	return err

@@ -27,6 +27,8 @@ type Fault struct {
 	// CutAfter ends the connection after so many bytes of the body, which was announced whole;
 	// Nothing of it for none at all.
 	CutAfter int
+	// Hang sends nothing any more in place of ending the connection.
+	Hang bool
 	// Until holds the request back until it is closed, or the client gives up.
 	Until <-chan struct{}
 }
@@ -57,7 +59,11 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 			_, _ = io.Copy(io.Discard, r.Body)
 			refuse(w, s.Name, fault.Status)
 		case fault.CutAfter != 0:
-			proxy.ServeHTTP(&cut{ResponseWriter: w, left: max(fault.CutAfter, 0)}, r)
+			c := &cut{ResponseWriter: w, left: max(fault.CutAfter, 0)}
+			if fault.Hang {
+				c.hang = r.Context().Done()
+			}
+			proxy.ServeHTTP(c, r)
 		default:
 			if fault.Until != nil {
 				select {
@@ -91,6 +97,7 @@ func (f *Faults) Answers() int {
 type cut struct {
 	http.ResponseWriter
 	left int
+	hang <-chan struct{} // closed when the client gives up; nil to end the connection
 }
 
 func (c *cut) Unwrap() http.ResponseWriter { return c.ResponseWriter }
@@ -102,6 +109,9 @@ func (c *cut) Write(p []byte) (int, error) {
 	}
 	_, _ = c.ResponseWriter.Write(p[:c.left])
 	_ = http.NewResponseController(c.ResponseWriter).Flush()
+	if c.hang != nil {
+		<-c.hang
+	}
 	panic(http.ErrAbortHandler)
 }
 

@@ -52,13 +52,14 @@ func options(ctx context.Context, name, dir string) (devstack.ServerOptions, err
 	o := devstack.ServerOptions{Name: goPrograms[name].name, Dir: dir}
 	switch name {
 	case "s3":
-		root, sidecar := filepath.Join(dir, "buckets"), filepath.Join(dir, "attributes") // not every file system has attributes
+		root, accounts := filepath.Join(dir, "buckets"), filepath.Join(dir, "accounts")
+		sidecar := filepath.Join(dir, "attributes") // not every file system has them
 		o.Command = func(port int) []string {
 			return []string{program, "--access", "test", "--secret", "testsecret", "--port", address(port), "--quiet", "--keep-alive",
-				"posix", "--sidecar", sidecar, root}
+				"--iam-dir", accounts, "posix", "--sidecar", sidecar, root}
 		}
 		o.Ready = answers("/")
-		return o, errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(sidecar, 0o755))
+		return o, errors.Join(os.MkdirAll(root, 0o755), os.MkdirAll(sidecar, 0o755), os.MkdirAll(accounts, 0o755))
 	case "gcs":
 		o.Command = func(port int) []string {
 			return []string{program, "-scheme", "http", "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-backend", "memory",

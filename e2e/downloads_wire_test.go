@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// proxy passes TCP connections on to the API and counts what it sends to the clients.
-type proxy struct {
+// wire passes TCP connections on to the API and counts what it sends to the clients.
+type wire struct {
 	url    string
 	target string
 
@@ -22,7 +22,7 @@ type proxy struct {
 	then        func() (goOn bool)
 }
 
-func newProxy(t *testing.T, api string) *proxy {
+func newWire(t *testing.T, api string) *wire {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,7 +32,7 @@ func newProxy(t *testing.T, api string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{url: "http://" + listener.Addr().String(), target: u.Host}
+	p := &wire{url: "http://" + listener.Addr().String(), target: u.Host}
 	var group sync.WaitGroup
 	group.Go(func() {
 		for {
@@ -52,19 +52,19 @@ func newProxy(t *testing.T, api string) *proxy {
 
 // count starts the count anew, and has then called when at bytes have been sent. If it returns false,
 // the connection that sent them is cut.
-func (p *proxy) count(at int64, then func() (goOn bool)) {
+func (p *wire) count(at int64, then func() (goOn bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.sent, p.connections, p.at, p.then = 0, 0, at, then
 }
 
-func (p *proxy) counted() (sent int64, connections int) {
+func (p *wire) counted() (sent int64, connections int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.sent, p.connections
 }
 
-func (p *proxy) pass(client *net.TCPConn) {
+func (p *wire) pass(client *net.TCPConn) {
 	defer client.Close()
 	p.mu.Lock()
 	p.connections++
@@ -99,7 +99,7 @@ func (p *proxy) pass(client *net.TCPConn) {
 }
 
 // add counts n bytes and reports whether the connection may go on.
-func (p *proxy) add(n int) bool {
+func (p *wire) add(n int) bool {
 	p.mu.Lock()
 	p.sent += int64(n)
 	then := p.then

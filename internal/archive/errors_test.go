@@ -1,0 +1,51 @@
+package archive
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"google.golang.org/api/googleapi"
+)
+
+func TestARefusalIsToldByWhatTheStoreSays(t *testing.T) {
+	google := func(status int, reason string) error {
+		return &googleapi.Error{Code: status, Errors: []googleapi.ErrorItem{{Reason: reason}}}
+	}
+	azure := func(status int, code string) error { return &azcore.ResponseError{StatusCode: status, ErrorCode: code} }
+	for _, c := range []struct {
+		err    error
+		denied bool
+	}{
+		{google(http.StatusForbidden, "forbidden"), true},
+		{google(http.StatusUnauthorized, "authError"), true},
+		{google(http.StatusForbidden, "rateLimitExceeded"), false}, // GCS says 403 for "later" as well
+		{google(http.StatusForbidden, "userRateLimitExceeded"), false},
+		{google(http.StatusTooManyRequests, "rateLimitExceeded"), false},
+		{google(http.StatusNotFound, "notFound"), false},
+		{azure(http.StatusForbidden, "AuthenticationFailed"), true},
+		{azure(http.StatusForbidden, "AuthorizationPermissionMismatch"), true},
+		{azure(http.StatusNotFound, "ContainerNotFound"), true},
+		{azure(http.StatusNotFound, "BlobNotFound"), false},
+		{azure(http.StatusServiceUnavailable, "ServerBusy"), false},
+		{syscall.EROFS, true},
+		{syscall.EACCES, true},
+		{syscall.ENOSPC, false},
+	} {
+		if err := fmt.Errorf("wrapped: %w", c.err); Denied(err) != c.denied {
+			t.Errorf("%v: denied is %v", err, !c.denied)
+		}
+	}
+}
+
+func TestNoTokenIsInAnError(t *testing.T) {
+	request := &url.Error{Op: "Get", URL: "https://account.example/container/key?sv=1&sig=secret", Err: syscall.ECONNREFUSED}
+	err := explain(t.Context(), request)
+	if text := err.Error(); strings.Contains(text, "secret") || !strings.Contains(text, "account.example/container/key") {
+		t.Error(text)
+	}
+}
