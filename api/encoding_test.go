@@ -3,10 +3,14 @@ package api_test
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -88,5 +92,24 @@ func TestAFileThatIsStoredPlainIsSentPlain(t *testing.T) {
 	a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download", "Accept-Encoding", "gzip").status(t, 200).header(t, "Content-Encoding", "")
 	if string(a.body) != file {
 		t.Errorf("%q, want %q", a.body, file)
+	}
+}
+
+func TestACompressedFileThatBreaksResetsTheConnection(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.archive.Compress = true
+	random := make([]byte, 300_000) // which does not fit into the server's buffers
+	rand.NewChaCha8([32]byte{}).Read(random)
+	e, _ := s.publish(t, "csv", time.Hour, string(random), string(random))
+	if err := os.Truncate(s.partPath(t, e.ID, 1), 1000); err != nil {
+		t.Fatal(err)
+	}
+	a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download", "Accept-Encoding", "gzip").status(t, 200).header(t, "Content-Encoding", "gzip")
+	if !errors.Is(a.err, syscall.ECONNRESET) {
+		t.Errorf("the transfer of %d bytes ends with %v", len(a.body), a.err)
+	}
+	if log := s.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "aborted=true") {
+		t.Error("the log does not tell")
 	}
 }

@@ -23,6 +23,9 @@ func (l listener) Accept() (net.Conn, error) {
 
 type conn struct{ net.Conn }
 
+// NetConn is the connection beneath, as crypto/tls has it.
+func (c conn) NetConn() net.Conn { return c.Conn }
+
 // plainHeaders is what net/http writes after the status line of such a refusal (server.go, errorHeaders).
 // It is no answer of a handler: those that are text have other headers before it.
 var plainHeaders = []byte("\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")

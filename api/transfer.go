@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -61,6 +62,9 @@ func (s *server) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
 	case err != nil && transfer.begun:
 		if r.Context().Err() == nil {
 			s.log.ErrorContext(r.Context(), "a download broke off", append(requestOf(r.Context()).attrs(), "error", err)...)
+		}
+		if file == o.gzip {
+			transfer.reset()
 		}
 		panic(http.ErrAbortHandler) // the client must see a broken transfer, not a short file
 	case err != nil:
@@ -155,6 +159,27 @@ func (t *transfer) Write(p []byte) (int, error) {
 		_ = t.controller.SetWriteDeadline(now.Add(stallTimeout)) // not every connection has one
 	}
 	return t.ResponseWriter.Write(p)
+}
+
+// reset ends the connection with an error rather than an end: of a compressed body that ends too
+// early some browsers (Firefox 153) keep the beginning as if it were the whole.
+func (t *transfer) reset() {
+	c, _, err := t.controller.Hijack()
+	if err != nil {
+		return // HTTP/2, where http.ErrAbortHandler resets the stream
+	}
+	beneath := c
+	for {
+		if tcp, ok := beneath.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		wrapped, ok := beneath.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		beneath = wrapped.NetConn()
+	}
+	c.Close() //nolint:errcheck // nobody is left to be told
 }
 
 // refuse answers with a problem in place of the file.
