@@ -73,3 +73,24 @@ func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
 	repair()
 	h.finish(in, format.Markdown, 3)
 }
+
+// Large memories that are not oversize must not make parts, and so buffers, much larger than usual.
+func TestPartsOfLargeMemoriesAreNoLargerThanOthers(t *testing.T) {
+	const size = 8 * mebibyte / 16
+	activities.SetPartSize(t, size)
+	h := newHouse(t)
+	var texts []string
+	for i := range 40 {
+		texts = append(texts, text(size/9+i*1000))
+	}
+	h.insert(texts...)
+	for _, f := range format.All {
+		in := h.oneRange(f)
+		h.finish(in, f, int64(len(texts)))
+		for _, p := range h.parts(in.ExportID) {
+			if p.Size > size+size/8 {
+				t.Errorf("%s: a part has %d bytes, more than %d", f.Name, p.Size, size+size/8)
+			}
+		}
+	}
+}

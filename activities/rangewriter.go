@@ -16,6 +16,10 @@ import (
 // it. It is below every store's threshold for multipart uploads.
 var partSize = 8 << 20
 
+// maxPart is the size in bytes that a part of ordinary memories does not exceed, nor its buffer: what
+// might not fit any more begins the next part.
+func maxPart() int { return partSize + partSize/8 }
+
 // buffers are those of parts that have been uploaded, for the next ones.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
@@ -65,7 +69,13 @@ func (w *rangeWriter) add(m *memory.Memory) error {
 	if m.Rest != nil {
 		return w.addOversize(m)
 	}
-	w.grow(2*len(m.Text) + len(m.Metadata))
+	need := 2*len(m.Text) + len(m.Metadata)
+	if len(*w.buffer) > 0 && len(*w.buffer)+need > maxPart() {
+		if err := w.flush(false, false); err != nil {
+			return err
+		}
+	}
+	w.grow(need)
 	b := *w.buffer
 	if len(b) > 0 {
 		b = append(b, w.format.Separator...)
@@ -123,7 +133,7 @@ func (w *rangeWriter) grow(n int) {
 	if cap(b)-len(b) >= n {
 		return
 	}
-	if size := partSize + partSize/8; cap(b) >= size/8 && len(b)+n <= size {
+	if size := maxPart() + 1<<10; cap(b) >= size/8 && len(b)+n <= size {
 		*w.buffer = append(make([]byte, 0, size), b...)
 		return
 	}

@@ -46,19 +46,25 @@ func deflate(dst *bytes.Buffer, data []byte) error {
 var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
 
 // inflater reads what a compressed part was made of.
-type inflater struct{ io.ReadCloser }
-
-func newInflater(stored io.Reader) *inflater {
-	r := inflaters.Get().(io.ReadCloser)
-	r.(flate.Resetter).Reset(stored, nil) //nolint:errcheck // fails for no dictionary
-	return &inflater{r}
+type inflater struct {
+	io.ReadCloser
+	stored io.Closer
 }
 
-func (i *inflater) close() { inflaters.Put(i.ReadCloser) }
+func newInflater(stored io.ReadCloser) *inflater {
+	r := inflaters.Get().(io.ReadCloser)
+	r.(flate.Resetter).Reset(stored, nil) //nolint:errcheck // fails for no dictionary
+	return &inflater{r, stored}
+}
+
+func (i *inflater) close() {
+	inflaters.Put(i.ReadCloser)
+	i.stored.Close() //nolint:errcheck // only read from
+}
 
 // inflateWhole fills data with what the stored part was made of: neither more nor less.
 func inflateWhole(data, stored []byte) error {
-	r := newInflater(bytes.NewReader(stored))
+	r := newInflater(io.NopCloser(bytes.NewReader(stored)))
 	defer r.close()
 	if _, err := io.ReadFull(r, data); err != nil {
 		return err

@@ -118,10 +118,9 @@ func (a *Archive) fetch(ctx context.Context, part Part, buffer []byte) ([]byte, 
 		compressed.Grow(int(part.CompressedSize))
 		stored = compressed.AvailableBuffer()[:part.CompressedSize]
 	}
-	file := File{ctx: ctx, archive: a} // goes on where a stream breaks
+	file := a.object(ctx, part.Object, part.objectSize()) // goes on where a stream breaks
 	defer file.Close()
-	file.addObject(part.Object, part.objectSize())
-	if _, err := io.ReadFull(&file, stored); err != nil {
+	if _, err := io.ReadFull(file, stored); err != nil {
 		return nil, err
 	}
 	if xxhash.Sum64(stored) != part.Checksum {

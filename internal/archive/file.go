@@ -21,8 +21,7 @@ type File struct {
 
 	offset   int64
 	stream   *stream   // of the part that offset is in, if open
-	inflater *inflater // of stream, if the part is compressed
-	skip     int64     // bytes of inflater before offset
+	inflater *inflater // the same, if the part is compressed
 }
 
 // segment is a stretch of the file: a part, or bytes that the format puts around parts.
@@ -117,6 +116,9 @@ func (f *File) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	p = p[:min(int64(len(p)), s.size-within)]
+	if s.inflate {
+		return f.inflate(p, s, within)
+	}
 	var err error
 	for range maxReopens {
 		if f.stream == nil {
@@ -125,7 +127,7 @@ func (f *File) Read(p []byte) (int, error) {
 			}
 		}
 		var n int
-		n, err = f.readStream(p)
+		n, err = f.stream.Read(p)
 		if n > 0 {
 			f.offset += int64(n)
 			if err != nil || within+int64(n) == s.size {
@@ -144,28 +146,39 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-// readStream reads on in the part that is open.
-func (f *File) readStream(p []byte) (int, error) {
+// inflate reads on in a compressed part, or begins to: from its start, wherever that is in the part.
+func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 	if f.inflater == nil {
-		return f.stream.Read(p)
+		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.stored))
+		_, err = io.CopyN(io.Discard, f.inflater, within)
 	}
-	if f.skip > 0 {
-		if _, err := io.CopyN(io.Discard, f.inflater, f.skip); err != nil {
-			return 0, err
+	if err == nil {
+		n, err = f.inflater.Read(p)
+	}
+	if n > 0 {
+		f.offset += int64(n)
+		if within+int64(n) == s.size {
+			f.closeStream()
 		}
-		f.skip = 0
+		return n, nil
 	}
-	return f.inflater.Read(p)
+	f.closeStream()
+	if err == io.EOF { // before its time, which must not look like an end
+		err = io.ErrUnexpectedEOF
+	}
+	return 0, fmt.Errorf("inflate the part %s: %w", s.object, err)
 }
 
-// open opens a part's object at an offset and checks its length against what was recorded. A
-// compressed part is inflated from its start.
+// object is the file that is one object, as it is stored.
+func (a *Archive) object(ctx context.Context, key string, size int64) *File {
+	file := &File{ctx: ctx, archive: a}
+	file.addObject(key, size)
+	return file
+}
+
+// open opens a part's object at an offset and checks its length against what was recorded.
 func (f *File) open(s segment, within int64) error {
-	at := within
-	if s.inflate {
-		at = 0
-	}
-	stream, err := f.archive.openStream(f.ctx, s.object, at)
+	stream, err := f.archive.openStream(f.ctx, s.object, within)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
@@ -174,9 +187,6 @@ func (f *File) open(s segment, within int64) error {
 		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.stored)
 	}
 	f.stream = stream
-	if s.inflate {
-		f.inflater, f.skip = newInflater(stream), within
-	}
 	return nil
 }
 

@@ -1,11 +1,17 @@
 package archive
 
-import "memexport/internal/archive/storetest"
+import (
+	"bytes"
+	"io"
+
+	"memexport/internal/archive/storetest"
+)
 
 // What becomes of connections, by a proxy that spoils them.
 var connectionCases = []storeCase{
 	{"slow_connections", onServers, slowConnections},
 	{"connections_that_break", onServers, connectionsThatBreak},
+	{"connections_that_break_compressed", onServers, connectionsThatBreakCompressed},
 	{"connections_that_hang", onServers, connectionsThatHang},
 	{"store_is_down", onServers, storeIsDown},
 }
@@ -53,6 +59,24 @@ func connectionsThatBreak(c *inStore) {
 	proxy.Heal(c.T, "reset_peer")
 	healed := a.put(1, []byte("well again"))
 	a.wantFile(joined(marks, data, []byte("well again")), part, healed)
+}
+
+func connectionsThatBreakCompressed(c *inStore) {
+	c.Compress = true
+	data := noise(2<<20, 1) // which stays as large
+	part := c.put(0, data)
+	a, proxy := toxic(c)
+	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
+	a.wantFile(joined(marks, data), part)
+	got := make([]byte, 100)
+	file := a.File(c.Context(), bare, []Part{part})
+	defer file.Close()
+	if _, err := file.Seek(-100, io.SeekEnd); err != nil {
+		c.Fatal(err)
+	}
+	if _, err := io.ReadFull(file, got); err != nil || !bytes.Equal(got, data[len(data)-100:]) {
+		c.Errorf("the end of a compressed part: %v", err)
+	}
 }
 
 func connectionsThatHang(c *inStore) {

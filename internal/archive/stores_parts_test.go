@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -22,6 +23,7 @@ import (
 
 var partCases = []storeCase{
 	{"parts_are_read_back", nil, partsAreReadBack},
+	{"compressed_parts", nil, compressedParts},
 	{"ranges_cross_borders", nil, rangesCrossBorders},
 	{"an_export_of_nothing", nil, anExportOfNothing},
 	{"2000_parts", nil, twoThousandParts},
@@ -52,6 +54,34 @@ func partsAreReadBack(c *inStore) {
 	}
 	c.wantObjects(parts...)
 	c.wantFile(joined(marks, contents...), parts...)
+}
+
+func compressedParts(c *inStore) {
+	c.Compress = true
+	var parts []Part
+	var contents [][]byte
+	for i, size := range []int{1, 1000, 9 << 20} {
+		text := bytes.Repeat([]byte("The user prefers tea. "), size/22+1)[:size]
+		contents = append(contents, text)
+		parts = append(parts, c.put(i, text))
+		contents = append(contents, noise(size, uint64(i)))
+		parts = append(parts, c.put(i+3, contents[len(contents)-1]))
+	}
+	c.wantObjects(parts...)
+	whole := joined(marks, contents...)
+	c.wantFile(whole, parts...)
+	member, ok := c.GzipFile(c.Context(), marks, parts)
+	if !ok {
+		c.Fatal("there is no gzip file of compressed parts")
+	}
+	defer member.Close()
+	r, err := gzip.NewReader(member)
+	if err != nil {
+		c.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, whole) {
+		c.Errorf("%d bytes as gzip instead of %d: %v", len(got), len(whole), err)
+	}
 }
 
 func rangesCrossBorders(c *inStore) {

@@ -96,8 +96,8 @@ func (c *inStore) wantObjects(parts ...Part) {
 		c.Errorf("the bucket has %d objects, not %d: %.300v", len(got), len(parts), got)
 	}
 	for _, p := range parts {
-		if size, ok := got[p.Object]; !ok || size != p.Size {
-			c.Errorf("the bucket has %d bytes as %s, not %d (%v)", size, p.Object, p.Size, ok)
+		if size, ok := got[p.Object]; !ok || size != p.objectSize() {
+			c.Errorf("the bucket has %d bytes as %s, not %d (%v)", size, p.Object, p.objectSize(), ok)
 		}
 	}
 	if uploads := c.store.Uploads(c.T); len(uploads) > 0 {
