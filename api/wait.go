@@ -31,7 +31,7 @@ func preferredWait(prefer string) (time.Duration, bool) {
 // done in no time, later and later for one that takes long, so that an answer is late by a
 // twentieth of the export's time at most.
 func nextLook(e export.Export) time.Duration {
-	return min(max(time.Since(e.CreatedAt)/20, 20*time.Millisecond), 500*time.Millisecond)
+	return min(max(time.Since(e.CreatedAt)/20, 5*time.Millisecond), 500*time.Millisecond)
 }
 
 // await returns the export when it is terminal, when wait is over, or when ctx ends.
