@@ -18,7 +18,9 @@ export async function startProxy(service, path, { addKey = true, link = 'downloa
     }
     if (!incoming.url.startsWith('/v1/')) return outgoing.writeHead(404).end()
     const headers = { ...incoming.headers, ...(addKey && { 'x-api-key': service.key }) }
-    const [answer] = await once(request(service.base + incoming.url, { headers, agent: false }).end(), 'response')
+    const sent = request(service.base + incoming.url, { headers, agent: false }).end()
+    const [answer] = await once(sent, 'response')
+    sent.on('error', () => {}) // a reset in the middle: reading the answer throws it too
     const entry = { range: headers.range, ifRange: headers['if-range'], status: answer.statusCode, encoding: answer.headers['content-encoding'], sent: 0, cut: false }
     seen.push(entry)
     outgoing.writeHead(answer.statusCode, answer.headers)
