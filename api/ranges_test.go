@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func TestSeveralRangesAreServedAtOnce(t *testing.T) {
 	for header, want := range map[string][][2]int{
 		"bytes=0-1,5-9":                          {{0, 2}, {5, 10}},
 		"bytes=-5, 100000-150000 , 0-0":          {{size - 5, size}, {100_000, 150_001}, {0, 1}}, // in the order asked for
-		"bytes=1-1" + strings.Repeat(",7-8", 15): append([][2]int{{1, 2}}, slicesOf([2]int{7, 9}, 15)...),
+		"bytes=1-1" + strings.Repeat(",7-8", 15): append([][2]int{{1, 2}}, slices.Repeat([][2]int{{7, 9}}, 15)...),
 	} {
 		a := s.do(t, "GET", path, "Range", header).status(t, 206).header(t, "ETag", `"`+*e.SHA256+`"`)
 		kind, parameters, err := mime.ParseMediaType(a.Header.Get("Content-Type"))
@@ -53,13 +54,6 @@ func TestSeveralRangesAreServedAtOnce(t *testing.T) {
 			t.Errorf("%s: more than was asked for: %v", header, err)
 		}
 	}
-}
-
-func slicesOf(r [2]int, n int) (all [][2]int) {
-	for range n {
-		all = append(all, r)
-	}
-	return all
 }
 
 func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {

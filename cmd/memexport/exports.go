@@ -74,11 +74,7 @@ func getCommand() *cobra.Command {
 		Example: "  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24\n  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24 --json | jq -r .status",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := exportID(args[0])
-			if err != nil {
-				return err
-			}
-			r, err := f.connect(cmd, 0, progress.New(os.Stderr, false))
+			r, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}
@@ -108,11 +104,7 @@ func deleteCommand() *cobra.Command {
 		Example: "  memexport delete 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := exportID(args[0])
-			if err != nil {
-				return err
-			}
-			r, err := f.connect(cmd, 0, progress.New(os.Stderr, false))
+			r, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}

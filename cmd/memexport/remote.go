@@ -63,6 +63,16 @@ func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *pr
 		RetryFor: f.retryFor, FirstFor: first, Idle: idle, Report: report})
 }
 
+// connectAbout is connect for what asks once about the export that an argument names.
+func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote.Remote, uuid.UUID, error) {
+	id, err := exportID(argument)
+	if err != nil {
+		return nil, id, err
+	}
+	r, err := f.connect(cmd, 0, progress.New(os.Stderr, false))
+	return r, id, err
+}
+
 func (f *remoteFlags) key() (string, error) {
 	key := os.Getenv("MEMEXPORT_API_KEY")
 	if f.keyFile != "" {
