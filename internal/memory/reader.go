@@ -22,14 +22,13 @@ type Query struct {
 // its end only costs a round trip and lets go of the snapshot that holds back VACUUM.
 const pageRows = 100_000
 
-// selectList is what a row is read as, each column in the form that is cheapest on both sides: lib/pq
-// takes bytea in binary and without a copy, while it parses a timestamptz and copies a text. The
-// text and the metadata, which may be oversize, are for the caller to choose.
+// selectList is what a row is read as, each column in the form that is cheapest on both sides. What
+// has a fixed width comes as one bytea, which lib/pq takes in binary and without a copy; it would
+// parse a timestamptz. The text and the metadata, which may be oversize, are for the caller to choose.
 func selectList(text, metadata string) string {
-	return `uuid_send(id), ` + text + `,
-	textsend(user_id), textsend(agent_id), textsend(session_id), textsend(priority::text), textsend(status::text),
-	categories, ` + metadata + `,
-	int8send(access_count::int8), timestamptz_send(last_accessed_at), timestamptz_send(created_at), timestamptz_send(updated_at)`
+	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
+		coalesce(timestamptz_send(last_accessed_at), ''), ` + text + `, categories, ` + metadata + `,
+		user_id, agent_id, session_id, priority::text, status::text`
 }
 
 // columns are those of a page, which leaves oversize values out: see readOversize.
@@ -138,7 +137,9 @@ var errNotBinary = fmt.Errorf("%w: it lacks id, access_count, created_at or upda
 
 // row is where rows of a result are scanned to, one after the other.
 type row struct {
-	raw        [13]sql.RawBytes
+	fixed, body, array, metadata sql.RawBytes // see selectList
+
+	texts      [5]nullText
 	dest       []any
 	id         [36]byte
 	categories []byte
@@ -147,8 +148,10 @@ type row struct {
 
 func newRow(workspaceID string) *row {
 	r := &row{memory: Memory{WorkspaceID: []byte(workspaceID)}}
-	for i := range r.raw {
-		r.dest = append(r.dest, &r.raw[i])
+	r.dest = []any{&r.fixed, &r.body, &r.array, &r.metadata}
+	for i := range r.texts {
+		r.texts[i].buffer = []byte{}
+		r.dest = append(r.dest, &r.texts[i])
 	}
 	return r
 }
@@ -158,29 +161,50 @@ func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	if err := result.Scan(r.dest...); err != nil {
 		return nil, fmt.Errorf("scan a memory: %w", err)
 	}
-	raw, m := &r.raw, &r.memory
-	if len(raw[0]) != 16 || len(raw[9]) != 8 || len(raw[11]) != 8 || len(raw[12]) != 8 {
+	const id, count, created, updated, accessed, end = 0, 16, 24, 32, 40, 48 // where they are in fixed
+	fixed, m := r.fixed, &r.memory
+	if len(fixed) != accessed && len(fixed) != end {
 		return nil, errNotBinary
 	}
-	encodeUUID(&r.id, raw[0])
+	encodeUUID(&r.id, fixed[id:count])
 	m.ID = r.id[:]
-	m.Text = raw[1]
-	m.UserID, m.AgentID, m.SessionID = raw[2], raw[3], raw[4]
-	m.Priority, m.Status = raw[5], raw[6]
+	m.Text = r.body
+	m.UserID, m.AgentID, m.SessionID = r.texts[0].value, r.texts[1].value, r.texts[2].value
+	m.Priority, m.Status = r.texts[3].value, r.texts[4].value
 	m.Categories = nil
-	if raw[7] != nil {
-		r.categories = appendArray(r.categories[:0], raw[7])
+	if r.array != nil {
+		r.categories = appendArray(r.categories[:0], r.array)
 		m.Categories = r.categories
 	}
-	m.Metadata = raw[8]
-	m.AccessCount = int64(binary.BigEndian.Uint64(raw[9]))
+	m.Metadata = r.metadata
+	m.AccessCount = int64(binary.BigEndian.Uint64(fixed[count:]))
+	m.CreatedAt = Time(binary.BigEndian.Uint64(fixed[created:]))
+	m.UpdatedAt = Time(binary.BigEndian.Uint64(fixed[updated:]))
 	m.LastAccessedAt = NullTime{}
-	if len(raw[10]) == 8 {
-		m.LastAccessedAt = NullTime{Time(binary.BigEndian.Uint64(raw[10])), true}
+	if len(fixed) == end {
+		m.LastAccessedAt = NullTime{Time(binary.BigEndian.Uint64(fixed[accessed:])), true}
 	}
-	m.CreatedAt = Time(binary.BigEndian.Uint64(raw[11]))
-	m.UpdatedAt = Time(binary.BigEndian.Uint64(raw[12]))
 	return m, nil
+}
+
+// nullText scans a text column. Of a sql.RawBytes the empty text cannot always be told from NULL.
+type nullText struct {
+	value  []byte // nil if NULL
+	buffer []byte // of value; never nil
+}
+
+// Scan implements sql.Scanner.
+func (t *nullText) Scan(src any) error {
+	switch s := src.(type) {
+	case nil:
+		t.value = nil
+	case string:
+		t.buffer = append(t.buffer[:0], s...)
+		t.value = t.buffer
+	default:
+		return errNotBinary
+	}
+	return nil
 }
 
 // encodeUUID writes the 16 bytes of a UUID in its 36-character form.

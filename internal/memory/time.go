@@ -61,7 +61,9 @@ func (t Time) Append(dst []byte) []byte {
 		year %= 10_000
 	}
 	seconds, fraction := uint32(micros/1_000_000), uint32(micros%1_000_000)
-	b := [27]byte([]byte("yyyy-mm-ddThh:mm:ss.ffffffZ"))
+	const layout = "yyyy-mm-ddThh:mm:ss.ffffffZ"
+	dst = append(dst, layout...)
+	b := dst[len(dst)-len(layout):][:len(layout)]
 	put2(b[0:], uint32(year/100))
 	put2(b[2:], uint32(year%100))
 	put2(b[5:], uint32(month))
@@ -72,13 +74,17 @@ func (t Time) Append(dst []byte) []byte {
 	put2(b[20:], fraction/10_000)
 	put2(b[22:], fraction/100%100)
 	put2(b[24:], fraction%100)
-	return append(dst, b[:]...)
+	return dst
 }
+
+// pairs are the numbers below 100 with two digits.
+const pairs = "00010203040506070809" + "10111213141516171819" + "20212223242526272829" + "30313233343536373839" + "40414243444546474849" +
+	"50515253545556575859" + "60616263646566676869" + "70717273747576777879" + "80818283848586878889" + "90919293949596979899"
 
 // put2 writes n, which is less than 100, with two digits.
 func put2(dst []byte, n uint32) {
 	_ = dst[1]
-	dst[0], dst[1] = byte('0'+n/10), byte('0'+n%10)
+	dst[0], dst[1] = pairs[2*n], pairs[2*n+1]
 }
 
 // String is Append as a string.
@@ -97,26 +103,20 @@ func (t Time) literal() string {
 	return string(appendDigits(nil, int64(year), 4)) + std.Format("-01-02 15:04:05.000000+00") + era
 }
 
-// civil is the proleptic Gregorian date of a day counted from 1970-01-01
-// (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+// civil is the proleptic Gregorian date of a day counted from 1970-01-01 (Cassio Neri and Lorenz
+// Schneider, "Euclidean affine functions and their application to calendar algorithms"). It holds
+// for every day that a Time can be in.
 func civil(days int64) (year, month, day int64) {
-	z := days + 719468
-	era := z / 146097
-	if z < 0 {
-		era = (z - 146096) / 146097
-	}
-	doe := z - era*146097
-	yoe := (doe - doe/1460 + doe/36524 - doe/146096) / 365
-	doy := doe - (365*yoe + yoe/4 - yoe/100)
-	mp := (5*doy + 2) / 153
-	day = doy - (153*mp+2)/5 + 1
-	month = mp + 3
-	if month > 12 {
-		month -= 12
-	}
-	year = yoe + era*400
-	if month <= 2 {
-		year++
+	const cycles = 740                           // of 400 years, so that no day is negative
+	n := uint32(days+719468+cycles*146097)*4 + 3 // from 0000-03-01, and times four
+	century, n := n/146097, n%146097|3
+	product := 2939745 * uint64(n)
+	yearOfCentury, dayOfYear := uint32(product>>32), uint32(product)/2939745/4
+	n = 2141*dayOfYear + 197913
+	month, day = int64(n>>16), int64(n&0xffff/2141+1)
+	year = int64(100*century+yearOfCentury) - 400*cycles
+	if dayOfYear >= 306 { // January and February belong to the year before
+		year, month = year+1, month-12
 	}
 	return year, month, day
 }
