@@ -152,7 +152,10 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
 		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
 		// A small export is a chain of short activities: the worker that schedules one may run it at once.
-		"--dynamic-config-value", "system.enableActivityEagerExecution=true"}
+		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
+		// The dev server has one history shard, whose queue of tasks for workers is read 20 times a second
+		// at most: beyond a few exports a second every trip to a worker would wait 40 ms for its turn.
+		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"}
 	if uiPort == 0 {
 		args = append(args, "--headless")
 	} else {
