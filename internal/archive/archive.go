@@ -127,7 +127,11 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 				// Written here, since the driver would give its name also to a file that it could not
 				// write to the end, as on a full disk.
 				dir = filepath.Dir(file.Name())
-				_, err := io.Copy(file, body)
+				n, err := writeDirect(file, data)
+				if err == nil {
+					_, err = file.Write(data[n:])
+				}
+				body.Reset(nil) // nothing is left for the driver
 				return errors.Join(err, file.Sync())
 			case as(&manager):
 				a.uploadAtOnce(manager, int64(len(data)))

@@ -3,34 +3,30 @@ package archive
 import (
 	"errors"
 	"os"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// directFrom is the size in bytes from which a part goes past the page cache: a smaller one would
-	// wait for the disk once more when it is read back.
+	// directFrom is the size in bytes from which data goes past the page cache: of less, the copy that
+	// this spares costs nothing to speak of.
 	directFrom = 1 << 20
-	// blockSize is what direct writes are aligned to, in memory and in the file; no disk asks for more.
-	blockSize = 4096
+	// directBlock is what the length of a direct write has to be a multiple of; no disk asks for more.
+	directBlock = 4096
 )
 
-// writeDirect writes the beginning of data to an empty file past the page cache and returns its
-// length: 0 where the file system cannot do that. The rest is to be written as usual. It spares a
-// copy of the part, leaves the page cache to the databases of the machine, and has the part read
-// back from the disk.
+// writeDirect writes the beginning of data to an empty file past the page cache, and returns its
+// length: 0 where the file system or the place of data in memory does not allow it. The rest is to be
+// written as usual. It spares a copy of every part, and leaves the page cache to the databases that
+// run beside it; and what is read back for verification has been on the disk.
 func writeDirect(file *os.File, data []byte) (int, error) {
-	aligned := len(data) &^ (blockSize - 1)
-	if aligned < directFrom || uintptr(unsafe.Pointer(unsafe.SliceData(data)))%blockSize != 0 {
+	whole := len(data) &^ (directBlock - 1)
+	if whole < directFrom || setDirect(file, true) != nil {
 		return 0, nil
 	}
-	if setDirect(file, true) != nil {
-		return 0, nil
-	}
-	n, err := file.Write(data[:aligned])
+	n, err := file.Write(data[:whole])
 	if errors.Is(err, unix.EINVAL) {
-		err = nil // refused after all, wholly or from here on
+		err = nil // not possible after all, as a whole or from here on
 	}
 	return n, errors.Join(err, setDirect(file, false))
 }

@@ -1,0 +1,43 @@
+package archive
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestADirectWriteAndTheRestAreTheWholeFile(t *testing.T) {
+	noisy := noise(directFrom+3*directBlock, 1)
+	for name, data := range map[string][]byte{
+		"nothing":             {},
+		"too small":           noisy[:directFrom-1],
+		"just large enough":   noisy[:directFrom],
+		"with a rest":         noisy[:directFrom+directBlock+17],
+		"whole blocks":        noisy,
+		"not at a block":      noisy[1 : directFrom+2*directBlock],
+		"at half a disk's":    noisy[512 : directFrom+2*directBlock],
+		"one byte of a block": noisy[:directFrom+1],
+	} {
+		file, err := os.Create(filepath.Join(t.TempDir(), "part"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		n, err := writeDirect(file, data)
+		if err != nil || n%directBlock != 0 || len(data) < directFrom && n != 0 {
+			t.Errorf("%s: %d bytes of %d were written directly: %v", name, n, len(data), err)
+		}
+		if _, err := file.Write(data[n:]); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got, err := os.ReadFile(file.Name()); err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%s: the file has %d bytes that are not the %d written: %v", name, len(got), len(data), err)
+		}
+		if flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_DIRECT != 0 {
+			t.Errorf("%s: the file still takes direct writes only: %v", name, err)
+		}
+	}
+}
