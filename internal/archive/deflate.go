@@ -62,15 +62,16 @@ func (i *inflater) close() {
 	i.stored.Close() //nolint:errcheck // only read from
 }
 
-// inflateWhole fills data with what the stored part was made of: neither more nor less.
-func inflateWhole(data, stored []byte) error {
+// inflateWhole writes what the stored part was made of to w: size bytes, neither more nor less.
+func inflateWhole(w io.Writer, stored []byte, size int64, buffer []byte) error {
 	r := newInflater(io.NopCloser(bytes.NewReader(stored)))
 	defer r.close()
-	if _, err := io.ReadFull(r, data); err != nil {
-		return err
+	n, err := io.CopyBuffer(w, r, buffer)
+	if !errors.Is(err, io.ErrUnexpectedEOF) { // there is no final block
+		return fmt.Errorf("it ends after %d bytes: %v", n, err)
 	}
-	if n, err := r.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.ErrUnexpectedEOF) { // there is no final block
-		return fmt.Errorf("it goes on after %d bytes: %v", len(data), err)
+	if n != size {
+		return fmt.Errorf("it holds %d bytes instead of %d", n, size)
 	}
 	return nil
 }

@@ -34,44 +34,16 @@ func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts 
 	if err != nil {
 		return d, err
 	}
-	type fetched struct {
-		data []byte
-		err  error
-	}
-	// One part is fetched while another is hashed; two buffers go round.
-	queue, free := make(chan fetched, 2), make(chan []byte, 2) // as many places as buffers: a send never blocks
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range cap(free) {
-		free <- nil
-	}
-	go func() {
-		defer close(queue)
-		for _, part := range parts {
-			select {
-			case buffer := <-free:
-				data, err := a.fetch(ctx, part, buffer)
-				queue <- fetched{data, err}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	buffer := make([]byte, 256<<10) // small enough to be hashed from the processor's cache
 	for _, part := range parts {
-		next, ok := <-queue
-		if !ok {
-			return d, ctx.Err()
-		}
-		if next.err != nil {
-			return d, next.err
-		}
 		if d.Parts > 0 && !part.Continues {
 			d.write(sum, f.Separator)
 		}
-		sum.Write(next.data)
+		if err := a.copyPart(ctx, sum, part, buffer); err != nil {
+			return d, err
+		}
 		d.Size += part.Size
 		d.Parts++
-		free <- next.data[:0]
 	}
 	d.State, err = sum.(encoding.BinaryMarshaler).MarshalBinary()
 	return d, err
@@ -104,35 +76,32 @@ func (d *Digest) write(sum hash.Hash, literal string) {
 	d.Size += int64(len(literal))
 }
 
-// fetch reads a part back into buffer, which grows if it has to, and compares it with its checksum.
-func (a *Archive) fetch(ctx context.Context, part Part, buffer []byte) ([]byte, error) {
-	if int64(cap(buffer)) < part.Size {
-		buffer = make([]byte, part.Size)
-	}
-	buffer = buffer[:part.Size]
-	stored := buffer
+// copyPart writes the bytes that a part has in the file to w, and compares its object with the checksum.
+func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer []byte) error {
+	checksum, stored := xxhash.New(), w
+	compressed := compressedBuffers.Get().(*bytes.Buffer)
+	defer compressedBuffers.Put(compressed)
 	if part.CompressedSize > 0 {
-		compressed := compressedBuffers.Get().(*bytes.Buffer)
-		defer compressedBuffers.Put(compressed)
 		compressed.Reset()
-		compressed.Grow(int(part.CompressedSize))
-		stored = compressed.AvailableBuffer()[:part.CompressedSize]
+		stored = compressed
 	}
 	file := a.object(ctx, part.Object, part.objectSize()) // goes on where a stream breaks
 	defer file.Close()
-	if _, err := io.ReadFull(file, stored); err != nil {
-		return nil, err
+	if _, err := io.CopyBuffer(io.MultiWriter(stored, checksum), file, buffer); err != nil {
+		return err
 	}
-	if xxhash.Sum64(stored) != part.Checksum {
-		return nil, fmt.Errorf("%w: %s", ErrCorrupt, part.Object)
+	if checksum.Sum64() != part.Checksum {
+		return fmt.Errorf("%w: %s", ErrCorrupt, part.Object)
 	}
-	if part.CompressedSize > 0 {
-		if err := inflateWhole(buffer, stored); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, part.Object, err)
-		}
-		if crc32.ChecksumIEEE(buffer) != part.CRC {
-			return nil, fmt.Errorf("%w: %s: its CRC differs", ErrCorrupt, part.Object)
-		}
+	if part.CompressedSize == 0 {
+		return nil
 	}
-	return buffer, nil
+	crc := crc32.NewIEEE()
+	if err := inflateWhole(io.MultiWriter(w, crc), compressed.Bytes(), part.Size, buffer); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, part.Object, err)
+	}
+	if crc.Sum32() != part.CRC {
+		return fmt.Errorf("%w: %s: its CRC differs", ErrCorrupt, part.Object)
+	}
+	return nil
 }
