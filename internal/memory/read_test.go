@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -61,6 +62,41 @@ func TestEveryMemoryIsReadOnceAndInOrderWhateverThePageSize(t *testing.T) {
 	s.pageRows = 23 // a full page is followed by an empty one
 	exec(t, db, `DELETE FROM memories WHERE `+mine)
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), nil)
+}
+
+// Were it to read on to the end of the instant, an export of n memories of one instant would read the
+// index as often as it has ranges.
+func TestARangeWithinOneInstantIsReadNoFurtherThanItsEnd(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, created_at) SELECT 'm', '2026-01-01' FROM generate_series(1, 20000)`)
+	exec(t, db, `VACUUM ANALYZE memories`)
+	all := keys(t, db, tenant)
+	q, first, last := Query{WorkspaceID: tenant}, all[9_000], all[9_049]
+	tx, err := s.begin(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	statement, args := s.page(q, Range{first, last}, nil)
+	var explained string
+	if err := tx.Get(&explained, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+statement, args...); err != nil {
+		t.Fatal(err)
+	}
+	var plans []struct {
+		Plan struct {
+			Rows int64 `json:"Actual Rows"`
+			Hit  int64 `json:"Shared Hit Blocks"`
+			Read int64 `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal([]byte(explained), &plans); err != nil {
+		t.Fatal(err)
+	}
+	// A block of the table for each memory at most, and the way down the index; the index has over 100.
+	if p := plans[0].Plan; p.Rows != 50 || p.Hit+p.Read > 50+10 {
+		t.Errorf("%d memories were read from %d blocks:\n%s", p.Rows, p.Hit+p.Read, explained)
+	}
 }
 
 func TestTheDefaultPageBorderLosesAndRepeatsNothing(t *testing.T) {

@@ -64,16 +64,8 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	}
 	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
 
-	w := q.where()
-	from, comparison := r.First, ">="
-	if after != nil && after.Compare(r.First) >= 0 {
-		from, comparison = *after, ">"
-	}
-	w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
-	w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
-	statement := `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() +
-		` ORDER BY created_at, id LIMIT ` + strconv.Itoa(s.pageRows)
-	result, err := tx.QueryxContext(ctx, statement, w.args...)
+	statement, args := s.page(q, r, after)
+	result, err := tx.QueryxContext(ctx, statement, args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
 	}
@@ -101,6 +93,26 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	}
 	last.ID = string(row.id[:]) // a copy: the buffer is the row's
 	return last, rows, nil
+}
+
+// page is the statement that reads a page, with its arguments.
+func (s *Source) page(q Query, r Range, after *Key) (statement string, args []any) {
+	from, comparison := r.First, ">="
+	if after != nil && after.Compare(r.First) >= 0 {
+		from, comparison = *after, ">"
+	}
+	w := q.where()
+	if from.CreatedAt == r.Last.CreatedAt {
+		// Not as a comparison of rows: at the upper end of one Postgres reads on in the index for as long
+		// as created_at stays the same, which after a bulk import may be all of it.
+		w.and("created_at = ?::timestamptz", from.CreatedAt.literal())
+		w.and("id "+comparison+" ?::uuid", from.ID)
+		w.and("id <= ?::uuid", r.Last.ID)
+	} else {
+		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
+		w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
+	}
+	return `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(s.pageRows), w.args
 }
 
 // begin opens a read-only transaction whose plan does not depend on what the planner guesses.
