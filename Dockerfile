@@ -6,7 +6,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=0.1.0
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /memexport ./cmd/memexport
+RUN CGO_ENABLED=0 go build -tags disable_grpc_modules -trimpath -ldflags="-s -w -X main.version=${VERSION}" -o /memexport ./cmd/memexport
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /memexport /memexport

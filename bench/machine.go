@@ -27,7 +27,7 @@ func (s *stack) machine(ctx context.Context) string {
 	line("Machine", fmt.Sprintf("%d cores (%s), %s GiB of memory, %s/%s", runtime.NumCPU(), field("/proc/cpuinfo", "model name"),
 		totalMemory(), runtime.GOOS, runtime.GOARCH))
 	line("Load average before", s.loadBefore)
-	line("Software", fmt.Sprintf("%s, PostgreSQL %s, Temporal %s", runtime.Version(), version, s.temporal.Version))
+	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s, Temporal %s", runtime.Version(), version, s.buffers, s.temporal.Version))
 	var set []string
 	for _, name := range passedOn {
 		if value := os.Getenv(name); value != "" && name != "PATH" && name != "TMPDIR" {

@@ -39,6 +39,7 @@ func main() {
 // options say what is measured, and how much of it.
 type options struct {
 	dir      string
+	buffers  string // shared_buffers of Postgres
 	sections []string
 	timeout  time.Duration
 
@@ -96,6 +97,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	isQuick := flags.Bool("quick", false, "small data and short times: shows that everything works, not how fast it is")
 	dir := flags.String("dir", filepath.Join(".dev", "bench"), "where the data set is kept for the next run")
+	buffers := flags.String("shared-buffers", "256MB", "the setting of Postgres; its manual advises a quarter of the memory")
 	names := flags.String("sections", strings.Join(sectionNames(), ","), "what to measure")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
@@ -116,6 +118,7 @@ func parse(args []string) (options, error) {
 	if *timeout != 0 {
 		o.timeout = *timeout
 	}
+	o.buffers = *buffers
 	o.sections = strings.Split(*names, ",")
 	for _, name := range o.sections {
 		if !slices.Contains(sectionNames(), name) {

@@ -113,7 +113,7 @@ func (s *stack) makeWork() error {
 
 // startServers starts Postgres and Temporal as `memexport dev` does.
 func (s *stack) startServers(ctx context.Context) (err error) {
-	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: s.dir, Log: say})
+	s.postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: s.dir, SharedBuffers: s.buffers, Log: say})
 	if err != nil {
 		return err
 	}

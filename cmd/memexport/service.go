@@ -241,6 +241,6 @@ func tuneMemory() {
 		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(112 << 20)
+		debug.SetMemoryLimit(100 << 20)
 	}
 }

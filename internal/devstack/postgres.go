@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type PostgresOptions struct {
 	// Fast is for tests: no fsync, so that a crash of the machine loses data. A crash or kill -9 of
 	// Postgres does not. It also takes less memory.
 	Fast bool
+	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
+	SharedBuffers string
 	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
 	// Defaults to silence.
 	Log func(format string, args ...any)
@@ -107,7 +110,7 @@ func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Post
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(c.binaries.postgres, serverArgs(c.data, port, o.Fast)...)
+	cmd := exec.Command(c.binaries.postgres, serverArgs(c.data, port, o)...)
 	cmd.Dir = c.data
 	cmd.Env = postgresEnv()
 	c.account.apply(cmd)
@@ -142,7 +145,7 @@ func (p *Postgres) waitReady(ctx context.Context) error {
 	return createDatabase(limit, p.Port)
 }
 
-func serverArgs(data string, port int, fast bool) []string {
+func serverArgs(data string, port int, o PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1",
 		"port=" + strconv.Itoa(port),
@@ -151,13 +154,14 @@ func serverArgs(data string, port int, fast bool) []string {
 		"timezone=UTC", // or results would differ from machine to machine
 		"log_timezone=UTC",
 	}
-	if fast {
+	buffers := cmp.Or(o.SharedBuffers, "256MB")
+	if o.Fast {
 		// Not synchronous_commit=off or full_page_writes=off: without fsync they gain next to nothing,
 		// and commits would be lost, or pages torn, when a test kills the server.
-		settings = append(settings, "shared_buffers=64MB", "fsync=off")
-	} else {
-		settings = append(settings, "shared_buffers=256MB")
+		settings = append(settings, "fsync=off")
+		buffers = cmp.Or(o.SharedBuffers, "64MB")
 	}
+	settings = append(settings, "shared_buffers="+buffers)
 	args := []string{"-D", data}
 	for _, setting := range settings {
 		args = append(args, "-c", setting)
