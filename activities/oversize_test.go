@@ -53,7 +53,8 @@ func TestThePartsOfAnOversizeMemoryAreRecordedTogether(t *testing.T) {
 			}
 			repair()
 			h.finish(in, format.JSON, 3)
-			if parts := h.parts(in.ExportID); len(parts) < 5 || parts[1].Continues || !parts[2].Continues || !parts[3].Continues {
+			if parts := h.parts(in.ExportID); len(parts) < 5 || parts[1].Continues || !parts[2].Continues || !parts[3].Continues ||
+				parts[0].Separated || !parts[1].Separated || parts[2].Separated || !parts[len(parts)-1].Separated {
 				t.Errorf("the parts are %+v", parts)
 			}
 		})

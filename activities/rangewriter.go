@@ -33,6 +33,7 @@ type rangeWriter struct {
 	memories int64       // that end in buffer
 	lastTime memory.Time // of the last of them
 	lastID   [36]byte
+	begins   bool // the file, so that no separator precedes the next memory
 
 	queue chan chunk
 	done  chan struct{}
@@ -51,7 +52,7 @@ type chunk struct {
 }
 
 func newRangeWriter(ctx context.Context, f *format.Format, to partUploader) *rangeWriter {
-	w := &rangeWriter{format: f, queue: make(chan chunk), done: make(chan struct{})}
+	w := &rangeWriter{format: f, begins: to.first(), queue: make(chan chunk), done: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	w.buffer = buffers.Get().(*[]byte)
 	go func() {
@@ -76,11 +77,8 @@ func (w *rangeWriter) add(m *memory.Memory) error {
 		}
 	}
 	w.grow(need)
-	b := *w.buffer
-	if len(b) > 0 {
-		b = append(b, w.format.Separator...)
-	}
-	*w.buffer = w.format.Append(b, m)
+	w.separate()
+	*w.buffer = w.format.Append(*w.buffer, m)
 	w.at(m)
 	w.memories++
 	if len(*w.buffer) >= partSize {
@@ -97,6 +95,7 @@ func (w *rangeWriter) addOversize(m *memory.Memory) error {
 		}
 	}
 	w.at(m) // all of its parts carry its key
+	w.separate()
 	*w.buffer = w.format.Before(*w.buffer, m)
 	var err error
 	var prev byte
@@ -117,6 +116,14 @@ func (w *rangeWriter) addOversize(m *memory.Memory) error {
 	*w.buffer = w.format.After(*w.buffer, m)
 	w.memories++
 	return w.flush(continues, false)
+}
+
+// separate precedes every memory: with the separator it can be put behind another, in whatever part.
+func (w *rangeWriter) separate() {
+	if !w.begins {
+		*w.buffer = append(*w.buffer, w.format.Separator...)
+	}
+	w.begins = false
 }
 
 // at notes the key of the memory that is being encoded, as a copy: the memory is the reader's.
@@ -174,6 +181,9 @@ type partUploader struct {
 	next     int // the number of the next part
 }
 
+// first reports whether the next part is the first of the file, unless all of its range is gone.
+func (u partUploader) first() bool { return u.number == 0 && u.next == 0 }
+
 func (u partUploader) run(ctx context.Context, queue <-chan chunk) (Written, error) {
 	var written Written
 	var group []export.Part // stored, and to be recorded together
@@ -184,7 +194,7 @@ func (u partUploader) run(ctx context.Context, queue <-chan chunk) (Written, err
 		if err != nil {
 			return written, storageError(ctx, err)
 		}
-		stored.Continues = c.continues
+		stored.Continues, stored.Separated = c.continues, !c.continues && !u.first()
 		group = append(group, export.Part{Part: stored, Range: u.number, Number: u.next, Memories: c.memories, Last: c.last})
 		u.next++
 		if c.open {

@@ -126,6 +126,30 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.wantFile(in.ExportID, format.CSV)
 }
 
+// The first parts of later ranges have separators, and one of them comes first now.
+func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
+	for _, f := range format.All {
+		for gone := range 3 {
+			h := newHouse(t)
+			h.fill(90)
+			id := h.create(f)
+			ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range ranges[:gone] {
+				h.exec(`DELETE FROM memories WHERE (created_at, id) <= ($2::timestamptz, $1::uuid)`,
+					r.Last.ID, r.Last.CreatedAt.String())
+			}
+			must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
+			h.wantFile(id, f)
+			if e := h.find(id); e.MemoryCount != int64(30*(3-gone)) {
+				t.Errorf("%s: without %d ranges there are %d memories", f.Name, gone, e.MemoryCount)
+			}
+		}
+	}
+}
+
 func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)

@@ -27,6 +27,8 @@ import (
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
 	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/format"
 )
 
 // Part is an immutable object in the bucket: some whole memories, encoded, or a stretch of one.
@@ -35,11 +37,26 @@ type Part struct {
 	Size      int64  // bytes of the file
 	Checksum  uint64 // XXH64 of the object's bytes
 	Continues bool   // it starts in the middle of a memory, so that no separator precedes it
+	Separated bool   // it begins with the separator, which the file has between parts otherwise
 
 	// Of a compressed part the bytes of the object, and the CRC-32 (as in gzip) of those of the file;
 	// zero if the object is the bytes of the file.
 	CompressedSize int64
 	CRC            uint32
+}
+
+// opening is what the file has where the part begins: a literal before it, and how many of its own
+// bytes it does without. The first part needs no separator.
+func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64) {
+	switch {
+	case p.Continues:
+		return "", 0
+	case first && p.Separated:
+		return "", int64(len(f.Separator))
+	case first || p.Separated:
+		return "", 0
+	}
+	return f.Separator, 0
 }
 
 // objectSize is the length of the object in bytes.

@@ -76,7 +76,8 @@ func inflateWhole(w io.Writer, stored []byte, size int64, buffer []byte) error {
 	return nil
 }
 
-// GzipFile is File as one gzip member (RFC 1952). It is false unless all parts are stored compressed.
+// GzipFile is File as one gzip member (RFC 1952). It is false unless all parts are stored compressed,
+// and the first does without a separator.
 func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) (*File, bool) {
 	if len(parts) == 0 {
 		return nil, false
@@ -94,12 +95,11 @@ func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) 
 	}
 	literal(f.Prefix)
 	for i, p := range parts {
-		if p.CompressedSize == 0 {
+		separator, skip := p.opening(f, i == 0)
+		if p.CompressedSize == 0 || skip > 0 { // of a compressed part no bytes can be left out
 			return nil, false
 		}
-		if i > 0 && !p.Continues {
-			literal(f.Separator)
-		}
+		literal(separator)
 		crc, size = combineCRC(crc, p.CRC, p.Size), size+p.Size
 		file.addObject(p.Object, p.CompressedSize)
 	}

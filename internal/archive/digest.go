@@ -36,13 +36,12 @@ func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts 
 	}
 	buffer := make([]byte, 256<<10) // small enough to be hashed from the processor's cache
 	for _, part := range parts {
-		if d.Parts > 0 && !part.Continues {
-			d.write(sum, f.Separator)
-		}
-		if err := a.copyPart(ctx, sum, part, buffer); err != nil {
+		literal, skip := part.opening(f, d.Parts == 0)
+		d.write(sum, literal)
+		if err := a.copyPart(ctx, &skipping{sum, skip}, part, buffer); err != nil {
 			return d, err
 		}
-		d.Size += part.Size
+		d.Size += part.Size - skip
 		d.Parts++
 	}
 	d.State, err = sum.(encoding.BinaryMarshaler).MarshalBinary()
@@ -74,6 +73,19 @@ func (d *Digest) resume(f *format.Format) (hash.Hash, error) {
 func (d *Digest) write(sum hash.Hash, literal string) {
 	io.WriteString(sum, literal) //nolint:errcheck // a hash never fails
 	d.Size += int64(len(literal))
+}
+
+// skipping writes what follows the first n bytes.
+type skipping struct {
+	io.Writer
+	n int64
+}
+
+func (s *skipping) Write(p []byte) (int, error) {
+	skipped := min(s.n, int64(len(p)))
+	s.n -= skipped
+	n, err := s.Writer.Write(p[skipped:])
+	return int(skipped) + n, err
 }
 
 // copyPart writes the bytes that a part has in the file to w, and compares its object with the checksum.

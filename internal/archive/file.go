@@ -32,6 +32,7 @@ type segment struct {
 	object  string
 	stored  int64 // bytes of the object
 	inflate bool  // the object is a compressed part, which is served as it was
+	skip    int64 // bytes of the part that precede the stretch
 }
 
 // File returns the file that the parts make in a format. Its reads end with ctx.
@@ -39,10 +40,9 @@ func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *Fil
 	file := &File{ctx: ctx, archive: a}
 	file.addLiteral(f.Prefix)
 	for i, p := range parts {
-		if i > 0 && !p.Continues {
-			file.addLiteral(f.Separator)
-		}
-		file.addPart(p)
+		literal, skip := p.opening(f, i == 0)
+		file.addLiteral(literal)
+		file.addPart(p, skip)
 	}
 	file.addLiteral(f.Suffix)
 	return file
@@ -50,8 +50,8 @@ func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *Fil
 
 func (f *File) addLiteral(s string) { f.add(segment{literal: s, size: int64(len(s))}) }
 
-func (f *File) addPart(p Part) {
-	f.add(segment{object: p.Object, size: p.Size, stored: p.objectSize(), inflate: p.CompressedSize > 0})
+func (f *File) addPart(p Part, skip int64) {
+	f.add(segment{object: p.Object, size: p.Size - skip, stored: p.objectSize(), inflate: p.CompressedSize > 0, skip: skip})
 }
 
 // addObject adds an object as it is stored.
@@ -150,7 +150,7 @@ func (f *File) Read(p []byte) (int, error) {
 func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 	if f.inflater == nil {
 		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.stored))
-		_, err = io.CopyN(io.Discard, f.inflater, within)
+		_, err = io.CopyN(io.Discard, f.inflater, s.skip+within)
 	}
 	if err == nil {
 		n, err = f.inflater.Read(p)
@@ -178,7 +178,7 @@ func (a *Archive) object(ctx context.Context, key string, size int64) *File {
 
 // open opens a part's object at an offset and checks its length against what was recorded.
 func (f *File) open(s segment, within int64) error {
-	stream, err := f.archive.openStream(f.ctx, s.object, within)
+	stream, err := f.archive.openStream(f.ctx, s.object, s.skip+within)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}

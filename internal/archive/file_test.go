@@ -38,6 +38,42 @@ func TestTheFileIsPrefixPartsSeparatorsAndSuffix(t *testing.T) {
 	}
 }
 
+// A separator belongs before a memory wherever its part comes from: an earlier release, another range.
+func TestAPartMayBringItsSeparatorAlong(t *testing.T) {
+	a, _ := open(t)
+	for _, compress := range []bool{false, true} {
+		a.Compress = compress
+		p := func(number int, data string) Part {
+			part := put(t, a, number, []byte(data))
+			part.Separated = data[0] == '|'
+			return part
+		}
+		none, own, other := p(0, "one"), p(1, "|two"), p(2, "|three")
+		for _, c := range []struct {
+			parts []Part
+			want  string
+			gzip  bool
+		}{
+			{[]Part{none, own, other}, "<prefix>one|two|three<suffix>", compress},
+			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // the first range was empty after all
+			{[]Part{other}, "<prefix>three<suffix>", false},
+		} {
+			file := a.File(t.Context(), marks, c.parts)
+			if err := iotest.TestReader(file, []byte(c.want)); err != nil {
+				t.Errorf("%q: %v", c.want, err)
+			}
+			digest, err := a.Extend(t.Context(), marks, Digest{}, c.parts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkDigest(t, digest, marks, len(c.parts), sum([]byte(c.want)), int64(len(c.want)))
+			if _, ok := a.GzipFile(t.Context(), marks, c.parts); ok != c.gzip {
+				t.Errorf("%q: there is a gzip file: %t", c.want, ok)
+			}
+		}
+	}
+}
+
 func TestAFileReadsLikeAReaderShould(t *testing.T) {
 	a, _ := open(t)
 	for _, f := range append([]*format.Format{marks, bare}, format.All...) {

@@ -55,12 +55,16 @@ func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int
 			data[j] = byte(random.Uint32())
 		}
 		a.Compress = random.IntN(2) == 0
-		p := put(t, a, i, data)
-		p.Continues = i > 0 && random.IntN(3) == 0
-		if i > 0 && !p.Continues {
+		continues, separated := i > 0 && random.IntN(3) == 0, random.IntN(2) == 0
+		if i > 0 && !continues {
 			whole = append(whole, f.Separator...)
 		}
 		whole = append(whole, data...)
+		if separated && !continues {
+			data = append([]byte(f.Separator), data...)
+		}
+		p := put(t, a, i, data)
+		p.Continues, p.Separated = continues, separated && !continues
 		parts = append(parts, p)
 	}
 	return parts, append(whole, f.Suffix...)

@@ -81,9 +81,9 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 		}
 		for _, p := range parts {
 			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
-				(export_id, range, part, object, size, checksum, continues, compressed_size, crc32, memories, last_created_at, last_id)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, id, p.Range, p.Number, p.Object, p.Size,
-				int64(p.Checksum), p.Continues, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID)
+				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, id, p.Range, p.Number, p.Object, p.Size,
+				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID)
 			if err != nil {
 				return err
 			}
@@ -99,7 +99,7 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 // Parts returns the recorded parts of an export in the order of the file; of one range only, if
 // that is not negative.
 func (s *Store) Parts(ctx context.Context, id string, onlyRange int) ([]Part, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT range, part, object, size, checksum, continues, compressed_size, crc32, memories, last_created_at, last_id
+	rows, err := s.db.QueryContext(ctx, `SELECT range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id
 		FROM memexport.export_parts WHERE export_id = $1 AND ($2 < 0 OR range = $2) ORDER BY range, part`, id, onlyRange)
 	if err != nil {
 		return nil, fmt.Errorf("read the parts: %w", err)
@@ -109,7 +109,7 @@ func (s *Store) Parts(ctx context.Context, id string, onlyRange int) ([]Part, er
 	for rows.Next() {
 		var p Part
 		var checksum int64
-		if err := rows.Scan(&p.Range, &p.Number, &p.Object, &p.Size, &checksum, &p.Continues,
+		if err := rows.Scan(&p.Range, &p.Number, &p.Object, &p.Size, &checksum, &p.Continues, &p.Separated,
 			&p.CompressedSize, &p.CRC, &p.Memories, &p.Last.CreatedAt, &p.Last.ID); err != nil {
 			return nil, fmt.Errorf("read the parts: %w", err)
 		}

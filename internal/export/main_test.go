@@ -52,7 +52,7 @@ var plan = []memory.PlannedRange{
 // part is a part of ten memories; what distinguishes attempts is its object.
 func part(rangeNumber, number int, object string) export.Part {
 	return export.Part{
-		Part:  archive.Part{Object: object, Size: 1 << 40, Checksum: 1<<63 + 5, Continues: number%2 == 1, CompressedSize: int64(number) << 33, CRC: 1<<31 + 7},
+		Part:  archive.Part{Object: object, Size: 1 << 40, Checksum: 1<<63 + 5, Continues: number%2 == 1, Separated: number%2 == 0, CompressedSize: int64(number) << 33, CRC: 1<<31 + 7},
 		Range: rangeNumber, Number: number, Memories: 10, Last: memory.Key{CreatedAt: memory.Infinity - memory.Time(number), ID: tenant},
 	}
 }
