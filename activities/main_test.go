@@ -202,10 +202,7 @@ func (h *house) parts(id string) []export.Part {
 // file is what a download of the recorded parts would be.
 func (h *house) file(id string, f *format.Format) string {
 	h.Helper()
-	var parts []archive.Part
-	for _, p := range h.parts(id) {
-		parts = append(parts, p.Part)
-	}
+	parts := export.Stored(h.parts(id))
 	content, err := io.ReadAll(h.Archive.File(h.Context(), f, parts))
 	if err != nil {
 		h.Fatal(err)

@@ -15,6 +15,7 @@ type ExportRef struct {
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
 	Parallel int                   `json:"parallel"` // ranges to write at the same time
+	Compose  bool                  `json:"compose"`  // the file is also to be one object
 }
 
 // Plan makes a PENDING export PROCESSING and fixes what it will contain: the ranges of keys up to
@@ -35,5 +36,5 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if err != nil {
 		return PlanResult{}, storeError(ctx, err)
 	}
-	return PlanResult{Ranges: ranges, Parallel: a.Parallel}, nil
+	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes}, nil
 }

@@ -1,9 +1,12 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/archive"
 	"memexport/internal/export"
@@ -36,13 +39,9 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	if err != nil {
 		return in.Digest, storeError(ctx, err)
 	}
-	parts := make([]archive.Part, len(recorded))
-	for i := range recorded {
-		parts[i] = recorded[i].Part
-	}
 	working, cancel := untilWorkerStops(ctx)
 	defer cancel()
-	digest, err := a.Archive.Extend(working, f, in.Digest, parts)
+	digest, err := a.Archive.Extend(working, f, in.Digest, export.Stored(recorded))
 	if interrupted(working) != nil {
 		return in.Digest, interrupted(working)
 	}
@@ -52,12 +51,41 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	return digest, nil
 }
 
-// PublishInput says what the ranges reported, and the digest of all of them but the last.
+// Compose has the store put the parts together as one object, which clients can get without the API.
+// What it returns is zero where that is not possible.
+func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
+	defer alive(ctx)()
+	e, f, err := a.find(ctx, in.ExportID)
+	if err != nil {
+		return archive.Composed{}, err
+	}
+	if e.Status != export.Processing { // published already, and the workflow was reset
+		return archive.Composed{}, nil
+	}
+	recorded, err := a.Exports.Parts(ctx, in.ExportID, -1)
+	if err != nil {
+		return archive.Composed{}, storeError(ctx, err)
+	}
+	working, cancel := untilWorkerStops(ctx)
+	defer cancel()
+	composed, err := a.Archive.Compose(working, in.ExportID, f, export.Stored(recorded))
+	if interrupted(working) != nil {
+		return archive.Composed{}, interrupted(working)
+	}
+	if err == nil && composed.Object == "" {
+		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export", in.ExportID)
+	}
+	return composed, storageError(ctx, err)
+}
+
+// PublishInput says what the ranges reported, the digest of all of them but the last, and what they
+// were composed to.
 type PublishInput struct {
-	ExportID string         `json:"export_id"`
-	Ranges   int            `json:"ranges"`
-	Written  Written        `json:"written"`
-	Digest   archive.Digest `json:"digest"`
+	ExportID string           `json:"export_id"`
+	Ranges   int              `json:"ranges"`
+	Written  Written          `json:"written"`
+	Digest   archive.Digest   `json:"digest"`
+	Composed archive.Composed `json:"composed"`
 }
 
 // PublishResult is what has become READY.
@@ -89,7 +117,11 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 		if err != nil {
 			return PublishResult{}, final(TypeCountMismatch, err)
 		}
-		if e, err = a.Exports.Publish(ctx, in.ExportID, in.Written.Memories, size, sum, a.Retention); err != nil {
+		if c := in.Composed; c.Object != "" && (c.Size != size || !bytes.Equal(c.SHA256, sum)) {
+			return PublishResult{}, final(TypeStorageCorrupt, fmt.Errorf("the parts make %d bytes (SHA-256 %x), composed are %d (%x)", size, sum, c.Size, c.SHA256))
+		}
+		file := export.File{Memories: in.Written.Memories, Size: size, SHA256: sum, Object: in.Composed.Object}
+		if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
 			return PublishResult{}, storeError(ctx, err)
 		}
 	}

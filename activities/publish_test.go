@@ -1,12 +1,14 @@
 package activities_test
 
 import (
+	"crypto/sha256"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"memexport/activities"
+	"memexport/internal/archive"
 	"memexport/internal/export"
 	"memexport/internal/format"
 )
@@ -33,6 +35,37 @@ func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
 		})
 	}
 	must[activities.PublishResult](h, h.Publish, right)
+}
+
+func TestWhatWasComposedMustBeWhatWasWritten(t *testing.T) {
+	h := newHouse(t)
+	h.fill(100)
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	file := h.file(id, format.JSON)
+	sum := sha256.Sum256([]byte(file))
+	right := archive.Composed{Object: "exports/" + id + "/file", Size: int64(len(file)), SHA256: sum[:]}
+	for name, change := range map[string]func(c *archive.Composed){
+		"shorter": func(c *archive.Composed) { c.Size-- },
+		"other":   func(c *archive.Composed) { c.SHA256 = sum[1:] },
+	} {
+		in.Composed = right
+		change(&in.Composed)
+		_, err := do[activities.PublishResult](h, h.Publish, in)
+		t.Log(name)
+		wantError(t, err, activities.TypeStorageCorrupt, false)
+		h.wantStatus(id, export.Processing)
+	}
+	in.Composed = right
+	must[activities.PublishResult](h, h.Publish, in)
+	if e := h.find(id); e.FileObject == nil || *e.FileObject != right.Object {
+		t.Errorf("published is %+v", e)
+	}
+	must[any](h, h.Expire, h.ref(id))
+	must[any](h, h.Purge, h.ref(id))
+	if e := h.find(id); e.FileObject != nil {
+		t.Errorf("purged, it still has %s", *e.FileObject)
+	}
 }
 
 func TestADamagedPartIsNeverPublished(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"memexport/internal/archive"
 	"memexport/internal/demo"
+	"memexport/internal/export"
 	"memexport/internal/format"
 	"memexport/internal/memory"
 )
@@ -113,10 +114,7 @@ func (h *house) split(n int) []memory.PlannedRange {
 // digestOf is the digest of a range's recorded parts, were it the first of the file.
 func (h *house) digestOf(id string, f *format.Format) archive.Digest {
 	h.Helper()
-	var parts []archive.Part
-	for _, p := range h.parts(id) {
-		parts = append(parts, p.Part)
-	}
+	parts := export.Stored(h.parts(id))
 	digest, err := h.Archive.Extend(h.Context(), f, archive.Digest{}, parts)
 	if err != nil {
 		h.Fatal(err)

@@ -20,18 +20,59 @@ func TestStores(t *testing.T) {
 	for _, name := range storetest.Names {
 		t.Run(name, func(t *testing.T) {
 			t.Run("sweep_of_orphans", func(t *testing.T) { sweepsOrphans(t, storetest.New(t, name)) })
+			if name == "s3" {
+				t.Run("compose_and_purge", func(t *testing.T) { composesAndPurges(t, storetest.New(t, name)) })
+			}
 		})
+	}
+}
+
+// store makes the activities use a store.
+func (h *house) store(store *storetest.Store) {
+	h.Helper()
+	var err error
+	if h.Archive, err = archive.Open(h.Context(), store.URL()); err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { h.Archive.Close() })
+}
+
+// composesAndPurges takes an export of several ranges, whose last parts are small, through the
+// activities.
+func composesAndPurges(t *testing.T, store *storetest.Store) {
+	h := newHouse(t)
+	h.store(store)
+	h.Archive.Composes = true
+	h.insert(text(7*mebibyte), "small", text(6*mebibyte), text(1000), text(9*mebibyte), "last")
+	for _, f := range format.All {
+		id := h.create(f)
+		ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := must[activities.PlanResult](h, h.Plan, h.ref(id))
+		if !plan.Compose {
+			t.Errorf("the plan is %+v", plan)
+		}
+		in := h.written(id, activities.PlanResult{Ranges: ranges})
+		in.Composed = must[archive.Composed](h, h.Compose, h.ref(id))
+		must[activities.PublishResult](h, h.Publish, in)
+		got, err := store.Open(t).ReadAll(t.Context(), *h.find(id).FileObject)
+		if err != nil || string(got) != h.encoded(f) {
+			t.Errorf("%s: the object has %d bytes: %v", f.Name, len(got), err)
+		}
+		must[any](h, h.Expire, h.ref(id))
+		must[any](h, h.Purge, h.ref(id))
+		if left, uploads := store.Objects(t), store.Uploads(t); len(left)+len(uploads) != 0 {
+			t.Errorf("left are %v, %v", left, uploads)
+		}
 	}
 }
 
 func sweepsOrphans(t *testing.T, store *storetest.Store) {
 	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
-	var err error
-	if h.Archive, err = archive.Open(t.Context(), store.URL()); err != nil {
-		t.Fatal(err)
-	}
-	defer h.Archive.Close()
+	h.store(store)
 	h.fill(200)
 	live, purged := h.published(format.JSON), h.published(format.CSV)
 	running := h.oneRange(format.Markdown)

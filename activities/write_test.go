@@ -25,8 +25,8 @@ func TestASecondPlanIsTheFirst(t *testing.T) {
 	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
 		t.Errorf("the second plan is %+v, not %+v", second, first)
 	}
-	if first.Parallel != h.Activities.Parallel {
-		t.Errorf("%d ranges are written at the same time", first.Parallel)
+	if first.Parallel != h.Activities.Parallel || first.Compose {
+		t.Errorf("the plan is %+v", first)
 	}
 }
 
@@ -59,6 +59,7 @@ func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 			_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id})
 			return err
 		},
+		"Compose": func() error { _, err := do[any](h, h.Compose, h.ref(id)); return err },
 		"Verify":  func() error { _, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}); return err },
 		"Publish": func() error { _, err := do[any](h, h.Publish, activities.PublishInput{ExportID: id}); return err },
 		"Fail": func() error {
@@ -171,6 +172,9 @@ func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 	verify := activities.VerifyInput{ExportID: id, Number: 0, Digest: archive.Digest{Parts: 7}}
 	if again := must[archive.Digest](h, h.Verify, verify); !reflect.DeepEqual(again, verify.Digest) {
 		t.Errorf("the digest is %+v", again)
+	}
+	if composed := must[archive.Composed](h, h.Compose, h.ref(id)); composed.Object != "" {
+		t.Errorf("composed is %+v", composed)
 	}
 	if again := must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: id, Ranges: 1}); !reflect.DeepEqual(again, published) {
 		t.Errorf("published is %+v, not %+v", again, published)

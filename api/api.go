@@ -38,6 +38,9 @@ type Options struct {
 	Archive *archive.Archive
 	Starter *workflows.Starter
 
+	// Redirect sends those who download a file that was composed to the store. Defaults to sending them
+	// the file.
+	Redirect bool
 	// Ready reports why the process cannot serve at the moment, if so. Defaults to always ready.
 	Ready func(context.Context) error
 	// Log gets one line per request and the causes of 5xx answers. It never gets keys, query strings
@@ -52,16 +55,18 @@ type server struct {
 	keys    *apikey.Store
 	archive *archive.Archive
 	starter *workflows.Starter
-	ready   func(context.Context) error
-	log     *slog.Logger
-	version string
+
+	redirect bool
+	ready    func(context.Context) error
+	log      *slog.Logger
+	version  string
 }
 
 // New returns the handler of the whole API, health checks and documents included.
 func New(o Options) http.Handler {
 	s := &server{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
-		ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) error { return nil }

@@ -132,7 +132,7 @@ func (s *service) publish(t *testing.T, formatName string, retention time.Durati
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, err = s.exports.Publish(ctx, e.ID, int64(len(parts)), size, sum, retention); err != nil {
+	if e, err = s.exports.Publish(ctx, e.ID, export.File{Memories: int64(len(parts)), Size: size, SHA256: sum}, retention); err != nil {
 		t.Fatal(err)
 	}
 	return e, f.Prefix + strings.Join(parts, f.Separator) + f.Suffix
@@ -175,7 +175,7 @@ func (s *service) send(t *testing.T, method, target string, body io.Reader, head
 			request.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
 	if err != nil {
 		t.Fatal(err)
 	}

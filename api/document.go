@@ -70,6 +70,7 @@ var schemaDescriptions = map[string]string{
 // headers are those of answers; operations refer to them by name.
 var headers = map[string]*huma.Header{
 	"Location":            text("The path of the export.", "/v1/exports/"+exampleID),
+	"FileLocation":        text("The address of the file in the object store.", "https://bucket.s3.eu-west-1.amazonaws.com/exports/"+exampleID+"/file?X-Amz-Expires=900&X-Amz-Signature=..."),
 	"Retry-After":         {Description: "In how many seconds to ask again.", Schema: integer(0, 3600), Example: 1},
 	"Preference-Applied":  text("The preference that was honoured (RFC 7240), with the number of seconds that counted.", "wait=30"),
 	"Link":                text("The first, previous, next and last page, as far as there are such (RFC 8288).", `</v1/exports?page=1&page_size=20>; rel="first", </v1/exports?page=2&page_size=20>; rel="next", </v1/exports?page=3&page_size=20>; rel="last"`),

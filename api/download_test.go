@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"memexport/internal/export"
 	"memexport/internal/format"
 	"memexport/internal/memory"
 )
@@ -200,7 +201,7 @@ func TestAnEmptyExportHasAFile(t *testing.T) {
 		}
 		file := f.Prefix + f.Suffix
 		sum := sha256.Sum256([]byte(file))
-		if _, err := s.exports.Publish(t.Context(), e.ID, 0, int64(len(file)), sum[:], time.Hour); err != nil {
+		if _, err := s.exports.Publish(t.Context(), e.ID, export.File{Size: int64(len(file)), SHA256: sum[:]}, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 		if got := string(s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200).body); got != file {

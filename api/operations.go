@@ -86,6 +86,8 @@ var operations = map[string]func() huma.Operation{
 			Responses: map[string]*huma.Response{
 				"200": {Description: "The file.", Headers: file, Content: fileContent()},
 				"206": {Description: "The bytes of the file that Range asks for; several ranges come as multipart/byteranges (RFC 9110).", Headers: part, Content: fileContent()},
+				"302": {Description: "The file is at another address, in the object store, which is good for 15 minutes at most and needs no key: send none there. Only where the operator of the service wants it so.",
+					Headers: map[string]*huma.Header{"Location": {Ref: "#/components/headers/FileLocation"}, "Cache-Control": headerRefs("Cache-Control")["Cache-Control"]}},
 				"304": {Description: "The file is the one that If-None-Match names.", Headers: headerRefs("ETag", "Cache-Control")},
 			},
 		}

@@ -41,7 +41,7 @@ func (s *server) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
 	dropOddRange(r.Header)
 	h := w.Header()
 	h.Set("Content-Type", f.ContentType)
-	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="memories-%s-%s.%s"`, e.CompletedAt.Format("20060102"), e.ID, f.Extension))
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", filename(e, f)))
 	h.Set("ETag", `"`+*e.SHA256+`"`)
 	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":")
 	h.Add("Vary", "Accept-Encoding")

@@ -1476,6 +1476,12 @@ type DownloadExportResponse206Headers struct {
 	ReprDigest         *string
 }
 
+// DownloadExportResponse302Headers the declared response headers of an HTTP 302 response for DownloadExport
+type DownloadExportResponse302Headers struct {
+	CacheControl *string
+	Location     *string
+}
+
 // DownloadExportResponse304Headers the declared response headers of an HTTP 304 response for DownloadExport
 type DownloadExportResponse304Headers struct {
 	CacheControl *string
@@ -1535,6 +1541,8 @@ type DownloadExportResponse struct {
 	Headers200 *DownloadExportResponse200Headers
 	// Headers206 the parsed response headers for an HTTP 206 response
 	Headers206 *DownloadExportResponse206Headers
+	// Headers302 the parsed response headers for an HTTP 302 response
+	Headers302 *DownloadExportResponse302Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *DownloadExportResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
@@ -2178,6 +2186,9 @@ func ParseDownloadExportResponse(rsp *http.Response) (*DownloadExportResponse, e
 		}
 		response.JSON206 = &dest
 
+	case rsp.StatusCode == 302:
+		break // No content-type
+
 	case rsp.StatusCode == 304:
 		break // No content-type
 
@@ -2385,6 +2396,23 @@ func ParseDownloadExportResponse(rsp *http.Response) (*DownloadExportResponse, e
 			headers.ReprDigest = &value
 		}
 		response.Headers206 = &headers
+	case rsp.StatusCode == 302:
+		var headers DownloadExportResponse302Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers302 = &headers
 	case rsp.StatusCode == 304:
 		var headers DownloadExportResponse304Headers
 		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {

@@ -45,6 +45,7 @@ var storeCases = []struct {
 	{"broken_download_is_no_short_file", hasFaults, brokenDownload},
 	{"worker_checks_writing", hasFaults, workerChecksWriting},
 	{"read_only_token", func(s *inStore) bool { return s.store.Name == "azure" }, readOnlyToken},
+	{"downloads_from_the_store", func(s *inStore) bool { return s.store.Name == "s3" }, downloadsFromTheStore},
 }
 
 func hasFaults(s *inStore) bool { return s.faults != nil }
@@ -78,7 +79,7 @@ func TestStores(t *testing.T) {
 	}
 }
 
-func newInStore(t *testing.T, name string) *inStore {
+func newInStore(t *testing.T, name string, env ...string) *inStore {
 	t.Helper()
 	s := &inStore{store: storetest.New(t, name)}
 	seen := s.store // as the stack sees it
@@ -86,9 +87,9 @@ func newInStore(t *testing.T, name string) *inStore {
 		s.faults = s.store.NewFaults(t)
 		seen = s.faults.Store
 	}
-	dir := newDir(t, "store-"+name)
+	dir := newDir(t, "store-"+s.store.Bucket)
 	s.temporal = startTemporal(t, devstack.TemporalOptions{Dir: dir, InMemory: true})
-	env := append(seen.Env(), "BUCKET_URL="+seen.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "EXPORT_GRACE=1s", "RECONCILE_EVERY=2s")
+	env = append(append(env, seen.Env()...), "BUCKET_URL="+seen.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "EXPORT_GRACE=1s", "RECONCILE_EVERY=2s")
 	s.stack = newDev(t, devOptions{dir: dir, memories: 1000, env: env})
 	s.tenant = tenant{newClient(s.url(), createKey(t, s.database, storeWorkspace, "export.read", "export.write")), storeWorkspace}
 	generate(t, s.db, storeWorkspace, storeMemories, 2000)
@@ -113,6 +114,12 @@ func purgeLeavesNothing(t *testing.T, s *inStore) {
 	if len(s.objectsOf(t, e.ID)) == 0 {
 		t.Error("a READY export has no object")
 	}
+	s.expire(t, e)
+}
+
+// expire has an export expire before its time, and waits until nothing of it is left.
+func (s *inStore) expire(t *testing.T, e object) {
+	t.Helper()
 	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address})
 	if err != nil {
 		t.Fatal(err)

@@ -95,6 +95,11 @@ func (e *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		}
 	}
 	input := activities.PublishInput{ExportID: e.exportID, Ranges: len(plan.Ranges), Written: e.report.written, Digest: digest}
+	if plan.Compose { // the plans of older histories say nothing of it, so that those replay as they are
+		if err := workflow.ExecuteActivity(e.working(ctx, "compose one object"), act.Compose, ref).Get(ctx, &input.Composed); err != nil {
+			return published, err
+		}
+	}
 	if err := workflow.ExecuteActivity(e.working(ctx, "verify and publish"), act.Publish, input).Get(ctx, &published); err != nil {
 		return published, err
 	}

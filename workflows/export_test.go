@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,20 @@ func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) 
 	k.wantAt("Expire", 72*time.Hour)
 	k.wantAt("Purge", 73*time.Hour)
 	if want := (activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
+		t.Errorf("published was %+v", k.publish)
+	}
+}
+
+func TestAFileIsComposedOnceAllOfItIsWrittenIfThePlanSaysSo(t *testing.T) {
+	k := newSkipping(t, newComposing(3))
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	calls := k.called("")
+	if n := len(calls); n != 10 || calls[n-4].name != "Compose" || calls[n-3].name != "Publish" {
+		t.Errorf("the activities were %+v", calls)
+	}
+	if !reflect.DeepEqual(k.publish.Composed, composed) {
 		t.Errorf("published was %+v", k.publish)
 	}
 }

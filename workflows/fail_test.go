@@ -16,7 +16,7 @@ import (
 )
 
 // working are the activities before READY; whichever fails, the export does.
-var working = []string{"Plan", "WriteRange", "Verify", "Publish"}
+var working = []string{"Plan", "WriteRange", "Verify", "Compose", "Publish"}
 
 func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 	codes := map[string]string{
@@ -44,7 +44,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 				true:  sdk.NewApplicationError("not now", kind),
 			} {
 				t.Run(fmt.Sprintf("%s/%s/retryable=%v", name, kind, retryable), func(t *testing.T) {
-					k := newSkipping(t, newStub(2).failing(name, 0, err))
+					k := newSkipping(t, newComposing(2).failing(name, 0, err))
 					got := k.export()
 					k.wantFailed(got, code)
 					var applicationErr *sdk.ApplicationError
@@ -86,7 +86,7 @@ func (k *skipping) wantFailed(got error, code string) {
 func TestAnActivityThatTimesOutEndsTheExportWithTimedOut(t *testing.T) {
 	for _, name := range working {
 		t.Run(name, func(t *testing.T) {
-			k := newSkipping(t, newStub(2).failing(name, 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil)))
+			k := newSkipping(t, newComposing(2).failing(name, 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil)))
 			err := k.export()
 			k.wantFailed(err, export.CodeTimedOut)
 			var timeout *sdk.TimeoutError

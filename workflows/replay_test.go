@@ -43,6 +43,15 @@ var recordings = map[string]func(t *testing.T) *live{
 		}
 		return l
 	},
+	"composed": func(t *testing.T) *live {
+		s := newComposing(2)
+		s.ready, s.grace = 0, 0
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
 	"retried": func(t *testing.T) *live {
 		s := newStub(2).failing("Publish", 1, sdk.NewApplicationError("the database is away", "DatabaseUnavailable"))
 		s.ready, s.grace = 0, 0

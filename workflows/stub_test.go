@@ -27,6 +27,7 @@ const (
 type stub struct {
 	ranges   int
 	parallel int
+	compose  bool
 	ready    time.Duration // from Publish to expiry
 	grace    time.Duration // from Expire to the purge
 	now      func() time.Time
@@ -51,6 +52,12 @@ func newStub(ranges int) *stub {
 		ranges: ranges, parallel: 4, ready: 72 * time.Hour, grace: time.Hour, now: time.Now,
 		on: map[string]func(context.Context, int) error{},
 	}
+}
+
+func newComposing(ranges int) *stub {
+	s := newStub(ranges)
+	s.compose = true
+	return s
 }
 
 // failing makes an activity fail for good, or until it has failed as often as times says.
@@ -84,7 +91,7 @@ func (s *stub) run(ctx context.Context, name string, number int) error {
 }
 
 func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activities.PlanResult, err error) {
-	plan.Parallel = s.parallel
+	plan.Parallel, plan.Compose = s.parallel, s.compose
 	for i := range s.ranges {
 		plan.Ranges = append(plan.Ranges, memory.PlannedRange{Range: rangeOf(i), Estimate: 1000})
 	}
@@ -122,6 +129,13 @@ func (s *stub) Verify(ctx context.Context, in activities.VerifyInput) (archive.D
 	in.Digest.Parts++
 	return in.Digest, s.run(ctx, "Verify", in.Number)
 }
+
+func (s *stub) Compose(ctx context.Context, _ activities.ExportRef) (archive.Composed, error) {
+	return composed, s.run(ctx, "Compose", -1)
+}
+
+// composed is what every export is composed to that is.
+var composed = archive.Composed{Object: "exports/" + exportID + "/file", Size: 4000, SHA256: []byte("sum")}
 
 func (s *stub) Publish(ctx context.Context, in activities.PublishInput) (activities.PublishResult, error) {
 	s.mu.Lock()

@@ -106,7 +106,7 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	files.Compress = cfg.Compression == "gzip"
+	files.Compress, files.Composes = cfg.Compression == "gzip", cfg.DownloadMode == "redirect"
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
@@ -160,13 +160,14 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler: api.New(api.Options{
-			Exports: export.NewStore(s.db),
-			Keys:    apikey.NewStore(s.db),
-			Archive: s.archive,
-			Starter: s.starter,
-			Ready:   s.db.PingContext,
-			Log:     s.log,
-			Version: version,
+			Exports:  export.NewStore(s.db),
+			Keys:     apikey.NewStore(s.db),
+			Archive:  s.archive,
+			Starter:  s.starter,
+			Redirect: s.config.DownloadMode == "redirect",
+			Ready:    s.db.PingContext,
+			Log:      s.log,
+			Version:  version,
 		}),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
@@ -194,6 +195,11 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 func (s *service) runWorker(ctx context.Context) error {
 	if err := s.archive.CheckWrites(ctx); err != nil {
 		return fmt.Errorf("BUCKET_URL: %w", err)
+	}
+	if s.archive.Composes {
+		if err := s.archive.CheckCompose(ctx); err != nil {
+			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
+		}
 	}
 	// Each activity may read over two connections: see memory.Source.Read.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)

@@ -66,10 +66,16 @@ func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
 type Archive struct {
 	// Compress has Put store parts compressed. What is stored is read back whatever it says.
 	Compress bool
+	// Composes says that exports are also composed to one object each, so that DeleteExport has to look
+	// for what was left of that.
+	Composes bool
 
 	bucket *blob.Bucket
-	dir    string // of a file:// bucket
+	name   string // the bucket's
 	folder string // in it, the prefix that the URL gives
+	dir    string // of a file:// bucket
+	// Of an S3 bucket, how its objects are to be encrypted, and with which key; "" is as the bucket says.
+	encryption, kmsKey string
 
 	patience patience
 }
@@ -82,11 +88,11 @@ func Open(ctx context.Context, bucketURL string) (*Archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Archive{patience: usual}
 	query := u.Query()
+	a := &Archive{patience: usual, name: u.Host, folder: query.Get("prefix"), encryption: query.Get("ssetype"), kmsKey: query.Get("kmskeyid")}
 	switch {
 	case u.Scheme == "file":
-		a.dir, a.folder = filepath.FromSlash(u.Path), query.Get("prefix")
+		a.dir = filepath.FromSlash(u.Path)
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
 		query.Set("no_tmp_dir", "1") // rename needs the same file system
@@ -156,7 +162,7 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 			return nil
 		},
 	}
-	call, cancel := context.WithTimeout(ctx, a.patience.call+time.Duration(len(data)/slowest)*time.Second)
+	call, cancel := context.WithTimeout(ctx, a.patience.upload(len(data)))
 	defer cancel()
 	// Not by a Writer: that of azureblob panics when the store refuses.
 	err := a.bucket.Upload(call, key, body, options)
@@ -216,6 +222,11 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 			})
 		}
 		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	if a.Composes {
+		if err := a.abortAll(ctx, prefix(exportID)); err != nil {
 			return err
 		}
 	}

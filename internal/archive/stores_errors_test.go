@@ -148,8 +148,10 @@ func leastPrivilege(c *inStore) {
 	api := []storetest.Grant{{On: "", Actions: []string{"s3:ListBucket"}}, {On: "exports/*", Actions: []string{"s3:GetObject"}}}
 	worker := append([]storetest.Grant{{On: "exports/*", Actions: []string{"s3:PutObject", "s3:DeleteObject"}},
 		{On: "memexport-probe/*", Actions: []string{"s3:PutObject", "s3:DeleteObject", "s3:GetObject"}}}, api...)
+	composer := append([]storetest.Grant{{On: "", Actions: []string{"s3:ListBucketMultipartUploads"}},
+		{On: "exports/*", Actions: []string{"s3:AbortMultipartUpload"}}, {On: "memexport-probe/*", Actions: []string{"s3:AbortMultipartUpload"}}}, worker...)
 	as := map[string]*inStore{}
-	for name, env := range c.store.Accounts(c.T, map[string][]storetest.Grant{"api": api, "worker": worker}) {
+	for name, env := range c.store.Accounts(c.T, map[string][]storetest.Grant{"api": api, "worker": worker, "composer": composer}) {
 		for _, variable := range env {
 			key, value, _ := strings.Cut(variable, "=")
 			if err := os.Setenv(key, value); err != nil {
@@ -171,6 +173,21 @@ func leastPrivilege(c *inStore) {
 	part := as["worker"].put(0, data)
 	as["worker"].wantFile(joined(marks, data), part)
 	as["api"].wantFile(joined(marks, data), part)
+	if err := as["composer"].CheckCompose(c.Context()); err != nil {
+		c.Error("CheckCompose:", err)
+	}
+	if err := as["worker"].CheckCompose(c.Context()); err == nil || !Denied(err) {
+		c.Errorf("CheckCompose of a worker that may not: %v", err)
+	}
+	file := as["composer"].composed([]Part{part}, joined(marks, data))
+	if got := as["api"].get(file, nil); got.body != string(joined(marks, data)) { // the API may sign what it may read
+		c.Errorf("what the API signs: %d", got.status)
+	}
+	as["composer"].Composes = true
+	if err := as["composer"].DeleteExport(c.Context(), exportID); err != nil {
+		c.Error(err)
+	}
+	part = as["worker"].put(0, data)
 	c.wantError("CheckWrites of the API", as["api"].CheckWrites(c.Context()), true)
 	c.wantError("DeleteExport of the API", as["api"].DeleteExport(c.Context(), exportID), true)
 	c.wantObjects(part)

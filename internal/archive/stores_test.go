@@ -31,7 +31,7 @@ type storeCase struct {
 // TestStores is the one suite for all stores. Each case has an empty bucket.
 func TestStores(t *testing.T) {
 	var cases []storeCase
-	for _, list := range [][]storeCase{partCases, errorCases, connectionCases, diskCases} {
+	for _, list := range [][]storeCase{partCases, composeCases, errorCases, connectionCases, diskCases} {
 		cases = append(cases, list...)
 	}
 	for _, name := range storeNames {

@@ -25,8 +25,11 @@ func (a *Archive) call(ctx context.Context, request func(context.Context) error)
 	return explain(ctx, request(limited))
 }
 
-// slowest is the speed in bytes per second at which a part can still be uploaded.
-const slowest = 64 << 10
+// upload is how long a request with a body of n bytes may take.
+func (p patience) upload(n int) time.Duration {
+	const slowest = 64 << 10 // bytes a second
+	return p.call + time.Duration(n/slowest)*time.Second
+}
 
 // errStalled ends the reading of a part.
 var errStalled = errors.New("the store sends nothing")

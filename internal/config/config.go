@@ -48,6 +48,10 @@ type Config struct {
 	// answers Accept-Encoding: gzip without work, but makes exports slower. docs/performance.md has figures.
 	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none"`
 
+	// DownloadMode is how a file comes to who downloads it: proxy, through the API, or redirect, from the
+	// store itself at an address that works for some minutes. S3 stores only; files are stored twice.
+	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy"`
+
 	// TaskQueue is the Temporal task queue that api and worker share.
 	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport"`
 	// Concurrency is how many activities one worker runs at the same time; each may hold two
@@ -148,6 +152,8 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong("BUCKET_URL", "%q is no URL that begins with file://, s3://, gs:// or azblob://", c.BucketURL)
 		} else if u.Scheme == "file" && (u.Host != "" || !strings.HasPrefix(u.Path, "/")) {
 			wrong("BUCKET_URL", "%q has no absolute path: write file:///dir with three slashes", c.BucketURL)
+		} else if c.DownloadMode == "redirect" && u.Scheme != "s3" {
+			wrong("DOWNLOAD_MODE", "redirect works with S3 stores only: give a BUCKET_URL that begins with s3://, or set this to proxy")
 		}
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); c.HTTPAddr != "" && err != nil {
@@ -170,6 +176,13 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	}
 	if c.Compression != "none" && c.Compression != "gzip" {
 		wrong("EXPORT_COMPRESSION", "%q is neither none nor gzip", c.Compression)
+	}
+	switch {
+	case c.DownloadMode == "proxy":
+	case c.DownloadMode != "redirect":
+		wrong("DOWNLOAD_MODE", "%q is neither proxy nor redirect", c.DownloadMode)
+	case c.Compression == "gzip":
+		wrong("DOWNLOAD_MODE", "redirect is for files that are stored as they are: set EXPORT_COMPRESSION to none, or this to proxy")
 	}
 	if c.TaskQueue == "" {
 		wrong("TASK_QUEUE", "is empty")

@@ -11,7 +11,7 @@ import (
 )
 
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
-	want := config.Config{MemoriesTable: "memories", HTTPAddr: ":8080", Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", TaskQueue: "memexport",
+	want := config.Config{MemoriesTable: "memories", HTTPAddr: ":8080", Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy", TaskQueue: "memexport",
 		Concurrency: 8, StopTimeout: 25 * time.Second, ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json"}
 	t.Setenv("TASK_QUEUE", "of the process") // which LoadFrom does not look at
@@ -26,12 +26,12 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 // full is an environment that sets everything.
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories", "BUCKET_URL": "s3://bucket?region=eu-west-1",
-	"HTTP_ADDR": "127.0.0.1:9000", "EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "gzip", "TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000",
+	"HTTP_ADDR": "127.0.0.1:9000", "EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect", "TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000",
 	"STOP_TIMEOUT": "1s", "RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1", "LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
 var fullConfig = config.Config{DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
-	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", Retention: 90 * time.Minute, Parallel: 64, Compression: "gzip", TaskQueue: "queue", Concurrency: 1000,
+	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect", TaskQueue: "queue", Concurrency: 1000,
 	StopTimeout: time.Second, ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
 	LogLevel: slog.LevelDebug, LogFormat: "text"}
 
@@ -79,6 +79,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"EXPORT_PARALLEL", "two", "whole number"},
 	{"EXPORT_PARALLEL", "1.5", "whole number"},
 	{"EXPORT_COMPRESSION", "zstd", "neither none nor gzip"},
+	{"DOWNLOAD_MODE", "both", "neither proxy nor redirect"},
 	{"WORKER_CONCURRENCY", "1", "between 2 and 1000"},
 	{"WORKER_CONCURRENCY", "1001", "between 2 and 1000"},
 	{"WORKER_CONCURRENCY", "99999999999999999999", "whole number"},
@@ -98,6 +99,23 @@ func TestEveryWrongSettingIsNamedWithAHint(t *testing.T) {
 		_, err := config.LoadFrom(environment, config.Database, config.Bucket)
 		if err == nil || !strings.Contains(err.Error(), "\n  "+w.name+": ") || !strings.Contains(err.Error(), w.hint) || strings.Count(err.Error(), "\n") != 1 {
 			t.Errorf("%s=%q: %v", w.name, w.value, err)
+		}
+	}
+}
+
+func TestRedirectNeedsAnS3StoreAndFilesAsTheyAre(t *testing.T) {
+	for _, c := range []struct{ name, value, hint string }{
+		{"BUCKET_URL", "file:///dir", "s3://"}, {"BUCKET_URL", "gs://bucket", "s3://"}, {"EXPORT_COMPRESSION", "gzip", "EXPORT_COMPRESSION to none"},
+	} {
+		environment := maps.Clone(full)
+		environment[c.name] = c.value
+		_, err := config.LoadFrom(environment, config.Database, config.Bucket)
+		if err == nil || !strings.Contains(err.Error(), "DOWNLOAD_MODE: redirect") || !strings.Contains(err.Error(), c.hint) {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
+		}
+		environment["DOWNLOAD_MODE"] = "proxy"
+		if _, err := config.LoadFrom(environment, config.Database, config.Bucket); err != nil {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
 		}
 	}
 }

@@ -55,6 +55,7 @@ type Export struct {
 	MemoryCount int64 // written so far
 	SizeBytes   *int64
 	SHA256      *string // of the whole file, hexadecimal
+	FileObject  *string // the key of the file as one object, if it was composed
 	Progress    int     // percent, never falling
 	Failure     *Failure
 }
@@ -74,6 +75,15 @@ type Part struct {
 	Number   int
 	Memories int64 // that end in this part
 	Last     memory.Key
+}
+
+// Stored are the objects of parts.
+func Stored(parts []Part) []archive.Part {
+	stored := make([]archive.Part, len(parts))
+	for i, p := range parts {
+		stored[i] = p.Part
+	}
+	return stored
 }
 
 // Failure says why an export failed, in words that are safe to show to its owner.

@@ -119,12 +119,20 @@ func (s *Store) Parts(ctx context.Context, id string, onlyRange int) ([]Part, er
 	return parts, rows.Err()
 }
 
+// File is what a READY export has.
+type File struct {
+	Memories int64
+	Size     int64 // bytes
+	SHA256   []byte
+	Object   string // its key, if the file is also there as one object
+}
+
 // Publish makes a PROCESSING export READY until retention has passed, and returns it. One that is
 // READY already is returned as it is.
-func (s *Store) Publish(ctx context.Context, id string, memories, size int64, sha256 []byte, retention time.Duration) (Export, error) {
+func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
-		memory_count = $5, size_bytes = $6, sha256 = $7, progress = 100`,
-		retention.Microseconds(), memories, size, hex.EncodeToString(sha256))
+		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100`,
+		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return Export{}, err
 	}
@@ -170,7 +178,7 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
-			`UPDATE memexport.exports SET purged_at = coalesce(purged_at, now()), updated_at = now() WHERE id = $1`,
+			`UPDATE memexport.exports SET purged_at = coalesce(purged_at, now()), file_object = NULL, updated_at = now() WHERE id = $1`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)

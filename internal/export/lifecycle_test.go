@@ -24,7 +24,7 @@ var operations = map[string]func(context.Context, *export.Store, string) error{
 		return s.Record(ctx, id, []export.Part{part(1, 7, "b")})
 	},
 	"Publish": func(ctx context.Context, s *export.Store, id string) error {
-		_, err := s.Publish(ctx, id, 10, 1234, digest[:], retention)
+		_, err := s.Publish(ctx, id, file, retention)
 		return err
 	},
 	"Fail": func(ctx context.Context, s *export.Store, id string) error {
@@ -145,28 +145,30 @@ func TestAnEmptyPlanIsReadyToo(t *testing.T) {
 		t.Fatal(ranges, err)
 	}
 	equal(t, "the progress", find(t, s, e.ID).Progress, 0)
-	ready, err := s.Publish(t.Context(), e.ID, 0, 2, digest[:], retention)
+	ready, err := s.Publish(t.Context(), e.ID, export.File{Size: 2, SHA256: digest[:]}, retention)
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "the progress", ready.Progress, 100)
 	equal(t, "the count", ready.MemoryCount, int64(0))
+	equal(t, "the object", ready.FileObject, (*string)(nil))
 }
 
 func TestPublishSaysWhatTheFileIs(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
-	ready, err := s.Publish(t.Context(), e.ID, 10, 1234, digest[:], 90*time.Minute+1500*time.Microsecond)
+	ready, err := s.Publish(t.Context(), e.ID, file, 90*time.Minute+1500*time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
 	}
 	equal(t, "the status", ready.Status, export.Ready)
 	equal(t, "the size", *ready.SizeBytes, int64(1234))
 	equal(t, "the digest", *ready.SHA256, fmt.Sprintf("%x", digest))
+	equal(t, "the object", *ready.FileObject, file.Object)
 	equal(t, "the progress", ready.Progress, 100)
 	equal(t, "the retention", ready.ExpiresAt.Sub(*ready.CompletedAt), 90*time.Minute+1500*time.Microsecond)
-	again, err := s.Publish(t.Context(), e.ID, 99, 99, digest[:1], time.Hour)
+	again, err := s.Publish(t.Context(), e.ID, export.File{Memories: 99, Size: 99, SHA256: digest[:1], Object: "other"}, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

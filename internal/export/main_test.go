@@ -59,6 +59,8 @@ func part(rangeNumber, number int, object string) export.Part {
 
 var digest = sha256.Sum256([]byte("the file"))
 
+var file = export.File{Memories: 10, Size: 1234, SHA256: digest[:], Object: "exports/x/file"}
+
 const retention = 72 * time.Hour
 
 // in returns a new export that has come to the status on the legal way.
@@ -77,7 +79,7 @@ func in(t *testing.T, s *export.Store, status export.Status) export.Export {
 		step(s.Record(t.Context(), e.ID, []export.Part{part(0, 0, "a")}))
 	}
 	if status == export.Ready || status == export.Expired {
-		_, err := s.Publish(t.Context(), e.ID, 10, 1234, digest[:], retention)
+		_, err := s.Publish(t.Context(), e.ID, file, retention)
 		step(err)
 	}
 	switch status {

@@ -125,7 +125,9 @@ func TestPublishAndFailAtOnceHaveOneWinner(t *testing.T) {
 		e := in(t, s, export.Processing)
 		var publish, fail error
 		var group sync.WaitGroup
-		group.Go(func() { _, publish = s.Publish(context.Background(), e.ID, 10, 5, digest[:], retention) })
+		group.Go(func() {
+			_, publish = s.Publish(context.Background(), e.ID, export.File{Memories: 10, Size: 5, SHA256: digest[:]}, retention)
+		})
 		group.Go(func() { fail = s.Fail(context.Background(), e.ID, export.Failures[export.CodeCancelled]) })
 		group.Wait()
 		status := find(t, s, e.ID).Status
@@ -169,7 +171,7 @@ func TestProgressNeverFalls(t *testing.T) {
 		look()
 	}
 	equal(t, "the progress before it is ready", last, 99)
-	if _, err := s.Publish(t.Context(), e.ID, 120, 5, digest[:], retention); err != nil {
+	if _, err := s.Publish(t.Context(), e.ID, export.File{Memories: 120, Size: 5, SHA256: digest[:]}, retention); err != nil {
 		t.Fatal(err)
 	}
 	look()

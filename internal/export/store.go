@@ -38,6 +38,7 @@ type record struct {
 	MemoryCount    int64      `db:"memory_count"`
 	SizeBytes      *int64     `db:"size_bytes"`
 	SHA256         *string    `db:"sha256"`
+	FileObject     *string    `db:"file_object"`
 	Progress       int        `db:"progress"`
 	ErrorCode      *string    `db:"error_code"`
 	ErrorMessage   *string    `db:"error_message"`
@@ -47,7 +48,7 @@ type record struct {
 // selectRecord reads exports. Expiry is by the database's clock, not by whether a worker has run;
 // the count of a running export is that of its recorded parts.
 const selectRecord = `SELECT id, workspace_id, format, filter, idempotency_key, created_at, updated_at,
-	started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, progress,
+	started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
 	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,
 	CASE WHEN status = 'PROCESSING' THEN
@@ -60,7 +61,7 @@ func (r *record) export() (Export, error) {
 		ID: r.ID, WorkspaceID: r.WorkspaceID, Format: r.Format, Status: r.Status, IdempotencyKey: r.IdempotencyKey,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), StartedAt: utc(r.StartedAt), CompletedAt: utc(r.CompletedAt),
 		ExpiresAt: utc(r.ExpiresAt), PurgedAt: utc(r.PurgedAt), DeletedAt: utc(r.DeletedAt),
-		MemoryCount: r.MemoryCount, SizeBytes: r.SizeBytes, SHA256: r.SHA256, Progress: r.Progress,
+		MemoryCount: r.MemoryCount, SizeBytes: r.SizeBytes, SHA256: r.SHA256, FileObject: r.FileObject, Progress: r.Progress,
 	}
 	if err := json.Unmarshal(r.Filter, &e.Filter); err != nil {
 		return e, fmt.Errorf("the filter of export %s: %w", r.ID, err)

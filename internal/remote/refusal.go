@@ -40,6 +40,9 @@ func (r *Remote) refusal(response *http.Response) error {
 	isProblem := strings.HasPrefix(response.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(body, &p) == nil
 	refused := &Refusal{Status: response.StatusCode, Code: p.Code}
 	switch {
+	case response.Request.Response != nil: // after a redirect, which the next attempt gets anew
+		err := fmt.Errorf("the store at %s, to which the API sends for the file, answered %s", response.Request.URL.Host, response.Status)
+		return transfer.Transient(err, response)
 	case transfer.TransientStatus(response.StatusCode):
 		refused.text = "the server answered " + response.Status
 		return transfer.Transient(refused, response)

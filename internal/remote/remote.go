@@ -37,6 +37,7 @@ type Options struct {
 type Remote struct {
 	options Options
 	http    *http.Client
+	files   *http.Client // the same for files, which may be elsewhere
 	api     *client.Client
 	retry   transfer.Retry
 	reached atomic.Bool // the service has answered something
@@ -53,9 +54,10 @@ func New(o Options) (*Remote, error) {
 	transport.DisableCompression = true // lengths and ranges are those of the file
 	r.http = &http.Client{
 		Transport: noting{transport, &r.reached},
-		// The key must not travel to where a redirect points.
+		// The API redirects nobody: something else answers.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	r.files = &http.Client{Transport: r.http.Transport, CheckRedirect: withoutKey}
 	r.retry = transfer.Retry{
 		For: func() time.Duration {
 			if r.reached.Load() || r.resumed {
@@ -76,6 +78,15 @@ func New(o Options) (*Remote, error) {
 func (r *Remote) sign(_ context.Context, request *http.Request) error {
 	request.Header.Set("X-Api-Key", r.options.Key)
 	request.Header.Set("User-Agent", r.options.UserAgent)
+	return nil
+}
+
+// withoutKey lets a download go on to the object store, where the key must not travel.
+func withoutKey(request *http.Request, via []*http.Request) error {
+	if len(via) > 1 { // only the API may send us on
+		return http.ErrUseLastResponse
+	}
+	request.Header.Del("X-Api-Key")
 	return nil
 }
 

@@ -191,7 +191,7 @@ func (s *saving) download(ctx context.Context, e Export) error {
 	}
 	task := s.options.Report.Begin("downloading", progress.Bytes)
 	d := transfer.Download{
-		Client: s.http,
+		Client: s.files,
 		Request: func(ctx context.Context) (*http.Request, error) {
 			request, err := client.NewDownloadExportRequest(s.api.Server, e.ID, nil)
 			if err != nil {

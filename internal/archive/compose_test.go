@@ -1,0 +1,59 @@
+package archive
+
+import (
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPiecesAreTheFileAndLargeEnough(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 9))
+	for range 2000 {
+		file := &File{}
+		for range random.IntN(12) {
+			size := []int64{1, 3, minPiece - 1, minPiece, 8 << 20, 9 << 20, 1 + random.Int64N(9<<20)}[random.IntN(7)]
+			switch random.IntN(5) {
+			case 0:
+				file.addLiteral(strings.Repeat("x", random.IntN(3)))
+			case 1:
+				file.addPart(Part{Object: "compressed", Size: size, CompressedSize: 1 + size/4}, 0)
+			default:
+				file.addPart(Part{Object: "plain", Size: size}, random.Int64N(min(size, 3)))
+			}
+		}
+		all := pieces(file.segments)
+		var got []segment
+		for i, p := range all {
+			var size int64
+			for _, s := range p.segments {
+				size += s.size
+			}
+			got = append(got, p.segments...)
+			if size < minPiece && i < len(all)-1 {
+				t.Fatalf("piece %d of %d has %d bytes", i, len(all), size)
+			}
+			if !p.copied && size >= minPiece+9<<20 {
+				t.Fatalf("%d bytes are uploaded at once", size)
+			}
+			if s := p.segments[0]; p.copied && (len(p.segments) != 1 || s.object != "plain" || s.inflate) {
+				t.Fatalf("%+v is copied", p)
+			}
+		}
+		if !reflect.DeepEqual(got, file.segments) {
+			t.Fatalf("the pieces are %+v of %+v", got, file.segments)
+		}
+	}
+}
+
+// Else a client would be sent to a store with credentials in hand for nothing.
+func TestOnlyS3Composes(t *testing.T) {
+	a, _ := open(t)
+	part := put(t, a, 0, []byte("data"))
+	_, err := a.Compose(t.Context(), exportID, marks, []Part{part})
+	_, signErr := a.SignedURL(t.Context(), part.Object, time.Minute, "data")
+	if checkErr := a.CheckCompose(t.Context()); err == nil || signErr == nil || checkErr == nil {
+		t.Errorf("Compose: %v; SignedURL: %v; CheckCompose: %v", err, signErr, checkErr)
+	}
+}
