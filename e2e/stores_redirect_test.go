@@ -155,16 +155,7 @@ func deletedWhileComposed(t *testing.T, s *inStore) {
 	s.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
 	time.Sleep(time.Second) // for the cancel to arrive
 	close(release)
-	eventually(t, time.Minute, "it is purged", func() bool {
-		var purged bool
-		if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, e.ID).Scan(&purged); err != nil {
-			t.Fatal(err)
-		}
-		return purged
-	})
-	if left := s.objectsOf(t, e.ID); len(left) > 0 {
-		t.Errorf("of a deleted export these are left: %v", left)
-	}
+	s.wantPurged(t, e.ID)
 }
 
 func workerChecksComposing(t *testing.T, s *inStore) {

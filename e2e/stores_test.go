@@ -158,14 +158,20 @@ func deleteWhileRunning(t *testing.T, s *inStore) {
 	if s.faults != nil {
 		same(t, "the status", status, "PROCESSING")
 	}
+	s.wantPurged(t, e.ID)
+}
+
+// wantPurged waits until a deleted export is purged.
+func (s *inStore) wantPurged(t *testing.T, id string) {
+	t.Helper()
 	eventually(t, time.Minute, "it is purged", func() bool {
 		var purged bool
-		if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, e.ID).Scan(&purged); err != nil {
+		if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, id).Scan(&purged); err != nil {
 			t.Fatal(err)
 		}
 		return purged
 	})
-	if left := s.objectsOf(t, e.ID); len(left) > 0 {
+	if left := s.objectsOf(t, id); len(left) > 0 {
 		t.Errorf("of a deleted export these are left: %v", left)
 	}
 }

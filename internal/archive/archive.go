@@ -226,7 +226,7 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		}
 	}
 	if a.Composes {
-		if err := a.abortAll(ctx, prefix(exportID)); err != nil {
+		if err := a.abortUploads(ctx, prefix(exportID)); err != nil {
 			return err
 		}
 	}

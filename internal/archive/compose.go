@@ -1,22 +1,16 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/google/uuid"
 	"gocloud.dev/blob"
-	"golang.org/x/sync/errgroup"
 
 	"memexport/internal/format"
 )
@@ -78,7 +72,7 @@ func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format
 		return Composed{}, nil
 	}
 	c := Composed{Object: prefix(exportID) + "file", Size: file.Size()}
-	if err := a.multipart(ctx, client, c.Object, f.ContentType, all); err != nil {
+	if err := a.uploadPieces(ctx, client, c.Object, f.ContentType, all); err != nil {
 		return Composed{}, err
 	}
 	sum := sha256.New()
@@ -89,158 +83,6 @@ func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format
 	}
 	c.SHA256 = sum.Sum(nil)
 	return c, nil
-}
-
-// s3Client is what this takes beyond the driver.
-func (a *Archive) s3Client() (*s3.Client, error) {
-	var client *s3.Client
-	if !a.bucket.As(&client) {
-		return nil, errors.New("only S3 stores (s3://) can put the parts of a file together as one object")
-	}
-	return client, nil
-}
-
-// plainly leaves out checksums of single pieces, which the store would want to see again at the end.
-func plainly(o *s3.Options) {
-	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
-}
-
-// multipart makes an object of pieces. A cancel is heeded between its requests and cuts none of them
-// off: the store might go on with one after it was told to give up the upload, which then stayed.
-func (a *Archive) multipart(ctx context.Context, client *s3.Client, key, contentType string, all []piece) (err error) {
-	key = a.folder + key
-	create := &s3.CreateMultipartUploadInput{Bucket: &a.name, Key: &key, ContentType: &contentType,
-		ServerSideEncryption: types.ServerSideEncryption(a.encryption)}
-	if a.kmsKey != "" {
-		create.SSEKMSKeyId = &a.kmsKey
-	}
-	uncut := context.WithoutCancel(ctx)
-	var id *string
-	err = a.call(uncut, func(call context.Context) error {
-		upload, err := client.CreateMultipartUpload(call, create, plainly)
-		if err == nil {
-			id = upload.UploadId
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil { // what is unfinished stays for ever, unseen and paid for
-			err = errors.Join(err, a.abort(uncut, client, key, id))
-		}
-	}()
-	done := make([]types.CompletedPart, len(all))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
-	for i, p := range all {
-		number := int32(i + 1)
-		done[i].PartNumber = &number
-		if p.copied {
-			group.Go(func() (err error) {
-				done[i].ETag, err = a.copyPiece(groupCtx, client, key, id, number, p.segments[0])
-				return err
-			})
-			continue
-		}
-		// Here, so that one of them is in memory at a time.
-		if done[i].ETag, err = a.uploadPiece(groupCtx, client, key, id, number, p); err != nil {
-			break
-		}
-	}
-	if copyErr := group.Wait(); copyErr != nil {
-		err = copyErr // for which an upload may have been given up
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		return err
-	}
-	limited, cancel := context.WithTimeout(uncut, 10*a.patience.call) // a store may take minutes
-	defer cancel()
-	_, err = client.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{Bucket: &a.name, Key: &key, UploadId: id,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: done}}, plainly)
-	return explain(uncut, err)
-}
-
-func (a *Archive) copyPiece(ctx context.Context, client *s3.Client, key string, id *string, number int32, s segment) (etag *string, err error) {
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	source := strings.ReplaceAll((&url.URL{Path: a.name + "/" + a.folder + s.object}).EscapedPath(), "+", "%2B")
-	input := &s3.UploadPartCopyInput{Bucket: &a.name, Key: &key, UploadId: id, PartNumber: &number, CopySource: &source}
-	if s.size < s.stored {
-		input.CopySourceRange = aws.String(fmt.Sprintf("bytes=%d-%d", s.skip, s.skip+s.size-1))
-	}
-	err = a.call(context.WithoutCancel(ctx), func(call context.Context) error {
-		copied, err := client.UploadPartCopy(call, input)
-		if err == nil {
-			etag = copied.CopyPartResult.ETag
-		}
-		return err
-	})
-	return etag, err
-}
-
-func (a *Archive) uploadPiece(ctx context.Context, client *s3.Client, key string, id *string, number int32, p piece) (etag *string, err error) {
-	file := &File{ctx: ctx, archive: a}
-	for _, s := range p.segments {
-		file.add(s)
-	}
-	defer file.Close()
-	data := make([]byte, file.Size())
-	if _, err := io.ReadFull(file, data); err != nil {
-		return nil, err
-	}
-	uncut := context.WithoutCancel(ctx)
-	limited, cancel := context.WithTimeout(uncut, a.patience.upload(len(data)))
-	defer cancel()
-	uploaded, err := client.UploadPart(limited, &s3.UploadPartInput{Bucket: &a.name, Key: &key, UploadId: id, PartNumber: &number,
-		Body: bytes.NewReader(data)}, plainly)
-	if err != nil {
-		return nil, explain(uncut, err)
-	}
-	return uploaded.ETag, nil
-}
-
-// abort gives up an upload; it may be gone already.
-func (a *Archive) abort(ctx context.Context, client *s3.Client, key string, id *string) error {
-	err := a.call(ctx, func(call context.Context) error {
-		_, err := client.AbortMultipartUpload(call, &s3.AbortMultipartUploadInput{Bucket: &a.name, Key: &key, UploadId: id})
-		return err
-	})
-	if _, code := answer(err); code == "NoSuchUpload" {
-		return nil
-	}
-	return err
-}
-
-// abortAll gives up the uploads that are unfinished below a prefix: of processes that died.
-func (a *Archive) abortAll(ctx context.Context, prefix string) error {
-	client, err := a.s3Client()
-	if err != nil {
-		return err
-	}
-	for more, input := true, (&s3.ListMultipartUploadsInput{Bucket: &a.name, Prefix: aws.String(a.folder + prefix)}); more; {
-		var page *s3.ListMultipartUploadsOutput
-		err := a.call(ctx, func(call context.Context) (err error) {
-			page, err = client.ListMultipartUploads(call, input)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		for _, upload := range page.Uploads {
-			if err := a.abort(ctx, client, *upload.Key, upload.UploadId); err != nil {
-				return err
-			}
-		}
-		more = aws.ToBool(page.IsTruncated)
-		input.KeyMarker, input.UploadIdMarker = page.NextKeyMarker, page.NextUploadIdMarker
-	}
-	return nil
 }
 
 // CheckCompose reports why Compose or SignedURL cannot work, if so. It composes a small object.
@@ -255,14 +97,14 @@ func (a *Archive) CheckCompose(ctx context.Context) error {
 	all := []piece{{[]segment{{object: key, size: int64(len(text)), stored: int64(len(text))}}, true}}
 	err = a.upload(ctx, key, []byte(text))
 	if err == nil {
-		err = a.multipart(ctx, client, composed, "text/plain", all)
+		err = a.uploadPieces(ctx, client, composed, "text/plain", all)
 	}
 	if err == nil {
 		_, err = a.SignedURL(ctx, composed, time.Minute, "probe")
 	}
 	if err != nil {
 		err = fmt.Errorf("parts cannot be put together as one object: %w", err)
-	} else if err = a.abortAll(ctx, key); err != nil {
+	} else if err = a.abortUploads(ctx, key); err != nil {
 		err = fmt.Errorf("unfinished uploads cannot be listed: %w", err)
 	}
 	for _, object := range []string{key, composed} {
