@@ -21,6 +21,9 @@ const MaxRanges = 64
 // second of work.
 const rangeRows = 250_000
 
+// maxSplits bounds the time that planning takes: about a millisecond each.
+const maxSplits = 4 * MaxRanges
+
 // PlannedRange is a range and the planner's guess of how many memories will be read in it.
 type PlannedRange struct {
 	Range
@@ -32,8 +35,8 @@ type PlannedRange struct {
 // is the greatest that exists now: a key and not a clock, since created_at may lie in the future.
 //
 // It counts nothing: a range is halved between its first and its last key, both looked up in the
-// index, and the planner's statistics say how many rows a half holds. Poor statistics make the
-// ranges uneven, never wrong.
+// index, and the planner's statistics say how many rows a half holds. What turns out to be small is
+// joined again. Poor statistics make the ranges uneven, never wrong.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // look-ups go along the keyset index, without the filter
 	if err != nil {
@@ -62,14 +65,15 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	}
 	target := max(s.rangeRows, whole.Estimate/MaxRanges*5/4)
 	ranges := []PlannedRange{whole}
-	for len(ranges) < MaxRanges {
-		largest := 0
+	for range maxSplits {
+		largest, sum := 0, int64(0)
 		for i, r := range ranges {
+			sum += r.Estimate
 			if r.Estimate > ranges[largest].Estimate {
 				largest = i
 			}
 		}
-		if ranges[largest].Estimate <= target {
+		if inProportion(ranges[largest].Estimate, whole.Estimate, sum) <= target {
 			break // the largest is small enough, and so are all others
 		}
 		halves, err := p.split(ctx, ranges[largest])
@@ -81,7 +85,49 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 		}
 		ranges = slices.Replace(ranges, largest, largest+1, halves...)
 	}
-	return ranges, nil
+	level(ranges, whole.Estimate)
+	return join(ranges, target), nil
+}
+
+// level makes estimates add up to that of the whole, which is the best that there is: those of its
+// parts are too high together, or too low, where memories lie otherwise than the statistics suppose.
+func level(ranges []PlannedRange, whole int64) {
+	var sum int64
+	for _, r := range ranges {
+		sum += r.Estimate
+	}
+	for i, r := range ranges {
+		ranges[i].Estimate = inProportion(r.Estimate, whole, sum)
+	}
+}
+
+// inProportion is an estimate that is one of several with the sum, if they were to add up to whole.
+func inProportion(estimate, whole, sum int64) int64 {
+	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
+}
+
+// join joins neighbours that are small together. Splitting leaves such where the statistics expected
+// more: at an instant, say, at which another workspace has many memories.
+func join(ranges []PlannedRange, target int64) []PlannedRange {
+	joined := ranges[:1]
+	for _, r := range ranges[1:] {
+		if last := &joined[len(joined)-1]; last.Estimate+r.Estimate <= target {
+			last.Last, last.Estimate = r.Last, last.Estimate+r.Estimate
+		} else {
+			joined = append(joined, r)
+		}
+	}
+	for len(joined) > MaxRanges {
+		least := 0
+		for i := range joined[:len(joined)-1] {
+			if joined[i].Estimate+joined[i+1].Estimate < joined[least].Estimate+joined[least+1].Estimate {
+				least = i
+			}
+		}
+		joined[least].Last, joined[least].Estimate = joined[least+1].Last, joined[least].Estimate+joined[least+1].Estimate
+		joined = slices.Delete(joined, least+1, least+2)
+	}
+	return joined
 }
 
 // planner looks things up for one plan, in one transaction.

@@ -95,6 +95,21 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 	}
 }
 
+// Postgres's statistics know nothing of what belongs together: where another workspace has many
+// memories, it expects many of ours as well.
+func TestOthersBulkImportsMakeNoTinyRanges(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // almost four days
+	exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '2026-01-01'::timestamptz + i % 6 * interval '15 hours' FROM generate_series(1, 60000) i`, stranger)
+	exec(t, db, `VACUUM ANALYZE memories`)
+	s.rangeRows = 1250
+	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
+	if len(ranges) > 32 || slices.Max(matched) > 3*s.rangeRows {
+		t.Errorf("the ranges hold %v", matched)
+	}
+}
+
 func TestAPlanCountsWhatTheFilterMatches(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
