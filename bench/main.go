@@ -52,21 +52,20 @@ type options struct {
 	sustained            time.Duration // of small exports by several clients
 	reads                time.Duration // of each kind of read
 	batch, batchMemories int           // exports at once, for several workers
-	batchRounds          int
 }
 
 var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000, batchRounds: 3,
+	batch: 12, batchMemories: 200_000,
 }
 
 var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000, batchRounds: 1,
+	batch: 12, batchMemories: 10_000,
 }
 
 // section is a part of the benchmark that can be run alone.

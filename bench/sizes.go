@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// sizesRounds is how often each data set is exported: the memory hardly varies.
-const sizesRounds = 3
-
 // sizes shows that time grows with the number of memories and memory does not, and what unusual
 // data does to either.
 func (s *stack) sizes(ctx context.Context) ([]table, error) {
@@ -52,7 +49,7 @@ func (s *stack) measureFresh(ctx context.Context, d dataset, format string) (sam
 		return sample{}, err
 	}
 	var samples []sample
-	for range min(sizesRounds, s.rounds) {
+	for range s.rounds {
 		syscall.Sync()
 		m, e, err := s.measureExport(ctx, c, format)
 		if err == nil && e.MemoryCount != d.memories {
@@ -82,7 +79,7 @@ func (s *stack) measureFresh(ctx context.Context, d dataset, format string) (sam
 // that do not.
 func (s *stack) instant(ctx context.Context) (table, error) {
 	t := table{title: "Sizes: one created_at for all memories, against distinct ones, CSV",
-		head: []string{"Data, way", "median s", "ratio to distinct", "peak MiB"},
+		head: []string{"Data, way", "median s", "ratio to distinct", "ratio to psql", "peak MiB"},
 		note: "The memories of one instant are read in the order of their random ids and so all over the table, by psql as by us."}
 	distinctOnes, sameOnes := s.largest(), sameInstant(s.largest().memories)
 	results := map[string][]sample{}
@@ -98,8 +95,7 @@ func (s *stack) instant(ctx context.Context) (table, error) {
 		return t, err
 	}
 	ways := []struct{ name, format string }{{psqlCSV, ""}, {"csv", "csv"}}
-	rounds := min(sizesRounds, s.rounds)
-	for round := range rounds + 1 {
+	for round := range s.rounds + 1 {
 		for _, d := range []dataset{distinctOnes, sameOnes} {
 			for _, way := range ways {
 				r := races[d.name]
@@ -123,16 +119,19 @@ func (s *stack) instant(ctx context.Context) (table, error) {
 				}
 			}
 		}
-		say("one instant against distinct ones: round %d of %d", round, rounds)
+		say("one instant against distinct ones: round %d of %d", round, s.rounds)
 	}
 	for _, way := range ways {
 		for _, d := range []dataset{distinctOnes, sameOnes} {
 			samples := results[d.name+way.name]
-			ratio := "-"
+			toDistinct, toPsql := "-", "-"
 			if d.name == sameOnes.name {
-				ratio = spread(ratios(pick(samples, wall), pick(results[distinctOnes.name+way.name], wall)))
+				toDistinct = spread(ratios(pick(samples, wall), pick(results[distinctOnes.name+way.name], wall)))
 			}
-			t.add(d.name+", "+way.name, seconds(median(pick(samples, wall))), ratio,
+			if way.format != "" {
+				toPsql = spread(ratios(pick(samples, wall), pick(results[d.name+psqlCSV], wall)))
+			}
+			t.add(d.name+", "+way.name, seconds(median(pick(samples, wall))), toDistinct, toPsql,
 				mebibytes(slices.Max(pick(samples, func(m sample) int64 { return m.peak }))))
 		}
 	}

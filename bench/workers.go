@@ -28,7 +28,7 @@ func (s *stack) twoWorkers(ctx context.Context) ([]table, error) {
 		return nil, err
 	}
 	results := map[int][]sample{}
-	for round := range min(s.batchRounds, s.rounds) {
+	for round := range s.rounds {
 		for _, workers := range []int{1, 2} {
 			if err := s.restart(ctx, workers); err != nil {
 				return nil, err
