@@ -17,9 +17,10 @@ import (
 // MaxRanges bounds the ranges of one export, and with them the history of its workflow.
 const MaxRanges = 64
 
-// rangeRows is the estimated number of memories from which a range is worth splitting: about a
-// second of work.
-const rangeRows = 250_000
+// rangeRows is the estimated number of memories from which a range is worth splitting: about half a
+// second of work. The last ranges are verified when nothing else is left to do, so that larger ones
+// would make every export wait.
+const rangeRows = 125_000
 
 // maxSplits bounds the time that planning takes: about a millisecond each.
 const maxSplits = 4 * MaxRanges
