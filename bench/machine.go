@@ -27,7 +27,7 @@ func (s *stack) machine(ctx context.Context) string {
 	line("Machine", fmt.Sprintf("%d cores (%s), %s GiB of memory, %s/%s", runtime.NumCPU(), field("/proc/cpuinfo", "model name"),
 		totalMemory(), runtime.GOOS, runtime.GOARCH))
 	line("Load average before", s.loadBefore)
-	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s, Temporal %s", runtime.Version(), version, s.buffers, s.temporal.Version))
+	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s%s, Temporal %s", runtime.Version(), version, s.buffers, s.hugePages(), s.temporal.Version))
 	var set []string
 	for _, name := range passedOn {
 		if value := os.Getenv(name); value != "" && name != "PATH" && name != "TMPDIR" {
@@ -37,6 +37,15 @@ func (s *stack) machine(ctx context.Context) string {
 	line("Settings that are not the defaults", strings.Join(set, " "))
 	line("Rounds", fmt.Sprintf("%d; ratios are the median of those of each round, with the least and the greatest", s.rounds))
 	return b.String()
+}
+
+// hugePages says so if Postgres has its shared buffers in huge pages: it takes them where the machine
+// has enough in reserve (vm.nr_hugepages), and that shows.
+func (s *stack) hugePages() string {
+	if size := field(fmt.Sprintf("/proc/%d/status", s.postgres.PID), "HugetlbPages"); size == "unknown" || size == "0 kB" {
+		return ""
+	}
+	return " in huge pages"
 }
 
 // totalMemory is the machine's memory in GiB.
