@@ -80,7 +80,7 @@ func (s *stack) measureFresh(ctx context.Context, d dataset, format string) (sam
 func (s *stack) instant(ctx context.Context) (table, error) {
 	t := table{title: "Sizes: one created_at for all memories, against distinct ones, CSV",
 		head: []string{"Data, way", "median s", "ratio to distinct", "ratio to psql", "peak MiB"},
-		note: "The memories of one instant are read in the order of their random ids and so all over the table, by psql as by us."}
+		note: "We read the memories of one instant in the order of their random ids, and so all over the table; psql has Postgres sort them where that looks cheaper."}
 	distinctOnes, sameOnes := s.largest(), sameInstant(s.largest().memories)
 	results := map[string][]sample{}
 	races := map[string]*race{}
