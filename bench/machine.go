@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -27,7 +26,11 @@ func (s *stack) machine(ctx context.Context) string {
 	line("Machine", fmt.Sprintf("%d cores (%s), %s GiB of memory, %s/%s", runtime.NumCPU(), field("/proc/cpuinfo", "model name"),
 		totalMemory(), runtime.GOOS, runtime.GOARCH))
 	line("Load average before", s.loadBefore)
-	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s%s, Temporal %s", runtime.Version(), version, s.buffers, s.hugePages(), s.temporal.Version))
+	buffers := s.buffers
+	if inHugePages(s.postgres.PID) { // where the machine has enough in reserve (vm.nr_hugepages)
+		buffers += " in huge pages"
+	}
+	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s, Temporal %s", runtime.Version(), version, buffers, s.temporal.Version))
 	var set []string
 	for _, name := range passedOn {
 		if value := os.Getenv(name); value != "" && name != "PATH" && name != "TMPDIR" {
@@ -39,33 +42,13 @@ func (s *stack) machine(ctx context.Context) string {
 	return b.String()
 }
 
-// hugePages says so if Postgres has its shared buffers in huge pages: it takes them where the machine
-// has enough in reserve (vm.nr_hugepages), and that shows.
-func (s *stack) hugePages() string {
-	if size := field(fmt.Sprintf("/proc/%d/status", s.postgres.PID), "HugetlbPages"); size == "unknown" || size == "0 kB" {
-		return ""
-	}
-	return " in huge pages"
-}
-
 // totalMemory is the machine's memory in GiB.
 func totalMemory() string {
-	kib, err := strconv.ParseInt(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
-	if err != nil {
+	total := memoryField("/proc/meminfo", "MemTotal")
+	if total == 0 {
 		return "an unknown number of"
 	}
-	return fmt.Sprintf("%.0f", float64(kib)/(1<<20))
-}
-
-// field is the first value of that name in a file of /proc.
-func field(path, name string) string {
-	data, _ := os.ReadFile(path)
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
+	return fmt.Sprintf("%.0f", float64(total)/(1<<30))
 }
 
 // loadAverage shows whether others use the machine, too.

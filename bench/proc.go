@@ -14,18 +14,28 @@ import (
 
 // peakMemory is the most memory in bytes that the process has had resident since it began, or since
 // resetPeak.
-func peakMemory(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
-			return kib << 10
+func peakMemory(pid int) int64 { return memoryField(statusOf(pid), "VmHWM") }
+
+// inHugePages reports whether the process has memory in huge pages.
+func inHugePages(pid int) bool { return memoryField(statusOf(pid), "HugetlbPages") > 0 }
+
+func statusOf(pid int) string { return fmt.Sprintf("/proc/%d/status", pid) }
+
+// memoryField is the first value of that name in a file of /proc, which has it in kB, as bytes.
+func memoryField(path, name string) int64 {
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(field(path, name), " kB"), 10, 64)
+	return kib << 10
+}
+
+// field is the first value of that name in a file of /proc.
+func field(path, name string) string {
+	data, _ := os.ReadFile(path)
+	for line := range strings.Lines(string(data)) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
 		}
 	}
-	return 0
+	return "unknown"
 }
 
 // resetPeak makes what is resident now the peak, and reports whether the kernel let it.
