@@ -41,10 +41,10 @@ test: ## run every test, against a real Postgres and a real Temporal
 test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; prints store x case
 	@echo "building the servers (the first time this takes some minutes)"
 	@$(GO) run ./cmd/memexport dev prepare
-	@$(GO) run ./internal/archive/storetest/stores prepare
+	@$(GO) run ./internal/workshop/storetest/stores prepare
 	@echo "running the suite of the stores"
-	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/archive ./activities ./e2e | \
-		$(GO) run ./internal/archive/storetest/stores table
+	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./e2e | \
+		$(GO) run ./internal/workshop/storetest/stores table
 
 .PHONY: test-docs
 test-docs: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots

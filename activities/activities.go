@@ -15,9 +15,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 )
 
 // Activities holds what the activities work with. All of its fields are needed.

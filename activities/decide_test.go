@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 func TestTheReconcilersTable(t *testing.T) {

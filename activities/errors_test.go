@@ -13,9 +13,9 @@ import (
 	"github.com/lib/pq/pqerror"
 	"go.temporal.io/sdk/temporal"
 
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 )
 
 func TestErrorsAreClassified(t *testing.T) {

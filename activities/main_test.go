@@ -15,13 +15,13 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/demo"
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
-	"memexport/internal/postgres"
-	"memexport/internal/postgres/pgtest"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/pgtest"
 )
 
 const (

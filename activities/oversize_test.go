@@ -5,7 +5,7 @@ import (
 	"testing"
 
 	"memexport/activities"
-	"memexport/internal/format"
+	"memexport/internal/service/format"
 )
 
 const mebibyte = 1 << 20

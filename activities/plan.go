@@ -3,7 +3,7 @@ package activities
 import (
 	"context"
 
-	"memexport/internal/memory"
+	"memexport/internal/service/memory"
 )
 
 // ExportRef names the export that an activity works on.

@@ -8,9 +8,9 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 // VerifyInput names a range that has been written, and the digest of the file before it.

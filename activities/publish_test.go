@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"sync"
 
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 // partSize is the size in bytes from which a part is closed, at the end of the memory that reaches

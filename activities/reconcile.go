@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 const (

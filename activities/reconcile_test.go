@@ -9,9 +9,9 @@ import (
 	sdk "go.temporal.io/sdk/worker"
 
 	"memexport/activities"
-	"memexport/internal/devstack"
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 

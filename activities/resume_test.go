@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"memexport/activities"
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 // failOnPart makes it impossible to record a part, as an outage at that moment would, until the

@@ -5,11 +5,11 @@ import (
 	"strings"
 	"time"
 
-	"memexport/internal/archive"
-	"memexport/internal/demo"
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/workshop/demo"
 )
 
 // fill gives the workspace n memories of the demo.

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/activities"
-	"memexport/internal/format"
+	"memexport/internal/service/format"
 )
 
 const secret = "Ada-is-afraid-of-spiders"

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // FailInput says why an export failed.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"memexport/activities"
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 func (h *house) fail(id, code string) {

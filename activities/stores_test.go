@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/archive/storetest"
-	"memexport/internal/format"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/format"
+	"memexport/internal/workshop/storetest"
 )
 
 // TestStores lets the activities that clean up loose on every store.

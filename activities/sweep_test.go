@@ -8,8 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"memexport/internal/export"
-	"memexport/internal/format"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 // orphan writes an object of an export, as an attempt would that nobody waits for.

@@ -5,8 +5,8 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 )
 
 // WriteRangeInput names a range of an export's plan.

@@ -10,10 +10,10 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 func TestASecondPlanIsTheFirst(t *testing.T) {

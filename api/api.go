@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"time"
 
-	"memexport/internal/apikey"
-	"memexport/internal/archive"
-	"memexport/internal/export"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
 	"memexport/workflows"
 )
 

@@ -17,13 +17,13 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/api"
-	"memexport/internal/apikey"
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
-	"memexport/internal/postgres"
-	"memexport/internal/postgres/pgtest"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
 	"memexport/workflows"
 )
 

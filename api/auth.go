@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"memexport/internal/apikey"
+	"memexport/internal/service/apikey"
 )
 
 const (

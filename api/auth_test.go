@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"memexport/internal/apikey"
+	"memexport/internal/service/apikey"
 )
 
 func TestOnlyAKeyWithThePermissionGetsThrough(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"memexport/api"
-	"memexport/internal/format"
+	"memexport/internal/service/format"
 )
 
 var document = sync.OnceValue(api.Document)

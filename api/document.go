@@ -10,8 +10,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 // version is that of the API, not of the program: it changes with the contract.

@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 func TestTheFileOfEveryFormatIsServedWhole(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 
-	"memexport/internal/export"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 // Export is an export job as its owner sees it. The fields of the filter are null where nothing is

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"memexport/internal/apikey"
-	"memexport/internal/export"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
 )
 
 func mustJSON(t *testing.T, v any) string {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"memexport/internal/memory"
+	"memexport/internal/service/memory"
 )
 
 // filterParam is a query parameter that a field of memory.Filter declares with its tags. A new

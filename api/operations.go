@@ -8,9 +8,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"memexport/internal/apikey"
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 )
 
 // operation is what the document says about an operation, and the permission that it needs.

@@ -16,7 +16,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // The codes of problems; they are part of the API and never change their meaning.

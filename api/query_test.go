@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"memexport/internal/format"
+	"memexport/internal/service/format"
 )
 
 func TestWhatIsNotUnderstoodIsRefusedAndCreatesNothing(t *testing.T) {

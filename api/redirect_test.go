@@ -11,9 +11,9 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/api"
-	"memexport/internal/apikey"
-	"memexport/internal/archive"
-	"memexport/internal/export"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
 )
 
 // newRedirecting is a service that sends those who download to an S3 store, which is away: an address

@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/api"
-	"memexport/internal/apikey"
-	"memexport/internal/export"
-	"memexport/internal/postgres"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
+	"memexport/internal/service/postgres"
 	"memexport/openapi"
 )
 

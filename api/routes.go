@@ -7,7 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"memexport/internal/apikey"
+	"memexport/internal/service/apikey"
 	"memexport/openapi"
 )
 

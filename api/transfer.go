@@ -14,7 +14,7 @@ import (
 	"sync"
 	"time"
 
-	"memexport/internal/archive"
+	"memexport/internal/service/archive"
 )
 
 // maxRanges is how many ranges of the file one request may ask for: each opens an object of the store.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // preferredWait reads the preference wait=N of a Prefer header (RFC 7240), at most MaxWait. The

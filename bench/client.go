@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"memexport/internal/apikey"
+	"memexport/internal/service/apikey"
 )
 
 // client speaks HTTP for one workspace.

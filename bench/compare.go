@@ -14,7 +14,7 @@ import (
 
 	"github.com/lib/pq"
 
-	"memexport/internal/memory"
+	"memexport/internal/service/memory"
 )
 
 // psqlTime is a timestamptz as COPY writes it when the time zone is UTC.

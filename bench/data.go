@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
-	"memexport/internal/demo"
-	"memexport/internal/memory"
+	"memexport/internal/service/memory"
+	"memexport/internal/workshop/demo"
 )
 
 // seedMemories is the number of memories that are made up one by one; all others are copies of

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"memexport/internal/memory"
+	"memexport/internal/service/memory"
 )
 
 // findPsql finds the yardstick, also where packages put it without a link.

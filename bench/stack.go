@@ -15,8 +15,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"memexport/internal/devstack"
-	"memexport/internal/postgres"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/demo"
+	"memexport/internal/workshop/demo"
 )
 
 // formats are the formats with the extensions of their files and their media types.

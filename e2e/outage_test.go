@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/devstack"
+	"memexport/internal/workshop/devstack"
 )
 
 func startTemporal(t *testing.T, o devstack.TemporalOptions) *devstack.Temporal {

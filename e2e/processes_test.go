@@ -17,7 +17,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	temporalclient "go.temporal.io/sdk/client"
 
-	"memexport/internal/devstack"
+	"memexport/internal/workshop/devstack"
 )
 
 // deployment is the service as it is deployed: processes that share nothing but a database, a

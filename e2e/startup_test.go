@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"memexport/internal/devstack"
+	"memexport/internal/workshop/devstack"
 )
 
 // refuses says that memexport ends with 1 and a message with all of the parts.

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/archive/storetest"
+	"memexport/internal/workshop/storetest"
 )
 
 // downloadsFromTheStore is a stack of its own that sends those who download to the store.

@@ -13,8 +13,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	temporalclient "go.temporal.io/sdk/client"
 
-	"memexport/internal/archive/storetest"
-	"memexport/internal/devstack"
+	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/storetest"
 )
 
 // storeMemories make a file of several parts.

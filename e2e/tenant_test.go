@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"memexport/internal/demo"
+	"memexport/internal/workshop/demo"
 )
 
 func TestNothingOfAnotherWorkspaceCanBeReachedOrInferred(t *testing.T) {

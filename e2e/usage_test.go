@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"memexport/internal/demo"
+	"memexport/internal/workshop/demo"
 )
 
 func TestTheLinesThatDevPrintsWorkWhenPasted(t *testing.T) {

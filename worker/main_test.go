@@ -14,12 +14,12 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/demo"
-	"memexport/internal/export"
-	"memexport/internal/memory"
-	"memexport/internal/postgres"
-	"memexport/internal/postgres/pgtest"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/pgtest"
 	"memexport/worker"
 	"memexport/workflows"
 )

@@ -11,8 +11,8 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 
-	"memexport/internal/devstack"
-	"memexport/internal/export"
+	"memexport/internal/service/export"
+	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 

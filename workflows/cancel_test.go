@@ -13,7 +13,7 @@ import (
 	sdk "go.temporal.io/sdk/temporal"
 
 	"memexport/activities"
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // untilCancelled heartbeats until the activity is cancelled, and then takes a moment to come to an

@@ -12,9 +12,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 )
 
 // ExportInput is the input of the workflow Export. Ids only: what is exported, and for whom, is in

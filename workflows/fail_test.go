@@ -12,7 +12,7 @@ import (
 	sdk "go.temporal.io/sdk/temporal"
 
 	"memexport/activities"
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // working are the activities before READY; whichever fails, the export does.

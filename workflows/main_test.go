@@ -15,7 +15,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
-	"memexport/internal/devstack"
+	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 

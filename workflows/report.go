@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // report is what the Temporal UI shows of an export.

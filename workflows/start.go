@@ -13,7 +13,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"memexport/internal/export"
+	"memexport/internal/service/export"
 )
 
 // The search attributes that an operator filters by. They hold ids and closed sets only: they are

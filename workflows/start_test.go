@@ -16,8 +16,8 @@ import (
 	"go.temporal.io/sdk/worker"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"memexport/internal/export"
-	"memexport/internal/memory"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
 	"memexport/workflows"
 )
 

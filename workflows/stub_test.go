@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"memexport/activities"
-	"memexport/internal/archive"
-	"memexport/internal/memory"
+	"memexport/internal/service/archive"
+	"memexport/internal/service/memory"
 	"memexport/workflows"
 )
 

@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"memexport/internal/apikey"
-	"memexport/internal/config"
-	"memexport/internal/demo"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/config"
+	"memexport/internal/workshop/demo"
 )
 
 func demoCommand() *cobra.Command {

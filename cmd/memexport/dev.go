@@ -17,12 +17,12 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
-	"memexport/internal/apikey"
-	"memexport/internal/config"
-	"memexport/internal/demo"
-	"memexport/internal/devstack"
-	"memexport/internal/postgres"
-	"memexport/internal/telemetry"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/config"
+	"memexport/internal/service/postgres"
+	"memexport/internal/service/telemetry"
+	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"memexport/client"
-	"memexport/internal/format"
-	"memexport/internal/progress"
-	"memexport/internal/remote"
+	"memexport/internal/cli/progress"
+	"memexport/internal/cli/remote"
+	"memexport/internal/service/format"
 )
 
 // firstExports exports the demo workspace in every format over the API, as any client would, unless

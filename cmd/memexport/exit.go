@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"memexport/internal/remote"
-	"memexport/internal/transfer"
+	"memexport/internal/cli/remote"
+	"memexport/internal/cli/transfer"
 )
 
 // The exit codes; docs/cli.md has the same table.

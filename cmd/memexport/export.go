@@ -9,8 +9,8 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
-	"memexport/internal/progress"
-	"memexport/internal/remote"
+	"memexport/internal/cli/progress"
+	"memexport/internal/cli/remote"
 )
 
 // saveFlags are the flags of the commands that save a file.

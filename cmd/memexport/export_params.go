@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"memexport/client"
-	"memexport/internal/format"
-	"memexport/internal/memory"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 // filterFlag is the flag for a filter of the API: a new filter needs nothing here.

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"memexport/client"
-	"memexport/internal/export"
-	"memexport/internal/progress"
-	"memexport/internal/remote"
+	"memexport/internal/cli/progress"
+	"memexport/internal/cli/remote"
+	"memexport/internal/service/export"
 )
 
 func listCommand() *cobra.Command {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"memexport/internal/apikey"
-	"memexport/internal/config"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/config"
 )
 
 func keysCommand() *cobra.Command {

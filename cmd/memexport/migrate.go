@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"memexport/internal/config"
-	"memexport/internal/postgres"
+	"memexport/internal/service/config"
+	"memexport/internal/service/postgres"
 )
 
 func migrateCommand() *cobra.Command {

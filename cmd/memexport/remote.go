@@ -14,8 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"memexport/internal/progress"
-	"memexport/internal/remote"
+	"memexport/internal/cli/progress"
+	"memexport/internal/cli/remote"
 )
 
 // remoteFlags are the flags of all commands for users of a service.

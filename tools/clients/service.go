@@ -16,7 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"memexport/internal/demo"
+	"memexport/internal/workshop/demo"
 )
 
 const (

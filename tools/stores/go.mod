@@ -1,5 +1,5 @@
-// The stores and the proxy that the tests of internal/archive and e2e run against, built from source
-// by internal/archive/storetest. A module of its own keeps their dependencies out of the service's
+// The stores and the proxy that the tests of internal/service/archive and e2e run against, built from source
+// by internal/workshop/storetest. A module of its own keeps their dependencies out of the service's
 // go.mod. To move to another version: go get -tool PACKAGE@vX
 module memexport/tools/stores
 

@@ -1,4 +1,4 @@
-// The Temporal CLI with its dev server and UI, built from source by internal/devstack when the
+// The Temporal CLI with its dev server and UI, built from source by internal/workshop/devstack when the
 // machine has none that is recent enough. A module of its own keeps its 200 dependencies out of
 // the service's go.mod. To move to another version: go get -tool github.com/temporalio/cli/cmd/temporal@vX
 module memexport/tools/temporal

@@ -1,0 +1,205 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/iotest"
+
+	"memexport/internal/service/format"
+)
+
+func TestTheFileIsPrefixPartsSeparatorsAndSuffix(t *testing.T) {
+	a, _ := open(t)
+	p := func(number int, data string, continues bool) Part {
+		part := put(t, a, number, []byte(data))
+		part.Continues = continues
+		return part
+	}
+	parts := []Part{p(0, "one", false), p(1, "two", false), p(2, "three", true), p(3, "four", true), p(4, "five", false)}
+	for n, want := range []string{"<prefix><suffix>", "<prefix>one<suffix>", "<prefix>one|two<suffix>", "<prefix>one|twothree<suffix>",
+		"<prefix>one|twothreefour<suffix>", "<prefix>one|twothreefour|five<suffix>"} {
+		f := a.File(t.Context(), marks, parts[:n])
+		if got, err := io.ReadAll(f); err != nil || string(got) != want {
+			t.Errorf("%d parts make %q, want %q: %v", n, got, want, err)
+		}
+		if f.Size() != int64(len(want)) {
+			t.Errorf("%d parts: the size is %d, want %d", n, f.Size(), len(want))
+		}
+	}
+	if got, err := io.ReadAll(a.File(t.Context(), bare, nil)); err != nil || len(got) != 0 {
+		t.Errorf("nothing at all is %q, %v", got, err)
+	}
+}
+
+// A separator belongs before a memory wherever its part comes from: an earlier release, another range.
+func TestAPartMayBringItsSeparatorAlong(t *testing.T) {
+	a, _ := open(t)
+	for _, compress := range []bool{false, true} {
+		a.Compress = compress
+		p := func(number int, data string) Part {
+			part := put(t, a, number, []byte(data))
+			part.Separated = data[0] == '|'
+			return part
+		}
+		none, own, other := p(0, "one"), p(1, "|two"), p(2, "|three")
+		for _, c := range []struct {
+			parts []Part
+			want  string
+			gzip  bool
+		}{
+			{[]Part{none, own, other}, "<prefix>one|two|three<suffix>", compress},
+			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // the first range was empty after all
+			{[]Part{other}, "<prefix>three<suffix>", false},
+		} {
+			file := a.File(t.Context(), marks, c.parts)
+			if err := iotest.TestReader(file, []byte(c.want)); err != nil {
+				t.Errorf("%q: %v", c.want, err)
+			}
+			digest, err := a.Extend(t.Context(), marks, Digest{}, c.parts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkDigest(t, digest, marks, len(c.parts), sum([]byte(c.want)), int64(len(c.want)))
+			if _, ok := a.GzipFile(t.Context(), marks, c.parts); ok != c.gzip {
+				t.Errorf("%q: there is a gzip file: %t", c.want, ok)
+			}
+		}
+	}
+}
+
+func TestAFileReadsLikeAReaderShould(t *testing.T) {
+	a, _ := open(t)
+	for _, f := range append([]*format.Format{marks, bare}, format.All...) {
+		for n := range 6 {
+			parts, whole := stored(t, a, f, rand.New(rand.NewPCG(1, uint64(n))), n)
+			file := a.File(t.Context(), f, parts)
+			if err := iotest.TestReader(file, whole); err != nil {
+				t.Errorf("%s, %d parts: %v", f.Name, n, err)
+			}
+			file.Close()
+		}
+	}
+}
+
+func TestAFileSeeksAndReadsLikeItsBytes(t *testing.T) {
+	a, _ := open(t)
+	random := rand.New(rand.NewPCG(2, 3))
+	for round := range 20 {
+		f := []*format.Format{marks, bare, format.CSV}[round%3]
+		parts, whole := stored(t, a, f, random, random.IntN(9))
+		file, want := a.File(t.Context(), f, parts), bytes.NewReader(whole)
+		var history string
+		for range 300 {
+			switch random.IntN(5) {
+			case 0, 1:
+				offset, whence := random.Int64N(int64(2*len(whole)+20))-int64(len(whole))-5, random.IntN(4)
+				history += fmt.Sprintf(" seek(%d, %d)", offset, whence)
+				g, gErr := file.Seek(offset, whence)
+				w, wErr := want.Seek(offset, whence)
+				if (gErr == nil) != (wErr == nil) || gErr == nil && g != w {
+					t.Fatalf("%s is %d, %v, want %d, %v", history, g, gErr, w, wErr)
+				}
+			case 2:
+				history += " close"
+				file.Close()
+			default:
+				n := random.IntN(100)
+				if random.IntN(10) == 0 {
+					n = random.IntN(150_000)
+				}
+				history += fmt.Sprintf(" read(%d)", n)
+				g, w := make([]byte, n), make([]byte, n)
+				gn, gErr := io.ReadFull(file, g)
+				wn, wErr := io.ReadFull(want, w)
+				if gn != wn || gErr != wErr || !bytes.Equal(g, w) {
+					t.Fatalf("%s of %d bytes has %d, %v, want %d, %v", history, len(whole), gn, gErr, wn, wErr)
+				}
+			}
+		}
+		file.Close()
+	}
+}
+
+func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
+	for name, do := range damage {
+		if name == "corrupted" {
+			continue // of the same length: what Extend is for
+		}
+		t.Run(name, func(t *testing.T) {
+			a, dir := open(t)
+			first, second := bytes.Repeat([]byte("a"), 100), bytes.Repeat([]byte("b"), 100)
+			parts := []Part{put(t, a, 0, first), put(t, a, 1, second)}
+			if err := do(filepath.Join(dir, parts[1].Object), second); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(a.File(t.Context(), marks, parts))
+			if err == nil || errors.Is(err, io.EOF) || string(got) != "<prefix>"+string(first)+"|" {
+				t.Errorf("read %q, %v", got, err)
+			}
+			for _, back := range []int64{101, 50, 2, 1} { // also where only the end is asked for
+				f := a.File(t.Context(), bare, parts)
+				if _, err := f.Seek(-back, io.SeekEnd); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := io.ReadAll(f); err == nil || errors.Is(err, io.EOF) {
+					t.Errorf("the last %d bytes are %q, %v", back, got, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAPartThatIsCutOffWhileItIsReadIsAnError(t *testing.T) {
+	a, dir := open(t)
+	data := bytes.Repeat([]byte("0123456789"), 1<<20)
+	p := put(t, a, 0, data)
+	f := a.File(t.Context(), bare, []Part{p})
+	defer f.Close()
+	if _, err := io.ReadFull(f, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, p.Object), 5<<20); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(f); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("read %d bytes more, %v", len(rest), err)
+	}
+}
+
+func TestNothingIsOpenedBeforeTheFirstRead(t *testing.T) {
+	a, _ := open(t)
+	f := a.File(t.Context(), marks, []Part{{Object: "exports/x/missing", Size: 10}})
+	for _, whence := range []int{io.SeekStart, io.SeekCurrent, io.SeekEnd} {
+		if _, err := f.Seek(0, whence); err != nil {
+			t.Error(err)
+		}
+	}
+	if n, err := f.Seek(1000, io.SeekStart); n != 1000 || err != nil {
+		t.Error(n, err)
+	}
+	if n, err := f.Read(make([]byte, 5)); n != 0 || err != io.EOF {
+		t.Error(n, err)
+	}
+}
+
+func TestReadingEndsWithTheContext(t *testing.T) {
+	a, _ := open(t)
+	parts := []Part{put(t, a, 0, bytes.Repeat([]byte("a"), 1<<20)), put(t, a, 1, []byte("b"))}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := a.File(ctx, bare, parts)
+	defer f.Close()
+	if _, err := io.ReadFull(f, make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if rest, err := io.ReadAll(f); !errors.Is(err, context.Canceled) {
+		t.Errorf("read %d bytes after the end, %v", len(rest), err)
+	}
+}

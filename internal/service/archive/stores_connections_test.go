@@ -1,0 +1,111 @@
+package archive
+
+import (
+	"bytes"
+	"io"
+
+	"memexport/internal/workshop/storetest"
+)
+
+// What becomes of connections, by a proxy that spoils them.
+var connectionCases = []storeCase{
+	{"slow_connections", onServers, slowConnections},
+	{"connections_that_break", onServers, connectionsThatBreak},
+	{"connections_that_break_compressed", onServers, connectionsThatBreakCompressed},
+	{"connections_that_hang", onServers, connectionsThatHang},
+	{"store_is_down", onServers, storeIsDown},
+}
+
+func toxic(c *inStore) (*inStore, *storetest.Toxic) {
+	c.Helper()
+	proxy := c.store.NewToxic(c.T)
+	return openStore(c.T, proxy.Store).hasty(), proxy
+}
+
+func slowConnections(c *inStore) {
+	a, proxy := toxic(c)
+	for _, stream := range []string{"upstream", "downstream"} {
+		proxy.Spoil(c.T, stream, "bandwidth", map[string]int{"rate": 1500}) // KB/s
+		data := noise(2<<20, 1)
+		part := a.put(0, data)
+		a.wantFile(joined(marks, data), part)
+		proxy.Heal(c.T, "bandwidth")
+	}
+	proxy.Spoil(c.T, "downstream", "latency", map[string]int{"latency": 50, "jitter": 30})
+	proxy.Spoil(c.T, "downstream", "slicer", map[string]int{"average_size": 1000, "size_variation": 500, "delay": 10})
+	data := noise(100_000, 2)
+	part := a.put(1, data)
+	a.wantFile(joined(marks, data), part)
+}
+
+func connectionsThatBreak(c *inStore) {
+	data := noise(2<<20, 1)
+	part := c.put(0, data)
+	a, proxy := toxic(c)
+	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
+	a.wantFile(joined(marks, data), part) // it goes on where a connection broke
+	proxy.Heal(c.T, "limit_data")
+
+	proxy.Spoil(c.T, "upstream", "limit_data", map[string]int{"bytes": 500_000})
+	_, err := a.Put(c.Context(), exportID, 0, 1, data)
+	c.wantError("Put", err, false)
+	proxy.Heal(c.T, "limit_data")
+	c.wantObjects(part)
+
+	proxy.Spoil(c.T, "downstream", "reset_peer", map[string]int{"timeout": 0})
+	for what, err := range a.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.Heal(c.T, "reset_peer")
+	healed := a.put(1, []byte("well again"))
+	a.wantFile(joined(marks, data, []byte("well again")), part, healed)
+}
+
+func connectionsThatBreakCompressed(c *inStore) {
+	c.Compress = true
+	data := noise(2<<20, 1) // which stays as large
+	part := c.put(0, data)
+	a, proxy := toxic(c)
+	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
+	a.wantFile(joined(marks, data), part)
+	got := make([]byte, 100)
+	file := a.File(c.Context(), bare, []Part{part})
+	defer file.Close()
+	if _, err := file.Seek(-100, io.SeekEnd); err != nil {
+		c.Fatal(err)
+	}
+	if _, err := io.ReadFull(file, got); err != nil || !bytes.Equal(got, data[len(data)-100:]) {
+		c.Errorf("the end of a compressed part: %v", err)
+	}
+}
+
+func connectionsThatHang(c *inStore) {
+	data := noise(3<<20, 1)
+	part := c.put(0, data)
+	a, faults := faulty(c)
+	faults.Set(when(reads, storetest.Fault{CutAfter: 2 << 20, Hang: true}))
+	a.wantFile(joined(marks, data), part) // it goes on over another connection
+	if faults.Answers() < 4 {
+		c.Errorf("only %d connections were begun", faults.Answers())
+	}
+
+	b, proxy := toxic(c)
+	proxy.Spoil(c.T, "downstream", "timeout", map[string]int{"timeout": 0}) // for ever
+	for what, err := range b.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.Heal(c.T, "timeout")
+	b.wantFile(joined(marks, data), part)
+}
+
+func storeIsDown(c *inStore) {
+	part := c.put(0, []byte("data"))
+	a, proxy := toxic(c)
+	proxy.SetDown(c.T, true)
+	for what, err := range a.attempts(part) {
+		c.wantError(what, err, false)
+	}
+	proxy.SetDown(c.T, false)
+	a.wantFile(joined(marks, []byte("data")), part)
+	c.wantObjects(part)
+}

@@ -1,0 +1,311 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+
+	"memexport/internal/workshop/storetest"
+)
+
+// What the store says by itself, or a proxy says for it.
+var errorCases = []storeCase{
+	{"bucket_missing", onServers, bucketMissing},
+	{"credentials_refused", func(store string) bool { return store == "s3" }, credentialsRefused},
+	{"least_privilege", func(store string) bool { return store == "s3" }, leastPrivilege},
+	{"writing_refused", onServers, writingRefused},
+	{"reading_refused", onServers, readingRefused},
+	{"deleting_refused", onServers, deletingRefused},
+	{"503_with_retry_after", onServers, busyForAWhile},
+	{"500_without_end", onServers, brokenWithoutEnd},
+	{"truncated_bodies", onServers, truncatedBodies},
+}
+
+// faulty is the store of c behind a proxy, with an archive of its own.
+func faulty(c *inStore) (*inStore, *storetest.Faults) {
+	c.Helper()
+	faults := c.store.NewFaults(c.T)
+	return openStore(c.T, faults.Store).hasty(), faults
+}
+
+func writes(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
+func reads(r *http.Request) bool {
+	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, exportID)
+}
+
+// when is a fault for some requests.
+func when(which func(*http.Request) bool, fault storetest.Fault) func(*http.Request) storetest.Fault {
+	return func(r *http.Request) storetest.Fault {
+		if which(r) {
+			return fault
+		}
+		return storetest.Fault{}
+	}
+}
+
+// cancelAtUpload is an archive with a context that ends when an upload arrives at the store.
+func cancelAtUpload(c *inStore) (*Archive, context.Context) {
+	c.Helper()
+	a, faults := faulty(c)
+	ctx, cancel := context.WithCancel(c.Context())
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if writes(r) {
+			cancel()
+		}
+		return storetest.Fault{}
+	})
+	return a.Archive, ctx
+}
+
+// attempts are all operations, each of which fails when the store does. They run at once.
+func (c *inStore) attempts(part Part) map[string]error {
+	c.Helper()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	errs := map[string]error{}
+	for what, do := range map[string]func() error{
+		"Put":          func() error { _, err := c.Put(c.Context(), exportID, 0, 9, []byte("more")); return err },
+		"Read":         func() error { _, err := io.ReadAll(c.File(c.Context(), bare, []Part{part})); return err },
+		"Extend":       func() error { _, err := c.Extend(c.Context(), bare, Digest{}, []Part{part}); return err },
+		"LastWritten":  func() error { _, err := c.LastWritten(c.Context(), exportID); return err },
+		"Exports":      func() error { return c.Exports(c.Context(), func(string) error { return nil }) },
+		"DeleteExport": func() error { return c.DeleteExport(c.Context(), exportID) },
+		"Check":        func() error { return c.Check(c.Context()) },
+		"CheckWrites":  func() error { return c.CheckWrites(c.Context()) },
+	} {
+		group.Go(func() {
+			err := do()
+			mu.Lock()
+			defer mu.Unlock()
+			errs[what] = err
+		})
+	}
+	group.Wait()
+	return errs
+}
+
+// wantError says whether an error is for good; if so it must tell what to do.
+func (c *inStore) wantError(what string, err error, denied bool) {
+	c.Helper()
+	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrCorrupt) || Denied(err) != denied {
+		c.Errorf("%s: a refusal for good is %v, not %v: %v", what, Denied(err), denied, err)
+	} else if denied && !strings.Contains(err.Error(), "BUCKET_URL") {
+		c.Errorf("%s: the error does not say what to do: %v", what, err)
+	}
+}
+
+func bucketMissing(c *inStore) {
+	part := c.put(0, []byte("data"))
+	elsewhere := *c.store
+	elsewhere.Bucket += "-missing"
+	none := openStore(c.T, &elsewhere).hasty()
+	for what, err := range none.attempts(part) {
+		switch what {
+		case "Check":
+			if err == nil || !strings.Contains(err.Error(), "BUCKET_URL") {
+				c.Errorf("Check: %v", err)
+			}
+		case "Put", "CheckWrites":
+			c.wantError(what, err, true)
+		default:
+			if err == nil || errors.Is(err, io.EOF) {
+				c.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
+// The server itself refuses.
+func credentialsRefused(c *inStore) {
+	part := c.put(0, []byte("data"))
+	for name, secret := range map[string]string{"none": "", "the wrong ones": "wrong"} {
+		url := c.store.URL()
+		if secret == "" {
+			url += "&anonymous=true"
+		} else if err := os.Setenv("AWS_SECRET_ACCESS_KEY", secret); err != nil {
+			c.Fatal(err)
+		}
+		a, err := Open(c.Context(), url)
+		c.store.Setenv(c.T)
+		if err != nil {
+			c.Fatal(err)
+		}
+		stranger := &inStore{T: c.T, Archive: a, store: c.store}
+		for what, err := range stranger.hasty().attempts(part) {
+			c.wantError("credentials: "+name+": "+what, err, true)
+		}
+		a.Close()
+	}
+	c.wantObjects(part)
+}
+
+// What docs/stores.md says that API and worker need is enough, and the API needs no more.
+func leastPrivilege(c *inStore) {
+	api := []storetest.Grant{{On: "", Actions: []string{"s3:ListBucket"}}, {On: "exports/*", Actions: []string{"s3:GetObject"}}}
+	worker := append([]storetest.Grant{{On: "exports/*", Actions: []string{"s3:PutObject", "s3:DeleteObject"}},
+		{On: "memexport-probe/*", Actions: []string{"s3:PutObject", "s3:DeleteObject", "s3:GetObject"}}}, api...)
+	composer := append([]storetest.Grant{{On: "", Actions: []string{"s3:ListBucketMultipartUploads"}},
+		{On: "exports/*", Actions: []string{"s3:AbortMultipartUpload"}}, {On: "memexport-probe/*", Actions: []string{"s3:AbortMultipartUpload"}}}, worker...)
+	as := map[string]*inStore{}
+	for name, env := range c.store.Accounts(c.T, map[string][]storetest.Grant{"api": api, "worker": worker, "composer": composer}) {
+		for _, variable := range env {
+			key, value, _ := strings.Cut(variable, "=")
+			if err := os.Setenv(key, value); err != nil {
+				c.Fatal(err)
+			}
+		}
+		a, err := Open(c.Context(), c.store.URL())
+		if err != nil {
+			c.Fatal(err)
+		}
+		defer a.Close()
+		as[name] = &inStore{T: c.T, Archive: a, store: c.store}
+	}
+	c.store.Setenv(c.T)
+	if err := errors.Join(as["api"].Check(c.Context()), as["worker"].Check(c.Context()), as["worker"].CheckWrites(c.Context())); err != nil {
+		c.Error(err)
+	}
+	data := noise(17<<20, 1)
+	part := as["worker"].put(0, data)
+	as["worker"].wantFile(joined(marks, data), part)
+	as["api"].wantFile(joined(marks, data), part)
+	if err := as["composer"].CheckCompose(c.Context()); err != nil {
+		c.Error("CheckCompose:", err)
+	}
+	if err := as["worker"].CheckCompose(c.Context()); err == nil || !Denied(err) {
+		c.Errorf("CheckCompose of a worker that may not: %v", err)
+	}
+	file := as["composer"].composed([]Part{part}, joined(marks, data))
+	if got := as["api"].get(file, nil); got.body != string(joined(marks, data)) { // the API may sign what it may read
+		c.Errorf("what the API signs: %d", got.status)
+	}
+	as["composer"].Composes = true
+	if err := as["composer"].DeleteExport(c.Context(), exportID); err != nil {
+		c.Error(err)
+	}
+	part = as["worker"].put(0, data)
+	c.wantError("CheckWrites of the API", as["api"].CheckWrites(c.Context()), true)
+	c.wantError("DeleteExport of the API", as["api"].DeleteExport(c.Context(), exportID), true)
+	c.wantObjects(part)
+	if err := as["worker"].DeleteExport(c.Context(), exportID); err != nil {
+		c.Error(err)
+	}
+	c.wantObjects()
+}
+
+func writingRefused(c *inStore) {
+	a, faults := faulty(c)
+	faults.Set(when(writes, storetest.Fault{Status: http.StatusForbidden}))
+	_, err := a.Put(c.Context(), exportID, 0, 0, noise(6<<20, 1))
+	c.wantError("Put", err, true)
+	if err := a.Check(c.Context()); err != nil {
+		c.Error("Check, which only reads:", err)
+	}
+	c.wantError("CheckWrites", a.CheckWrites(c.Context()), true)
+	c.wantObjects()
+}
+
+func readingRefused(c *inStore) {
+	part := c.put(0, []byte("data"))
+	a, faults := faulty(c)
+	faults.Set(when(reads, storetest.Fault{Status: http.StatusForbidden}))
+	_, err := io.ReadAll(a.File(c.Context(), bare, []Part{part}))
+	c.wantError("Read", err, true)
+	_, err = a.Extend(c.Context(), bare, Digest{}, []Part{part})
+	c.wantError("Extend", err, true)
+}
+
+// A deletion that is refused must never count as done: the bytes would stay, and nobody would know.
+func deletingRefused(c *inStore) {
+	part := c.put(0, []byte("data"))
+	a, faults := faulty(c)
+	deletes := func(r *http.Request) bool { return r.Method == http.MethodDelete }
+	faults.Set(when(deletes, storetest.Fault{Status: http.StatusForbidden}))
+	c.wantError("DeleteExport", a.DeleteExport(c.Context(), exportID), true)
+	c.wantError("CheckWrites", a.CheckWrites(c.Context()), true)
+	if _, ok := c.store.Objects(c.T)[part.Object]; !ok {
+		c.Error("the object is gone, so that this tests nothing")
+	}
+	faults.Set(when(deletes, storetest.Fault{Status: http.StatusNotFound})) // somebody else was faster
+	if err := a.DeleteExport(c.Context(), exportID); err != nil || faults.Answers() == 0 {
+		c.Errorf("DeleteExport of what is gone: %v", err)
+	}
+}
+
+// The clients repeat what they may. Where they do not, the next attempt of the activity does.
+func busyForAWhile(c *inStore) {
+	data := noise(1<<20, 1)
+	a, faults := faulty(c)
+	for _, which := range []func(*http.Request) bool{writes, reads, func(*http.Request) bool { return true }} {
+		left := 2
+		faults.Set(func(r *http.Request) storetest.Fault {
+			if !which(r) || left == 0 {
+				return storetest.Fault{}
+			}
+			left--
+			return storetest.Fault{Status: http.StatusServiceUnavailable}
+		})
+		again := func(what string, do func() error) {
+			for range 3 {
+				err := do()
+				if err == nil {
+					return
+				}
+				c.wantError(what, err, false)
+			}
+			c.Errorf("%s: no attempt succeeds", what)
+		}
+		var part Part
+		again("Put", func() (err error) {
+			part, err = a.Put(c.Context(), exportID, 0, 0, data)
+			return err
+		})
+		again("Read", func() error {
+			got, err := io.ReadAll(a.File(c.Context(), bare, []Part{part}))
+			if err == nil && string(got) != string(data) {
+				c.Error("the file is another")
+			}
+			return err
+		})
+		again("DeleteExport", func() error { return a.DeleteExport(c.Context(), exportID) })
+		if faults.Answers() != 2 {
+			c.Errorf("%d requests failed, not 2", faults.Answers())
+		}
+	}
+	c.wantObjects()
+}
+
+func brokenWithoutEnd(c *inStore) {
+	part := c.put(0, []byte("data"))
+	for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		a, faults := faulty(c)
+		faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{Status: status} })
+		for what, err := range a.attempts(part) {
+			c.wantError(what, err, false)
+		}
+	}
+	c.wantObjects(part)
+}
+
+func truncatedBodies(c *inStore) {
+	contents := [][]byte{noise(1<<20, 1), noise(300_000, 2)}
+	parts := []Part{c.put(0, contents[0]), c.put(1, contents[1])}
+	a, faults := faulty(c)
+	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // each connection, so that it takes several
+	a.wantFile(joined(marks, contents...), parts...)
+	if faults.Answers() < 6 {
+		c.Errorf("only %d bodies were cut", faults.Answers())
+	}
+	faults.Set(when(reads, storetest.Fault{CutAfter: storetest.Nothing}))
+	got, err := io.ReadAll(a.File(c.Context(), marks, parts))
+	c.wantError("Read", err, false)
+	if string(got) != marks.Prefix {
+		c.Errorf("%d bytes were read", len(got))
+	}
+	_, err = a.Extend(c.Context(), marks, Digest{}, parts)
+	c.wantError("Extend", err, false)
+}

@@ -1,0 +1,195 @@
+package config_test
+
+import (
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"memexport/internal/service/config"
+)
+
+func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
+	want := config.Config{MemoriesTable: "memories", HTTPAddr: ":8080", Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy", TaskQueue: "memexport",
+		Concurrency: 8, StopTimeout: 25 * time.Second, ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
+		LogLevel: slog.LevelInfo, LogFormat: "json"}
+	t.Setenv("TASK_QUEUE", "of the process") // which LoadFrom does not look at
+	for _, environment := range []map[string]string{{}, nil} {
+		got, err := config.LoadFrom(environment)
+		if err != nil || got != want {
+			t.Errorf("%+v, want %+v: %v", got, want, err)
+		}
+	}
+}
+
+// full is an environment that sets everything.
+var full = map[string]string{
+	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories", "BUCKET_URL": "s3://bucket?region=eu-west-1",
+	"HTTP_ADDR": "127.0.0.1:9000", "EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect", "TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000",
+	"STOP_TIMEOUT": "1s", "RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1", "LOG_LEVEL": "debug", "LOG_FORMAT": "text",
+}
+
+var fullConfig = config.Config{DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
+	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect", TaskQueue: "queue", Concurrency: 1000,
+	StopTimeout: time.Second, ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
+	LogLevel: slog.LevelDebug, LogFormat: "text"}
+
+func TestEverySettingIsRead(t *testing.T) {
+	got, err := config.LoadFrom(full, config.Database, config.Bucket)
+	if err != nil || got != fullConfig {
+		t.Errorf("LoadFrom: %+v, want %+v: %v", got, fullConfig, err)
+	}
+	for name, value := range full {
+		t.Setenv(name, value)
+	}
+	if got, err = config.Load(config.Database, config.Bucket); err != nil || got != fullConfig {
+		t.Errorf("Load: %+v, want %+v: %v", got, fullConfig, err)
+	}
+}
+
+func TestMemoriesAreInTheServicesDatabaseUnlessSaidOtherwise(t *testing.T) {
+	got, err := config.LoadFrom(map[string]string{"DATABASE_URL": "postgres://db"}, config.Database)
+	if err != nil || got.MemoriesDatabaseURL != "postgres://db" {
+		t.Errorf("%q, %v", got.MemoriesDatabaseURL, err)
+	}
+}
+
+// wrong are values that cannot be worked with, each with a word of the advice.
+var wrong = []struct{ name, value, hint string }{
+	{"DATABASE_URL", "", "postgres://user:password@host:5432/name"},
+	{"BUCKET_URL", "", "file:///var/lib/memexport"},
+	{"BUCKET_URL", "/var/lib", "file://"},
+	{"BUCKET_URL", "http://bucket", "s3://"},
+	{"BUCKET_URL", "s3", "azblob://"},
+	{"BUCKET_URL", "file://dir/x", "three slashes"},
+	{"BUCKET_URL", "file:dir", "three slashes"},
+	{"BUCKET_URL", "file://", "three slashes"},
+	{"BUCKET_URL", "s3://%zz", "s3://"},
+	{"HTTP_ADDR", "8080", "127.0.0.1:8080"},
+	{"HTTP_ADDR", "::1", "127.0.0.1:8080"},
+	{"EXPORT_RETENTION", "72", "72h"},
+	{"EXPORT_RETENTION", "three days", "72h"},
+	{"EXPORT_RETENTION", "-1h", "at least 1s"},
+	{"EXPORT_RETENTION", "999ms", "at least 1s"},
+	{"EXPORT_GRACE", "-1ns", "negative"},
+	{"EXPORT_GRACE", "1d", "72h"},
+	{"EXPORT_PARALLEL", "0", "between 1 and 64"},
+	{"EXPORT_PARALLEL", "65", "between 1 and 64"},
+	{"EXPORT_PARALLEL", "two", "whole number"},
+	{"EXPORT_PARALLEL", "1.5", "whole number"},
+	{"EXPORT_COMPRESSION", "zstd", "neither none nor gzip"},
+	{"DOWNLOAD_MODE", "both", "neither proxy nor redirect"},
+	{"WORKER_CONCURRENCY", "1", "between 2 and 1000"},
+	{"WORKER_CONCURRENCY", "1001", "between 2 and 1000"},
+	{"WORKER_CONCURRENCY", "99999999999999999999", "whole number"},
+	{"STOP_TIMEOUT", "soon", "90s"},
+	{"STOP_TIMEOUT", "0s", "at least 1s"},
+	{"RECONCILE_EVERY", "0s", "at least 1s"},
+	{"SWEEP_EVERY", "x", "15m"},
+	{"SWEEP_EVERY", "1ms", "at least 1s"},
+	{"LOG_LEVEL", "loud", "debug, info, warn or error"},
+	{"LOG_FORMAT", "xml", "neither json nor text"},
+}
+
+func TestEveryWrongSettingIsNamedWithAHint(t *testing.T) {
+	for _, w := range wrong {
+		environment := maps.Clone(full)
+		environment[w.name] = w.value
+		_, err := config.LoadFrom(environment, config.Database, config.Bucket)
+		if err == nil || !strings.Contains(err.Error(), "\n  "+w.name+": ") || !strings.Contains(err.Error(), w.hint) || strings.Count(err.Error(), "\n") != 1 {
+			t.Errorf("%s=%q: %v", w.name, w.value, err)
+		}
+	}
+}
+
+func TestRedirectNeedsAnS3StoreAndFilesAsTheyAre(t *testing.T) {
+	for _, c := range []struct{ name, value, hint string }{
+		{"BUCKET_URL", "file:///dir", "s3://"}, {"BUCKET_URL", "gs://bucket", "s3://"}, {"EXPORT_COMPRESSION", "gzip", "EXPORT_COMPRESSION to none"},
+	} {
+		environment := maps.Clone(full)
+		environment[c.name] = c.value
+		_, err := config.LoadFrom(environment, config.Database, config.Bucket)
+		if err == nil || !strings.Contains(err.Error(), "DOWNLOAD_MODE: redirect") || !strings.Contains(err.Error(), c.hint) {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
+		}
+		environment["DOWNLOAD_MODE"] = "proxy"
+		if _, err := config.LoadFrom(environment, config.Database, config.Bucket); err != nil {
+			t.Errorf("%s=%s: %v", c.name, c.value, err)
+		}
+	}
+}
+
+func TestAllWrongSettingsAreNamedInOneError(t *testing.T) {
+	environment := map[string]string{}
+	for _, w := range wrong {
+		environment[w.name] = w.value // the last wrong value of each
+	}
+	_, err := config.LoadFrom(environment, config.Database, config.Bucket)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for name := range environment {
+		if strings.Count(err.Error(), "\n  "+name+": ") != 1 {
+			t.Errorf("%s is not named once in:\n%v", name, err)
+		}
+	}
+	if got := strings.Count(err.Error(), "\n"); got != len(environment) {
+		t.Errorf("%d lines for %d settings:\n%v", got, len(environment), err)
+	}
+}
+
+func TestOnlyWhatIsNeededIsAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		environment map[string]string
+		needs       []config.Need
+		wrong       []string
+	}{
+		{nil, nil, nil},
+		{map[string]string{"BUCKET_URL": "nonsense"}, nil, nil},
+		{nil, []config.Need{config.Database}, []string{"DATABASE_URL"}},
+		{nil, []config.Need{config.Bucket}, []string{"BUCKET_URL"}},
+		{nil, []config.Need{config.Bucket, config.Database}, []string{"BUCKET_URL", "DATABASE_URL"}},
+		{map[string]string{"MEMORIES_DATABASE_URL": "postgres://replica"}, []config.Need{config.Database}, []string{"DATABASE_URL"}},
+	} {
+		_, err := config.LoadFrom(c.environment, c.needs...)
+		message := ""
+		if err != nil {
+			message = err.Error()
+		}
+		if strings.Count(message, "\n") != len(c.wrong) {
+			t.Errorf("%v, %v: %v", c.environment, c.needs, err)
+		}
+		for _, name := range c.wrong {
+			if !strings.Contains(message, "\n  "+name+": is not set") {
+				t.Errorf("%v, %v does not name %s: %v", c.environment, c.needs, name, err)
+			}
+		}
+	}
+}
+
+func TestASecretInAWrongSettingIsNotRepeated(t *testing.T) {
+	_, err := config.LoadFrom(map[string]string{"DATABASE_URL": "postgres://user:hunter2@host/db", "LOG_FORMAT": "xml"}, config.Database)
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Error(err)
+	}
+}
+
+func TestTemporalHasADefaultNamespace(t *testing.T) {
+	t.Setenv("TEMPORAL_CONFIG_FILE", t.TempDir()+"/none.toml")
+	t.Setenv("TEMPORAL_ADDRESS", "temporal.example:7233")
+	t.Setenv("TEMPORAL_NAMESPACE", "")
+	got, err := config.Temporal()
+	if err != nil || got.Namespace != "default" || got.HostPort != "temporal.example:7233" {
+		t.Errorf("%q, %q, %v", got.Namespace, got.HostPort, err)
+	}
+	t.Setenv("TEMPORAL_NAMESPACE", "exports")
+	if got, err = config.Temporal(); err != nil || got.Namespace != "exports" {
+		t.Errorf("%q, %v", got.Namespace, err)
+	}
+	t.Setenv("TEMPORAL_TLS_CLIENT_CERT_PATH", "/nowhere")
+	t.Setenv("TEMPORAL_TLS_CLIENT_KEY_PATH", "/nowhere")
+	if _, err = config.Temporal(); err == nil || !strings.Contains(err.Error(), "TEMPORAL_") {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,76 @@
+package format_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+)
+
+// typical returns memories with about 250 bytes of text in sentences, a few of them in two lines.
+func typical() []memory.Memory {
+	words := strings.Fields(`the user prefers morning meetings and said "never before nine" about calls, likes Zürich,
+		works on billing-service (Go), uses user_id in queries, wants short answers, dislikes emoji, reads café menus`)
+	r := rand.New(rand.NewPCG(5, 6))
+	memories := make([]memory.Memory, 256)
+	for i := range memories {
+		m := sample()
+		var text []byte
+		for size := 150 + r.IntN(200); len(text) < size; {
+			text = append(append(text, words[r.IntN(len(words))]...), " \n"[r.IntN(50)/49])
+		}
+		m.Text = text
+		m.CreatedAt += memory.Time(r.Int64N(1e13))
+		memories[i] = m
+	}
+	return memories
+}
+
+func BenchmarkAppend(b *testing.B) {
+	memories := typical()
+	for _, f := range format.All {
+		b.Run(f.Name, func(b *testing.B) {
+			size := 0
+			for i := range memories {
+				size += len(f.Append(nil, &memories[i]))
+			}
+			dst := make([]byte, 0, 1<<14)
+			b.SetBytes(int64(size / len(memories)))
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				dst = f.Append(dst[:0], &memories[i%len(memories)])
+			}
+		})
+	}
+}
+
+func BenchmarkJSONString(b *testing.B) {
+	var text []byte
+	for _, m := range typical() {
+		text = append(text, m.Text...)
+	}
+	b.Run("ours", func(b *testing.B) {
+		dst := make([]byte, 0, 2*len(text))
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			dst, _ = format.JSON.Text(dst[:0], text, 0)
+		}
+	})
+	b.Run("encoding-json", func(b *testing.B) {
+		var dst bytes.Buffer
+		encoder := json.NewEncoder(&dst)
+		encoder.SetEscapeHTML(false)
+		s := string(text)
+		b.SetBytes(int64(len(text)))
+		for b.Loop() {
+			dst.Reset()
+			if err := encoder.Encode(s); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package format_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+)
+
+// cell is a CSV cell without its quotes; NULL and the empty string differ only by them.
+type cell struct {
+	value  string
+	quoted bool
+}
+
+// splitCSV is the grammar of RFC 4180 section 2 and nothing else: encoding/csv would pass a bare
+// LF as a record's end and turn the CRLF inside quotes into LF.
+func splitCSV(file string) ([][]cell, error) {
+	var records [][]cell
+	var record []cell
+	for file != "" {
+		var c cell
+		if file[0] == '"' {
+			c.quoted = true
+			var value strings.Builder
+			for file = file[1:]; ; file = file[1:] {
+				end := strings.IndexByte(file, '"')
+				if end < 0 {
+					return nil, errors.New("unclosed quote")
+				}
+				value.WriteString(file[:end])
+				if file = file[end+1:]; !strings.HasPrefix(file, `"`) {
+					break
+				}
+				value.WriteByte('"')
+			}
+			c.value = value.String()
+		} else {
+			end := strings.IndexAny(file, ",\"\r\n")
+			if end < 0 {
+				return nil, errors.New("the file does not end with CRLF")
+			}
+			c.value, file = file[:end], file[end:]
+		}
+		record = append(record, c)
+		var ok bool
+		if file, ok = strings.CutPrefix(file, ","); ok {
+			continue
+		}
+		if file, ok = strings.CutPrefix(file, "\r\n"); !ok {
+			return nil, fmt.Errorf("%.20q after a cell", file)
+		}
+		records, record = append(records, record), nil
+	}
+	if record != nil {
+		return nil, errors.New("the last record is not closed")
+	}
+	return records, nil
+}
+
+func parseCSV(file []byte) ([]row, error) {
+	records, err := splitCSV(string(file))
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if err := sameRecords(theirs, records); err != nil {
+		return nil, err
+	}
+	var rows []row
+	for i, record := range records {
+		if len(record) != len(memory.Columns) {
+			return nil, fmt.Errorf("record %d has %d cells", i, len(record))
+		}
+		r := row{}
+		for j, c := range record {
+			if c.value == "" && !c.quoted {
+				continue
+			}
+			column := memory.Columns[j]
+			switch column {
+			case "id", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at":
+			default:
+				if slices.ContainsFunc(formulaStarts, func(start string) bool { return strings.HasPrefix(c.value, start) }) {
+					return nil, fmt.Errorf("record %d: %s is a formula: %.100q", i, column, c.value)
+				}
+				c.value = strings.TrimPrefix(c.value, "'")
+			}
+			r[column] = c.value
+		}
+		rows = append(rows, r)
+	}
+	for column, name := range rows[0] {
+		if column != name {
+			return nil, fmt.Errorf("column %s is called %s", column, name)
+		}
+	}
+	return rows[1:], nil
+}
+
+var formulaStarts = []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}
+
+// sameRecords allows for encoding/csv turning CRLF in a cell into LF.
+func sameRecords(theirs [][]string, ours [][]cell) error {
+	if len(theirs) != len(ours) {
+		return fmt.Errorf("encoding/csv reads %d records, not %d", len(theirs), len(ours))
+	}
+	for i := range ours {
+		for j, c := range ours[i] {
+			if want := strings.ReplaceAll(c.value, "\r\n", "\n"); theirs[i][j] != want {
+				return fmt.Errorf("encoding/csv reads %.100q, not %.100q", theirs[i][j], want)
+			}
+		}
+	}
+	return nil
+}
+
+func TestCSVLooksAsDocumented(t *testing.T) {
+	m := sample()
+	m.Text, m.UserID, m.AgentID, m.SessionID = []byte("=1+\"2\"\n"), []byte("-1"), nil, []byte{}
+	m.AccessCount, m.CreatedAt, m.Metadata = -7, memory.NegativeInfinity, []byte("-1.5")
+	want := "0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90,\"'=1+\"\"2\"\"\n\",'-1,,\"\",HIGH,COMPLETED,\"[\"\"preferences\"\",\"\"travel\"\"]\",'-1.5," +
+		"5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11,-7,2026-02-01T10:30:00.123456Z,-infinity,2026-01-16T10:30:00.123456Z\r\n"
+	if got := string(format.CSV.Append(nil, &m)); got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestCSVGuardsOnlyTheFirstCharacter(t *testing.T) {
+	for s, want := range map[string]string{
+		"a=1": `"a=1"`, "（注）": `"（注）"`, "Ａ": `"Ａ"`, "": `""`, "＠a": `"'＠a"`, "'": `"''"`, " =1": `" =1"`,
+	} {
+		m := memory.Memory{Text: []byte(s)}
+		if got := string(format.CSV.Append(nil, &m)); !strings.HasPrefix(got, ","+want+",") {
+			t.Errorf("%q becomes %q, want %s", s, got, want)
+		}
+	}
+}
+
+// A reader never cuts there, but if one did, the cell must still be inert and reversible.
+func TestCSVGuardsAFullWidthSignThatIsCut(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		dst, prev := format.CSV.Text(nil, []byte("＝1")[:n], 0)
+		if dst, _ = format.CSV.Text(dst, []byte("＝1")[n:], prev); string(dst) != "'＝1" {
+			t.Errorf("cut at %d: %q", n, dst)
+		}
+	}
+}
+
+func FuzzCSV(f *testing.F) {
+	fuzzFormat(f, format.CSV)
+}
+
+// fuzzFormat round-trips any text and attribute, whole and in pieces.
+func fuzzFormat(f *testing.F, target *format.Format) {
+	for i, s := range texts {
+		f.Add(s, texts[len(texts)-1-i], i)
+	}
+	f.Fuzz(func(t *testing.T, text, attribute string, at int) {
+		for _, s := range []string{text, attribute} {
+			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
+				return // Postgres cannot hold it
+			}
+		}
+		m := sample()
+		m.Text, m.UserID = []byte(text), []byte(attribute)
+		checkRoundTrip(t, target, []memory.Memory{sample(), m, sample()})
+		pieces := cut(m, func(rest []byte) int { return 1 + int(uint(at)%uint(len(rest)+1)) })
+		if got, want := appendPieces(target, nil, &pieces), target.Append(nil, &m); string(got) != string(want) {
+			t.Fatalf("in pieces %q, whole %q", got, want)
+		}
+	})
+}

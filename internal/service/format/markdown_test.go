@@ -1,0 +1,192 @@
+package format_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/yuin/goldmark"
+	"github.com/yuin/goldmark/ast"
+	"github.com/yuin/goldmark/extension"
+	"github.com/yuin/goldmark/parser"
+	"github.com/yuin/goldmark/text"
+
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+)
+
+// parseMarkdown takes the structure and the attributes from a CommonMark parser, and the texts from
+// the source as Markdown's comment says.
+func parseMarkdown(file []byte) ([]row, error) {
+	rows, quotes, err := parseBlocks(goldmark.DefaultParser(), file, true)
+	if err != nil {
+		return nil, err
+	}
+	// goldmark takes a lone CR for an ordinary character; CommonMark ends the line there.
+	lines := regexp.MustCompile(`\r\n?`).ReplaceAll(file, []byte("\n"))
+	extended := goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote, extension.DefinitionList)).Parser()
+	for _, other := range []struct {
+		parser parser.Parser
+		file   []byte
+		plain  bool
+	}{{goldmark.DefaultParser(), lines, true}, {extended, file, false}, {extended, lines, false}} {
+		again, _, err := parseBlocks(other.parser, other.file, other.plain)
+		if err != nil || fmt.Sprint(again) != fmt.Sprint(rows) {
+			return nil, fmt.Errorf("parsed in another way: %v, %w", again, err)
+		}
+	}
+	chunks := strings.Split(strings.TrimSuffix(string(file), "\n"), "\n\n## ")[1:]
+	if len(chunks) != len(rows) {
+		return nil, fmt.Errorf("%d headings in the source, %d in the document", len(chunks), len(rows))
+	}
+	for i, chunk := range chunks {
+		_, quote, found := strings.Cut(chunk, "\n\n> ")
+		if found != quotes[i] {
+			return nil, fmt.Errorf("memory %d: a quote in the source: %v, in the document: %v", i, found, quotes[i])
+		}
+		if found {
+			quote = lineStart.ReplaceAllString(quote, "$1")
+			rows[i]["memory"] = escape.ReplaceAllString(quote, "$1")
+		}
+	}
+	return rows, nil
+}
+
+var (
+	lineStart = regexp.MustCompile(`(\r\n|\r|\n)> `)
+	escape    = regexp.MustCompile(`\\([\\<\[])`)
+)
+
+// parseBlocks insists that the document is a title, then a heading, a list and at most one quote per
+// memory and, if plain, that nothing in it is HTML, a link or an image.
+func parseBlocks(p parser.Parser, source []byte, plain bool) (rows []row, quotes []bool, err error) {
+	context := parser.NewContext()
+	document := p.Parse(text.NewReader(source), parser.WithContext(context))
+	if len(context.References()) > 0 {
+		return nil, nil, errors.New("a memory defines a link reference")
+	}
+	err = ast.Walk(document, func(n ast.Node, _ bool) (ast.WalkStatus, error) {
+		switch n.Kind() {
+		case ast.KindHTMLBlock, ast.KindRawHTML, ast.KindLink, ast.KindImage, ast.KindAutoLink:
+			if plain || n.Kind() != ast.KindAutoLink {
+				return ast.WalkStop, fmt.Errorf("a memory makes a %s", n.Kind())
+			}
+		}
+		return ast.WalkContinue, nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	block := document.FirstChild()
+	if title, ok := block.(*ast.Heading); !ok || title.Level != 1 || content(title, source) != "Memories" {
+		return nil, nil, errors.New("the title is missing")
+	}
+	for block = block.NextSibling(); block != nil; block = block.NextSibling() {
+		heading, ok := block.(*ast.Heading)
+		if !ok || heading.Level != 2 {
+			return nil, nil, fmt.Errorf("a %s stands where a heading should", block.Kind())
+		}
+		r := row{}
+		r["created_at"], r["id"], ok = strings.Cut(content(heading, source), " · ")
+		list, isList := heading.NextSibling().(*ast.List)
+		if !ok || !isList || !list.IsTight {
+			return nil, nil, errors.New("a heading lacks its parts or its list")
+		}
+		for item := list.FirstChild(); item != nil; item = item.NextSibling() {
+			if err := parseItem(r, item, source); err != nil {
+				return nil, nil, err
+			}
+		}
+		block = list
+		quote, isQuote := list.NextSibling().(*ast.Blockquote)
+		if isQuote {
+			block = quote
+		}
+		rows, quotes = append(rows, r), append(quotes, isQuote)
+	}
+	return rows, quotes, nil
+}
+
+// parseItem reads "**name:** `value`".
+func parseItem(r row, item ast.Node, source []byte) error {
+	line := item.FirstChild()
+	if line == nil || line.Kind() != ast.KindTextBlock || line.ChildCount() != 3 || line.NextSibling() != nil {
+		return fmt.Errorf("the item %q is not an attribute", item.Lines().Value(source))
+	}
+	label, isLabel := line.FirstChild().(*ast.Emphasis)
+	span, isSpan := line.LastChild().(*ast.CodeSpan)
+	if !isLabel || !isSpan || label.Level != 2 {
+		return fmt.Errorf("the item %q is not an attribute", line.Lines().Value(source))
+	}
+	name, value := strings.TrimSuffix(content(label, source), ":"), content(span, source)
+	switch name {
+	case "categories", "metadata":
+		if !json.Valid([]byte(value)) {
+			return fmt.Errorf("%s is %q", name, value)
+		}
+	default:
+		if strings.HasPrefix(value, `"`) {
+			if err := json.Unmarshal([]byte(value), &value); err != nil {
+				return fmt.Errorf("%s is %q: %w", name, value, err)
+			}
+		}
+	}
+	if _, twice := r[name]; twice {
+		return fmt.Errorf("%s stands twice", name)
+	}
+	r[name] = value
+	return nil
+}
+
+// content joins the texts in n, and names whatever else stands there.
+func content(n ast.Node, source []byte) string {
+	var b strings.Builder
+	for child := n.FirstChild(); child != nil; child = child.NextSibling() {
+		if t, ok := child.(*ast.Text); ok {
+			b.Write(t.Segment.Value(source))
+		} else {
+			fmt.Fprintf(&b, "<%s>", child.Kind())
+		}
+	}
+	return b.String()
+}
+
+func TestMarkdownLooksAsDocumented(t *testing.T) {
+	m := sample()
+	m.Text, m.UserID, m.AgentID = []byte("a <b>[x]\\\r\n\n# c\rd\n"), []byte("``x"), []byte{}
+	m.SessionID, m.LastAccessedAt = nil, memory.NullTime{}
+	want := `
+## 2026-01-15T10:30:00.123456Z · 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90
+
+- **user_id:** ` + "```\"``x\"```" + `
+- **agent_id:** ` + "`\"\"`" + `
+- **priority:** ` + "`HIGH`" + `
+- **status:** ` + "`COMPLETED`" + `
+- **categories:** ` + "`[\"preferences\",\"travel\"]`" + `
+- **metadata:** ` + "`{\"source\": \"chat\", \"confidence\": 0.93}`" + `
+- **workspace_id:** ` + "`5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11`" + `
+- **access_count:** ` + "`7`" + `
+- **updated_at:** ` + "`2026-01-16T10:30:00.123456Z`" + `
+
+> a \<b>\[x]\\` + "\r\n> \n> # c\r> d\n> \n"
+	if got := string(format.Markdown.Append(nil, &m)); got != want {
+		t.Errorf("got\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestMarkdownWritesPlainValuesAsTheyAreAndOthersAsJSON(t *testing.T) {
+	for value, want := range map[string]string{
+		"user 1": "`user 1`", `a"\b`: "`a\"\\b`", "日本": "`日本`", "<b>": "`<b>`",
+		"": "`\"\"`", " a": "`\" a\"`", "a ": "`\"a \"`", " ": "`\" \"`", `"a"`: "`\"\\\"a\\\"\"`", "a\nb": "`\"a\\nb\"`", "a`b``c": "```\"a`b``c\"```",
+	} {
+		m := memory.Memory{UserID: []byte(value)}
+		if got := string(format.Markdown.Append(nil, &m)); !strings.Contains(got, "\n- **user_id:** "+want+"\n- **workspace_id:**") {
+			t.Errorf("%q does not become %s in %s", value, want, got)
+		}
+	}
+}
+
+func FuzzMarkdown(f *testing.F) { fuzzFormat(f, format.Markdown) }

@@ -1,0 +1,213 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
+)
+
+const (
+	tenant   = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
+	stranger = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b23"
+)
+
+// schema is the laxest table that passes Check: everything that may be NULL is. The columns after
+// updated_at are none of ours and named to be mistaken for something.
+const schema = `
+	CREATE TABLE memories (
+		id uuid NOT NULL DEFAULT gen_random_uuid(), memory text, user_id text, agent_id text, session_id text,
+		priority text, status text, categories text[], metadata jsonb, workspace_id uuid NOT NULL DEFAULT '` + tenant + `',
+		access_count int NOT NULL DEFAULT 0, last_accessed_at timestamptz,
+		created_at timestamptz NOT NULL DEFAULT now(), updated_at timestamptz NOT NULL DEFAULT '2026-01-02T03:04:05.678901Z',
+		body text DEFAULT 'body', i int DEFAULT 7, m text DEFAULT 'm', raw text, deleted_at timestamptz
+	);
+	CREATE INDEX ON memories (workspace_id, created_at, id);`
+
+func TestMain(m *testing.M) {
+	pgtest.Main(m, func(ctx context.Context, db *sqlx.DB) error {
+		_, err := db.ExecContext(ctx, schema)
+		return err
+	})
+}
+
+// open returns a source over the table memories, through a pool of the two connections that one
+// reader is promised to do with, and another pool for the test itself.
+func open(tb testing.TB) (*Source, *sqlx.DB) {
+	tb.Helper()
+	url := pgtest.New(tb)
+	return source(tb, pool(tb, url, 2), "memories"), pool(tb, url, 4)
+}
+
+func pool(tb testing.TB, url string, size int) *sqlx.DB {
+	tb.Helper()
+	db, err := postgres.Open(url, size)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { db.Close() })
+	return db
+}
+
+func source(tb testing.TB, db *sqlx.DB, table string) *Source {
+	tb.Helper()
+	s, err := NewSource(db, table)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+func exec(tb testing.TB, db *sqlx.DB, statement string, args ...any) {
+	tb.Helper()
+	if _, err := db.Exec(statement, args...); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// everything is a range that holds every key.
+var everything = Range{
+	Key{NegativeInfinity, "00000000-0000-0000-0000-000000000000"},
+	Key{Infinity, "ffffffff-ffff-ffff-ffff-ffffffffffff"},
+}
+
+// read returns what Read visits, a line for each memory.
+func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
+	tb.Helper()
+	var lines []string
+	err := s.Read(context.Background(), q, r, after, func(m *Memory) error {
+		text := m.Text
+		if m.Rest != nil {
+			text = bytes.Clone(text)
+			for {
+				piece, err := m.Rest()
+				if err != nil {
+					return err
+				}
+				if piece == nil {
+					break
+				}
+				text = append(text, piece...)
+			}
+		}
+		lines = append(lines, line(m, text))
+		return nil
+	})
+	if err != nil {
+		tb.Fatal("read:", err)
+	}
+	return lines
+}
+
+// line shows all of a memory, so that two memories are the same exactly if their lines are.
+func line(m *Memory, text []byte) string {
+	accessed := "NULL"
+	if m.LastAccessedAt.Valid {
+		accessed = strconv.FormatInt(int64(m.LastAccessedAt.Time), 10)
+	}
+	return strings.Join([]string{
+		string(m.ID), show(text), show(m.UserID), show(m.AgentID), show(m.SessionID), show(m.Priority), show(m.Status),
+		show(canonical(m.Categories)), show(m.Metadata), string(m.WorkspaceID), strconv.FormatInt(m.AccessCount, 10), accessed,
+		strconv.FormatInt(int64(m.CreatedAt), 10), strconv.FormatInt(int64(m.UpdatedAt), 10),
+	}, " | ")
+}
+
+// show tells NULL and the empty string apart, and keeps what is large out of messages.
+func show(b []byte) string {
+	switch {
+	case b == nil:
+		return "NULL"
+	case len(b) > 200:
+		return fmt.Sprintf("%d bytes %x", len(b), md5.Sum(b))
+	}
+	return strconv.Quote(string(b))
+}
+
+// canonical is JSON as this test's encoder writes it: JSON texts may differ in their escapes.
+func canonical(text []byte) []byte {
+	if text == nil {
+		return nil
+	}
+	var value any
+	if err := json.Unmarshal(text, &value); err != nil {
+		panic(fmt.Sprintf("%s: %v", text, err))
+	}
+	out, err := json.Marshal(value)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}
+
+// stored returns the lines that read has to return, as Postgres itself shows the rows of a
+// condition through plain text.
+func stored(tb testing.TB, db *sqlx.DB, table, condition string) []string {
+	tb.Helper()
+	micros := func(column string) string {
+		return `('x' || encode(timestamptz_send(` + column + `), 'hex'))::bit(64)::bigint::text`
+	}
+	rows, err := db.Query(`SELECT id::text, memory::text, user_id::text, agent_id::text, session_id::text, priority::text, status::text,
+		array_to_json(categories)::text, metadata::text, workspace_id::text, access_count::text, ` +
+		micros("last_accessed_at") + `, ` + micros("created_at") + `, ` + micros("updated_at") +
+		` FROM ` + table + ` WHERE ` + condition + ` ORDER BY created_at, id`)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var columns [14]*string
+		var dest []any
+		for i := range columns {
+			dest = append(dest, &columns[i])
+		}
+		if err := rows.Scan(dest...); err != nil {
+			tb.Fatal(err)
+		}
+		lines = append(lines, storedLine(columns))
+	}
+	if err := rows.Err(); err != nil {
+		tb.Fatal(err)
+	}
+	return lines
+}
+
+func storedLine(columns [14]*string) string {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		switch {
+		case c == nil:
+			cells[i] = "NULL"
+		case Columns[i] == "categories":
+			cells[i] = show(canonical([]byte(*c)))
+		case slices.Contains([]string{"id", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at"}, Columns[i]):
+			cells[i] = *c
+		default:
+			cells[i] = show([]byte(*c))
+		}
+	}
+	return strings.Join(cells, " | ")
+}
+
+// same fails the test at the first line that differs.
+func same(tb testing.TB, got, want []string) {
+	tb.Helper()
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			tb.Fatalf("memory %d is\n%s\nwant\n%s", i, got[i], want[i])
+		}
+	}
+	if len(got) != len(want) {
+		tb.Fatalf("read %d memories, want %d", len(got), len(want))
+	}
+}

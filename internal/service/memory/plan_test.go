@@ -1,0 +1,249 @@
+package memory
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/workshop/pgtest"
+)
+
+// plan plans, and checks all that holds of every plan: its ranges ascend, do not overlap, begin and
+// end with a memory, and together hold every memory of the workspace and window. It returns how
+// many memories that the query matches each range has.
+func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int64) {
+	t.Helper()
+	ranges, err := s.Plan(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ranges) > MaxRanges {
+		t.Fatalf("%d ranges", len(ranges))
+	}
+	window := Query{WorkspaceID: q.WorkspaceID, Filter: Filter{CreatedAfter: q.Filter.CreatedAfter, CreatedBefore: q.Filter.CreatedBefore}}
+	var matched []int64
+	var held int64
+	for i, r := range ranges {
+		if r.First.Compare(r.Last) > 0 || i > 0 && ranges[i-1].Last.Compare(r.First) >= 0 {
+			t.Fatalf("range %d (%v) does not follow %v", i, r, ranges[max(0, i-1)])
+		}
+		if r.Estimate < 0 {
+			t.Errorf("range %d is estimated at %d", i, r.Estimate)
+		}
+		for _, k := range []Key{r.First, r.Last} {
+			if count(t, db, s, window, Range{k, k}) != 1 {
+				t.Fatalf("range %d: no memory has the key %v", i, k)
+			}
+		}
+		held += count(t, db, s, window, r.Range)
+		matched = append(matched, count(t, db, s, q, r.Range))
+	}
+	if all := count(t, db, s, window, everything); held != all {
+		t.Fatalf("the ranges hold %d of %d memories", held, all)
+	}
+	return ranges, matched
+}
+
+func count(t *testing.T, db *sqlx.DB, s *Source, q Query, r Range) (n int64) {
+	t.Helper()
+	w := q.where()
+	w.and("(created_at, id) >= (?::timestamptz, ?::uuid)", r.First.CreatedAt.literal(), r.First.ID)
+	w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
+	if err := db.Get(&n, `SELECT count(*) FROM `+s.table+` WHERE `+w.sql(), w.args...); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// shapes are ways in which memories lie on the axis of keys; i runs from 1 to 20,000.
+var shapes = map[string]string{
+	"uniform times":           `'m', gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '17 seconds'`,
+	"bulk-loaded":             `'m', gen_random_uuid(), '2026-01-01'::timestamptz + (i / 1000) * interval '1 day'`,
+	"one instant, random ids": `'m', gen_random_uuid(), '2026-01-01'::timestamptz`,
+	"one instant, ascending ids": `'m', ('019b76da-a800-7' || lpad(to_hex(i % 4096), 3, '0') || '-8000-' || lpad(to_hex(i), 12, '0'))::uuid,
+		'2026-01-01'::timestamptz`,
+	"two distant clusters": `'m', gen_random_uuid(), CASE WHEN i % 2 = 0 THEN '1990-01-01'::timestamptz ELSE '2090-01-01' END + i * interval '1 ms'`,
+	"infinities": `'m', gen_random_uuid(), CASE i % 10 WHEN 0 THEN 'infinity' WHEN 1 THEN '-infinity' ELSE
+		'2026-01-01'::timestamptz + i * interval '1 second' END`,
+	"extremes": `'m', gen_random_uuid(), CASE i WHEN 1 THEN '4714-11-24 00:00:00+00 BC'::timestamptz WHEN 2 THEN '294276-12-31 23:59:59.999999+00'
+		WHEN 3 THEN 'infinity' WHEN 4 THEN '-infinity' ELSE '2026-01-01'::timestamptz + i * interval '1 second' END`,
+	"the future": `'m', gen_random_uuid(), now() + i * interval '1 hour'`,
+}
+
+const addShape = `INSERT INTO memories (memory, id, created_at) SELECT `
+
+func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
+	for name, shape := range shapes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, db := open(t)
+			exec(t, db, addShape+shape+` FROM generate_series(1, 20000) i`)
+			exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '1980-01-01'::timestamptz + i * interval '9 days' FROM generate_series(1, 5000) i`, stranger)
+			exec(t, db, `VACUUM ANALYZE memories`)
+			s.rangeRows = 1250 // 16 ranges at best
+			ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
+			if len(ranges) < 12 {
+				t.Errorf("only %d ranges", len(ranges))
+			}
+			if largest := slices.Max(matched); largest > 3*s.rangeRows {
+				t.Errorf("the largest range has %d of 20000 memories: %v", largest, matched)
+			}
+		})
+	}
+}
+
+// Postgres's statistics know nothing of what belongs together: where another workspace has many
+// memories, it expects many of ours as well.
+func TestOthersBulkImportsMakeNoTinyRanges(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // almost four days
+	exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '2026-01-01'::timestamptz + i % 6 * interval '15 hours' FROM generate_series(1, 60000) i`, stranger)
+	exec(t, db, `VACUUM ANALYZE memories`)
+	s.rangeRows = 1250
+	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
+	if len(ranges) > 32 || slices.Max(matched) > 3*s.rangeRows {
+		t.Errorf("the ranges hold %v", matched)
+	}
+}
+
+func TestAPlanCountsWhatTheFilterMatches(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, user_id, created_at) SELECT 'm', CASE WHEN i % 10 > 0 THEN 'heavy' ELSE 'user ' || i END,
+		'2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(1, 40000) i; ANALYZE memories`)
+	s.rangeRows = 2500
+	heavy, light := "heavy", "user 10"
+	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{UserID: &heavy}})
+	if largest := slices.Max(matched); len(ranges) < 12 || largest > 3*s.rangeRows {
+		t.Errorf("the ranges of the user who has 90%% hold %v", matched)
+	}
+	if ranges, _ = plan(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{UserID: &light}}); len(ranges) != 1 {
+		t.Errorf("%d ranges for the user who has one memory", len(ranges))
+	}
+	after, before := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
+	ranges, matched = plan(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{CreatedAfter: &after, CreatedBefore: &before}})
+	if len(ranges) != 1 || matched[0] != 24*60 {
+		t.Errorf("the ranges of one day hold %v", matched)
+	}
+}
+
+func TestPlanningNeverScansTheTable(t *testing.T) {
+	url := pgtest.New(t)
+	one := source(t, pool(t, url, 1), "memories")
+	exec(t, one.db, addShape+shapes["uniform times"]+` FROM generate_series(1, 40000) i`)
+	exec(t, one.db, `ANALYZE memories`)
+	one.rangeRows = 100 // as many ranges as there may be
+	type counters struct {
+		Scans int64 `db:"seq_scan"`
+		Read  int64 `db:"idx_tup_read"`
+	}
+	look := func() (c counters) {
+		// On the connection that planned: counters are sent by each on its own.
+		exec(t, one.db, `SELECT pg_stat_force_next_flush()`)
+		err := one.db.Get(&c, `SELECT t.seq_scan, i.idx_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname = 'memories'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	before := look()
+	user, high := "nobody", High
+	for _, f := range []Filter{{}, {UserID: &user}, {Priority: &high}, {Categories: []string{"c"}}} {
+		if ranges, err := one.Plan(t.Context(), Query{WorkspaceID: tenant, Filter: f}); err != nil || len(ranges) == 0 {
+			t.Fatal(ranges, err)
+		}
+	}
+	after := look()
+	if after.Scans != before.Scans || after.Read-before.Read > 4*4*MaxRanges {
+		t.Errorf("planning did %d sequential scans and read %d entries of the index", after.Scans-before.Scans, after.Read-before.Read)
+	}
+	if after.Read == before.Read {
+		t.Error("the counters do not count")
+	}
+}
+
+func TestSmallAndEmptyWorkspaces(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant}); len(ranges) != 0 {
+		t.Errorf("no memory: %v", ranges)
+	}
+	exec(t, db, `INSERT INTO memories (memory, workspace_id) SELECT 'm', $1 FROM generate_series(1, 100)`, stranger)
+	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant}); len(ranges) != 0 {
+		t.Errorf("only another workspace's memories: %v", ranges)
+	}
+	addTied(t, db, 1)
+	one, _ := plan(t, s, db, Query{WorkspaceID: tenant})
+	if len(one) != 1 || one[0].First != one[0].Last {
+		t.Errorf("one memory: %v", one)
+	}
+	addTied(t, db, 30)
+	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant}); len(ranges) != 1 {
+		t.Errorf("few memories: %v", ranges)
+	}
+	future := time.Now().Add(24 * time.Hour)
+	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{CreatedAfter: &future}}); len(ranges) != 0 {
+		t.Errorf("an empty window: %v", ranges)
+	}
+}
+
+func TestAPlanWithoutStatisticsIsRight(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `ALTER TABLE memories SET (autovacuum_enabled = false)`)
+	exec(t, db, addShape+shapes["infinities"]+` FROM generate_series(1, 20000) i`)
+	for _, s.rangeRows = range []int64{1, 10, 1000, 250_000} {
+		plan(t, s, db, Query{WorkspaceID: tenant})
+	}
+	want := stored(t, db, "memories", mine)
+	s.rangeRows = 1
+	ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant})
+	var got []string
+	for _, r := range ranges {
+		got = append(got, read(t, s, Query{WorkspaceID: tenant}, r.Range, nil)...)
+	}
+	same(t, got, want)
+}
+
+func TestWhatComesAfterThePlanIsNotRead(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, addShape+shapes["the future"]+` FROM generate_series(1, 500) i; ANALYZE memories`)
+	s.rangeRows = 50
+	want := stored(t, db, "memories", mine)
+	ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant})
+	if len(ranges) < 5 {
+		t.Fatalf("%d ranges", len(ranges))
+	}
+	exec(t, db, `INSERT INTO memories (memory, created_at) SELECT 'late', (SELECT max(created_at) FROM memories) + i * interval '1 microsecond' FROM generate_series(1, 50) i;
+		INSERT INTO memories (memory, created_at) VALUES ('later', 'infinity')`)
+	var got []string
+	for _, r := range ranges {
+		got = append(got, read(t, s, Query{WorkspaceID: tenant}, r.Range, nil)...)
+	}
+	same(t, got, want)
+}
+
+func TestALargeWorkspaceIsDividedByDefault(t *testing.T) {
+	s, db := open(t)
+	exec(t, db, `DROP INDEX memories_workspace_id_created_at_id_idx`)
+	exec(t, db, addShape+`'m', gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 550000) i`)
+	exec(t, db, `CREATE INDEX ON memories (workspace_id, created_at, id); ANALYZE memories`)
+	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
+	if len(ranges) < 5 || len(ranges) > 10 || slices.Max(matched) > 2*rangeRows {
+		t.Errorf("550000 memories are divided into %v", matched)
+	}
+	// What a plan is, Temporal and the store must be able to keep.
+	text, err := json.Marshal(ranges)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back []PlannedRange
+	if err := json.Unmarshal(text, &back); err != nil || !slices.Equal(back, ranges) {
+		t.Errorf("%s becomes %v: %v", text, back, err)
+	}
+}

@@ -1,0 +1,194 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func open(t *testing.T, url string, size int) *sqlx.DB {
+	t.Helper()
+	db, err := postgres.Open(url, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func TestMigratingTwiceDoesNothing(t *testing.T) {
+	db := open(t, pgtest.New(t), 1) // a single connection does
+	first, err := postgres.Migrate(t.Context(), db)
+	if err != nil || first == 0 {
+		t.Fatalf("applied %d: %v", first, err)
+	}
+	db.MustExec(`INSERT INTO memexport.exports (id, workspace_id, format, filter) VALUES (gen_random_uuid(), gen_random_uuid(), 'json', '{}')`)
+	if again, err := postgres.Migrate(t.Context(), db); err != nil || again != 0 {
+		t.Errorf("applied %d again: %v", again, err)
+	}
+	var rows int
+	if err := db.Get(&rows, `SELECT count(*) FROM memexport.exports`); err != nil || rows != 1 {
+		t.Errorf("%d rows are left: %v", rows, err)
+	}
+	var foreign []string
+	err = db.Select(&foreign, `SELECT n.nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+		WHERE nspname NOT IN ('memexport', 'pg_catalog', 'information_schema', 'pg_toast')`)
+	if err != nil || len(foreign) != 0 {
+		t.Errorf("outside of the schema memexport it made %v, %v", foreign, err)
+	}
+}
+
+func TestSeveralProcessesMayMigrateAtOnce(t *testing.T) {
+	url := pgtest.New(t)
+	applied := make([]int, 4)
+	var group sync.WaitGroup
+	for i := range applied {
+		db := open(t, url, 2)
+		group.Go(func() {
+			var err error
+			if applied[i], err = postgres.Migrate(context.Background(), db); err != nil {
+				t.Error(err)
+			}
+			if err := postgres.CheckMigrated(context.Background(), db); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	sum := 0
+	for _, n := range applied {
+		sum += n
+	}
+	var versions int
+	err := open(t, url, 1).Get(&versions, `SELECT count(*) FROM memexport.schema_version WHERE version_id > 0`)
+	if err != nil || versions != sum || sum == 0 {
+		t.Errorf("the processes applied %v, recorded are %d: %v", applied, versions, err)
+	}
+}
+
+func TestASchemaThatLacksMigrationsIsRefusedWithTheRemedy(t *testing.T) {
+	db := open(t, pgtest.New(t), 2)
+	refused := func(when string) {
+		t.Helper()
+		if err := postgres.CheckMigrated(t.Context(), db); err == nil || !strings.Contains(err.Error(), "memexport migrate") {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("without the schema")
+	db.MustExec(`CREATE SCHEMA memexport`)
+	refused("with an empty schema")
+	if _, err := postgres.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	if err := postgres.CheckMigrated(t.Context(), db); err != nil {
+		t.Error("after the migration:", err)
+	}
+	db.MustExec(`INSERT INTO memexport.schema_version (version_id, is_applied) VALUES (999999, true)`)
+	if err := postgres.CheckMigrated(t.Context(), db); err != nil {
+		t.Error("an older program beside a newer schema:", err)
+	}
+	db.MustExec(`DELETE FROM memexport.schema_version WHERE version_id > 0`)
+	refused("when a version is missing")
+}
+
+func TestACancelledMigrationIsAnErrorAndCanBeRepeated(t *testing.T) {
+	db := open(t, pgtest.New(t), 2)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := postgres.Migrate(ctx, db); err == nil {
+		t.Error("no error")
+	}
+	if _, err := postgres.Migrate(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestResultsLargerThanTheReadAheadArriveWhole(t *testing.T) {
+	db := open(t, pgtest.New(t), 2)
+	for _, size := range []int{1, 4095, 4096, 4097, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 10_000_000} {
+		var text string
+		if err := db.Get(&text, `SELECT repeat('0123456789', $1 / 10 + 1)`, size); err != nil {
+			t.Fatal(err)
+		}
+		if want := strings.Repeat("0123456789", size/10+1); text != want {
+			t.Errorf("%d bytes arrive as %d others", len(want), len(text))
+		}
+	}
+	rows, err := db.Query(`SELECT i, repeat(chr(65 + i % 26), i % 3000) FROM generate_series(1, 20000) i`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	n := 0
+	for rows.Next() {
+		var i int
+		var text string
+		if err := rows.Scan(&i, &text); err != nil {
+			t.Fatal(err)
+		}
+		if n++; i != n || text != strings.Repeat(string(rune(65+i%26)), i%3000) {
+			t.Fatalf("row %d is %d, %.20q", n, i, text)
+		}
+	}
+	if err := rows.Err(); err != nil || n != 20000 {
+		t.Errorf("%d rows: %v", n, err)
+	}
+}
+
+func TestACancelledQueryEndsAndThePoolGoesOn(t *testing.T) {
+	db := open(t, pgtest.New(t), 2)
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		rows, err := db.QueryContext(ctx, `SELECT repeat('x', 10000) FROM generate_series(1, 1000) a, generate_series(1, 10000) b`) // a hundred gigabytes
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if !rows.Next() {
+				t.Fatal(rows.Err())
+			}
+		}
+		cancel()
+		for rows.Next() {
+		}
+		if rows.Err() == nil {
+			t.Error("the rows end without an error")
+		}
+		rows.Close()
+		var one int
+		if err := db.Get(&one, `SELECT 1`); err != nil || one != 1 {
+			t.Errorf("the next query: %d, %v", one, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := make(chan error, 1)
+	go func() { _, err := db.ExecContext(ctx, `SELECT pg_sleep(3600)`); waits <- err }()
+	cancel()
+	if err := <-waits; err == nil {
+		t.Error("an hour has passed")
+	} else if !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "cancel") {
+		t.Error(err)
+	}
+}
+
+func TestOpenConnectsToNothing(t *testing.T) {
+	db := open(t, "postgres://nobody@127.0.0.1:1/nothing?connect_timeout=5", 3)
+	if open := db.Stats().OpenConnections; open != 0 || db.Stats().MaxOpenConnections != 3 {
+		t.Errorf("%d connections of %d", open, db.Stats().MaxOpenConnections)
+	}
+	if err := db.Ping(); err == nil {
+		t.Error("there is no such server")
+	}
+	if _, err := postgres.Open("postgres://%zz", 1); err == nil {
+		t.Error("a URL that is none is accepted")
+	}
+}

@@ -1,0 +1,187 @@
+// Package pgtest gives every test a Postgres database of its own, on a real server that lives as
+// long as the test process.
+//
+//	func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
+//
+//	func TestSomething(t *testing.T) {
+//		db, err := sqlx.Connect("postgres", pgtest.New(t))
+package pgtest
+
+import (
+	"context"
+	"database/sql"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the driver "postgres"
+
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/devstack"
+)
+
+const (
+	dirPattern = "memexport-pgtest-*"
+	template   = "pgtest_template"
+	limit      = time.Minute // for one statement of this package; creating a database takes milliseconds
+)
+
+// server is the Postgres of this test process, set by Main.
+var server struct {
+	url   string // of the database that this package itself connects to
+	count atomic.Int64
+}
+
+// Main starts a Postgres for the tests of a package, runs them, stops it, removes its files and
+// exits with the code of the tests. The steps fill the template database from which New makes
+// copies, one after the other; without any, it is empty.
+func Main(m *testing.M, steps ...Step) {
+	flag.Parse() // m.Run would only do it later, and tell needs it
+	code, err := run(m, steps)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// Step does something to the template database.
+type Step func(ctx context.Context, db *sqlx.DB) error
+
+// Migrate is the step that creates the schema memexport.
+func Migrate(ctx context.Context, db *sqlx.DB) error {
+	_, err := postgres.Migrate(ctx, db)
+	return err
+}
+
+func run(m *testing.M, steps []Step) (code int, err error) {
+	ctx := context.Background()
+	sweep()
+	dir, err := os.MkdirTemp("", dirPattern)
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	// When root runs the tests, Postgres runs as another user, who must be able to pass.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return 1, err
+	}
+	release, err := devstack.Lock(dir)
+	if err != nil {
+		return 1, err
+	}
+	defer release()
+	pg, err := devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: dir, Fast: true, Log: tell})
+	if err != nil {
+		return 1, err
+	}
+	defer func() {
+		if stopErr := pg.Stop(); err == nil {
+			err = stopErr
+		}
+		_ = os.RemoveAll(pg.DataDir) // elsewhere than in dir when root's TMPDIR is closed to others
+	}()
+	server.url = pg.URL
+	if err := makeTemplate(ctx, steps); err != nil {
+		return 1, err
+	}
+	code = m.Run()
+	return code, pg.Err()
+}
+
+func makeTemplate(ctx context.Context, steps []Step) error {
+	if err := execute(ctx, "CREATE DATABASE "+template); err != nil {
+		return err
+	}
+	db, err := postgres.Open(databaseURL(template), 2)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	for _, step := range steps {
+		if err := step(ctx, db); err != nil {
+			return fmt.Errorf("fill the template database: %w", err)
+		}
+	}
+	// A connection to the template would make every copy fail: allow no new one, end those of the steps.
+	if err := execute(ctx, "ALTER DATABASE "+template+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
+		return err
+	}
+	return execute(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+template+"'")
+}
+
+// New returns the URL of a new database with all that the steps made, as its superuser and for
+// lib/pq. It is dropped at the end of the test, whoever is still connected.
+func New(tb testing.TB) string {
+	tb.Helper()
+	if server.url == "" {
+		tb.Fatal("pgtest: no Postgres runs: call pgtest.Main in TestMain of this package")
+	}
+	name := fmt.Sprintf("test_%d", server.count.Add(1))
+	if err := execute(context.Background(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+		tb.Fatal("pgtest:", err)
+	}
+	tb.Cleanup(func() {
+		if err := execute(context.Background(), "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err != nil {
+			tb.Error("pgtest:", err)
+		}
+	})
+	return databaseURL(name)
+}
+
+// execute runs one statement on a connection of its own.
+func execute(ctx context.Context, statement string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	db, err := sql.Open("postgres", server.url)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
+}
+
+func databaseURL(name string) string {
+	u, err := url.Parse(server.url)
+	if err != nil {
+		panic(err) // devstack made it
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// sweep removes what killed test processes left behind. It is housekeeping: what cannot be removed
+// stays.
+func sweep() {
+	left, err := filepath.Glob(filepath.Join(os.TempDir(), dirPattern))
+	if err != nil {
+		return
+	}
+	for _, dir := range left {
+		// A young one may belong to a process that has not locked it yet.
+		info, err := os.Stat(dir)
+		if err != nil || time.Since(info.ModTime()) < time.Hour {
+			continue
+		}
+		if release, err := devstack.Lock(dir); err == nil {
+			_ = os.RemoveAll(dir)
+			release()
+		}
+	}
+}
+
+// tell passes devstack's lines on under go test -v; elsewhere they would be noise.
+func tell(format string, args ...any) {
+	if testing.Verbose() {
+		fmt.Fprintf(os.Stderr, format+"\n", args...)
+	}
+}

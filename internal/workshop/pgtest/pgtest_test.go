@@ -1,0 +1,63 @@
+package pgtest_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/workshop/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	pgtest.Main(m, func(ctx context.Context, db *sqlx.DB) error {
+		_, err := db.ExecContext(ctx, "CREATE TABLE note (text text PRIMARY KEY)")
+		return err
+	})
+}
+
+func open(t *testing.T, url string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func TestEveryTestHasTheMigratedSchemaAndNothingOfTheOthers(t *testing.T) {
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			db := open(t, pgtest.New(t))
+			// The key is the same in all: a shared database would refuse it.
+			if _, err := db.Exec("INSERT INTO note VALUES ('mine')"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestTheDatabaseIsDroppedAlsoWhenAConnectionWasLeft(t *testing.T) {
+	var name string
+	t.Run("leaves a connection", func(t *testing.T) {
+		db, err := sql.Open("postgres", pgtest.New(t)) // closed by nobody while the test runs
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.QueryRow("SELECT current_database()").Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var exists bool
+	err := open(t, pgtest.New(t)).QueryRow("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if exists {
+		t.Errorf("the database %s is still there", name)
+	}
+}

@@ -1,0 +1,154 @@
+// Package storetest starts the stores that exports can be kept in, for tests: a directory, and real
+// servers that speak the protocols of S3, Google Cloud Storage and Azure Blob Storage. The servers
+// are built or installed once per user, from tools/stores.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"memexport/internal/workshop/devstack"
+)
+
+// Names are the stores, as New knows them.
+var Names = []string{"file", "s3", "gcs", "azure"}
+
+// Store is an empty bucket, which no other test uses.
+type Store struct {
+	Name    string
+	Bucket  string
+	Address string // host:port of the server, or of a proxy; "" of a directory
+	Dir     string // of a directory
+	// Dead, unless nil, tells why the server is gone.
+	Dead func() error
+}
+
+// New makes a bucket in the store with the name, on a server that all tests of this process share.
+func New(t testing.TB, name string) *Store {
+	t.Helper()
+	s := &Store{Name: name, Bucket: "exports-" + uuid.NewString()}
+	if name == "file" {
+		s.Dir = t.TempDir()
+		return s
+	}
+	server, err := start(name)
+	if err != nil {
+		t.Fatalf("the store %s: %v", name, err)
+	}
+	s.Address, s.Dead = server.Address, server.Err
+	s.Setenv(t)
+	if err := s.create(t.Context()); err != nil {
+		t.Fatalf("make a bucket in the store %s: %v", name, err)
+	}
+	return s
+}
+
+// through is the same bucket behind a proxy.
+func (s *Store) through(address string) *Store {
+	proxied := *s
+	proxied.Address = address
+	return &proxied
+}
+
+// URL is the BUCKET_URL.
+func (s *Store) URL() string {
+	switch s.Name {
+	case "s3":
+		return "s3://" + s.Bucket + "?" + url.Values{"endpoint": {"http://" + s.Address}, "region": {"us-east-1"}, "use_path_style": {"true"}}.Encode()
+	case "gcs":
+		return "gs://" + s.Bucket
+	case "azure":
+		return "azblob://" + s.Bucket + "?" + url.Values{"protocol": {"http"}, "domain": {s.Address}, "localemu": {"true"}}.Encode()
+	}
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(s.Dir)}).String()
+}
+
+// The account that every Azurite has, and that its documentation gives.
+const (
+	azureAccount = "devstoreaccount1"
+	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+// Env is what a process needs besides the URL.
+func (s *Store) Env() []string {
+	switch s.Name {
+	case "s3":
+		return []string{"AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=testsecret", "AWS_EC2_METADATA_DISABLED=true"}
+	case "gcs":
+		return []string{"STORAGE_EMULATOR_HOST=" + s.Address}
+	case "azure":
+		return []string{"AZURE_STORAGE_ACCOUNT=" + azureAccount, "AZURE_STORAGE_KEY=" + azureKey}
+	}
+	return nil
+}
+
+// Setenv sets the environment of this process as whoever opens the URL next needs it.
+func (s *Store) Setenv(t testing.TB) {
+	t.Helper()
+	for _, variable := range s.Env() {
+		name, value, _ := strings.Cut(variable, "=")
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// servers are those that run, by the name of the store.
+var servers = struct {
+	sync.Mutex
+	dir     string
+	started map[string]*devstack.Server
+}{started: map[string]*devstack.Server{}}
+
+// start starts the server of a store, or a proxy, once.
+func start(name string) (*devstack.Server, error) {
+	servers.Lock()
+	defer servers.Unlock()
+	if s := servers.started[name]; s != nil {
+		return s, s.Err()
+	}
+	if servers.dir == "" {
+		var err error
+		if servers.dir, err = os.MkdirTemp("", "memexport-stores-"); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	dir := filepath.Join(servers.dir, name)
+	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
+		return nil, err
+	}
+	options, err := options(ctx, name, dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := devstack.StartServer(ctx, options)
+	if err == nil {
+		servers.started[name] = s
+	}
+	return s, err
+}
+
+// Stop ends all servers and deletes what they kept. For the end of TestMain.
+func Stop() {
+	servers.Lock()
+	defer servers.Unlock()
+	for _, s := range servers.started {
+		s.Stop()
+	}
+	clear(servers.started)
+	if servers.dir != "" {
+		if err := os.RemoveAll(servers.dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}
+}
