@@ -22,6 +22,7 @@ var parsers = map[string]func(file []byte) ([]row, error){
 	"json":     parseJSON,
 	"csv":      parseCSV,
 	"markdown": parseMarkdown,
+	"ndjson":   parseNDJSON,
 }
 
 func TestEveryFormatCarriesEveryMemory(t *testing.T) {
@@ -76,7 +77,7 @@ func TestAppendKeepsTheBytesInDst(t *testing.T) {
 }
 
 func TestFormatsAreFoundByTheirNames(t *testing.T) {
-	if got, want := format.Names(), []string{"json", "csv", "markdown"}; !slices.Equal(got, want) {
+	if got, want := format.Names(), []string{"json", "csv", "markdown", "ndjson"}; !slices.Equal(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
 	for _, f := range format.All {
@@ -114,7 +115,7 @@ func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	}
 	for i := range rows {
 		want := rowOf(&memories[i])
-		if f == format.JSON && want["metadata"] == "null" {
+		if (f == format.JSON || f == format.NDJSON) && want["metadata"] == "null" {
 			delete(want, "metadata") // JSON null and NULL look the same, see JSON
 		}
 		if !maps.Equal(rows[i], want) {

@@ -41,7 +41,7 @@ func Example() {
 
 func ExampleNames() {
 	fmt.Println(format.Names())
-	// Output: [json csv markdown]
+	// Output: [json csv markdown ndjson]
 }
 
 func ExampleFormat_Append_json() {

@@ -23,7 +23,7 @@ type Format struct {
 }
 
 // All lists the formats that an export can have, the default first.
-var All = []*Format{JSON, CSV, Markdown}
+var All = []*Format{JSON, CSV, Markdown, NDJSON}
 
 // Lookup returns the format with the given name.
 func Lookup(name string) (*Format, bool) {

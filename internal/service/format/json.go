@@ -21,8 +21,11 @@ var JSON = &Format{
 	after:       jsonAfter,
 }
 
-func jsonBefore(dst []byte, m *memory.Memory) []byte {
-	dst = append(dst, "\n{\"id\":\""...)
+func jsonBefore(dst []byte, m *memory.Memory) []byte { return objectBefore(append(dst, '\n'), m) }
+
+// objectBefore, jsonText and jsonAfter make a memory's object, without a line feed.
+func objectBefore(dst []byte, m *memory.Memory) []byte {
+	dst = append(dst, `{"id":"`...)
 	dst = append(dst, m.ID...)
 	if m.Text == nil {
 		return append(dst, `","memory":null`...)
