@@ -157,7 +157,8 @@ func (h *house) written(id string, plan activities.PlanResult) activities.Publis
 	h.Helper()
 	in := activities.PublishInput{ExportID: id, Ranges: len(plan.Ranges)}
 	for i, r := range plan.Ranges {
-		in.Written.Add(must[activities.Written](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: i, Range: r.Range}))
+		written := must[export.Written](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: i, Range: r.Range})
+		in.Written = in.Written.Plus(written)
 		if i < len(plan.Ranges)-1 {
 			in.Digest = must[archive.Digest](h, h.Verify, activities.VerifyInput{ExportID: id, Number: i, Digest: in.Digest})
 		}
@@ -192,7 +193,7 @@ func (h *house) wantStatus(id string, want export.Status) {
 // parts are the recorded parts of the whole export.
 func (h *house) parts(id string) []export.Part {
 	h.Helper()
-	parts, err := h.Exports.Parts(h.Context(), id, -1)
+	parts, err := h.Exports.Parts(h.Context(), id)
 	if err != nil {
 		h.Fatal(err)
 	}

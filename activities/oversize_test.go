@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"testing"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
@@ -46,8 +47,8 @@ func TestThePartsOfAnOversizeMemoryAreRecordedTogether(t *testing.T) {
 			h := all.in(t)
 			in := h.oneRange(format.JSON)
 			repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", part))
-			_, err := do[activities.Written](h, h.WriteRange, in)
-			wantError(t, err, "DatabaseUnavailable", true)
+			_, err := do[export.Written](h, h.WriteRange, in)
+			wantError(t, err, attempt.TypeDatabaseUnavailable, true)
 			if parts := h.parts(in.ExportID); len(parts) != 1 {
 				t.Errorf("%d parts are recorded, not only the one before it", len(parts))
 			}
@@ -66,8 +67,8 @@ func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
 	h.insert(text(10*mebibyte), "after", text(10*mebibyte))
 	in := h.oneRange(format.Markdown)
 	repair := h.failOnPart("NEW.part = 2") // the one of "after"
-	_, err := do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, "DatabaseUnavailable", true)
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantError(t, err, attempt.TypeDatabaseUnavailable, true)
 	if parts := h.parts(in.ExportID); len(parts) != 2 {
 		t.Errorf("%d parts are recorded", len(parts))
 	}
@@ -78,8 +79,8 @@ func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
 // Large memories that are not oversize must not make parts, and so buffers, much larger than usual.
 func TestPartsOfLargeMemoriesAreNoLargerThanOthers(t *testing.T) {
 	const size = 8 * mebibyte / 16
-	activities.SetPartSize(t, size)
 	h := newHouse(t)
+	h.PartSize = size
 	var texts []string
 	for i := range 40 {
 		texts = append(texts, text(size/9+i*1000))

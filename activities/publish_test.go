@@ -9,13 +9,14 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
 func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(100)
 	id, plan := h.started(format.JSON)
 	right := h.written(id, plan)
@@ -30,7 +31,7 @@ func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
 			in := right
 			change(&in)
 			_, err := do[activities.PublishResult](h, h.Publish, in)
-			wantError(t, err, activities.TypeCountMismatch, false)
+			wantError(t, err, attempt.TypeCountMismatch, false)
 			h.wantStatus(id, export.Processing)
 		})
 	}
@@ -53,7 +54,7 @@ func TestWhatWasComposedMustBeWhatWasWritten(t *testing.T) {
 		change(&in.Composed)
 		_, err := do[activities.PublishResult](h, h.Publish, in)
 		t.Log(name)
-		wantError(t, err, activities.TypeStorageCorrupt, false)
+		wantError(t, err, attempt.TypeStorageCorrupt, false)
 		h.wantStatus(id, export.Processing)
 	}
 	in.Composed = right
@@ -94,13 +95,13 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 		kind    string
 		retried bool
 	}{
-		"a flipped bit": {flip, activities.TypeStorageCorrupt, false},
-		"a cut end":     {truncate, activities.TypeStorageCorrupt, false},
-		"gone":          {remove, activities.TypeStorageUnavailable, true}, // a store may be late
+		"a flipped bit": {flip, attempt.TypeStorageCorrupt, false},
+		"a cut end":     {truncate, attempt.TypeStorageCorrupt, false},
+		"gone":          {remove, attempt.TypeStorageUnavailable, true}, // a store may be late
 	} {
 		t.Run(name, func(t *testing.T) {
-			activities.SetPartSize(t, 8<<10)
 			h := newHouse(t)
+			h.PartSize = 8 << 10
 			h.fill(200)
 			id := h.create(format.CSV)
 			ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
@@ -141,18 +142,18 @@ func TestAFailedExportIsNotPublished(t *testing.T) {
 	in := h.written(id, plan)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeTerminated})
 	_, err := do[any](h, h.Publish, in)
-	wantError(t, err, activities.TypeExportClosed, false)
+	wantError(t, err, attempt.TypeExportClosed, false)
 	_, err = do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: 1, Range: plan.Ranges[0].Range})
 	if err != nil {
-		wantError(t, err, activities.TypeExportClosed, false)
+		wantError(t, err, attempt.TypeExportClosed, false)
 	}
 	h.wantStatus(id, export.Failed)
 }
 
 // A late attempt must not write to an export that has ended while it was reading.
 func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(1)
@@ -176,6 +177,6 @@ func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, <-result, activities.TypeExportClosed, false)
+	wantError(t, <-result, attempt.TypeExportClosed, false)
 	h.wantStatus(in.ExportID, export.Failed)
 }

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
@@ -72,16 +73,16 @@ func (h *house) waiting(n int) {
 
 func TestAnAttemptThatFailedIsResumedAfterItsLastPart(t *testing.T) {
 	all := newHouse(t)
+	all.PartSize = 8 << 10
 	all.fill(400)
 	for _, f := range format.All {
 		for _, k := range []int{0, 1, 3} {
 			t.Run(fmt.Sprintf("%s after %d parts", f.Name, k), func(t *testing.T) {
-				activities.SetPartSize(t, 8<<10)
 				h := all.in(t)
 				in := h.oneRange(f)
 				repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", k))
-				_, err := do[activities.Written](h, h.WriteRange, in)
-				wantError(t, err, "DatabaseUnavailable", true)
+				_, err := do[export.Written](h, h.WriteRange, in)
+				wantError(t, err, attempt.TypeDatabaseUnavailable, true)
 				if parts := h.parts(in.ExportID); len(parts) != k {
 					t.Fatalf("%d parts are recorded", len(parts))
 				}
@@ -95,7 +96,7 @@ func TestAnAttemptThatFailedIsResumedAfterItsLastPart(t *testing.T) {
 // finish runs the attempt that succeeds, and checks what it made.
 func (h *house) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
 	h.Helper()
-	written := must[activities.Written](h, h.WriteRange, in)
+	written := must[export.Written](h, h.WriteRange, in)
 	if written.Memories != memories {
 		h.Errorf("%d memories were written", written.Memories)
 	}
@@ -104,13 +105,13 @@ func (h *house) finish(in activities.WriteRangeInput, f *format.Format, memories
 }
 
 func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	repair := h.failOnPart("NEW.part = 2")
-	_, err := do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, "DatabaseUnavailable", true)
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantError(t, err, attempt.TypeDatabaseUnavailable, true)
 	repair()
 	objects := filepath.Join(h.dir, "exports", in.ExportID)
 	if err := os.Rename(objects, objects+".away"); err != nil {
@@ -119,8 +120,8 @@ func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
 	if err := os.WriteFile(objects, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, activities.TypeStorageUnavailable, true)
+	_, err = do[export.Written](h, h.WriteRange, in)
+	wantError(t, err, attempt.TypeStorageUnavailable, true)
 	if err := errors.Join(os.Remove(objects), os.Rename(objects+".away", objects)); err != nil {
 		t.Fatal(err)
 	}
@@ -128,15 +129,15 @@ func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
 }
 
 func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(2)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	result := make(chan error, 1)
 	go func() {
-		_, err := do[activities.Written](h, h.WriteRange, in, within(ctx))
+		_, err := do[export.Written](h, h.WriteRange, in, within(ctx))
 		result <- err
 	}()
 	h.waiting(1)
@@ -152,15 +153,15 @@ func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
 }
 
 func TestAStoppingWorkerHandsARangeOverAtOnce(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(2)
 	stop := make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
-		_, err := do[activities.Written](h, h.WriteRange, in, stoppedBy(stop))
+		_, err := do[export.Written](h, h.WriteRange, in, stoppedBy(stop))
 		result <- err
 	}()
 	h.waiting(1)
@@ -211,15 +212,15 @@ func TestVerifyAndPublishHandOverToo(t *testing.T) {
 
 // Two attempts run at once when the first lost touch with Temporal but not with its database.
 func TestOfTwoAttemptsAtOnceOneIsStoppedAndNoMemoryIsDoubled(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(1)
 	results := make(chan error, 2)
 	for attempt := range 2 {
 		go func() {
-			_, err := do[activities.Written](h, h.WriteRange, in)
+			_, err := do[export.Written](h, h.WriteRange, in)
 			results <- err
 		}()
 		h.waiting(attempt + 1)
@@ -236,7 +237,7 @@ func TestOfTwoAttemptsAtOnceOneIsStoppedAndNoMemoryIsDoubled(t *testing.T) {
 	}
 	// If the one that is stopped is the one that Temporal knows, it has to be tried again: the other
 	// one's success is not heard.
-	wantError(t, lost[0], activities.TypeOvertaken, true)
+	wantError(t, lost[0], attempt.TypeOvertaken, true)
 	h.wantFile(in.ExportID, format.JSON)
 	h.finish(in, format.JSON, 400)
 }

@@ -8,7 +8,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
@@ -27,11 +28,11 @@ func TestNoErrorQuotesAMemory(t *testing.T) {
 		kind    string
 		retried bool
 	}{
-		"a number that is none":   {`CASE WHEN memory = 'harmless' THEN 1 ELSE memory::integer END`, activities.TypeSourceInvalid, false},
-		"JSON that is none":       {`CASE WHEN memory = 'harmless' THEN 1 ELSE (memory::jsonb->>0)::integer END`, activities.TypeSourceInvalid, false},
-		"a division by zero":      {`1 / (length(memory) - 24)`, activities.TypeSourceInvalid, false},
-		"a function that refuses": {`CASE WHEN memory = 'harmless' THEN 1 ELSE refuse(memory) END`, activities.TypeSourceUnavailable, true},
-		"a missing number":        {`nullif(length(memory), 24)`, activities.TypeSourceInvalid, false},
+		"a number that is none":   {`CASE WHEN memory = 'harmless' THEN 1 ELSE memory::integer END`, attempt.TypeSourceInvalid, false},
+		"JSON that is none":       {`CASE WHEN memory = 'harmless' THEN 1 ELSE (memory::jsonb->>0)::integer END`, attempt.TypeSourceInvalid, false},
+		"a division by zero":      {`1 / (length(memory) - 24)`, attempt.TypeSourceInvalid, false},
+		"a function that refuses": {`CASE WHEN memory = 'harmless' THEN 1 ELSE refuse(memory) END`, attempt.TypeSourceUnavailable, true},
+		"a missing number":        {`nullif(length(memory), 24)`, attempt.TypeSourceInvalid, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := h.in(t)
@@ -40,7 +41,7 @@ func TestNoErrorQuotesAMemory(t *testing.T) {
 			in := h.oneRange(format.JSON)
 			h.readFrom("leaky")
 			defer h.readFrom("memories")
-			_, err := do[activities.Written](h, h.WriteRange, in)
+			_, err := do[export.Written](h, h.WriteRange, in)
 			wantError(t, err, c.kind, c.retried)
 			wantNoSecret(t, err)
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
@@ -151,7 +152,7 @@ func TestAStoreThatRefusesADeleteIsTriedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := do[any](h, h.Purge, h.ref(id))
-	wantError(t, err, activities.TypeStorageUnavailable, true)
+	wantError(t, err, attempt.TypeStorageUnavailable, true)
 	if e := h.find(id); e.PurgedAt != nil {
 		t.Error("a purge that failed is recorded")
 	}

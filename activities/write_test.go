@@ -11,6 +11,7 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
@@ -46,14 +47,14 @@ func TestAPlanOfAnExportThatHasEndedIsFinal(t *testing.T) {
 	id := h.create(format.JSON)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeCancelled})
 	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
-	wantError(t, err, activities.TypeExportClosed, false)
+	wantError(t, err, attempt.TypeExportClosed, false)
 	h.wantStatus(id, export.Failed)
 }
 
 func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 	h := newHouse(t)
 	id := uuid.NewString()
-	for name, attempt := range map[string]func() error{
+	for name, run := range map[string]func() error{
 		"Plan": func() error { _, err := do[any](h, h.Plan, h.ref(id)); return err },
 		"WriteRange": func() error {
 			_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id})
@@ -68,7 +69,7 @@ func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 		},
 		"Expire": func() error { _, err := do[any](h, h.Expire, h.ref(id)); return err },
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, attempt(), activities.TypeInvalidExport, false) })
+		t.Run(name, func(t *testing.T) { wantError(t, run(), attempt.TypeInvalidExport, false) })
 	}
 	must[any](h, h.Purge, h.ref(id)) // there is nothing to purge
 }
@@ -81,8 +82,8 @@ func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
 }
 
 func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.Archive.Compress = compress
 	h.fill(500)
 	id := h.create(f)
@@ -120,7 +121,7 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.fill(20)
 	in := h.oneRange(format.CSV)
 	h.exec(`DELETE FROM memories`)
-	if written := must[activities.Written](h, h.WriteRange, in); written != (activities.Written{}) {
+	if written := must[export.Written](h, h.WriteRange, in); written != (export.Written{}) {
 		t.Errorf("written is %+v", written)
 	}
 	must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: in.ExportID, Ranges: 1})
@@ -152,8 +153,8 @@ func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
 }
 
 func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
+	h.PartSize = 8 << 10
 	h.fill(200)
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
@@ -166,7 +167,7 @@ func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 		t.Errorf("the plan is %+v, not %+v", again, plan)
 	}
 	write := activities.WriteRangeInput{ExportID: id, Number: 0, Range: plan.Ranges[0].Range}
-	if again := must[activities.Written](h, h.WriteRange, write); again != in.Written {
+	if again := must[export.Written](h, h.WriteRange, write); again != in.Written {
 		t.Errorf("written is %+v, not %+v", again, in.Written)
 	}
 	verify := activities.VerifyInput{ExportID: id, Number: 0, Digest: archive.Digest{Parts: 7}}
@@ -188,9 +189,9 @@ func TestAResetWhileProcessingGoesOnAfterWhatIsRecorded(t *testing.T) {
 	h := newHouse(t)
 	h.fill(100)
 	in := h.oneRange(format.JSON)
-	first := must[activities.Written](h, h.WriteRange, in)
+	first := must[export.Written](h, h.WriteRange, in)
 	objects := h.parts(in.ExportID)
-	if second := must[activities.Written](h, h.WriteRange, in); second != first {
+	if second := must[export.Written](h, h.WriteRange, in); second != first {
 		t.Errorf("the second attempt says %+v, the first %+v", second, first)
 	}
 	if !reflect.DeepEqual(objects, h.parts(in.ExportID)) {
@@ -207,7 +208,7 @@ func TestARangeHoldsItsOwnMemoriesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := activities.WriteRangeInput{ExportID: id, Number: 1, Range: ranges[1].Range}
-	if written := must[activities.Written](h, h.WriteRange, in); written.Memories != 30 {
+	if written := must[export.Written](h, h.WriteRange, in); written.Memories != 30 {
 		t.Errorf("written is %+v", written)
 	}
 	parts := h.parts(id)

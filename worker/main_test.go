@@ -20,6 +20,7 @@ import (
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
+	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
 )
@@ -50,6 +51,7 @@ type site struct {
 	*testing.T
 	db      *sqlx.DB
 	exports *export.Store
+	starter *workflows.Starter
 	options worker.Options
 }
 
@@ -69,13 +71,13 @@ func newSite(t *testing.T, c client.Client) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, db: db, exports: export.NewStore(db)}
+	s := &site{T: t, db: db, exports: export.NewStore(db), starter: workflows.NewStarter(c, "default", t.Name())}
+	steps := &activities.Activities{
+		Exports: s.exports, Source: source, Archive: files, Retention: time.Hour, Grace: time.Minute, Parallel: 2,
+	}
 	s.options = worker.Options{
 		Client: c, Namespace: "default", TaskQueue: t.Name(), Log: silent,
-		Activities: &activities.Activities{
-			Exports: s.exports, Source: source, Archive: files, Client: c, Starter: workflows.NewStarter(c, "default", t.Name()),
-			Retention: time.Hour, Grace: time.Minute, Parallel: 2,
-		},
+		Activities: steps, Reconciler: &reconcile.Activities{Steps: steps, Client: c, Starter: s.starter},
 		Concurrency: 4, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
 	}
 	return s
@@ -125,7 +127,7 @@ func (s *site) start() string {
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := s.options.Activities.Starter.Start(s.Context(), e); err != nil {
+	if err := s.starter.Start(s.Context(), e); err != nil {
 		s.Fatal(err)
 	}
 	return e.ID

@@ -43,7 +43,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	free.Close()
 	s := newSite(t, dial(t, address))
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
-	s.options.Activities.Starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // as that of another process
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // as that of another process
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	worker := s.run(s.options)
@@ -146,7 +146,7 @@ func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
 
 // firstPart is the object of the first recorded part.
 func (s *site) firstPart(id string) string {
-	parts, err := s.exports.Parts(s.Context(), id, -1)
+	parts, err := s.exports.Parts(s.Context(), id)
 	if err != nil || len(parts) == 0 {
 		return ""
 	}
@@ -189,7 +189,7 @@ func noticesCancel(t *testing.T, server string) {
 	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
 	eventually(t, "the first heartbeat is heard", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
 	begin := time.Now()
-	if err := s.options.Activities.Starter.Cancel(t.Context(), id); err != nil {
+	if err := s.starter.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })

@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 )
 
@@ -101,7 +101,7 @@ func failedWhileWriting(t *testing.T) *live {
 		for len(s.called("WriteRange")) < 3 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
-		return sdk.NewNonRetryableApplicationError("the store refuses", activities.TypeStorageDenied, nil)
+		return sdk.NewNonRetryableApplicationError("the store refuses", attempt.TypeStorageDenied, nil)
 	}
 	noteWriting(t, s)
 	l := newLive(t, s)
@@ -109,7 +109,7 @@ func failedWhileWriting(t *testing.T) *live {
 	l.work()
 	err := l.result()
 	var applicationErr *sdk.ApplicationError
-	if !errors.As(err, &applicationErr) || applicationErr.Type() != activities.TypeStorageDenied {
+	if !errors.As(err, &applicationErr) || applicationErr.Type() != attempt.TypeStorageDenied {
 		t.Errorf("the workflow ended with %v, not with its first cause", err)
 	}
 	return l

@@ -14,7 +14,8 @@ import (
 	sdkpb "go.temporal.io/api/sdk/v1"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/workflows"
 )
 
@@ -27,7 +28,7 @@ func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) 
 	k.wantAt("Publish", 0)
 	k.wantAt("Expire", 72*time.Hour)
 	k.wantAt("Purge", 73*time.Hour)
-	if want := (activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
+	if want := (export.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
 		t.Errorf("published was %+v", k.publish)
 	}
 }
@@ -101,7 +102,7 @@ func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
 	if n := len(s.called("Verify")); n != 63 || s.publish.Digest.Parts != 63 {
 		t.Errorf("%d ranges were verified, and Publish got a digest of %d parts", n, s.publish.Digest.Parts)
 	}
-	if want := (activities.Written{Parts: 64, Memories: 64_000, Bytes: 256_000}); s.publish.Written != want || s.publish.Ranges != 64 {
+	if want := (export.Written{Parts: 64, Memories: 64_000, Bytes: 256_000}); s.publish.Written != want || s.publish.Ranges != 64 {
 		t.Errorf("published was %+v", s.publish)
 	}
 }
@@ -214,7 +215,7 @@ func TestTheDetailsTellTheStory(t *testing.T) {
 }
 
 func TestTheDetailsOfAFailedExportSayWhy(t *testing.T) {
-	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil)))
+	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil)))
 	if k.export() == nil {
 		t.Fatal("the workflow did not fail")
 	}

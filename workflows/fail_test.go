@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 )
 
@@ -20,19 +20,19 @@ var working = []string{"Plan", "WriteRange", "Verify", "Compose", "Publish"}
 
 func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 	codes := map[string]string{
-		"SomethingElse":                    export.CodeInternal,
-		activities.TypeExportClosed:        export.CodeInternal,
-		activities.TypeInvalidExport:       export.CodeInternal,
-		activities.TypeCountMismatch:       export.CodeInternal,
-		activities.TypeSourceInvalid:       export.CodeSourceInvalid,
-		activities.TypeStorageDenied:       export.CodeStorageDenied,
-		activities.TypeStorageCorrupt:      export.CodeStorageUnavailable,
-		activities.TypeSourceUnavailable:   export.CodeSourceUnavailable,
-		activities.TypeStorageUnavailable:  export.CodeStorageUnavailable,
-		activities.TypeDatabaseUnavailable: export.CodeTimedOut,
-		activities.TypeOvertaken:           export.CodeTimedOut,
+		"SomethingElse":                 export.CodeInternal,
+		attempt.TypeExportClosed:        export.CodeInternal,
+		attempt.TypeInvalidExport:       export.CodeInternal,
+		attempt.TypeCountMismatch:       export.CodeInternal,
+		attempt.TypeSourceInvalid:       export.CodeSourceInvalid,
+		attempt.TypeStorageDenied:       export.CodeStorageDenied,
+		attempt.TypeStorageCorrupt:      export.CodeStorageUnavailable,
+		attempt.TypeSourceUnavailable:   export.CodeSourceUnavailable,
+		attempt.TypeStorageUnavailable:  export.CodeStorageUnavailable,
+		attempt.TypeDatabaseUnavailable: export.CodeTimedOut,
+		attempt.TypeOvertaken:           export.CodeTimedOut,
 	}
-	for kind := range activities.FailureCodes {
+	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {
 			t.Errorf("what an export fails with for %s is not tested", kind)
 		}
@@ -98,7 +98,7 @@ func TestAnActivityThatTimesOutEndsTheExportWithTimedOut(t *testing.T) {
 }
 
 func TestATimeoutThatHasACauseEndsTheExportWithTheCausesCode(t *testing.T) {
-	cause := sdk.NewApplicationError("no route to host", activities.TypeSourceUnavailable)
+	cause := sdk.NewApplicationError("no route to host", attempt.TypeSourceUnavailable)
 	k := newSkipping(t, newStub(2).failing("WriteRange", 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, cause)))
 	k.wantFailed(k.export(), export.CodeSourceUnavailable)
 }
@@ -106,7 +106,7 @@ func TestATimeoutThatHasACauseEndsTheExportWithTheCausesCode(t *testing.T) {
 func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Fail", "Purge"} {
 		t.Run(name, func(t *testing.T) {
-			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil))
+			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil))
 			s.failing(name, 8, errors.New("the database is away")) // the test environment gives up after 10 attempts
 			k := newSkipping(t, s)
 			k.wantFailed(k.export(), export.CodeSourceInvalid)
@@ -132,8 +132,8 @@ func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
 }
 
 func TestAnEndThatCannotBeRecordedFailsTheWorkflowWithBothReasons(t *testing.T) {
-	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", activities.TypeInvalidExport, nil))
-	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", activities.TypeInvalidExport, nil))
+	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", attempt.TypeInvalidExport, nil))
+	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", attempt.TypeInvalidExport, nil))
 	err := newSkipping(t, s).export()
 	for _, reason := range []string{"first reason", "second reason"} {
 		if err == nil || !strings.Contains(err.Error(), reason) {
@@ -147,7 +147,7 @@ func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
 		"Expire": {"Plan", "WriteRange 0", "Publish", "Expire"},
 		"Purge":  {"Plan", "WriteRange 0", "Publish", "Expire", "Purge"},
 	} {
-		k := newSkipping(t, newStub(1).failing(name, 0, sdk.NewNonRetryableApplicationError("gone", activities.TypeInvalidExport, nil)))
+		k := newSkipping(t, newStub(1).failing(name, 0, sdk.NewNonRetryableApplicationError("gone", attempt.TypeInvalidExport, nil)))
 		if err := k.export(); err == nil || sdk.IsCanceledError(err) {
 			t.Errorf("%s: the workflow ended with %v", name, err)
 		}

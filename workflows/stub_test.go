@@ -13,6 +13,7 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
 	"memexport/workflows"
 )
@@ -106,9 +107,9 @@ func rangeOf(i int) memory.Range {
 	}
 }
 
-func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (activities.Written, error) {
+func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (export.Written, error) {
 	if in.ExportID != exportID || in.Range != rangeOf(in.Number) {
-		return activities.Written{}, fmt.Errorf("the input is %+v", in)
+		return export.Written{}, fmt.Errorf("the input is %+v", in)
 	}
 	s.mu.Lock()
 	s.writing++
@@ -118,7 +119,7 @@ func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (a
 	s.mu.Lock()
 	s.writing--
 	s.mu.Unlock()
-	return activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
+	return export.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
 }
 
 // Verify carries the number of verified parts along, as the real one does.

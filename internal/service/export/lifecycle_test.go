@@ -179,7 +179,7 @@ func TestExpiryIsByTheClock(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	e := in(t, s, export.Ready)
-	see := func(want export.Status) {
+	see := func(want, stored export.Status) {
 		t.Helper()
 		got, err := s.Get(t.Context(), tenant, e.ID)
 		if err != nil {
@@ -190,14 +190,15 @@ func TestExpiryIsByTheClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "the status", []export.Status{got.Status, list[0].Status, find(t, s, e.ID).Status}, []export.Status{want, want, want})
+		equal(t, "the stored status", []export.Status{got.StoredStatus, list[0].StoredStatus, find(t, s, e.ID).StoredStatus}, []export.Status{stored, stored, stored})
 	}
-	see(export.Ready)
+	see(export.Ready, export.Ready)
 	db.MustExec(`UPDATE memexport.exports SET expires_at = now() - interval '1 microsecond'`)
-	see(export.Expired)
+	see(export.Expired, export.Ready)
 	if err := s.Expire(t.Context(), e.ID); err != nil {
 		t.Error("the row is still READY, so that the worker's Expire succeeds:", err)
 	}
-	see(export.Expired)
+	see(export.Expired, export.Expired)
 }
 
 func TestExpiringEarlyMovesTheExpiryToNow(t *testing.T) {
@@ -236,10 +237,10 @@ func TestPurgingForgetsThePartsAndNothingElse(t *testing.T) {
 		equal(t, "the status", after.Status, status)
 		equal(t, "the count", after.MemoryCount, e.MemoryCount)
 		equal(t, "the progress", after.Progress, e.Progress)
-		if parts, err := s.Parts(t.Context(), e.ID, -1); err != nil || len(parts) != 0 {
+		if parts, err := s.Parts(t.Context(), e.ID); err != nil || len(parts) != 0 {
 			t.Error(parts, err)
 		}
-		if parts, err := s.Parts(t.Context(), other.ID, -1); err != nil || len(parts) != 1 {
+		if parts, err := s.Parts(t.Context(), other.ID); err != nil || len(parts) != 1 {
 			t.Error(parts, err)
 		}
 	}

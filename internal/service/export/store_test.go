@@ -54,7 +54,8 @@ func TestAnExportIsKeptAsItWasAskedFor(t *testing.T) {
 				t.Errorf("the window is %v to %v", got.Filter.CreatedAfter, got.Filter.CreatedBefore)
 			}
 		}
-		asked.ID, asked.Status, asked.CreatedAt, asked.UpdatedAt, asked.Filter = got.ID, export.Pending, got.CreatedAt, got.UpdatedAt, got.Filter
+		asked.ID, asked.CreatedAt, asked.UpdatedAt, asked.Filter = got.ID, got.CreatedAt, got.UpdatedAt, got.Filter
+		asked.Status, asked.StoredStatus = export.Pending, export.Pending
 		equal(t, "the export", got, asked)
 	}
 }

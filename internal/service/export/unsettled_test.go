@@ -39,7 +39,7 @@ func TestOpenListsWhatIsOverdueAndNothingElse(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := in(t, s, c.status)
 			db.MustExec(`UPDATE memexport.exports SET `+c.set+` WHERE id = $1`, e.ID)
-			list, err := s.Open(t.Context(), slack, grace, 10)
+			list, err := s.Unsettled(t.Context(), slack, grace, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func TestOpenStartsWithTheLongestUntouchedAndKeepsTheLimit(t *testing.T) {
 		want = append([]string{e.ID}, want...)
 	}
 	for limit := 1; limit <= 6; limit++ {
-		list, err := s.Open(t.Context(), time.Second, time.Second, limit)
+		list, err := s.Unsettled(t.Context(), time.Second, time.Second, limit)
 		if err != nil {
 			t.Fatal(err)
 		}

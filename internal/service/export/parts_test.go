@@ -25,12 +25,17 @@ func TestPartsComeBackAsTheyWereRecordedInTheOrderOfTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for only, want := range map[int][]export.Part{-1: want, 0: want[:3], 1: want[3:], 2: nil} {
-		got, err := s.Parts(t.Context(), e.ID, only)
+	all, err := s.Parts(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the whole export", all, want)
+	for number, want := range map[int][]export.Part{0: want[:3], 1: want[3:], 2: nil} {
+		got, err := s.PartsOfRange(t.Context(), e.ID, number)
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, fmt.Sprintf("range %d", only), got, want)
+		equal(t, fmt.Sprintf("range %d", number), got, want)
 	}
 }
 
@@ -47,7 +52,7 @@ func TestOfTwoAttemptsOneIsStoppedAndLeavesNothing(t *testing.T) {
 			t.Errorf("a late attempt: %v", err)
 		}
 	}
-	parts, err := s.Parts(t.Context(), e.ID, -1)
+	parts, err := s.Parts(t.Context(), e.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +80,7 @@ func TestOfAttemptsAtOnceExactlyOneRecords(t *testing.T) {
 		}
 		group.Wait()
 		equal(t, "the number of winners", won.Load(), int64(1))
-		parts, err := s.Parts(t.Context(), e.ID, 1)
+		parts, err := s.PartsOfRange(t.Context(), e.ID, 1)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,11 +6,15 @@ import (
 	"time"
 )
 
-// Open returns up to limit exports that still have something to be done although it is overdue,
-// the longest untouched first: a PENDING one whose workflow may never have started, a PROCESSING
-// one of unknown health, and whatever should have expired or been purged by now. Slack is how long
-// a healthy workflow may take for a step.
-func (s *Store) Open(ctx context.Context, slack, grace time.Duration, limit int) ([]Export, error) {
+// Unsettled returns up to limit exports whose next step is overdue, those unchanged for the longest
+// time first. An export is overdue when it is
+//   - PENDING or PROCESSING and has not changed for slack,
+//   - READY and expired more than slack ago,
+//   - FAILED or EXPIRED and still has objects after slack and grace,
+//   - deleted more than slack ago and still has objects.
+//
+// Slack is how long a healthy workflow may take for its next step.
+func (s *Store) Unsettled(ctx context.Context, slack, grace time.Duration, limit int) ([]Export, error) {
 	var records []record
 	err := s.db.SelectContext(ctx, &records, selectRecord+`WHERE purged_at IS NULL AND (
 			status IN ('PENDING', 'PROCESSING') AND updated_at < now() - $1 * interval '1 microsecond'
@@ -19,7 +23,7 @@ func (s *Store) Open(ctx context.Context, slack, grace time.Duration, limit int)
 		OR deleted_at < now() - $1 * interval '1 microsecond')
 		ORDER BY updated_at LIMIT $3`, slack.Microseconds(), grace.Microseconds(), limit)
 	if err != nil {
-		return nil, fmt.Errorf("list open exports: %w", err)
+		return nil, fmt.Errorf("list unsettled exports: %w", err)
 	}
 	return exportsOf(records)
 }

@@ -59,7 +59,7 @@ func TestNoTransitionOvertakesARecording(t *testing.T) {
 			if err := <-done; err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
-			parts, err := s.Parts(t.Context(), e.ID, -1)
+			parts, err := s.Parts(t.Context(), e.ID)
 			if err != nil || len(parts) != 2 {
 				t.Errorf("%d parts: %v", len(parts), err)
 			}
