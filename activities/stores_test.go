@@ -19,8 +19,8 @@ func TestStores(t *testing.T) {
 	})
 }
 
-// store makes the activities use a store.
-func (h *house) store(store *storetest.Store) {
+// store makes the activities use the bucket of a store.
+func (h *harness) store(store *storetest.Store) {
 	h.Helper()
 	var err error
 	if h.Archive, err = archive.Open(h.Context(), store.URL()); err != nil {
@@ -29,10 +29,9 @@ func (h *house) store(store *storetest.Store) {
 	h.Cleanup(func() { h.Archive.Close() })
 }
 
-// composesAndPurges takes an export of several ranges, whose last parts are small, through the
-// activities.
+// composesAndPurges runs all activities on exports of two ranges, each of which ends with a small part.
 func composesAndPurges(t *testing.T, store *storetest.Store) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.store(store)
 	h.Archive.Composes = true
 	h.insert(text(7*mebibyte), "small", text(6*mebibyte), text(1000), text(9*mebibyte), "last")
@@ -56,7 +55,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		must[any](h, h.Expire, h.ref(id))
 		must[any](h, h.Purge, h.ref(id))
 		if left, uploads := store.Objects(t), store.Uploads(t); len(left)+len(uploads) != 0 {
-			t.Errorf("left are %v, %v", left, uploads)
+			t.Errorf("the objects %v and uploads %v are left", left, uploads)
 		}
 	}
 }

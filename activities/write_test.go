@@ -3,6 +3,7 @@ package activities_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -17,22 +18,22 @@ import (
 	"memexport/internal/service/memory"
 )
 
-func TestASecondPlanIsTheFirst(t *testing.T) {
-	h := newHouse(t)
+func TestASecondPlanReturnsTheFirst(t *testing.T) {
+	h := newHarness(t)
 	h.fill(100)
 	id, first := h.started(format.JSON)
 	h.wantStatus(id, export.Processing)
-	h.fill(200) // what comes later is not in the export
+	h.fill(200) // later memories do not belong to the export
 	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
-		t.Errorf("the second plan is %+v, not %+v", second, first)
+		t.Errorf("the second plan is %+v, want %+v", second, first)
 	}
 	if first.Parallel != h.Activities.Parallel || first.Compose {
 		t.Errorf("the plan is %+v", first)
 	}
 }
 
-func TestAPlanOfNothingHasNoRange(t *testing.T) {
-	h := newHouse(t)
+func TestAPlanWithoutMemoriesHasNoRanges(t *testing.T) {
+	h := newHarness(t)
 	id, plan := h.started(format.JSON)
 	if len(plan.Ranges) != 0 {
 		t.Errorf("the plan is %+v", plan)
@@ -42,17 +43,17 @@ func TestAPlanOfNothingHasNoRange(t *testing.T) {
 	h.wantFile(id, format.JSON)
 }
 
-func TestAPlanOfAnExportThatHasEndedIsFinal(t *testing.T) {
-	h := newHouse(t)
+func TestPlanOfAFailedExportFailsForGood(t *testing.T) {
+	h := newHarness(t)
 	id := h.create(format.JSON)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeCancelled})
 	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
-	wantError(t, err, attempt.TypeExportClosed, false)
+	wantFinal(t, err, attempt.TypeExportClosed)
 	h.wantStatus(id, export.Failed)
 }
 
-func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
-	h := newHouse(t)
+func TestEveryActivityRejectsAnUnknownExportForGood(t *testing.T) {
+	h := newHarness(t)
 	id := uuid.NewString()
 	for name, run := range map[string]func() error{
 		"Plan": func() error { _, err := do[any](h, h.Plan, h.ref(id)); return err },
@@ -69,20 +70,21 @@ func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 		},
 		"Expire": func() error { _, err := do[any](h, h.Expire, h.ref(id)); return err },
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, run(), attempt.TypeInvalidExport, false) })
+		t.Run(name, func(t *testing.T) { wantFinal(t, run(), attempt.TypeInvalidExport) })
 	}
-	must[any](h, h.Purge, h.ref(id)) // there is nothing to purge
+	must[any](h, h.Purge, h.ref(id)) // it has no objects
 }
 
-func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
+func TestTheFileHoldsTheMemoriesInOrder(t *testing.T) {
 	for _, f := range format.All {
-		t.Run(f.Name, func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, false) })
-		t.Run(f.Name+" compressed", func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, true) })
+		for _, compress := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s compress=%v", f.Name, compress), func(t *testing.T) { theFileHoldsTheMemoriesInOrder(t, f, compress) })
+		}
 	}
 }
 
-func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
-	h := newHouse(t)
+func theFileHoldsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
+	h := newHarness(t)
 	h.PartSize = 8 << 10
 	h.Archive.Compress = compress
 	h.fill(500)
@@ -117,7 +119,7 @@ func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) 
 }
 
 func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.fill(20)
 	in := h.oneRange(format.CSV)
 	h.exec(`DELETE FROM memories`)
@@ -128,11 +130,12 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.wantFile(in.ExportID, format.CSV)
 }
 
-// The first parts of later ranges have separators, and one of them comes first now.
-func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
+// The first part of a later range begins with a separator, also if it turns out to be the first of the
+// file.
+func TestTheFirstRangesMayBecomeEmpty(t *testing.T) {
 	for _, f := range format.All {
 		for gone := range 3 {
-			h := newHouse(t)
+			h := newHarness(t)
 			h.fill(90)
 			id := h.create(f)
 			ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
@@ -146,14 +149,14 @@ func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
 			must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
 			h.wantFile(id, f)
 			if e := h.find(id); e.MemoryCount != int64(30*(3-gone)) {
-				t.Errorf("%s: without %d ranges there are %d memories", f.Name, gone, e.MemoryCount)
+				t.Errorf("%s: with %d ranges empty, there are %d memories", f.Name, gone, e.MemoryCount)
 			}
 		}
 	}
 }
 
-func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
-	h := newHouse(t)
+func TestAResetAfterPublishFindsEverythingDone(t *testing.T) {
+	h := newHarness(t)
 	h.PartSize = 8 << 10
 	h.fill(200)
 	id, plan := h.started(format.JSON)
@@ -185,22 +188,22 @@ func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 	}
 }
 
-func TestAResetWhileProcessingGoesOnAfterWhatIsRecorded(t *testing.T) {
-	h := newHouse(t)
+func TestAResetWhileProcessingKeepsTheRecordedParts(t *testing.T) {
+	h := newHarness(t)
 	h.fill(100)
 	in := h.oneRange(format.JSON)
 	first := must[export.Written](h, h.WriteRange, in)
 	objects := h.parts(in.ExportID)
 	if second := must[export.Written](h, h.WriteRange, in); second != first {
-		t.Errorf("the second attempt says %+v, the first %+v", second, first)
+		t.Errorf("the second attempt returned %+v, the first %+v", second, first)
 	}
 	if !reflect.DeepEqual(objects, h.parts(in.ExportID)) {
 		t.Error("the parts have changed")
 	}
 }
 
-func TestARangeHoldsItsOwnMemoriesOnly(t *testing.T) {
-	h := newHouse(t)
+func TestARangeHoldsOnlyItsOwnMemories(t *testing.T) {
+	h := newHarness(t)
 	h.fill(90)
 	ranges := h.split(3)
 	id := h.create(format.JSON)

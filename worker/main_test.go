@@ -46,7 +46,7 @@ func dial(t *testing.T, address string) client.Client {
 	return c
 }
 
-// site is the database and the bucket that the workers of a test share.
+// site is the database and the bucket that the workers of one test share.
 type site struct {
 	*testing.T
 	db      *sqlx.DB
@@ -83,7 +83,7 @@ func newSite(t *testing.T, c client.Client) *site {
 	return s
 }
 
-// running is a worker that runs until it is stopped.
+// running is a worker that runs until stop is called or the test ends.
 type running struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -109,7 +109,7 @@ func (r *running) stop(t *testing.T) {
 	select {
 	case <-r.done:
 	case <-time.After(patience):
-		t.Error("the worker does not stop")
+		t.Error("the worker did not stop")
 	}
 }
 
@@ -120,7 +120,7 @@ func (s *site) exec(statement string, args ...any) {
 	}
 }
 
-// start starts an export of the workspace, and returns its id.
+// start creates an export, starts its workflow, and returns its id.
 func (s *site) start() string {
 	s.Helper()
 	e, err := s.exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
@@ -152,7 +152,7 @@ func eventually(t *testing.T, fact string, isTrue func() bool) {
 	}
 }
 
-// forward makes a server reachable under one more address until the test ends.
+// forward accepts connections at one address and forwards them to another until the test ends.
 func forward(t *testing.T, from, to string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", from)
@@ -179,7 +179,7 @@ func forward(t *testing.T, from, to string) {
 			open.Store(far, nil)
 			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
 				go func() {
-					_, _ = io.Copy(pair[0], pair[1]) // it ends with either side
+					_, _ = io.Copy(pair[0], pair[1]) // it ends when either side closes
 					pair[0].Close()
 				}()
 			}
@@ -187,7 +187,7 @@ func forward(t *testing.T, from, to string) {
 	}()
 }
 
-// telling is a logger that tells when something is logged.
+// telling returns a logger that sends to lines when something is logged.
 func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
 
 type teller struct {
@@ -200,7 +200,7 @@ func (teller) Enabled(context.Context, slog.Level) bool { return true }
 func (l teller) Handle(context.Context, slog.Record) error {
 	select {
 	case l.lines <- struct{}{}:
-	default: // nobody listens any more
+	default: // the test has seen a line already
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 	"memexport/workflows"
 )
 
-func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) {
+func TestAnExportSleepsUntilItExpiresAndIsPurgedAfterTheGracePeriod(t *testing.T) {
 	k := newSkipping(t, newStub(1))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) 
 	}
 }
 
-func TestAFileIsComposedOnceAllOfItIsWrittenIfThePlanSaysSo(t *testing.T) {
+func TestAFileIsComposedBeforeItIsPublishedIfThePlanSaysSo(t *testing.T) {
 	k := newSkipping(t, newComposing(3))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func TestAFileIsComposedOnceAllOfItIsWrittenIfThePlanSaysSo(t *testing.T) {
 	}
 }
 
-func TestAnExportThatMatchesNothingIsPublishedToo(t *testing.T) {
+func TestAnExportWithoutMemoriesIsPublished(t *testing.T) {
 	k := newSkipping(t, newStub(0))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -66,21 +66,21 @@ func TestAnExportThatExpiresInThePastIsExpiredAtOnce(t *testing.T) {
 	k.wantAt("Purge", 0)
 }
 
-func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
+func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	const parallel = 4
 	s := newStub(64)
 	s.parallel = parallel
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // the first ones wait until as many run as may
+		if len(s.called("WriteRange")) == parallel { // each range waits until as many run as may
 			isFull()
 		}
 		select {
 		case <-full:
 			return nil
 		case <-time.After(patience):
-			return sdk.NewNonRetryableApplicationError("they do not run at the same time", "Test", nil)
+			return sdk.NewNonRetryableApplicationError("the ranges do not run at the same time", "Test", nil)
 		}
 	}
 	k := newSkipping(t, s)
@@ -88,14 +88,14 @@ func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.most != parallel {
-		t.Errorf("%d ranges were written at the same time, not %d", s.most, parallel)
+		t.Errorf("%d ranges were written at the same time, want %d", s.most, parallel)
 	}
 	if n := len(s.called("WriteRange")); n != 64 {
 		t.Errorf("%d ranges were written", n)
 	}
 	for i, c := range s.called("Verify") {
 		if c.name != fmt.Sprintf("Verify %d", i) {
-			t.Errorf("the %d. was %s", i, c.name)
+			t.Errorf("call %d of Verify was %s", i, c.name)
 		}
 	}
 	// The last range is verified by Publish.
@@ -118,7 +118,7 @@ func TestACancelAtHour71ExpiresAndPurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 71*time.Hour)
 }
 
-func TestACancelDuringTheGracePurgesAtOnce(t *testing.T) {
+func TestACancelDuringTheGracePeriodPurgesAtOnce(t *testing.T) {
 	k := newSkipping(t, newStub(1))
 	k.RegisterDelayedCallback(k.CancelWorkflow, 72*time.Hour+time.Minute)
 	if err := k.export(); !sdk.IsCanceledError(err) {
@@ -129,7 +129,7 @@ func TestACancelDuringTheGracePurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 72*time.Hour+time.Minute)
 }
 
-// outcome is what became of an update.
+// outcome receives the outcome of an update.
 type outcome struct{ rejected, failed error }
 
 func (o *outcome) Accept()                   {}
@@ -142,7 +142,7 @@ func (k *skipping) expireNowAfter(d time.Duration) *outcome {
 	return o
 }
 
-func TestExpireNowEndsTheSleepOfAReadyExportButNotTheGrace(t *testing.T) {
+func TestExpireNowEndsTheSleepButNotTheGracePeriod(t *testing.T) {
 	// A first attempt that fails keeps the export PROCESSING for half a second.
 	s := newStub(1).failing("WriteRange", 1, errors.New("try again"))
 	k := newSkipping(t, s)
@@ -164,7 +164,7 @@ func TestExpireNowEndsTheSleepOfAReadyExportButNotTheGrace(t *testing.T) {
 	k.wantAt("Purge", 11*time.Hour)
 }
 
-// metadataQuery is answered by the SDK itself.
+// metadataQuery is a query that the SDK answers.
 const metadataQuery = "__temporal_workflow_metadata"
 
 func (k *skipping) details() string {
@@ -180,7 +180,7 @@ func (k *skipping) details() string {
 	return metadata.GetCurrentDetails()
 }
 
-func TestTheDetailsTellTheStory(t *testing.T) {
+func TestTheDetailsFollowTheExport(t *testing.T) {
 	s := newStub(3)
 	var failed bool
 	s.on["WriteRange"] = func(_ context.Context, number int) error {
@@ -210,7 +210,7 @@ func TestTheDetailsTellTheStory(t *testing.T) {
 		"**EXPIRED**\n\n" + all + expires + "- its objects have been deleted\n",
 	}
 	if !slices.Equal(stages, want) {
-		t.Errorf("the details were\n%q, not\n%q", stages, want)
+		t.Errorf("the details were\n%q, want\n%q", stages, want)
 	}
 }
 

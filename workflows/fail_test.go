@@ -15,7 +15,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-// working are the activities before READY; whichever fails, the export does.
+// working lists the activities before READY. If one of them fails, the export fails.
 var working = []string{"Plan", "WriteRange", "Verify", "Compose", "Publish"}
 
 func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
@@ -34,7 +34,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 	}
 	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {
-			t.Errorf("what an export fails with for %s is not tested", kind)
+			t.Errorf("the failure code for %s is not tested", kind)
 		}
 	}
 	for _, name := range working {
@@ -51,7 +51,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 					if !errors.As(got, &applicationErr) || applicationErr.Type() != kind {
 						t.Errorf("the workflow failed with %v", got)
 					}
-					if tries := len(k.called(name)); retryable == (tries <= 2) { // both ranges may try once
+					if tries := len(k.called(name)); retryable == (tries <= 2) { // each of the two ranges may be tried once
 						t.Errorf("%s was tried %d times", name, tries)
 					}
 				})
@@ -67,10 +67,10 @@ func (k *skipping) wantFailed(got error, code string) {
 		k.t.Errorf("the workflow ended with %v", got)
 	}
 	if k.code != code {
-		k.t.Errorf("the export failed with %q, not %q", k.code, code)
+		k.t.Errorf("the export failed with %q, want %q", k.code, code)
 	}
-	// Once each, however often they were tried. That no range is being written any more is shown on a
-	// real server: the test environment does not wait for what is cancelled.
+	// Each activity counts once, however often it was tried. The tests on a real server show that no range
+	// is being written any more: the test environment does not wait for cancelled activities.
 	var endings []string
 	for _, c := range k.called("") {
 		if !slices.Contains([]string{"Fail", "Expire", "Purge"}, c.name) || slices.Contains(endings, c.name) {
@@ -79,7 +79,7 @@ func (k *skipping) wantFailed(got error, code string) {
 		endings = append(endings, c.name)
 	}
 	if !slices.Equal(endings, []string{"Fail", "Purge"}) {
-		k.t.Errorf("the export ended with %q, not Fail and Purge", endings)
+		k.t.Errorf("the export ended with %q, want Fail and Purge", endings)
 	}
 }
 
@@ -97,13 +97,13 @@ func TestAnActivityThatTimesOutEndsTheExportWithTimedOut(t *testing.T) {
 	}
 }
 
-func TestATimeoutThatHasACauseEndsTheExportWithTheCausesCode(t *testing.T) {
+func TestATimeoutWithACauseEndsTheExportWithTheCodeOfTheCause(t *testing.T) {
 	cause := sdk.NewApplicationError("no route to host", attempt.TypeSourceUnavailable)
 	k := newSkipping(t, newStub(2).failing("WriteRange", 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, cause)))
 	k.wantFailed(k.export(), export.CodeSourceUnavailable)
 }
 
-func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
+func TestFailAndPurgeAreRetriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Fail", "Purge"} {
 		t.Run(name, func(t *testing.T) {
 			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil))
@@ -117,7 +117,7 @@ func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
 	}
 }
 
-func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
+func TestExpireAndPurgeAreRetriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Expire", "Purge"} {
 		t.Run(name, func(t *testing.T) {
 			k := newSkipping(t, newStub(1).failing(name, 8, errors.New("the database is away")))
@@ -131,7 +131,7 @@ func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
 	}
 }
 
-func TestAnEndThatCannotBeRecordedFailsTheWorkflowWithBothReasons(t *testing.T) {
+func TestAFailureThatCannotBeRecordedIsReturnedWithTheFirstError(t *testing.T) {
 	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", attempt.TypeInvalidExport, nil))
 	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", attempt.TypeInvalidExport, nil))
 	err := newSkipping(t, s).export()
@@ -155,7 +155,7 @@ func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
 	}
 }
 
-func TestTheLongestWaitBetweenAttemptsIsAMinute(t *testing.T) {
+func TestTheLongestPauseBetweenAttemptsIsAMinute(t *testing.T) {
 	k := newSkipping(t, newStub(1).failing("Purge", 9, errors.New("the store is away")))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -168,6 +168,6 @@ func TestTheLongestWaitBetweenAttemptsIsAMinute(t *testing.T) {
 	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
 		16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
 	if !slices.Equal(waits, want) {
-		t.Errorf("it waited %v, not %v", waits, want)
+		t.Errorf("the pauses were %v, want %v", waits, want)
 	}
 }

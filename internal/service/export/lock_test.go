@@ -10,14 +10,15 @@ import (
 	"memexport/internal/service/export"
 )
 
-// waiting waits until n statements are kept waiting by a lock, or one of the channels delivers.
+// waiting waits until locks block n statements. It fails the test if one of the operations, whose
+// results the channels deliver, ends before that.
 func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
 		for _, c := range early {
 			select {
 			case err := <-c:
-				t.Fatal("it did not wait:", err)
+				t.Fatal("the operation did not wait:", err)
 			default:
 			}
 		}
@@ -30,19 +31,19 @@ func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 			return
 		}
 	}
-	t.Fatalf("no %d statements wait", n)
+	t.Fatalf("locks did not block %d statements within 20 s", n)
 }
 
-func TestNoTransitionOvertakesARecording(t *testing.T) {
+func TestATransitionWaitsForARecording(t *testing.T) {
 	t.Parallel()
 	for name, do := range operations {
-		if name == "Record" || name == "Expire" || name == "Start" { // Start changes nothing of a PROCESSING one
+		if name == "Record" || name == "Expire" || name == "Start" { // these do not change a PROCESSING export
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			s, db := open(t)
 			e := in(t, s, export.Processing)
-			// An unfinished insert of the same part holds the recording up when it is half done.
+			// An uncommitted insert of the same part blocks the recording in the middle.
 			rival := db.MustBegin()
 			rival.MustExec(`INSERT INTO memexport.export_parts SELECT export_id, 1, 7, object, size, checksum, continues, memories, last_created_at, last_id FROM memexport.export_parts`)
 			recorded, done := make(chan error, 1), make(chan error, 1)

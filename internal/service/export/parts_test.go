@@ -12,7 +12,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-func TestPartsComeBackAsTheyWereRecordedInTheOrderOfTheFile(t *testing.T) {
+func TestPartsReturnsWhatWasRecordedInTheOrderOfTheFile(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := create(t, s)
@@ -39,7 +39,7 @@ func TestPartsComeBackAsTheyWereRecordedInTheOrderOfTheFile(t *testing.T) {
 	}
 }
 
-func TestOfTwoAttemptsOneIsStoppedAndLeavesNothing(t *testing.T) {
+func TestALateAttemptRecordsNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
@@ -56,10 +56,10 @@ func TestOfTwoAttemptsOneIsStoppedAndLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "what is recorded", parts, []export.Part{part(0, 0, "a"), part(0, 1, "first")})
+	equal(t, "the recorded parts", parts, []export.Part{part(0, 0, "a"), part(0, 1, "first")})
 }
 
-func TestOfAttemptsAtOnceExactlyOneRecords(t *testing.T) {
+func TestExactlyOneOfConcurrentAttemptsRecords(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
@@ -89,7 +89,7 @@ func TestOfAttemptsAtOnceExactlyOneRecords(t *testing.T) {
 	}
 }
 
-func TestAFailureFreezesWhatIsRecorded(t *testing.T) {
+func TestAFailureKeepsTheProgressOfTheRecordedParts(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for range 10 {
@@ -123,7 +123,7 @@ func TestAFailureFreezesWhatIsRecorded(t *testing.T) {
 	}
 }
 
-func TestPublishAndFailAtOnceHaveOneWinner(t *testing.T) {
+func TestOneOfConcurrentPublishAndFailWins(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for range 20 {
@@ -164,7 +164,7 @@ func TestProgressNeverFalls(t *testing.T) {
 	}
 	look()
 	small := []memory.PlannedRange{plan[0]}
-	small[0].Estimate = 70 // too low: 120 come
+	small[0].Estimate = 70 // too low: 120 memories follow
 	if _, err := s.Start(t.Context(), e.ID, small); err != nil {
 		t.Fatal(err)
 	}

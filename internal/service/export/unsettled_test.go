@@ -7,21 +7,21 @@ import (
 	"memexport/internal/service/export"
 )
 
-func TestOpenListsWhatIsOverdueAndNothingElse(t *testing.T) {
+func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	const slack, grace = time.Hour, 10 * time.Hour
 	for _, c := range []struct {
 		name   string
 		status export.Status
-		set    string // with the clock's now()
-		open   bool
+		set    string // SQL assignments
+		want   bool
 	}{
 		{"pending within slack", export.Pending, `updated_at = now() - interval '59 min'`, false},
 		{"pending beyond slack", export.Pending, `updated_at = now() - interval '61 min'`, true},
 		{"processing within slack", export.Processing, `updated_at = now() - interval '59 min'`, false},
 		{"processing beyond slack", export.Processing, `updated_at = now() - interval '61 min'`, true},
-		{"ready for long", export.Ready, `updated_at = now() - interval '1 year'`, false},
+		{"ready and not expired", export.Ready, `updated_at = now() - interval '1 year'`, false},
 		{"ready, expired within slack", export.Ready, `updated_at = now() - interval '1 year', expires_at = now() - interval '59 min'`, false},
 		{"ready, expired beyond slack", export.Ready, `expires_at = now() - interval '61 min'`, true},
 		{"failed within grace", export.Failed, `updated_at = now() - interval '659 min'`, false},
@@ -43,18 +43,18 @@ func TestOpenListsWhatIsOverdueAndNothingElse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found := len(list) == 1 && list[0].ID == e.ID; found != c.open || len(list) > 1 {
-				t.Errorf("%d are open", len(list))
+			if found := len(list) == 1 && list[0].ID == e.ID; found != c.want || len(list) > 1 {
+				t.Errorf("%d exports are unsettled", len(list))
 			}
-			if c.open {
-				equal(t, "what is listed", list[0], find(t, s, e.ID))
+			if c.want {
+				equal(t, "the listed export", list[0], find(t, s, e.ID))
 			}
 			db.MustExec(`DELETE FROM memexport.exports`)
 		})
 	}
 }
 
-func TestOpenStartsWithTheLongestUntouchedAndKeepsTheLimit(t *testing.T) {
+func TestUnsettledListsTheOldestChangesFirstUpToTheLimit(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	var want []string
