@@ -19,7 +19,6 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
 )
@@ -44,15 +43,12 @@ type harness struct {
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 16)
 	h := &harness{T: t, db: db, dir: t.TempDir(), Activities: &activities.Activities{
 		Exports: export.NewStore(db), Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
 	h.readFrom("memories")
+	var err error
 	if h.Archive, err = archive.Open(t.Context(), "file://"+h.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -229,15 +225,5 @@ func wantApplicationError(t *testing.T, err error, errorType string, final bool)
 	if applicationErr.Type() != errorType || applicationErr.NonRetryable() != final {
 		t.Errorf("the error is %v (type %s, final: %v), want the type %s (final: %v)",
 			err, applicationErr.Type(), applicationErr.NonRetryable(), errorType, final)
-	}
-}
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this did not become true: " + fact)
-		}
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/workshop/await"
 )
 
 // failOnPart makes the recording of parts that meet a condition fail, like an outage at that moment,
@@ -63,7 +64,7 @@ func (h *harness) holdPart(number int) (release func()) {
 // waiting waits until holdPart holds n attempts.
 func (h *harness) waiting(n int) {
 	h.Helper()
-	eventually(h.T, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
+	await.True(h.T, patience, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
 		var found int
 		err := h.db.Get(&found, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, gate)

@@ -24,7 +24,6 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
 	"memexport/reconcile"
@@ -56,11 +55,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 16)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 16)
 	source, err := memory.NewSource(db, "memories")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,6 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
 	"memexport/reconcile"
@@ -57,11 +56,7 @@ type site struct {
 
 func newSite(t *testing.T, c client.Client) *site {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 32)
 	files, err := archive.Open(t.Context(), "file://"+t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -140,16 +135,6 @@ func (s *site) find(id string) export.Export {
 		s.Fatal(err)
 	}
 	return e
-}
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this did not become true: " + fact)
-		}
-	}
 }
 
 // forward accepts connections at one address and forwards them to another until the test ends.

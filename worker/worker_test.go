@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
@@ -56,7 +57,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	}
 	forward(t, address, server)
 	id := s.start()
-	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 }
 
 func keepsSchedules(t *testing.T, server string) {
@@ -76,7 +77,7 @@ func keepsSchedules(t *testing.T, server string) {
 		o := s.options
 		o.ReconcileEvery, o.SweepEvery = interval, 2*interval
 		worker := s.run(o)
-		eventually(t, "the schedules have the intervals of the worker", func() bool {
+		await.True(t, patience, "the schedules have the intervals of the worker", func() bool {
 			return every("memexport-reconcile") == interval && every("memexport-sweep") == 2*interval
 		})
 		worker.stop(t)
@@ -89,7 +90,7 @@ func keepsSchedules(t *testing.T, server string) {
 			t.Fatal(err)
 		}
 		var started client.ScheduleActionResult
-		eventually(t, "the schedule has started "+kind, func() bool {
+		await.True(t, patience, "the schedule has started "+kind, func() bool {
 			description, err := handle.Describe(t.Context())
 			if err != nil || len(description.Info.RecentActions) == 0 {
 				return false
@@ -157,7 +158,7 @@ func handsOver(t *testing.T, server string) {
 	s := newSite(t, dial(t, server))
 	first := s.run(s.options)
 	id, release := s.writing()
-	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
 	object := s.firstPart(id)
 	s.run(s.options)
 	begin := time.Now()
@@ -165,7 +166,7 @@ func handsOver(t *testing.T, server string) {
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("the worker took %v to stop", took)
 	}
-	eventually(t, "the other worker has started the second attempt", func() bool {
+	await.True(t, patience, "the other worker has started the second attempt", func() bool {
 		activity := s.pending(id)
 		return activity != nil && activity.GetAttempt() == 2 && activity.GetLastStartedTime() != nil && activity.GetActivityType().GetName() == "WriteRange"
 	})
@@ -173,7 +174,7 @@ func handsOver(t *testing.T, server string) {
 		t.Errorf("the other worker continued after %v", took)
 	}
 	release()
-	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 	if e := s.find(id); e.MemoryCount != 20 {
 		t.Errorf("the export has %d memories", e.MemoryCount)
 	}
@@ -186,13 +187,13 @@ func noticesCancel(t *testing.T, server string) {
 	s := newSite(t, dial(t, server))
 	s.run(s.options)
 	id, _ := s.writing()
-	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
-	eventually(t, "Temporal has received a heartbeat", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
+	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	await.True(t, patience, "Temporal has received a heartbeat", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
 	begin := time.Now()
 	if err := s.starter.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
+	await.True(t, patience, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
 	if took := time.Since(begin); took > 15*time.Second {
 		t.Errorf("the cancellation took %v", took)
 	}

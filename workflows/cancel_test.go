@@ -14,6 +14,7 @@ import (
 
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 )
 
 // untilCancelled records heartbeats until the activity is cancelled, and returns a moment after that.
@@ -69,7 +70,7 @@ func cancelledWhileWriting(t *testing.T) *live {
 	l := newLive(t, s)
 	l.start(false)
 	l.work()
-	eventually(t, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
+	await.True(t, patience, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
 	l.cancel()
 	if err := l.result(); !sdk.IsCanceledError(err) {
 		t.Errorf("the workflow ended with %v", err)

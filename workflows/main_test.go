@@ -131,13 +131,3 @@ func (l *live) history() *historypb.History {
 	}
 	return history
 }
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this did not become true: " + fact)
-		}
-	}
-}

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
@@ -128,7 +129,7 @@ func recorded(t *testing.T, s *stub) *live {
 // untilAsleep waits until the workflow waits for its timer.
 func (l *live) untilAsleep() {
 	l.Helper()
-	eventually(l.T, "the export sleeps", func() bool {
+	await.True(l.T, patience, "the export sleeps", func() bool {
 		events := l.history().GetEvents()
 		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED
 	})

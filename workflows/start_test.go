@@ -18,6 +18,7 @@ import (
 
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
+	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
@@ -62,7 +63,7 @@ func newNamespace(t *testing.T) client.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	eventually(t, "the namespace exists", func() bool {
+	await.True(t, patience, "the namespace exists", func() bool {
 		_, err := c.WorkflowService().GetSystemInfo(t.Context(), &workflowservice.GetSystemInfoRequest{})
 		if err == nil {
 			_, err = c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: name})

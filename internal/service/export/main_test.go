@@ -13,7 +13,6 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -26,11 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
 func open(t *testing.T) (*export.Store, *sqlx.DB) {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 8)
 	return export.NewStore(db), db
 }
 
