@@ -15,7 +15,7 @@ import (
 )
 
 // Compose makes the store join the parts to one object, which clients can download from the store
-// directly. It returns the zero value if the file has too many parts for that.
+// directly. It returns the zero value if that is not possible, as for a file with too many parts.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)

@@ -11,11 +11,9 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// a is nil: it only names the activities to run.
-var a *Activities
-
 // Reconcile runs the activity Reconcile and returns what it has done.
 func Reconcile(ctx workflow.Context) (Reconciled, error) {
+	var a *Activities // nil: it only names the activity
 	var done Reconciled
 	err := workflow.ExecuteActivity(withOptions(ctx), a.Reconcile).Get(ctx, &done)
 	return done, err
@@ -23,6 +21,7 @@ func Reconcile(ctx workflow.Context) (Reconciled, error) {
 
 // Sweep runs the activity Sweep and returns the number of exports whose objects it deleted.
 func Sweep(ctx workflow.Context) (int, error) {
+	var a *Activities
 	var swept int
 	err := workflow.ExecuteActivity(withOptions(ctx), a.Sweep).Get(ctx, &swept)
 	return swept, err

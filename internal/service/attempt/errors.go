@@ -20,10 +20,10 @@ const (
 	TypeInvalidExport       = "InvalidExport"       // final: the export does not exist or has an unknown format
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
 	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
-	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table lacks what an export needs
+	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table, or a value in it, cannot be exported
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
 	TypeStorageDenied       = "StorageDenied"       // final: the object store denies access
-	TypeStorageUnavailable  = "StorageUnavailable"  // retryable: the object store does not answer
+	TypeStorageUnavailable  = "StorageUnavailable"  // retryable: the object store cannot be used now
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
@@ -69,9 +69,8 @@ func Retryable(errorType string, err error) error {
 	return temporal.NewApplicationError(SafeMessage(err), errorType)
 }
 
-// SafeMessage returns the text of err without anything that Postgres quotes from a row: for an error
-// of Postgres, only its name and code. Errors go to Temporal's history and to logs, and a memory must
-// not.
+// SafeMessage returns the text of err. For an error of Postgres it returns only the name and the code:
+// the text may quote a memory, and a memory must not reach Temporal's history or a log.
 func SafeMessage(err error) string {
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {

@@ -37,7 +37,7 @@ func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 func TestATransitionWaitsForARecording(t *testing.T) {
 	t.Parallel()
 	for name, do := range operations {
-		if name == "Record" || name == "Expire" || name == "Start" { // these do not change a PROCESSING export
+		if name == "Record" || name == "Expire" || name == "Start" { // Record is the recording itself; the others do not change a PROCESSING export
 			continue
 		}
 		t.Run(name, func(t *testing.T) {

@@ -48,7 +48,7 @@ type cut struct {
 	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next one
 }
 
-// startEncoder starts the uploader. The caller must call finish or abort.
+// startEncoder starts the uploader. The caller must call wait in the end.
 func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploader) *encoder {
 	e := &encoder{
 		format: f, partSize: partSize, first: u.atStartOfFile(),
@@ -165,16 +165,15 @@ func (e *encoder) flush(c cut) error {
 	}
 }
 
-// finish writes the rest of the buffer, waits for the uploader, and returns what it has recorded.
-func (e *encoder) finish() (export.Written, error) {
+// flushLast hands over what is left in the buffer after the last memory.
+func (e *encoder) flushLast() {
 	if len(*e.buffer) > 0 {
-		_ = e.flush(cut{}) // it fails only if the uploader has failed, and abort returns that error
+		_ = e.flush(cut{}) // it fails only if the uploader has failed, and wait returns that error
 	}
-	return e.abort()
 }
 
-// abort drops the buffer, waits for the uploader, and returns what it has recorded.
-func (e *encoder) abort() (export.Written, error) {
+// wait waits until the uploader has handled every part, and returns what it has recorded.
+func (e *encoder) wait() (export.Written, error) {
 	close(e.queue)
 	<-e.done
 	e.cancel()

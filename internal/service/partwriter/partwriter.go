@@ -50,13 +50,10 @@ func (w *Writer) Write(ctx context.Context, r Range) (export.Written, error) {
 		exports: w.Exports, archive: w.Archive, exportID: r.Export.ID, rangeNumber: r.Number, nextPart: len(r.Recorded),
 	})
 	readErr := w.Source.Read(encoder.ctx, r.Export.Query(), r.Bounds, after, encoder.add)
-	var written export.Written
-	var uploadErr error
 	if readErr == nil {
-		written, uploadErr = encoder.finish()
-	} else {
-		written, uploadErr = encoder.abort()
+		encoder.flushLast()
 	}
+	written, uploadErr := encoder.wait()
 	if uploadErr != nil { // a failed upload also interrupts reading, so that it is the cause
 		return written, uploadErr
 	}
