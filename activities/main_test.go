@@ -53,11 +53,19 @@ func newHouse(t *testing.T) *house {
 		Exports: export.NewStore(db), Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
 	h.readFrom("memories")
-	if h.Archive, err = archive.Open(t.Context(), "file://"+h.dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Archive.Close() })
+	h.open("file://"+h.dir, archive.Options{})
 	return h
+}
+
+// open makes the activities use the bucket at a URL.
+func (h *house) open(bucketURL string, options archive.Options) {
+	h.Helper()
+	files, err := archive.Open(h.Context(), bucketURL, options)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { files.Close() })
+	h.Archive = files
 }
 
 // in is the house within a subtest.

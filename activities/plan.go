@@ -36,5 +36,5 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if err != nil {
 		return PlanResult{}, storeError(ctx, err)
 	}
-	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes}, nil
+	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}, nil
 }

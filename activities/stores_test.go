@@ -27,22 +27,11 @@ func TestStores(t *testing.T) {
 	}
 }
 
-// store makes the activities use a store.
-func (h *house) store(store *storetest.Store) {
-	h.Helper()
-	var err error
-	if h.Archive, err = archive.Open(h.Context(), store.URL()); err != nil {
-		h.Fatal(err)
-	}
-	h.Cleanup(func() { h.Archive.Close() })
-}
-
 // composesAndPurges takes an export of several ranges, whose last parts are small, through the
 // activities.
 func composesAndPurges(t *testing.T, store *storetest.Store) {
 	h := newHouse(t)
-	h.store(store)
-	h.Archive.Composes = true
+	h.open(store.URL(), archive.Options{Compose: true})
 	h.insert(text(7*mebibyte), "small", text(6*mebibyte), text(1000), text(9*mebibyte), "last")
 	for _, f := range format.All {
 		id := h.create(f)
@@ -72,7 +61,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 func sweepsOrphans(t *testing.T, store *storetest.Store) {
 	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
-	h.store(store)
+	h.open(store.URL(), archive.Options{})
 	h.fill(200)
 	live, purged := h.published(format.JSON), h.published(format.CSV)
 	running := h.oneRange(format.Markdown)

@@ -83,7 +83,7 @@ func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
 func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
 	activities.SetPartSize(t, 8<<10)
 	h := newHouse(t)
-	h.Archive.Compress = compress
+	h.open("file://"+h.dir, archive.Options{Compress: compress})
 	h.fill(500)
 	id := h.create(f)
 	ranges, err := h.Exports.Start(t.Context(), id, h.split(3))

@@ -60,7 +60,7 @@ func newSite(t *testing.T, c client.Client) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	files, err := archive.Open(t.Context(), "file://"+t.TempDir())
+	files, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
