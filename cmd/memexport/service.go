@@ -27,6 +27,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
 )
@@ -217,14 +218,16 @@ func (s *service) runWorker(ctx context.Context) error {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	tuneMemory()
+	steps := &activities.Activities{
+		Exports: export.NewStore(s.db), Source: source, Archive: s.archive,
+		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+	}
 	return worker.Run(ctx, worker.Options{
-		Client:    s.temporal,
-		Namespace: s.name,
-		TaskQueue: s.config.TaskQueue,
-		Activities: &activities.Activities{
-			Exports: export.NewStore(s.db), Source: source, Archive: s.archive, Client: s.temporal, Starter: s.starter,
-			Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
-		},
+		Client:         s.temporal,
+		Namespace:      s.name,
+		TaskQueue:      s.config.TaskQueue,
+		Activities:     steps,
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,
