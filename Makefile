@@ -77,8 +77,8 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determin
 	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
 .PHONY: generate
-generate: ## write the OpenAPI documents, and the client for Go, anew
-	$(GO) generate ./openapi ./client
+generate: ## write the OpenAPI documents, the client for Go and docs/configuration.md anew
+	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
 clean: ## delete the state of make run and the built program

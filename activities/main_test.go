@@ -48,12 +48,19 @@ func newHarness(t *testing.T) *harness {
 		Exports: export.NewStore(db), Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
 	h.readFrom("memories")
-	var err error
-	if h.Archive, err = archive.Open(t.Context(), "file://"+h.dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.Archive.Close() })
+	h.open("file://"+h.dir, archive.Options{})
 	return h
+}
+
+// open makes the activities use the bucket at a URL.
+func (h *harness) open(bucketURL string, options archive.Options) {
+	h.Helper()
+	files, err := archive.Open(h.Context(), bucketURL, options)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { files.Close() })
+	h.Archive = files
 }
 
 // in returns the harness for a subtest. Both share the database and the bucket.

@@ -19,21 +19,10 @@ func TestStores(t *testing.T) {
 	})
 }
 
-// store makes the activities use the bucket of a store.
-func (h *harness) store(store *storetest.Store) {
-	h.Helper()
-	var err error
-	if h.Archive, err = archive.Open(h.Context(), store.URL()); err != nil {
-		h.Fatal(err)
-	}
-	h.Cleanup(func() { h.Archive.Close() })
-}
-
 // composesAndPurges runs all activities on exports of two ranges, each of which ends with a small part.
 func composesAndPurges(t *testing.T, store *storetest.Store) {
 	h := newHarness(t)
-	h.store(store)
-	h.Archive.Composes = true
+	h.open(store.URL(), archive.Options{Compose: true})
 	h.insert(text(7*mebibyte), "small", text(6*mebibyte), text(1000), text(9*mebibyte), "last")
 	for _, f := range format.All {
 		id := h.create(f)

@@ -38,7 +38,7 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if err != nil {
 		return PlanResult{}, attempt.DatabaseError(ctx, err)
 	}
-	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes}, nil
+	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}, nil
 }
 
 // WriteRangeInput names a range of an export's plan.

@@ -86,7 +86,7 @@ func TestTheFileHoldsTheMemoriesInOrder(t *testing.T) {
 func theFileHoldsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
-	h.Archive.Compress = compress
+	h.open("file://"+h.dir, archive.Options{Compress: compress})
 	h.fill(500)
 	id := h.create(f)
 	ranges, err := h.Exports.Start(t.Context(), id, h.split(3))

@@ -71,7 +71,7 @@ func newFixture(t *testing.T) *fixture {
 // useBucket opens the bucket that the activities work on.
 func (f *fixture) useBucket(url string) {
 	f.Helper()
-	opened, err := archive.Open(f.Context(), url)
+	opened, err := archive.Open(f.Context(), url, archive.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -57,7 +57,7 @@ type site struct {
 func newSite(t *testing.T, c client.Client) *site {
 	t.Helper()
 	db := pgtest.Open(t, 32)
-	files, err := archive.Open(t.Context(), "file://"+t.TempDir())
+	files, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

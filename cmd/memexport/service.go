@@ -99,7 +99,10 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	if err != nil {
 		return nil, err
 	}
-	files, err := archive.Open(ctx, cfg.BucketURL)
+	files, err := archive.Open(ctx, cfg.BucketURL, archive.Options{
+		Compress: cfg.Compression == "gzip",
+		Compose:  cfg.DownloadMode == "redirect",
+	})
 	if err == nil {
 		err = files.Check(ctx)
 	}
@@ -107,7 +110,6 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	files.Compress, files.Composes = cfg.Compression == "gzip", cfg.DownloadMode == "redirect"
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
@@ -197,7 +199,7 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := s.archive.CheckWrites(ctx); err != nil {
 		return fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	if s.archive.Composes {
+	if s.archive.Composes() {
 		if err := s.archive.CheckCompose(ctx); err != nil {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
