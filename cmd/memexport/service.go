@@ -126,7 +126,7 @@ func (s *service) close() {
 	}
 }
 
-// openMigrated opens the service's database and checks that its schema is up to date.
+// openMigrated opens the service's database. It fails unless all migrations are applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
 	if err != nil {
@@ -139,16 +139,16 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database and checks that it answers within 15 seconds. The setting is the variable
-// that contains the dsn, for messages.
+// openDatabase opens a database and waits up to 15 seconds for it to answer. The setting is the name of
+// the variable with its URL, for messages.
 func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
 	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-			// The driver's error would contain the URL, and with it the password.
-			err = errors.New("set it to a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
+			// The error quotes the text that it could not parse, and with it the password.
+			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return nil, fmt.Errorf("%s is wrong: %w", setting, err)
+		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
