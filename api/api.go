@@ -15,8 +15,7 @@ import (
 	"memexport/workflows"
 )
 
-// MaxWait is the longest that an answer is held back for the header "Prefer: wait=N". A WriteTimeout
-// of the http.Server must be longer, with a margin; downloads extend it themselves.
+// MaxWait is the longest that an answer is held back for the header "Prefer: wait=N".
 const MaxWait = 60 * time.Second
 
 const (
@@ -62,8 +61,9 @@ type server struct {
 	version  string
 }
 
-// New returns the handler of the whole API, health checks and documents included.
-func New(o Options) http.Handler {
+// New returns the server of the whole API, health checks and documents included. It is not listening
+// yet.
+func New(o Options) *Server {
 	s := &server{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
 		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
@@ -76,5 +76,12 @@ func New(o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	return s.observe(refuseUnroutable(mux))
+	return &Server{log: s.log, http: http.Server{
+		Handler:           s.observe(refuseUnroutable(mux)),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}}
 }

@@ -3,10 +3,11 @@ package api_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -69,11 +70,29 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 	for _, c := range change {
 		c(&options)
 	}
-	s.handler = api.New(options)
-	server := httptest.NewServer(s.handler)
-	t.Cleanup(server.Close)
-	s.url = server.URL
+	server := api.New(options)
+	s.handler, s.url = server.Handler(), serve(t, server)
 	return s
+}
+
+// serve lets server listen on a port of its own until the test ends, and returns its URL.
+func serve(t *testing.T, server *api.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
 }
 
 func (s *service) newKey(t *testing.T, workspace string, permissions ...apikey.Permission) string {

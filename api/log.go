@@ -41,8 +41,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 		info := &request{id: requestID(r)}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
 		recorder := &recorder{ResponseWriter: w}
-		w.Header().Set(requestIDHeader, info.id)
-		w.Header().Set("X-Content-Type-Options", "nosniff")
+		setCommonHeaders(w.Header(), info.id)
+		if len(r.TransferEncoding) > 0 {
+			// RFC 9112, section 6.1: after a request with both Transfer-Encoding and Content-Length the
+			// connection must be closed. net/http hides the Content-Length of such a request.
+			w.Header().Set("Connection", "close")
+		}
 
 		defer func() {
 			failure := recover()
@@ -60,6 +64,12 @@ func (s *server) observe(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(recorder, r)
 	})
+}
+
+// setCommonHeaders sets the headers that every answer has.
+func setCommonHeaders(h http.Header, requestID string) {
+	h.Set(requestIDHeader, requestID)
+	h.Set("X-Content-Type-Options", "nosniff")
 }
 
 // logAccess tells the route, never the path or query as they were sent: a filter may be personal data.

@@ -27,7 +27,7 @@ func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	}
 	var details []ProblemDetail
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if message := refusal(ctx.Operation(), name, values[name]); message != "" {
+		if message := mistake(ctx.Operation(), name, values[name]); message != "" {
 			details = append(details, ProblemDetail{"query." + printable(name), message})
 		}
 	}
@@ -38,8 +38,8 @@ func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// refusal is what is wrong with a query parameter whatever it means, or "".
-func refusal(op *huma.Operation, name string, values []string) string {
+// mistake is what is wrong with a query parameter whatever it means, or "".
+func mistake(op *huma.Operation, name string, values []string) string {
 	i := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 	if i < 0 {
 		return "unknown query parameter"

@@ -1,0 +1,54 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"memexport/api/internal/refusal"
+)
+
+// Limits of a connection. There is no WriteTimeout: an answer may be held back for MaxWait, and a
+// download may take hours; it sets write deadlines of its own.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second // bodies are at most 64 KiB
+	idleTimeout       = 2 * time.Minute  // longer than clients wait between two polls
+	maxHeaderBytes    = 64 << 10         // a URL may take 16 KiB of it
+)
+
+// Server is the HTTP server of the API.
+type Server struct {
+	http http.Server
+	log  *slog.Logger
+}
+
+// Serve answers the requests that arrive on l, until Shutdown or Close is called. Then it returns
+// http.ErrServerClosed. Call it once.
+func (s *Server) Serve(l net.Listener) error { return refusal.Serve(&s.http, l, s.refuse) }
+
+// Shutdown closes idle connections and waits until the running requests are answered or ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+
+// Close closes every connection at once.
+func (s *Server) Close() error { return s.http.Close() }
+
+// refuse answers a request that never reached a handler, since net/http refused it with status.
+func (s *Server) refuse(w http.ResponseWriter, status int) {
+	p := newProblem(codeMalformed)
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		p = newProblem(codeHeadersTooLarge)
+	case http.StatusExpectationFailed, http.StatusNotImplemented, http.StatusHTTPVersionNotSupported:
+		p.Detail = "The request needs a part of HTTP that this server does not support."
+	}
+	p.Status, p.Title = status, cmp.Or(http.StatusText(status), p.Title)
+	id := rand.Text() // the caller's own may be in the part that could not be read
+	setCommonHeaders(w.Header(), id)
+	writeProblem(w, p)
+	s.log.Info("a request was refused before it reached a route", "request_id", id, "status", status)
+}
