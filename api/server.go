@@ -12,7 +12,7 @@ import (
 	"memexport/api/internal/refusal"
 )
 
-// Limits of a connection. There is no WriteTimeout: an answer may be held back for MaxWait, and a
+// Limits of a connection. There is no WriteTimeout: an answer may be held back for maxWait, and a
 // download may take hours; it sets write deadlines of its own.
 const (
 	readHeaderTimeout = 10 * time.Second
@@ -25,6 +25,17 @@ const (
 type Server struct {
 	http http.Server
 	log  *slog.Logger
+}
+
+func newServer(handler http.Handler, log *slog.Logger) *Server {
+	return &Server{log: log, http: http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}}
 }
 
 // Serve answers the requests that arrive on l, until Shutdown or Close is called. Then it returns
