@@ -10,7 +10,7 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-func TestOnlyAKeyWithThePermissionGetsThrough(t *testing.T) {
+func TestOnlyAKeyWithThePermissionIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	reader, writer := s.newKey(t, s.workspace, apikey.ReadExports), s.newKey(t, s.workspace, apikey.WriteExports)

@@ -115,7 +115,7 @@ func TestTheSameKeyAndParametersGiveTheSameExport(t *testing.T) {
 		t.Errorf("%d exports", n)
 	}
 	if id := post("created_after=2026-01-01&user_id=u&format=json", "k").status(t, 202).job(t).ID; id != ids[0] {
-		t.Error("the same parameters in other words made another export")
+		t.Error("the same parameters in another spelling made another export")
 	}
 	for _, other := range []string{"user_id=v&created_after=2026-01-01", "user_id=u&created_after=2026-01-01&format=csv", ""} {
 		post(other, "k").problem(t, 422, "IDEMPOTENCY_KEY_REUSED")
@@ -224,7 +224,7 @@ func TestADeletedExportIsGone(t *testing.T) {
 	}
 }
 
-func TestNothingOfAnotherWorkspaceCanBeSeenOrTouched(t *testing.T) {
+func TestAnotherWorkspaceCanNeitherBeReadNorChanged(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	theirs, _ := s.publish(t, "json", time.Hour, "x")
@@ -238,7 +238,7 @@ func TestNothingOfAnotherWorkspaceCanBeSeenOrTouched(t *testing.T) {
 	}
 	s.do(t, "GET", "/v1/exports/"+theirs.ID+"/download").status(t, 200)
 
-	// An idempotency key means nothing in another workspace.
+	// Each workspace has its own idempotency keys.
 	own := s.do(t, "POST", "/v1/exports", "Idempotency-Key", "k").status(t, 202).job(t).ID
 	other := s.do(t, "POST", "/v1/exports?user_id=u", "Idempotency-Key", "k", "X-Api-Key", stranger).status(t, 202).job(t).ID
 	if own == other {

@@ -12,7 +12,7 @@ import (
 	"memexport/internal/service/format"
 )
 
-func TestWhatIsNotUnderstoodIsRefusedAndCreatesNothing(t *testing.T) {
+func TestABadQueryIsRefusedAndCreatesNothing(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	long := strings.Repeat("x", 513)
@@ -92,7 +92,7 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-func TestABadDateIsAnsweredWithGoodOnes(t *testing.T) {
+func TestTheMessageAboutABadDateShowsValidOnes(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	message := s.do(t, "POST", "/v1/exports?created_after=2026-01-15T10:30:00+02:00").problem(t, 422, "INVALID_REQUEST").Errors[0].Message
@@ -145,7 +145,7 @@ func TestABodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestABodyWithNothingInItIsFine(t *testing.T) {
+func TestAnEmptyBodyIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, body := range []string{"", "{}", " { }\n"} {
@@ -234,7 +234,7 @@ func TestFiltersAreKeptAndShown(t *testing.T) {
 	}
 }
 
-func TestEveryFormatCanBeAskedFor(t *testing.T) {
+func TestEveryFormatIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, f := range format.All {
@@ -247,7 +247,7 @@ func TestEveryFormatCanBeAskedFor(t *testing.T) {
 	}
 }
 
-func TestAnIDThatIsNoUUIDIsNotFound(t *testing.T) {
+func TestAnIDThatIsNotAUUIDIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")

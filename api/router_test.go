@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -20,10 +19,10 @@ import (
 	"memexport/openapi"
 )
 
-// requests is the number of requests that have been logged.
+// requests returns the number of requests that have been logged.
 func (s *service) requests() int { return strings.Count(s.log.String(), "msg=request ") }
 
-func TestWhatHasNoRouteIsAProblem(t *testing.T) {
+func TestAPathWithoutARouteIsAnsweredWithAProblem(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, target := range []string{"/x", "/v1", "/v1/", "/v1/exports/", "//v1/exports", "/v1//exports", "/v1/exports/../exports", "/v1/./exports",
@@ -58,7 +57,7 @@ func TestNoAcceptHeaderChangesTheAnswer(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsDownIs503AndTellsNothing(t *testing.T) {
+func TestWithoutADatabaseTheAnswerIs503AndShowsNoCause(t *testing.T) {
 	t.Parallel()
 	dead, err := postgres.Open("postgres://somebody:secret@127.0.0.1:1/nothing?sslmode=disable", 1)
 	if err != nil {
@@ -79,12 +78,12 @@ func TestADatabaseThatIsDownIs503AndTellsNothing(t *testing.T) {
 			}
 		}
 		if !strings.Contains(s.log.String(), "connection refused") {
-			t.Error("the log does not tell why")
+			t.Error("the log lacks the reason")
 		}
 	}
 }
 
-func TestAPanicIsA500WithAnIDThatTheLogHas(t *testing.T) {
+func TestAPanicIsAnsweredWith500AndAnIDThatIsInTheLog(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(o *api.Options) { o.Ready = func(context.Context) error { panic("a secret") } })
 	a := s.do(t, "GET", "/readyz", "X-Request-Id", "my-request")
@@ -151,7 +150,7 @@ func TestTheDocumentsAreServed(t *testing.T) {
 	}
 }
 
-func TestTheAccessLogTellsTheRouteAndTheIDsButNotTheQuery(t *testing.T) {
+func TestTheAccessLogShowsTheRouteAndTheIDsButNotTheQuery(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -164,19 +163,14 @@ func TestTheAccessLogTellsTheRouteAndTheIDsButNotTheQuery(t *testing.T) {
 		}
 	}
 	if strings.Contains(log, "page_size") || strings.Contains(log, "msk_") {
-		t.Errorf("the log tells too much: %s", log)
+		t.Errorf("the log shows too much: %s", log)
 	}
 }
 
-// A client that net/http would not let us be.
-func TestTwoKeysAreAsGoodAsNone(t *testing.T) {
+func TestARequestWithTwoKeysIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
+	connection := s.dial(t) // since do sends one key only
 	fmt.Fprintf(connection, "POST /v1/exports HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nX-Api-Key: other\r\nContent-Length: 0\r\n\r\n", s.key)
 	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 	if err != nil {
@@ -184,6 +178,6 @@ func TestTwoKeysAreAsGoodAsNone(t *testing.T) {
 	}
 	defer response.Body.Close()
 	if response.StatusCode != 401 {
-		t.Errorf("%s", response.Status)
+		t.Errorf("the answer is %s, want 401", response.Status)
 	}
 }

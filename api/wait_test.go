@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-func TestTheAnswerIsHeldBackUntilTheExportIsTerminal(t *testing.T) {
+func TestTheAnswerWaitsUntilTheExportIsTerminal(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -23,7 +23,7 @@ func TestTheAnswerIsHeldBackUntilTheExportIsTerminal(t *testing.T) {
 	}
 }
 
-func TestTheAnswerIsGivenWhenTheTimeIsOver(t *testing.T) {
+func TestTheAnswerComesWhenTheWaitIsOver(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -56,7 +56,7 @@ func TestTheWaitIsCapped(t *testing.T) {
 	s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=0").status(t, 200).header(t, "Preference-Applied", "wait=0")
 }
 
-func TestAWaitingRequestEndsWithItsClient(t *testing.T) {
+func TestAWaitingRequestEndsWhenItsClientLeaves(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -81,7 +81,7 @@ func TestAWaitingRequestEndsWithItsClient(t *testing.T) {
 	t.Error("the request is still being served")
 }
 
-func TestAnExportThatIsDeletedWhileSomebodyWaitsIsNotFound(t *testing.T) {
+func TestAnExportThatIsDeletedDuringTheWaitIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
