@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -267,35 +265,4 @@ func (a answer) job(t *testing.T) (j job) {
 	t.Helper()
 	a.decode(t, &j)
 	return j
-}
-
-// buffer is a log that may be read while it is written to.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// await waits until the log contains text, since a client may read the end of an answer before the
-// server logs it.
-func (b *buffer) await(t *testing.T, text string) {
-	t.Helper()
-	for range 500 {
-		if strings.Contains(b.String(), text) {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Errorf("the log lacks %q", text)
 }

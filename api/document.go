@@ -6,12 +6,12 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// version is the version of the API, not of the program. It changes when the API changes.
-const version = "1.0.0"
+// apiVersion is the version of the API, not of the program. It changes when the API changes.
+const apiVersion = "1.0.0"
 
 // config returns the parts of the OpenAPI document that do not belong to one operation.
 func config() huma.Config {
-	c := huma.DefaultConfig("Exports API", version)
+	c := huma.DefaultConfig("Exports API", apiVersion)
 	c.CreateHooks = nil                                   // no $schema in bodies, no describedBy links
 	c.OpenAPIPath, c.SchemasPath, c.DocsPath = "", "", "" // the embedded files are served instead
 	c.Info.Description = `Download the memories of a workspace in bulk, as JSON, CSV or Markdown.

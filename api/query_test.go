@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/url"
 	"strings"
@@ -259,4 +260,13 @@ func TestAnIDThatIsNotAUUIDIsNotFound(t *testing.T) {
 	if got := s.do(t, "GET", "/v1/exports/"+strings.ToUpper(e.ID)).status(t, 200).job(t).ID; got != e.ID {
 		t.Errorf("id %s", got)
 	}
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

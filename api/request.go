@@ -32,8 +32,8 @@ func (r *requestInfo) attrs() []any {
 	return attrs
 }
 
-// setCommonHeaders sets the headers that every answer has.
-func setCommonHeaders(h http.Header, requestID string) {
-	h.Set(requestIDHeader, requestID)
+// setCommonHeaders sets the headers that every answer has. id is the id of the request.
+func setCommonHeaders(h http.Header, id string) {
+	h.Set(requestIDHeader, id)
 	h.Set("X-Content-Type-Options", "nosniff")
 }
