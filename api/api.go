@@ -28,7 +28,7 @@ type Options struct {
 	// object. Defaults to sending the file.
 	Redirect bool
 	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
-	// Defaults to always nil.
+	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
 	// Log gets one line for each request and the causes of 5xx answers. It never gets keys, query
 	// strings or memories. Defaults to no log.

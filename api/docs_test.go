@@ -86,6 +86,7 @@ func TestTheDocsComponentIsServedCompressedAndPlain(t *testing.T) {
 	for accept, encoding := range map[string]string{
 		"gzip": "gzip", "br, gzip;q=0.5": "gzip", "deflate, gzip, br, zstd": "gzip",
 		"identity": "", "br": "", "gzip;q=0": "", "gzip;q=0, identity": "", "x;;;": "",
+		"*": "gzip", "x-gzip": "gzip", "gzip;q=0, *": "", "gzip;q=0.5, identity": "",
 	} {
 		want := plain
 		if encoding == "gzip" {

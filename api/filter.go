@@ -18,7 +18,7 @@ import (
 // filterParam is a query parameter that a field of memory.Filter declares with its tags. A new filter
 // needs no change in this package.
 type filterParam struct {
-	field  int
+	field  int // its index in memory.Filter
 	name   string
 	schema *huma.Schema
 }
@@ -46,7 +46,7 @@ func paramsOf(registry huma.Registry, filter reflect.Type) []filterParam {
 			items.MinLength, items.MaxLength = orDefault(items.MinLength, 1), orDefault(items.MaxLength, maxItem)
 		}
 		schema.PrecomputeMessages()
-		params = append(params, filterParam{i, field.Tag.Get("query"), schema})
+		params = append(params, filterParam{field: i, name: field.Tag.Get("query"), schema: schema})
 	}
 	return params
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// readyTimeout is shorter than the timeout of a usual readiness probe.
+// readyTimeout is how long /readyz waits for Options.Ready before it answers 503.
 const readyTimeout = 5 * time.Second
 
 // healthz says that the process is alive. It does not ask the database: a restart would not heal it.

@@ -37,12 +37,13 @@ type kind struct {
 	code   string
 	status int
 	detail string
-	// undocumented marks problems that no operation answers with. The OpenAPI document leaves them out.
+	// undocumented marks problems that no operation answers with. The OpenAPI document lists their codes,
+	// but has no responses for them.
 	undocumented bool
 	header       http.Header
 }
 
-// kinds lists every kind of problem. Only here a code is mapped to its HTTP status.
+// kinds lists every kind of problem. This is the only place that maps codes to HTTP statuses.
 var kinds = []kind{
 	{code: codeInvalidRequest, status: 422, detail: "The request was refused. See errors for what is wrong where."},
 	{code: codeKeyReused, status: 422, detail: "This Idempotency-Key was used before for an export with other parameters."},

@@ -18,14 +18,13 @@ func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		writeProblem(w, newProblem(codeInvalidRequest, ProblemDetail{"query",
-			"the query string is malformed: every % must start an escape such as %2B, and parameters are separated by &"}))
+		writeProblem(w, newProblem(codeInvalidRequest, ProblemDetail{Location: "query", Message: "the query string is malformed: every % must start an escape such as %2B, and parameters are separated by &"}))
 		return
 	}
 	var details []ProblemDetail
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		if message := mistake(ctx.Operation(), name, values[name]); message != "" {
-			details = append(details, ProblemDetail{"query." + printable(name), message})
+			details = append(details, ProblemDetail{Location: "query." + printable(name), Message: message})
 		}
 	}
 	if len(details) > 0 {

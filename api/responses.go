@@ -77,7 +77,7 @@ func problemResponses(registry huma.Registry) map[string]*huma.Response {
 		}
 		example := newProblem(k.code)
 		if k.code == codeInvalidRequest {
-			example.Errors = []ProblemDetail{{"query.usr_id", "unknown query parameter"}}
+			example.Errors = []ProblemDetail{{Location: "query.usr_id", Message: "unknown query parameter"}}
 		}
 		response.Content["application/problem+json"].Examples[k.code] = &huma.Example{Summary: k.detail, Value: example}
 	}

@@ -21,7 +21,7 @@ const (
 	maxHeaderBytes    = 64 << 10         // a URL may take 16 KiB of it
 )
 
-// Server is the HTTP server of the API.
+// Server is the HTTP/1.1 server of the API. A proxy in front of it may add TLS.
 type Server struct {
 	http http.Server
 	log  *slog.Logger

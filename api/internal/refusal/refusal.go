@@ -21,6 +21,8 @@ import (
 // An answer is told from a response by the state of its connection, never by its bytes: net/http
 // writes an answer of its own only when no handler has run since the connection was opened or was
 // last idle. From the moment a handler runs, every byte passes through unseen.
+//
+// The connections of l must not be TLS connections: net/http would not recognize them as such.
 func Serve(server *http.Server, l net.Listener, answer func(w http.ResponseWriter, status int)) error {
 	server.DisableGeneralOptionsHandler = true // OPTIONS * would be answered without our handler
 	handler, connContext, connState := server.Handler, server.ConnContext, server.ConnState
@@ -46,7 +48,7 @@ func Serve(server *http.Server, l net.Listener, answer func(w http.ResponseWrite
 			connState(c, state)
 		}
 	}
-	return server.Serve(listener{l, answer})
+	return server.Serve(listener{Listener: l, answer: answer})
 }
 
 type connKey struct{}

@@ -180,13 +180,13 @@ type notingListener struct {
 
 func (l notingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	return notingConn{c, l.closed}, err
+	return notingConn{Conn: c, closed: l.closed}, err
 }
 
 // A client that is still sending could lose the answer if the connection were closed at once.
 func TestTheConnectionIsClosedForWritingFirst(t *testing.T) {
 	closed := make(chan struct{})
-	address := start(t, nil, func(l net.Listener) net.Listener { return notingListener{l, closed} })
+	address := start(t, nil, func(l net.Listener) net.Listener { return notingListener{Listener: l, closed: closed} })
 	c, reader := send(t, address, "GET / HTTP/1.1\r\n")
 	go io.Copy(c, strings.NewReader("X: "+strings.Repeat("x", 8<<20))) //nolint:errcheck // the server stops reading
 	if response, body := receive(t, reader); response.StatusCode != 431 || string(body) != "refused" {
