@@ -163,10 +163,10 @@ func TestTheDocumentUsesOnlyWhatGeneratorsUnderstand(t *testing.T) {
 				kind = types[0]
 			}
 			if kind == "integer" && (node["maximum"] == nil || node["minimum"] == nil) {
-				t.Errorf("%s: an integer without bounds", path)
+				t.Errorf("%s: an integer lacks a minimum or a maximum", path)
 			}
 			if node["additionalProperties"] == false {
-				t.Errorf("%s: closed to new fields", path)
+				t.Errorf("%s: additional properties are forbidden", path)
 			}
 			for name, child := range node {
 				if name != "example" && name != "value" {

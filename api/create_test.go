@@ -45,11 +45,11 @@ func TestTheSameKeyAndParametersGiveTheSameExport(t *testing.T) {
 	group.Wait()
 	for _, id := range ids {
 		if id == "" || id != ids[0] {
-			t.Fatalf("several exports: %v", ids)
+			t.Fatalf("the requests made several exports: %v", ids)
 		}
 	}
 	if n := s.count(t); n != 1 {
-		t.Errorf("%d exports", n)
+		t.Errorf("there are %d exports, want 1", n)
 	}
 	if id := post("created_after=2026-01-01&user_id=u&format=json", "k").status(t, 202).job(t).ID; id != ids[0] {
 		t.Error("the same parameters in another spelling made another export")
@@ -58,7 +58,7 @@ func TestTheSameKeyAndParametersGiveTheSameExport(t *testing.T) {
 		post(other, "k").problem(t, 422, "IDEMPOTENCY_KEY_REUSED")
 	}
 	if n := s.count(t); n != 1 {
-		t.Errorf("%d exports", n)
+		t.Errorf("there are %d exports, want 1", n)
 	}
 	if err := s.exports.Fail(t.Context(), ids[0], export.Failures[export.CodeTimedOut]); err != nil {
 		t.Fatal(err)

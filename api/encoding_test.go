@@ -43,7 +43,7 @@ func TestACompressedFileIsSentToClientsThatAcceptGzip(t *testing.T) {
 			t.Errorf("%s: %d bytes instead of %d", accept, len(got), len(file))
 		}
 		if len(a.body)*10 > len(file) {
-			t.Errorf("%d bytes are sent as %d", len(file), len(a.body))
+			t.Errorf("%d bytes are compressed to %d", len(file), len(a.body))
 		}
 		s.do(t, "HEAD", path, "Accept-Encoding", accept).status(t, 200).header(t, "Content-Length", strconv.Itoa(len(a.body))).header(t, "ETag", gzipTag)
 	}

@@ -112,9 +112,9 @@ func (s *service) await(ctx context.Context, e export.Export, wait time.Duration
 	return e, nil
 }
 
-// pollInterval returns how long a waiting request pauses before it reads the row again: a twentieth
-// of the export's age, so that the answer is late by that much at most, from 5 ms, since small
-// exports are done quickly, to 500 ms.
+// pollInterval returns how long a waiting request pauses before it reads the row again. It is a
+// twentieth of the export's age, so that the answer is late by a twentieth of the export's time at
+// most; at least 5 ms, to spare the database; and at most 500 ms, to be quick for long exports too.
 func pollInterval(e export.Export) time.Duration {
 	return min(max(time.Since(e.CreatedAt)/20, 5*time.Millisecond), 500*time.Millisecond)
 }

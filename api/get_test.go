@@ -23,7 +23,7 @@ func TestTheFieldsOfAnExportComeInOrder(t *testing.T) {
 	want := "id format status user_id agent_id session_id priority categories created_after created_before created_at updated_at " +
 		"started_at completed_at expires_at memory_count size_bytes sha256 progress error"
 	if got := strings.Join(names, " "); got != want {
-		t.Errorf("fields\n%s, want\n%s", got, want)
+		t.Errorf("the fields are\n%s, want\n%s", got, want)
 	}
 }
 

@@ -242,7 +242,7 @@ func TestEveryFormatIsAccepted(t *testing.T) {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			if got := s.do(t, "POST", "/v1/exports?format="+f.Name).status(t, 202).job(t).Format; got != f.Name {
-				t.Errorf("format %s", got)
+				t.Errorf("the format is %s", got)
 			}
 		})
 	}
@@ -258,7 +258,7 @@ func TestAnIDThatIsNotAUUIDIsNotFound(t *testing.T) {
 		s.do(t, "DELETE", "/v1/exports/"+id).problem(t, 404, "EXPORT_NOT_FOUND")
 	}
 	if got := s.do(t, "GET", "/v1/exports/"+strings.ToUpper(e.ID)).status(t, 200).job(t).ID; got != e.ID {
-		t.Errorf("id %s", got)
+		t.Errorf("the id is %s", got)
 	}
 }
 

@@ -22,15 +22,15 @@ import (
 )
 
 const (
-	// storeTimeout limits each visit of a request to Postgres. If the database does not answer, a 503
-	// is better than a client that waits.
+	// storeTimeout limits each call of a handler to Postgres. If the database does not answer, a 503 is
+	// better than a client that waits.
 	storeTimeout = 10 * time.Second
 	// temporalTimeout is short because nothing depends on the outcome: the reconciler does later what
 	// was not done in time.
 	temporalTimeout = 2 * time.Second
 )
 
-// service is what the handlers of the operations share.
+// service has what the handlers need.
 type service struct {
 	exports *export.Store
 	keys    *apikey.Store

@@ -20,7 +20,7 @@ func TestAnotherWorkspaceCanNeitherBeReadNorChanged(t *testing.T) {
 	}
 	list := string(s.do(t, "GET", "/v1/exports", "X-Api-Key", stranger).status(t, 200).body)
 	if !strings.Contains(list, `"data":[]`) || !strings.Contains(list, `"total":0`) {
-		t.Errorf("list %s", list)
+		t.Errorf("the list is %s", list)
 	}
 	s.do(t, "GET", "/v1/exports/"+theirs.ID+"/download").status(t, 200)
 
