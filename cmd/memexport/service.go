@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"runtime/debug"
@@ -161,25 +160,18 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 
 // serveAPI serves until ctx ends, and then lets requests finish.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: api.New(api.Options{
-			Exports:  export.NewStore(s.db),
-			Keys:     apikey.NewStore(s.db),
-			Archive:  s.archive,
-			Starter:  s.starter,
-			Redirect: s.config.DownloadMode == "redirect",
-			Ready:    s.db.PingContext,
-			Log:      s.log,
-			Version:  version,
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
+	server := api.New(api.Options{
+		Exports:  export.NewStore(s.db),
+		Keys:     apikey.NewStore(s.db),
+		Archive:  s.archive,
+		Starter:  s.starter,
+		Redirect: s.config.DownloadMode == "redirect",
+		Ready:    s.db.PingContext,
+		Log:      s.log,
+		Version:  version,
+	})
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(api.Listener(listener)) }()
+	go func() { failed <- server.Serve(listener) }()
 	s.log.Info("api listening", "address", listener.Addr().String())
 	select {
 	case err := <-failed:
