@@ -103,6 +103,9 @@ func (h *harness) split(n int) []memory.PlannedRange {
 		}
 		keys = append(keys, k)
 	}
+	if err := rows.Err(); err != nil {
+		h.Fatal(err)
+	}
 	ranges := make([]memory.PlannedRange, n)
 	for i := range ranges {
 		mine := keys[i*len(keys)/n : (i+1)*len(keys)/n]

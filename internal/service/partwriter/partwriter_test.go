@@ -43,7 +43,7 @@ func newWriter(t *testing.T) *partwriter.Writer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bucket, err := archive.Open(t.Context(), "file://"+t.TempDir())
+	bucket, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,11 +3,64 @@ package api_test
 import (
 	"context"
 	"net/http"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
+
+	"memexport/internal/service/export"
 )
 
-func TestTheAnswerIsHeldBackUntilTheExportIsTerminal(t *testing.T) {
+func TestTheFieldsOfAnExportComeInOrder(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	body := s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200).body
+	var names []string
+	for _, m := range regexp.MustCompile(`"([a-z_0-9]+)":`).FindAllSubmatch(body, -1) {
+		names = append(names, string(m[1]))
+	}
+	want := "id format status user_id agent_id session_id priority categories created_after created_before created_at updated_at " +
+		"started_at completed_at expires_at memory_count size_bytes sha256 progress error"
+	if got := strings.Join(names, " "); got != want {
+		t.Errorf("the fields are\n%s, want\n%s", got, want)
+	}
+}
+
+func TestTimesAreInUTCWithMilliseconds(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	for stored, want := range map[string]string{
+		"2026-01-15 12:30:00+02":        "2026-01-15T10:30:00.000Z",
+		"2026-01-15 10:30:00.120+00":    "2026-01-15T10:30:00.120Z",
+		"2026-01-15 10:30:00.123450+00": "2026-01-15T10:30:00.123450Z",
+	} {
+		if _, err := s.db.Exec(`UPDATE memexport.exports SET created_at = $1 WHERE id = $2`, stored, e.ID); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.do(t, "GET", "/v1/exports/"+e.ID).job(t).CreatedAt; got != want {
+			t.Errorf("%s is shown as %s, want %s", stored, got, want)
+		}
+	}
+}
+
+func TestAFailedExportSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	if err := s.exports.Fail(t.Context(), e.ID, export.Failures[export.CodeStorageUnavailable]); err != nil {
+		t.Fatal(err)
+	}
+	a := s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200).header(t, "Retry-After", "")
+	j := a.job(t)
+	if j.Status != "FAILED" || j.Error == nil || j.Error.Code != export.CodeStorageUnavailable || j.Error.Message == "" || !j.Error.Retryable {
+		t.Errorf("%s", a.body)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "Retry-After", "").problem(t, 409, "EXPORT_FAILED")
+}
+
+func TestTheAnswerWaitsUntilTheExportIsTerminal(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -23,7 +76,7 @@ func TestTheAnswerIsHeldBackUntilTheExportIsTerminal(t *testing.T) {
 	}
 }
 
-func TestTheAnswerIsGivenWhenTheTimeIsOver(t *testing.T) {
+func TestTheAnswerComesWhenTheWaitIsOver(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -56,7 +109,7 @@ func TestTheWaitIsCapped(t *testing.T) {
 	s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=0").status(t, 200).header(t, "Preference-Applied", "wait=0")
 }
 
-func TestAWaitingRequestEndsWithItsClient(t *testing.T) {
+func TestAWaitingRequestEndsWhenItsClientLeaves(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -81,7 +134,7 @@ func TestAWaitingRequestEndsWithItsClient(t *testing.T) {
 	t.Error("the request is still being served")
 }
 
-func TestAnExportThatIsDeletedWhileSomebodyWaitsIsNotFound(t *testing.T) {
+func TestAnExportThatIsDeletedDuringTheWaitIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")

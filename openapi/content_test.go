@@ -10,7 +10,7 @@ import (
 	"memexport/openapi"
 )
 
-// documents are both documents as a reader of JSON sees them.
+// documents returns the documents of both versions as parsed JSON, by file name.
 func documents(t *testing.T) map[string]map[string]any {
 	t.Helper()
 	read := map[string]map[string]any{}
@@ -24,7 +24,7 @@ func documents(t *testing.T) map[string]map[string]any {
 	return read
 }
 
-// at is what a path of names leads to, or nil.
+// at returns the value at a path of names, or nil.
 func at(node any, path ...string) any {
 	for _, name := range path {
 		object, _ := node.(map[string]any)
@@ -33,12 +33,13 @@ func at(node any, path ...string) any {
 	return node
 }
 
+// object returns the object at a path of names, or nil.
 func object(node any, path ...string) map[string]any {
 	found, _ := at(node, path...).(map[string]any)
 	return found
 }
 
-func TestEveryOperationSaysWhatAStrangerNeeds(t *testing.T) {
+func TestEveryOperationIsDescribed(t *testing.T) {
 	for name, document := range documents(t) {
 		ids := map[any]bool{}
 		for path, methods := range object(document, "paths") {
@@ -70,8 +71,8 @@ func TestEveryOperationSaysWhatAStrangerNeeds(t *testing.T) {
 	}
 }
 
-// checkResponse says that a response has an example of everything it can be, and that every refusal
-// is the one shared of its status.
+// checkResponse checks that a response has an example of each media type, and that every error is the
+// shared response of its status.
 func checkResponse(t *testing.T, where, status string, document, response map[string]any) {
 	t.Helper()
 	where += ": " + status
@@ -106,8 +107,8 @@ func checkResponse(t *testing.T, where, status string, document, response map[st
 }
 
 func TestEveryCodeOfAProblemHasAnExample(t *testing.T) {
-	// These come from outside the operations: they are refused before any is found.
-	elsewhere := []string{"HEADERS_TOO_LARGE", "MALFORMED_REQUEST", "METHOD_NOT_ALLOWED", "NOT_FOUND"}
+	// No operation answers with these: the request is refused before its operation is known.
+	undocumented := []string{"HEADERS_TOO_LARGE", "MALFORMED_REQUEST", "METHOD_NOT_ALLOWED", "NOT_FOUND"}
 	for name, document := range documents(t) {
 		shown := map[string]bool{}
 		for _, response := range object(document, "components", "responses") {
@@ -120,7 +121,7 @@ func TestEveryCodeOfAProblemHasAnExample(t *testing.T) {
 			t.Errorf("%s lists %d codes", name, len(codes))
 		}
 		for _, code := range codes {
-			if shown[code.(string)] == slices.Contains(elsewhere, code.(string)) {
+			if shown[code.(string)] == slices.Contains(undocumented, code.(string)) {
 				t.Errorf("%s: an example of %v: %t", name, code, shown[code.(string)])
 			}
 		}
