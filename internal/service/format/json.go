@@ -16,9 +16,7 @@ var JSON = &Format{
 	Prefix:      "[",
 	Separator:   ",",
 	Suffix:      "\n]\n",
-	before:      jsonBefore,
-	text:        jsonText,
-	after:       jsonAfter,
+	NewEncoder:  newText(jsonBefore, jsonText, jsonAfter),
 }
 
 func jsonBefore(dst []byte, m *memory.Memory) []byte { return objectBefore(append(dst, '\n'), m) }

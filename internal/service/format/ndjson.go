@@ -8,9 +8,7 @@ var NDJSON = &Format{
 	Name:        "ndjson",
 	ContentType: "application/x-ndjson",
 	Extension:   "ndjson",
-	before:      objectBefore,
-	text:        jsonText,
-	after:       ndjsonAfter,
+	NewEncoder:  newText(objectBefore, jsonText, ndjsonAfter),
 }
 
 func ndjsonAfter(dst []byte, m *memory.Memory) []byte { return append(jsonAfter(dst, m), '\n') }

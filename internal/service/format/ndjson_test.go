@@ -32,8 +32,8 @@ func parseNDJSON(file []byte) ([]row, error) {
 
 func TestNDJSONHasTheObjectsOfJSON(t *testing.T) {
 	m := sample()
-	want := string(format.JSON.Append(nil, &m)[len("\n"):]) + "\n"
-	if got := string(format.NDJSON.Append(nil, &m)); got != want {
+	want := string(appendWhole(format.JSON, nil, &m)[len("\n"):]) + "\n"
+	if got := string(appendWhole(format.NDJSON, nil, &m)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
