@@ -95,18 +95,17 @@ func TestEncodersKeepTheBytesInDst(t *testing.T) {
 	}
 }
 
-func TestEncodersAppendNoMoreThanPending(t *testing.T) {
+func TestFinishAppendsNoMoreThanPending(t *testing.T) {
 	for _, f := range format.All {
 		encoder := f.NewEncoder()
-		for n := range 5000 {
-			m := sample()
-			m.UserID = fmt.Appendf(nil, "user-%d", n)
-			encoder.Append(nil, &m)
-			if n != 0 && n != 100 && n != 4999 {
-				continue
+		for _, memories := range []int{1, 100, 5000} {
+			for n := range memories {
+				m := sample()
+				m.UserID = fmt.Appendf(nil, "user-%d", n)
+				encoder.Append(nil, &m)
 			}
 			pending := encoder.Pending()
-			if got, _, err := encoder.Finish(nil); err != nil || len(got) > pending+4<<10 {
+			if got, _, err := encoder.Finish(nil); err != nil || len(got) > pending {
 				t.Errorf("%s: %d bytes are appended, %v, pending were %d", f.Name, len(got), err, pending)
 			}
 			if encoder.Pending() != 0 {

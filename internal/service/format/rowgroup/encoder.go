@@ -16,20 +16,26 @@ import (
 )
 
 const (
-	// pageSize is the size in bytes of a column's values from which they are encoded and compressed as
-	// a page. A column holds no more than this in its raw form.
+	// pageSize is the size in bytes from which the values of a column are encoded and compressed as a
+	// page. No column holds more of them in RAM uncompressed.
 	pageSize = 256 << 10
 	// dictionaryRows is the number of rows after which columns with a dictionary begin a new page: only
 	// then does the library compare a dictionary with maxDictionary.
 	dictionaryRows = 8192
-	// maxDictionary is the size in bytes of a dictionary beyond which a column goes on without: with so
-	// many different values a dictionary saves little, and costs four times its size in memory.
+	// maxDictionary is the size in bytes of a dictionary from which the rest of the column is written
+	// without: with so many different values a dictionary saves little, and it needs four times its size
+	// in RAM.
 	maxDictionary = 512 << 10
-	// maxRatio bounds the uncompressed size of a row group, as a multiple of the size of a part: readers
-	// such as pandas hold a row group whole.
+	// maxRatio limits the uncompressed size of a row group to this multiple of the size of a part,
+	// because readers such as pandas hold a whole row group in RAM.
 	maxRatio = 8
-	// recount is the number of raw bytes after which the size of what is held back is counted anew.
+	// recount is the number of uncompressed bytes after which the size of the row group is measured
+	// again. Measuring costs as much as encoding a row.
 	recount = 32 << 10
+	// overhead is the size in bytes of the headers of the first pages, which the library does not count.
+	overhead = 4 << 10
+	// filterBytes is the size in bytes of the filter for user_id, for each different value, rounded up.
+	filterBytes = 2
 )
 
 // Encoder encodes memories as row groups. The zero value is ready to use. An Encoder is not safe for
@@ -54,10 +60,10 @@ type group struct {
 	out     *sink
 
 	rows    int
-	raw     int  // bytes of the memories, approximately
-	counted int  // raw when size was counted
-	size    int  // bytes that writer held then, an upper bound of what it will write for them
-	clamped bool // some created_at is not exact
+	raw     int  // uncompressed bytes, approximately
+	counted int  // raw when size was measured
+	size    int  // what the writer held then, in bytes: an upper bound of what it will write
+	clamped bool // at least one created_at is not exact
 }
 
 func newGroup() *group {
@@ -95,10 +101,7 @@ func (e *Encoder) Pending() int {
 		return 0
 	}
 	g := e.group
-	if g.raw-g.counted >= recount {
-		g.counted, g.size = g.raw, int(g.writer.Size())
-	}
-	return max(g.size+g.raw-g.counted, g.raw/maxRatio)
+	return max(g.size+g.raw-g.counted, g.raw/maxRatio) + overhead + g.rows*filterBytes
 }
 
 // Finish appends the row group of the memories since the last Finish, and returns its entry for the
@@ -132,12 +135,13 @@ func (g *group) finish(dst []byte) ([]byte, *rowGroup, error) {
 		return dst, nil, fmt.Errorf("write a row group: %w", err)
 	}
 	dst = g.out.end()
-	if err := g.writer.Close(); err != nil { // writes a footer, which nobody needs
+	if err := g.writer.Close(); err != nil { // this writes a footer, which the sink drops
 		return dst, nil, fmt.Errorf("close a row group: %w", err)
 	}
 	r := describe(&g.writer.File().Metadata().RowGroups[0])
 	if g.clamped {
-		// Rows whose created_at became the same are not in the order of their ids.
+		// Rows that differed only in created_at before may now have the same one: they are not sorted by
+		// id.
 		r.SortingColumns = r.SortingColumns[:1]
 	}
 	return dst, r, nil
@@ -192,8 +196,11 @@ func (e *Encoder) write(g *group, m *memory.Memory, text []byte) {
 		e.fail(err)
 	}
 	g.rows++
-	const fixed = 100 // bytes of the columns of one length, with their levels
+	const fixed = 100 // bytes of all values of fixed size, and of lengths and levels
 	g.raw += fixed + len(text) + len(m.UserID) + len(m.AgentID) + len(m.SessionID) + len(m.Categories) + len(m.Metadata) + len(e.exact)
+	if g.raw-g.counted >= recount {
+		g.counted, g.size = g.raw, int(g.writer.Size())
+	}
 	if g.rows%dictionaryRows == 0 {
 		for _, i := range []int{columnUserID, columnAgentID, columnSessionID, columnPriority, columnStatus, columnCategories} {
 			e.fail(g.columns[i].Flush())
@@ -238,7 +245,8 @@ func (e *Encoder) fail(err error) {
 	}
 }
 
-// sink appends to a slice what is written between begin and end, except the first bytes of the file.
+// sink is the file that the library writes. It keeps only the row group: what is written between begin
+// and end, without Magic.
 type sink struct {
 	dst  []byte
 	skip int

@@ -3,6 +3,7 @@ package rowgroup
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/parquet-go/parquet-go"
@@ -87,24 +88,24 @@ func appendCategories(dst []parquet.Value, array []byte) (_ []parquet.Value, fla
 				end++
 			}
 			if end >= len(array) {
-				return dst, flat, fmt.Errorf("categories end within a string")
+				return dst, flat, errors.New("categories end within a string")
 			}
 			element := array[i+1 : end]
 			if escaped {
 				var s string
-				if err := json.Unmarshal(array[i:end+1], &s); err != nil {
-					return dst, flat, fmt.Errorf("a category is not a JSON string: %w", err)
+				if json.Unmarshal(array[i:end+1], &s) != nil { // its error would quote the category
+					return dst, flat, errors.New("a category is not a JSON string")
 				}
 				element = []byte(s)
 			}
 			add(parquet.ByteArrayValue(element), presentElement)
 			i = end + 1
 		default:
-			return dst, flat, fmt.Errorf("categories are not an array of strings")
+			return dst, flat, errors.New("categories are not an array of strings")
 		}
 	}
 	if depth != 0 {
-		return dst, flat, fmt.Errorf("categories end within an array")
+		return dst, flat, errors.New("categories end within an array")
 	}
 	if len(dst) == start {
 		dst = append(dst, parquet.Value{}.Level(0, emptyList, column))
