@@ -56,6 +56,12 @@ test-downloads: bin/memexport ## break downloads by curl, aria2 and a real Chrom
 	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
+.PHONY: test-readers
+test-readers: ## read exports back with DuckDB, hyparquet, Rust's parquet, Arrow for Go and jq, and compare every value
+	@$(GO) run ./cmd/memexport dev prepare
+	@cd tools/readers && npm ci --ignore-scripts --no-audit --no-fund
+	@$(GO) test -tags readers,$(TAGS) -run '^TestReaders$$' -count=1 -timeout 20m ./e2e
+
 .PHONY: docs-component
 docs-component: ## fetch the component of the docs page from npm anew, and check its hash
 	@node tools/docs-page/vendor.mjs
@@ -72,8 +78,8 @@ clients: bin/memexport ## generate clients of the OpenAPI documents with other p
 lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
 	$(GO) mod tidy -diff
-	$(GO) vet -tags stores,downloads,$(TAGS) ./...
-	$(GO) run $(STATICCHECK) -tags stores,downloads,$(TAGS) ./...
+	$(GO) vet -tags stores,downloads,readers,$(TAGS) ./...
+	$(GO) run $(STATICCHECK) -tags stores,downloads,readers,$(TAGS) ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
 .PHONY: generate

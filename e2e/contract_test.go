@@ -16,7 +16,13 @@ import (
 )
 
 // formats are the formats with the extensions of their files and their media types.
-var formats = map[string][2]string{"json": {"json", "application/json"}, "csv": {"csv", "text/csv"}, "markdown": {"md", "text/markdown"}}
+var formats = map[string][2]string{
+	"json":     {"json", "application/json"},
+	"csv":      {"csv", "text/csv"},
+	"markdown": {"md", "text/markdown"},
+	"ndjson":   {"ndjson", "application/x-ndjson"},
+	"parquet":  {"parquet", "application/vnd.apache.parquet"},
+}
 
 // choice is a query of filters and the condition in SQL that a careful reader of the contract would
 // write for it.

@@ -13,7 +13,9 @@ import (
 )
 
 // parsers read files as somebody would who knows the documented format and nothing of the program.
-var parsers = map[string]func([]byte) ([]memory, error){"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown}
+var parsers = map[string]func([]byte) ([]memory, error){
+	"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown, "ndjson": parseNDJSON, "parquet": parseParquet,
+}
 
 // parseJSON reads an array with one object a line.
 func parseJSON(file []byte) ([]memory, error) {
