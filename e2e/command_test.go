@@ -1,226 +1,128 @@
 package e2e
 
 import (
-	"bytes"
-	"errors"
+	"context"
 	"fmt"
-	"os"
 	"os/exec"
-	"runtime"
+	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
-// process is a run of memexport. It dies with the tests, however they end.
-type process struct {
-	cmd            *exec.Cmd
-	stdout, stderr output
-	exited         chan struct{} // closed when it is gone
+// endTimeout is generous: commands end in seconds, but the machine may be busy.
+const endTimeout = 2 * time.Minute
+
+// command is a run of memexport. It does not outlive the tests.
+type command struct {
+	*process.Process
+	args           string
+	stdout, stderr process.Buffer
 }
 
-// output is what a process has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// start runs memexport. Its environment is the environment of the tests without settings of memexport,
+// plus env.
+func start(env []string, args ...string) (*command, error) { return startIn("", env, args...) }
+
+// startIn is start in a directory; "" is the directory of the tests.
+func startIn(dir string, env []string, args ...string) (*command, error) {
+	c := &command{args: strings.Join(args, " ")}
+	cmd := exec.Command(program, args...)
+	cmd.Dir, cmd.Env = dir, append(process.CleanEnviron(), env...)
+	cmd.Stdout, cmd.Stderr = &c.stdout, &c.stderr
+	var err error
+	c.Process, err = process.Start(cmd, process.Options{})
+	return c, err
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// start runs memexport with the environment of the tests, less all that would configure it, plus env.
-func start(env []string, args ...string) (*process, error) { return startIn("", env, args...) }
-
-// startIn is start in a directory, or in the tests' own if that is empty.
-func startIn(dir string, env []string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
-	p.cmd.Dir, p.cmd.Env = dir, append(cleanEnv(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	p.cmd.WaitDelay = 5 * time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{}
-	dieWithParent(p.cmd.SysProcAttr)
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the forking thread for the end of the parent.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // how it ended is in ProcessState
-			close(p.exited)
-		}
-	}()
-	return p, <-started
-}
-
-// launch is start for a test, which ends the process if nothing else has.
-func launch(t *testing.T, env []string, args ...string) *process {
+// launch starts memexport for a test. At the end of the test it is stopped if it still runs.
+func launch(t *testing.T, env []string, args ...string) *command {
 	t.Helper()
-	p, err := start(env, args...)
+	c, err := start(env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.end(syscall.SIGTERM) })
-	return p
+	t.Cleanup(func() { c.end(syscall.SIGTERM) })
+	return c
 }
 
 // finish runs memexport to its end and returns the exit code with what it printed.
 func finish(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	p := launch(t, env, args...)
-	if code, ok := p.wait(time.Minute); ok {
-		return code, p.stdout.String(), p.stderr.String()
-	}
-	t.Fatalf("memexport %s does not end:\n%s", strings.Join(args, " "), p.text())
-	return
+	c := launch(t, env, args...)
+	code = c.code(t)
+	return code, c.stdout.String(), c.stderr.String()
 }
 
-// mustRun is finish for what has to succeed, and returns the standard output.
+// mustRun runs memexport to its end, which must be a success, and returns its standard output.
 func mustRun(t *testing.T, env []string, args ...string) string {
 	t.Helper()
-	code, stdout, stderr := finish(t, env, args...)
-	if code != 0 {
-		t.Fatalf("memexport %s ended with %d:\n%s%s", strings.Join(args, " "), code, stdout, stderr)
-	}
-	return stdout
+	c := launch(t, env, args...)
+	c.wantCode(t, 0)
+	return c.stdout.String()
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
-func (p *process) text() string { return p.stdout.String() + p.stderr.String() }
-
-func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it may be gone already
-
-// wait waits for the process to end and returns its exit code, -1 if it was killed.
-func (p *process) wait(limit time.Duration) (code int, ok bool) {
+// wait waits until the command ends and returns its exit code, or -1 if a signal ended it.
+func (c *command) wait(limit time.Duration) (code int, ended bool) {
 	select {
-	case <-p.exited:
-		return p.cmd.ProcessState.ExitCode(), true
+	case <-c.Done():
+		return c.ExitCode(), true
 	case <-time.After(limit):
 		return 0, false
 	}
 }
 
-// end ends the process by a signal, or else by force.
-func (p *process) end(s syscall.Signal) {
-	p.signal(s)
-	if _, ok := p.wait(time.Minute); !ok {
-		p.signal(syscall.SIGKILL)
-		<-p.exited
-	}
-}
-
-// kill is kill -9. It returns when the process is gone.
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	<-p.exited
-}
-
-// says waits until the standard output or error has the text.
-func (p *process) says(text string, limit time.Duration) error {
-	for deadline := time.Now().Add(limit); ; time.Sleep(pollEvery) {
-		if strings.Contains(p.text(), text) {
-			return nil
-		}
-		select {
-		case <-p.exited:
-			if !strings.Contains(p.text(), text) { // its last words may have come in between
-				return fmt.Errorf("memexport ended with %v before it said %q:\n%s", p.cmd.ProcessState, text, p.text())
-			}
-		default:
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("memexport does not say %q after %s:\n%s", text, limit, p.text())
-		}
-	}
-}
-
-// cleanEnv is the environment without what would configure memexport or its parts.
-func cleanEnv() []string {
-	var kept []string
-next:
-	for _, variable := range os.Environ() {
-		for _, prefix := range []string{"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "EXPORT_", "TASK_QUEUE=", "WORKER_",
-			"STOP_TIMEOUT=", "MEMEXPORT_", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT="} {
-			if strings.HasPrefix(variable, prefix) {
-				continue next
-			}
-		}
-		kept = append(kept, variable)
-	}
-	return kept
-}
-
-const pollEvery = 20 * time.Millisecond
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, limit time.Duration, fact string, isTrue func() bool) {
+// code waits until the command ends and returns its exit code, or -1 if a signal ended it.
+func (c *command) code(t *testing.T) int {
 	t.Helper()
-	for deadline := time.Now().Add(limit); !isTrue(); time.Sleep(pollEvery) {
-		if time.Now().After(deadline) {
-			t.Fatalf("this did not become true in %s: %s", limit, fact)
-		}
+	code, ended := c.wait(endTimeout)
+	if !ended {
+		t.Fatalf("memexport %s still runs after %s:\n%s", c.args, endTimeout, c.Output())
+	}
+	return code
+}
+
+// wantCode waits until the command ends and fails the test unless this is its exit code.
+func (c *command) wantCode(t *testing.T, want int) {
+	t.Helper()
+	if code := c.code(t); code != want {
+		t.Fatalf("memexport %s ended with %d, want %d:\n%s", c.args, code, want, c.Output())
 	}
 }
 
-// running is a process that is named for good: numbers are used again.
-type running struct {
-	pid   int
-	begun string
+// end ends the command with a signal. If that takes too long, it kills it.
+func (c *command) end(s syscall.Signal) {
+	c.Signal(s)
+	if _, ended := c.wait(endTimeout); !ended {
+		c.Kill()
+	}
 }
 
-// descendants are the children of a process, theirs, and so on.
-func descendants(t *testing.T, pid int) []running {
+// says waits until standard output or standard error has the text.
+func (c *command) says(text string, limit time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("not after %s", limit))
+	defer cancel()
+	_, err := c.WaitOutput(ctx, regexp.MustCompile(regexp.QuoteMeta(text)))
+	return err
+}
+
+// wantSays fails the test unless the command prints the text within a minute.
+func (c *command) wantSays(t *testing.T, text string) {
 	t.Helper()
-	parents, err := processes()
-	if err != nil {
+	if err := c.says(text, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	var found []running
-	for generation := []int{pid}; len(generation) > 0; {
-		var next []int
-		for child, parent := range parents {
-			for _, p := range generation {
-				if parent == p {
-					next = append(next, child.pid)
-					found = append(found, child)
-				}
-			}
-		}
-		generation = next
-	}
-	return found
 }
 
-// alive are those of the processes that still run.
-func alive(t *testing.T, these []running) []int {
+// receive waits until a channel has a value or is closed.
+func receive(t *testing.T, c <-chan struct{}, fact string) {
 	t.Helper()
-	parents, err := processes()
-	if err != nil {
-		t.Fatal(err)
+	select {
+	case <-c:
+	case <-time.After(time.Minute):
+		t.Fatalf("this did not become true within a minute: %s", fact)
 	}
-	var left []int
-	for _, r := range these {
-		if _, ok := parents[r]; ok {
-			left = append(left, r.pid)
-		}
-	}
-	return left
-}
-
-// gone tells whether an error is a process that has ended in the middle of being looked at.
-func gone(err error) bool {
-	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
