@@ -84,13 +84,13 @@ func (c *client) createUntil(t *testing.T, query string, from int) (e object, pr
 		switch {
 		case now.Error != nil:
 			t.Fatalf("the export is %s: %+v", now.Status, now.Error)
+		case time.Now().After(deadline):
+			t.Fatalf("no export was seen between %d %% and READY; the last is %s at %d %%", from, now.Status, now.Progress)
 		case now.Status == "READY":
 			t.Logf("an export was READY before it was seen at %d %%: making another", from)
 			e = c.create(t, query)
 		case now.Progress >= from:
 			return e, now.Progress
-		case time.Now().After(deadline):
-			t.Fatalf("the export is still at %d %%", now.Progress)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 	}
 	children := descendants(t, first.PID())
 	if len(children) < 3 {
-		t.Errorf("dev has %d children: Temporal, Postgres and the children of Postgres are more", len(children))
+		t.Errorf("dev has %d descendants, want Temporal, Postgres and the children of Postgres", len(children))
 	}
 	began := time.Now()
 	first.Signal(syscall.SIGINT)

@@ -11,7 +11,7 @@ import (
 
 func TestAnExportExpiresOnTimeAndItsObjectsGoAfterTheGrace(t *testing.T) {
 	t.Parallel()
-	// On a busy machine, too, a download must begin within the retention.
+	// The retention is 10 s because downloads must begin within it, even on a busy machine.
 	const retention, grace = 10 * time.Second, 2 * time.Second
 	s := newDev(t, devOptions{dir: newDir(t, "retention"), env: []string{"EXPORT_RETENTION=10s", "EXPORT_GRACE=2s"}})
 	c := s.newTenant(t)
