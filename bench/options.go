@@ -33,7 +33,7 @@ type options struct {
 	batch, batchMemories int           // exports at once, to compare one worker with two
 }
 
-// full takes an hour or two. 7 rounds let one bad round hardly move a median.
+// full takes an hour or two. With 7 rounds, a bad one hardly moves the median.
 var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,

@@ -33,7 +33,7 @@ func TestQuietPrintsOnlyErrors(t *testing.T) {
 	stdout, stderr = p.run(t, 0, "export", "--quiet", "--json", "-o", "json")
 	same(t, "standard error with --json", stderr, "")
 	same(t, "the file in JSON", decode[struct{ File string }](t, stdout).File, "json")
-	// It prints the final error, but no failures that it tries again after.
+	// It prints the final error, but not the failures before its retries.
 	_, stderr = p.run(t, 7, "export", "-q", "-o", "other", "--url", "http://127.0.0.1:1", "--retry-for", "1s")
 	if strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "trying again") {
 		t.Errorf("standard error is:\n%s", stderr)

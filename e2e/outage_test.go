@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"math/rand/v2"
-	"net"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -12,6 +9,7 @@ import (
 
 	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/port"
 )
 
 // startTemporal starts a Temporal server for as long as the test runs.
@@ -26,28 +24,14 @@ func startTemporal(t *testing.T, o devstack.TemporalOptions) *devstack.Temporal 
 	return server
 }
 
-// keepablePort returns a free port that a server can have again after it was down for a while. Systems
-// give out ports from 32768 (Linux) or 49152 on by themselves, so no other program gets it meanwhile.
-func keepablePort(t *testing.T) int {
-	t.Helper()
-	const lowest, highest = 20_000, 32_000
-	for range 100 {
-		port := lowest + rand.IntN(highest-lowest)
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			listener.Close()
-			return port
-		}
-	}
-	t.Fatalf("no port from %d to %d is free", lowest, highest)
-	return 0
-}
-
 func TestExportsAreAcceptedWhileTemporalIsDownAndFinishLater(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t, "outage")
-	port := keepablePort(t)
-	temporal := startTemporal(t, devstack.TemporalOptions{Dir: dir, Port: port})
+	temporalPort, err := port.Restartable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	temporal := startTemporal(t, devstack.TemporalOptions{Dir: dir, Port: temporalPort})
 	s := newDev(t, devOptions{dir: dir, memories: 100, env: []string{"TEMPORAL_ADDRESS=" + temporal.Address, "RECONCILE_EVERY=2s"}})
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 1000, 100)
@@ -87,7 +71,7 @@ func TestExportsAreAcceptedWhileTemporalIsDownAndFinishLater(t *testing.T) {
 	c.do(t, "GET", "/readyz").want(t, 200) // it can accept exports
 
 	began = time.Now()
-	startTemporal(t, devstack.TemporalOptions{Dir: dir, Port: port})
+	startTemporal(t, devstack.TemporalOptions{Dir: dir, Port: temporalPort})
 	// The test asks the database, so that no request to the API can start the exports.
 	await.True(t, 3*time.Minute, "every accepted export is READY", func() bool {
 		var open int

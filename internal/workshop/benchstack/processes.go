@@ -39,7 +39,7 @@ func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error
 	if err := s.waitReady(ctx); err != nil {
 		return err
 	}
-	// A worker works for sure once it has done an export. Twice as many exports as workers reach them all.
+	// Two exports per worker, so that very likely each worker has done one before it is measured.
 	return s.exportTiny(ctx, 2*workers)
 }
 

@@ -15,11 +15,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/port"
 	"memexport/internal/workshop/process"
 	"memexport/workflows"
 )
@@ -172,14 +174,11 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 }
 
 func (s *Stack) makeEnvironment() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	apiPort, err := port.Restartable() // for every api process of this run
 	if err != nil {
 		return err
 	}
-	address := listener.Addr().String() // for every api process of this run
-	if err := listener.Close(); err != nil {
-		return err
-	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(apiPort))
 	s.baseURL = "http://" + address
 	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}}
 	for _, name := range PassedOn {
