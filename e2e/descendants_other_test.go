@@ -6,14 +6,9 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
-// dieWithParent does nothing: other kernels know no such thing, and the tests clean up after
-// themselves unless they are killed.
-func dieWithParent(*syscall.SysProcAttr) {}
-
-// processes are all processes with the numbers of their parents; zombies do not count.
+// processes returns all processes with the numbers of their parents, without zombies.
 func processes() (map[running]int, error) {
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,stat=,lstart=").Output()
 	if err != nil {
@@ -29,9 +24,11 @@ func processes() (map[running]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		if parents[running{pid, strings.Join(fields[3:], " ")}], err = strconv.Atoi(fields[1]); err != nil {
+		parent, err := strconv.Atoi(fields[1])
+		if err != nil {
 			return nil, err
 		}
+		parents[running{pid: pid, begun: strings.Join(fields[3:], " ")}] = parent
 	}
 	return parents, nil
 }
