@@ -43,7 +43,7 @@ test-stores: ## test the stores on a directory and on S3, GCS and Azure servers;
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./internal/workshop/storetest/stores prepare
 	@echo "running the suite of the stores"
-	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./e2e | \
+	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./e2e | \
 		$(GO) run ./internal/workshop/storetest/stores table
 
 .PHONY: test-docs
@@ -74,11 +74,11 @@ lint: ## check formatting, the direction of imports, go.mod, and that workflows 
 	$(GOLANGCI_LINT) run
 	@tools/golangci-lint/refused-imports.sh $(GOLANGCI_LINT)
 	$(GO) mod tidy -diff
-	$(GO) run $(WORKFLOWCHECK) ./workflows/...
+	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
 .PHONY: generate
-generate: ## rewrite the OpenAPI documents and the client for Go
-	$(GO) generate ./openapi ./client
+generate: ## rewrite the OpenAPI documents, the client for Go and docs/configuration.md
+	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
 clean: ## delete the state of make run and the built program

@@ -44,6 +44,17 @@ type service struct {
 	key       string // may do everything
 }
 
+// compress makes the service store the parts of later exports compressed.
+func (s *service) compress(t *testing.T) {
+	t.Helper()
+	files, err := archive.Open(t.Context(), "file://"+s.dir, archive.Options{Compress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	s.archive = files
+}
+
 func newService(t *testing.T, change ...func(*api.Options)) *service {
 	t.Helper()
 	db, err := postgres.Open(pgtest.New(t), 8)
@@ -52,7 +63,7 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 	}
 	t.Cleanup(func() { db.Close() })
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
-	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir); err != nil {
+	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.archive.Close() })

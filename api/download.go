@@ -112,7 +112,7 @@ func (s *server) open(ctx context.Context, e export.Export) (o openFile, err err
 	}
 	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	recorded, err := s.exports.Parts(bounded, e.ID, -1)
+	recorded, err := s.exports.Parts(bounded, e.ID)
 	if err != nil {
 		return o, err
 	}

@@ -133,7 +133,7 @@ func TestTheFileExpiresByTheClockWithoutAnyWorker(t *testing.T) {
 // partPath is where a part of an export is on disk.
 func (s *service) partPath(t *testing.T, id string, number int) string {
 	t.Helper()
-	parts, err := s.exports.Parts(t.Context(), id, -1)
+	parts, err := s.exports.Parts(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func gunzip(t *testing.T, body []byte) string {
 func TestACompressedFileIsSentSoToThoseWhoAcceptIt(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.archive.Compress = true
+	s.compress(t)
 	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
 	path, etag, gzipTag := "/v1/exports/"+e.ID+"/download", `"`+*e.SHA256+`"`, `"`+*e.SHA256+`-gzip"`
 
@@ -98,7 +98,7 @@ func TestAFileThatIsStoredPlainIsSentPlain(t *testing.T) {
 func TestACompressedFileThatBreaksResetsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.archive.Compress = true
+	s.compress(t)
 	random := make([]byte, 300_000) // which does not fit into the server's buffers
 	rand.NewChaCha8([32]byte{}).Read(random)
 	e, _ := s.publish(t, "csv", time.Hour, string(random), string(random))

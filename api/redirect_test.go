@@ -22,7 +22,7 @@ func newRedirecting(t *testing.T) *service {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test-secret-of-the-store")
-	a, err := archive.Open(t.Context(), "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&use_path_style=true&prefix=some/folder/")
+	a, err := archive.Open(t.Context(), "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&use_path_style=true&prefix=some/folder/", archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

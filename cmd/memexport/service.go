@@ -27,6 +27,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
 )
@@ -98,7 +99,10 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	if err != nil {
 		return nil, err
 	}
-	files, err := archive.Open(ctx, cfg.BucketURL)
+	files, err := archive.Open(ctx, cfg.BucketURL, archive.Options{
+		Compress: cfg.Compression == "gzip",
+		Compose:  cfg.DownloadMode == "redirect",
+	})
 	if err == nil {
 		err = files.Check(ctx)
 	}
@@ -106,7 +110,6 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	files.Compress, files.Composes = cfg.Compression == "gzip", cfg.DownloadMode == "redirect"
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
@@ -196,7 +199,7 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := s.archive.CheckWrites(ctx); err != nil {
 		return fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	if s.archive.Composes {
+	if s.archive.Composes() {
 		if err := s.archive.CheckCompose(ctx); err != nil {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
@@ -215,14 +218,16 @@ func (s *service) runWorker(ctx context.Context) error {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	tuneMemory()
+	steps := &activities.Activities{
+		Exports: export.NewStore(s.db), Source: source, Archive: s.archive,
+		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+	}
 	return worker.Run(ctx, worker.Options{
-		Client:    s.temporal,
-		Namespace: s.name,
-		TaskQueue: s.config.TaskQueue,
-		Activities: &activities.Activities{
-			Exports: export.NewStore(s.db), Source: source, Archive: s.archive, Client: s.temporal, Starter: s.starter,
-			Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
-		},
+		Client:         s.temporal,
+		Namespace:      s.name,
+		TaskQueue:      s.config.TaskQueue,
+		Activities:     steps,
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

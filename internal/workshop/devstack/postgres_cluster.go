@@ -14,6 +14,8 @@ import (
 	"time"
 
 	_ "github.com/lib/pq" // the driver "postgres"
+
+	"memexport/internal/workshop/process"
 )
 
 // previousRunTimeout bounds the wait for the server of a killed run.
@@ -111,7 +113,7 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	if err := c.account.own(dir); err != nil {
 		return err
 	}
-	run := func(locale string) (string, error) {
+	run := func(locale string) error {
 		args := []string{"-D", dir, "-U", postgresUser, "-E", "UTF8", "--locale=" + locale, "--auth=trust"}
 		if fast {
 			args = append(args, "--no-sync")
@@ -120,14 +122,12 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 		cmd.Dir = dir
 		cmd.Env = postgresEnv()
 		c.account.apply(cmd)
-		return runTool(ctx, cmd, nil)
+		_, err := process.Run(ctx, cmd, process.RunOptions{})
+		return err
 	}
-	out, err := run("C.UTF-8")
-	if err != nil && strings.Contains(out, "invalid locale") {
-		out, err = run("C") // sorts alike; only upper and lower case of other alphabets differ
-	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("initdb failed (%s):\n%s", c.binaries.initdb, lastLines(out+"\n"+err.Error()))
+	err := run("C.UTF-8")
+	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
+		err = run("C") // sorts alike; only upper and lower case of other alphabets differ
 	}
 	return err
 }
@@ -193,19 +193,4 @@ func createDatabase(ctx context.Context, port int) error {
 
 // postgresEnv is our environment without what would redirect the server, and with messages in
 // English, which this package reads.
-func postgresEnv() []string { return append(envWithout("PG", "LC_", "LANG"), "LC_ALL=C") }
-
-// envWithout is our environment without the variables that begin with one of the prefixes.
-func envWithout(prefixes ...string) []string {
-	var kept []string
-next:
-	for _, variable := range os.Environ() {
-		for _, prefix := range prefixes {
-			if strings.HasPrefix(variable, prefix) {
-				continue next
-			}
-		}
-		kept = append(kept, variable)
-	}
-	return kept
-}
+func postgresEnv() []string { return append(process.EnvironWithout("PG", "LC_", "LANG"), "LC_ALL=C") }

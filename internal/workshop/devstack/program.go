@@ -1,7 +1,6 @@
 package devstack
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
 // GoProgram returns the path of the program that the package pkg is, at the version that the module
@@ -60,7 +61,7 @@ func NodePackages(ctx context.Context, module string, log func(format string, ar
 		}
 		cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
 		cmd.Dir = out
-		_, err = runTool(ctx, cmd, func(since time.Duration) { log("%s: still installing (%v)", name, since) })
+		_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) { log("%s: still installing (%v)", name, since) }})
 		return err
 	})
 }
@@ -137,10 +138,9 @@ func goBuild(ctx context.Context, source, pkg, out, what string, log logFunc) er
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // for this machine, whatever is being built around us
 	begin := time.Now()
-	text, err := runTool(ctx, cmd, func(since time.Duration) { log("%s: still building (%v)", what, since) })
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("build %s: the go command failed in %s; its last lines:\n%s", what, source,
-			lastLines(cmp.Or(text, err.Error())))
+	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) { log("%s: still building (%v)", what, since) }})
+	if failure, ok := errors.AsType[*process.Failure](err); ok {
+		return fmt.Errorf("build %s in %s: %w", what, source, failure)
 	}
 	if err != nil {
 		return err

@@ -11,8 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
 const (
@@ -56,7 +57,7 @@ type Temporal struct {
 	// LogFile is what the server writes to.
 	LogFile string
 
-	child *child
+	process *process.Process
 }
 
 // StartTemporal starts the dev server and returns once it answers and its search attributes are
@@ -111,38 +112,34 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 }
 
 // Done is closed when the server is gone, whoever ended it.
-func (t *Temporal) Done() <-chan struct{} { return t.child.exited }
+func (t *Temporal) Done() <-chan struct{} { return t.process.Done() }
 
 // Err says why the server is gone, with the last lines of its log. It is nil while it runs and
 // after Stop.
-func (t *Temporal) Err() error { return t.child.err() }
+func (t *Temporal) Err() error { return t.process.Err() }
 
 // Stop ends the server. After 15 seconds it is killed, which is an error but loses no state.
 // Stopping twice is harmless.
-func (t *Temporal) Stop() error { return t.child.stop() }
+func (t *Temporal) Stop() error { return t.process.Stop() }
 
 // serve runs the server; a uiPort of 0 means without UI.
 func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o TemporalOptions) (*Temporal, error) {
-	log, err := openLog(filepath.Join(o.Dir, "temporal.log"))
+	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
+	cmd.Dir = o.Dir
+	cmd.Env = process.EnvironWithout("TEMPORAL_") // meant for clients
+	log := filepath.Join(o.Dir, "temporal.log")
+	// An orphan is killed at once, the default: its SQLite file survives that.
+	child, err := process.Start(cmd, process.Options{Name: "temporal", Log: log, Grace: temporalStopGrace})
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
-	cmd.Dir = o.Dir
-	cmd.Env = envWithout("TEMPORAL_") // meant for clients
-	server := &child{name: "temporal", stopSignal: syscall.SIGTERM, grace: temporalStopGrace, log: log, cmd: cmd}
-	// An orphan is killed outright: nobody would be there to do it if it took its time to stop, and
-	// its SQLite file survives that.
-	if err := startChild(server, syscall.SIGKILL); err != nil {
-		return nil, err
-	}
-	t := &Temporal{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: cmd.Process.Pid,
-		Version: p.version, LogFile: log.path, child: server}
+	t := &Temporal{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: child.PID(),
+		Version: p.version, LogFile: log, process: child}
 	if uiPort != 0 {
 		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	}
 	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, child.Stop())
 	}
 	return t, nil
 }

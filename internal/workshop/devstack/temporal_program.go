@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+
+	"memexport/internal/workshop/process"
 )
 
 // The oldest server that has what the service uses by default: priority of tasks.
@@ -51,8 +53,8 @@ var serverVersion = regexp.MustCompile(`\(Server (\d+\.\d+\.\d+[^ ,)]*)`)
 // temporalVersion asks the CLI for the version of the server in it.
 func temporalVersion(ctx context.Context, path string) (string, error) {
 	cmd := exec.Command(path, "--version")
-	cmd.Env = envWithout("TEMPORAL_")
-	out, err := runTool(ctx, cmd, nil)
+	cmd.Env = process.EnvironWithout("TEMPORAL_")
+	out, err := process.Run(ctx, cmd, process.RunOptions{})
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be used: %w", path, err)
 	}

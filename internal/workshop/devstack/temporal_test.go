@@ -132,7 +132,7 @@ func TestTemporalVersionsAreCompared(t *testing.T) {
 
 // A small program with the same path stands for the CLI, whose build takes minutes.
 func TestTemporalIsBuiltOnceHoweverManyNeedIt(t *testing.T) {
-	source := fakeSource(t, "package main\n\nfunc main() { println(\"(Server 1.31.9, UI 2.0.0)\") }\n")
+	source := fakeSource(t, "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"(Server 1.31.9, UI 2.0.0)\") }\n")
 	var mu sync.Mutex
 	var told []string
 	log := func(format string, args ...any) {
