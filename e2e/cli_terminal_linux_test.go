@@ -60,7 +60,7 @@ func testBars(t *testing.T, s *stack, columns int) {
 	}
 	for _, title := range []string{"exporting: ", "downloading: "} {
 		drawn := 0
-		visible := title[:min(len(title), columns-10)] // a narrow line cuts the text
+		visible := title[:min(len(title), columns-11)] // a narrow line cuts the text
 		for _, frame := range strings.Split(shown.String(), "\r") {
 			frame = strings.NewReplacer("\x1b[0K", "", "\x1b[2K", "").Replace(frame)
 			if !strings.Contains(frame, "% |") {

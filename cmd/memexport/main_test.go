@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"path/filepath"
 	"regexp"
@@ -68,4 +69,14 @@ func TestAnUnknownErrorEndsWith1(t *testing.T) {
 	if got := exitCode(errors.New("disk full")); got != exitOther {
 		t.Errorf("the exit code is %d, want %d", got, exitOther)
 	}
+}
+
+// The image has no certificates of its own. The standard library accepts fallback roots only once.
+func TestTheProgramHasRootCertificates(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("no package has set fallback roots")
+		}
+	}()
+	x509.SetFallbackRoots(x509.NewCertPool())
 }

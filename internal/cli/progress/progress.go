@@ -128,10 +128,8 @@ func (t *Task) write(share float64) {
 	_ = t.r.bar.Set(int(share * 999)) // a full bar would end the line
 }
 
-// emptyBar is the number of columns that a line needs beside the text when its bar has no width: the
-// percentage, the ends of the bar, the spaces, and one column more, because some terminals wrap when the
-// last one is written.
-const emptyBar = len("100% ||  ") + 1
+// emptyBar is the number of columns that a line has beside the text when its bar has no width.
+const emptyBar = len(" 100% ||   ")
 
 // cut shortens text to a number of columns. The texts here have one column a character.
 func cut(text string, columns int) string {
