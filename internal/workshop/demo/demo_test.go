@@ -10,7 +10,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
 )
@@ -19,15 +18,10 @@ const other = "de300000-0000-4000-8000-000000000002"
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// open returns a pool of one connection: what is left behind on it, the next statement meets.
+// open returns a pool of one connection: what one statement leaves behind on it, the next one meets.
 func open(t *testing.T) *sqlx.DB {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
+	return pgtest.Open(t, 1)
 }
 
 func create(t *testing.T, db *sqlx.DB) {
@@ -151,11 +145,7 @@ func TestTwoProcessesMayStartAtOnce(t *testing.T) {
 	url := pgtest.New(t)
 	var group sync.WaitGroup
 	for range 4 {
-		db, err := postgres.Open(url, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { db.Close() })
+		db := pgtest.OpenURL(t, url, 1)
 		group.Go(func() {
 			_ = demo.CreateTable(context.Background(), db) // of two that race, one may be told so
 			if err := demo.CreateTable(context.Background(), db); err != nil {

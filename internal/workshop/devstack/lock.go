@@ -2,92 +2,67 @@ package devstack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
+
+	"github.com/gofrs/flock"
 )
 
 // Lock makes this process the only one that runs a stack in dir, which is created when missing.
-// The kernel drops the lock when the process dies; release drops it earlier. The error, when
-// another process has it, names that process and the way out.
+// Keep release and call it at the end. If the process dies first, the kernel drops the lock. If
+// another process holds the lock, the error names that process and says what to do.
 func Lock(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create the directory of the dev stack: %w; use --dir to choose another", err)
 	}
 	path := filepath.Join(dir, "lock")
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	lock := flock.New(path, flock.SetPermissions(0o644))
+	ok, err := lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w; use --dir to choose another directory", err)
+		return nil, fmt.Errorf("lock %s: %w; use --dir to choose another directory", path, err)
 	}
-	err = flock(file, syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		defer file.Close()
+	if !ok {
 		return nil, fmt.Errorf("another memexport dev (pid %s) runs in %s: stop it, or use --dir", holder(path), dir)
 	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
 	// The number is only for the message above, so failing to write it must not fail the start.
-	_ = file.Truncate(0)
-	_, _ = fmt.Fprintln(file, os.Getpid())
-	held.Store(file, nil)
-	return func() {
-		held.Delete(file)
-		file.Close()
-	}, nil
+	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
+	return func() { _ = lock.Close() }, nil
 }
 
-// held keeps the lock files from the garbage collector, which would close one, and so drop the
-// lock, when the caller does not keep release.
-var held sync.Map
-
-// waitLock takes the lock that path stands for, however long another process holds it, and calls
-// waiting about every 15 seconds meanwhile.
-func waitLock(ctx context.Context, path string, waiting func(time.Duration)) (release func(), err error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	begin, told := time.Now(), time.Time{}
-	err = poll(ctx, 200*time.Millisecond, func() (bool, error) {
-		err := flock(file, syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return true, err
-		}
-		if time.Since(told) > progressEvery {
-			told = time.Now()
-			waiting(time.Since(begin).Round(time.Second))
-		}
-		return false, nil
-	})
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { file.Close() }, nil
-}
-
-func flock(file *os.File, how int) error {
-	for {
-		err := syscall.Flock(int(file.Fd()), how)
-		if !errors.Is(err, syscall.EINTR) {
-			return err
-		}
-	}
-}
-
+// holder returns the number of the process that holds the lock, for a message.
 func holder(path string) string {
 	text, err := os.ReadFile(path)
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
 		return pid
 	}
 	return "unknown"
+}
+
+// waitLock takes the lock at path, however long another process holds it. Meanwhile it calls waiting
+// at once and then every 15 seconds.
+func waitLock(ctx context.Context, path string, waiting func(since time.Duration)) (release func(), err error) {
+	const every = 15 * time.Second
+	lock := flock.New(path, flock.SetPermissions(0o644))
+	begin, told := time.Now(), time.Time{}
+	err = poll(ctx, 200*time.Millisecond, func() (bool, error) {
+		ok, err := lock.TryLock()
+		if ok || err != nil {
+			return ok, err
+		}
+		if time.Since(told) > every {
+			told = time.Now()
+			waiting(time.Since(begin).Round(time.Second))
+		}
+		return false, nil
+	})
+	if err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // poll calls done until it reports true or an error, or ctx ends.

@@ -8,11 +8,17 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
+
+// patience is how long a test waits for something that takes a second or two on an idle machine.
+const patience = 30 * time.Second
 
 // roleVariable makes this test binary play the parent that a test kills.
 const roleVariable = "DEVSTACK_TEST_ROLE"
@@ -29,15 +35,17 @@ func TestMain(m *testing.M) {
 }
 
 // report is what a parent prints when its children run.
-type report struct{ PostgresPID, TemporalPID, OtherPID int }
+type report struct{ PostgresPID, TemporalPID int }
 
 func play(role, dir string) error {
 	var r report
 	switch role {
 	case "dev":
-		if _, err := Lock(dir); err != nil {
+		release, err := Lock(dir)
+		if err != nil {
 			return err
 		}
+		defer release()
 		p, err := StartPostgres(context.Background(), PostgresOptions{Dir: dir, Fast: true})
 		if err != nil {
 			return err
@@ -54,15 +62,6 @@ func play(role, dir string) error {
 		if _, err := StartPostgres(context.Background(), PostgresOptions{Dir: dir, Fast: true}); err != nil {
 			return err
 		}
-	case "watchdog": // what child_other.go does
-		cmd := exec.Command("sleep", "600")
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-		if _, err := startWatchdog(cmd.Process.Pid, syscall.SIGKILL); err != nil {
-			return err
-		}
-		r = report{OtherPID: cmd.Process.Pid}
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 		return err
@@ -71,28 +70,27 @@ func play(role, dir string) error {
 	return errors.New("nobody killed this process")
 }
 
-// startParent starts a process that plays the role and returns it with what it prints first, on
-// demand.
-func startParent(t *testing.T, role, dir string) (parent *exec.Cmd, children func() report) {
+// startParent starts a process that plays the role. children waits until it has started its children
+// and returns them.
+func startParent(t *testing.T, role, dir string) (parent *process.Process, children func() report) {
 	t.Helper()
-	parent = exec.Command(os.Args[0])
-	parent.Env = append(os.Environ(), roleVariable+"="+role, "DEVSTACK_TEST_DIR="+dir)
-	parent.Stderr = os.Stderr
-	out, err := parent.StdoutPipe()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), roleVariable+"="+role, "DEVSTACK_TEST_DIR="+dir)
+	cmd.Stderr = os.Stderr
+	var out process.Buffer
+	cmd.Stdout = &out
+	parent, err := process.Start(cmd, process.Options{Name: "parent"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait, err := spawn(parent, syscall.SIGKILL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = parent.Process.Kill()
-		<-wait
-	})
+	t.Cleanup(parent.Kill)
 	return parent, func() (r report) {
 		t.Helper()
-		if err := json.NewDecoder(out).Decode(&r); err != nil {
+		line, err := parent.WaitOutput(t.Context(), regexp.MustCompile(`.*\n`))
+		if err == nil {
+			err = json.Unmarshal([]byte(line[0]), &r)
+		}
+		if err != nil {
 			t.Fatal("the parent did not start its children:", err)
 		}
 		return r
@@ -155,16 +153,6 @@ func exec1(url, statement string) error {
 	defer db.Close()
 	_, err = db.Exec(statement)
 	return err
-}
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := poll(ctx, 10*time.Millisecond, func() (bool, error) { return isTrue(), nil }); err != nil {
-		t.Fatal("this did not become true: " + fact)
-	}
 }
 
 // gone tells whether a process has ended; one that nobody has waited for yet counts as ended.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
 const (
@@ -56,7 +58,7 @@ type Postgres struct {
 	// LogFile is what the server writes to.
 	LogFile string
 
-	child *child
+	process *process.Process
 }
 
 // StartPostgres starts Postgres on Dir and returns once it accepts connections and the database
@@ -64,7 +66,6 @@ type Postgres struct {
 // a killed run that still shuts down. Its binaries come from PATH, else from the usual places of
 // the system's packages, else they are downloaded into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
-	o.Log = orSilent(o.Log)
 	cluster, err := openCluster(ctx, o)
 	if err != nil {
 		return nil, err
@@ -94,55 +95,52 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 }
 
 // Done is closed when the server is gone, whoever ended it.
-func (p *Postgres) Done() <-chan struct{} { return p.child.exited }
+func (p *Postgres) Done() <-chan struct{} { return p.process.Done() }
 
 // Err says why the server is gone, with the last lines of its log. It is nil while it runs and
 // after Stop.
-func (p *Postgres) Err() error { return p.child.err() }
+func (p *Postgres) Err() error { return p.process.Err() }
 
 // Stop shuts the server down: open connections are cut, the data is written. Half a minute later
 // it is killed, which is an error but loses no data. Stopping twice is harmless.
-func (p *Postgres) Stop() error { return p.child.stop() }
+func (p *Postgres) Stop() error { return p.process.Stop() }
 
 // serve runs the server of the cluster on port.
 func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Postgres, error) {
-	log, err := openLog(filepath.Join(c.base, "postgres.log"))
-	if err != nil {
-		return nil, err
-	}
 	cmd := exec.Command(c.binaries.postgres, serverArgs(c.data, port, o)...)
 	cmd.Dir = c.data
 	cmd.Env = postgresEnv()
 	c.account.apply(cmd)
-	// SIGINT is a fast shutdown. SIGTERM would wait for clients that never leave.
-	server := &child{name: "postgres", stopSignal: syscall.SIGINT, grace: postgresStopGrace, log: log, cmd: cmd}
-	if err := startChild(server, syscall.SIGINT); err != nil {
+	log := filepath.Join(c.base, "postgres.log")
+	child, err := process.Start(cmd, process.Options{Name: "postgres", Log: log, Grace: postgresStopGrace,
+		// SIGINT is a fast shutdown. SIGTERM would wait for clients that never leave.
+		StopSignal: syscall.SIGINT, OrphanSignal: syscall.SIGINT})
+	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{URL: postgresURL(port, postgresDatabase), Port: port, PID: cmd.Process.Pid,
-		Version: c.binaries.major, DataDir: c.data, LogFile: log.path, child: server}
+	p := &Postgres{URL: postgresURL(port, postgresDatabase), Port: port, PID: child.PID(),
+		Version: c.binaries.major, DataDir: c.data, LogFile: log, process: child}
 	if err := p.waitReady(ctx); err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, child.Stop())
 	}
 	return p, nil
 }
 
 func (p *Postgres) waitReady(ctx context.Context) error {
-	limit, cancel := context.WithTimeoutCause(ctx, postgresStartTimeout,
-		fmt.Errorf("postgres accepts no connections after %v: see %s", postgresStartTimeout, p.LogFile))
+	ctx, cancel := context.WithTimeoutCause(ctx, postgresStartTimeout,
+		fmt.Errorf("it accepts no connections after %v", postgresStartTimeout))
 	defer cancel()
-	err := poll(limit, 20*time.Millisecond, func() (bool, error) {
-		if err := p.Err(); err != nil {
-			return false, err
-		}
+	err := p.process.WaitReady(ctx, func(context.Context) error {
 		// Its own file and not a connection: another server could answer on this port.
-		status, ok := readPostmaster(p.DataDir)
-		return ok && status.pid == p.PID && status.ready, nil
+		if status, ok := readPostmaster(p.DataDir); !ok || status.pid != p.PID || !status.ready {
+			return errors.New("postmaster.pid does not say ready")
+		}
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return createDatabase(limit, p.Port)
+	return createDatabase(ctx, p.Port)
 }
 
 func serverArgs(data string, port int, o PostgresOptions) []string {

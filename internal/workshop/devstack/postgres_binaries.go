@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+
+	"memexport/internal/workshop/process"
 )
 
 // binaries is one installed Postgres.
@@ -49,7 +51,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 	if len(usable) > 0 && want != fetchMajor {
 		return usable[0], nil // of another version than the data, which openCluster explains
 	}
-	fetched, err := fetchPostgres(ctx, runAs, log)
+	fetched, err := fetchPostgres(ctx, runAs, "", log)
 	if err != nil && len(usable) > 0 {
 		return usable[0], nil
 	}
@@ -94,7 +96,7 @@ func (b binaries) version(ctx context.Context, runAs *account) (string, error) {
 	cmd.Dir = "/"
 	cmd.Env = postgresEnv()
 	runAs.apply(cmd)
-	out, err := runTool(ctx, cmd, nil)
+	out, err := process.Run(ctx, cmd, process.RunOptions{})
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be used: %w", b.postgres, err)
 	}

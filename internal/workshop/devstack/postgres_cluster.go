@@ -14,6 +14,8 @@ import (
 	"time"
 
 	_ "github.com/lib/pq" // the driver "postgres"
+
+	"memexport/internal/workshop/process"
 )
 
 // previousRunTimeout bounds the wait for the server of a killed run.
@@ -92,7 +94,7 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	for _, dir := range halfMade {
 		_ = os.RemoveAll(dir) // what a dying initdb still writes to goes the next time
 	}
-	o.Log("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
+	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
 	if err != nil {
 		return fmt.Errorf("make the Postgres data directory: %w", err)
@@ -111,7 +113,7 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	if err := c.account.own(dir); err != nil {
 		return err
 	}
-	run := func(locale string) (string, error) {
+	run := func(locale string) error {
 		args := []string{"-D", dir, "-U", postgresUser, "-E", "UTF8", "--locale=" + locale, "--auth=trust"}
 		if fast {
 			args = append(args, "--no-sync")
@@ -120,14 +122,12 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 		cmd.Dir = dir
 		cmd.Env = postgresEnv()
 		c.account.apply(cmd)
-		return runTool(ctx, cmd, nil)
+		_, err := process.Run(ctx, cmd, process.RunOptions{})
+		return err
 	}
-	out, err := run("C.UTF-8")
-	if err != nil && strings.Contains(out, "invalid locale") {
-		out, err = run("C") // sorts alike; only upper and lower case of other alphabets differ
-	}
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("initdb failed (%s):\n%s", c.binaries.initdb, lastLines(out+"\n"+err.Error()))
+	err := run("C.UTF-8")
+	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
+		err = run("C") // sorts alike; only upper and lower case of other alphabets differ
 	}
 	return err
 }
@@ -166,7 +166,7 @@ func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 		}
 		return nil
 	}
-	log("postgres: waiting for the server of the previous run (pid %d) to stop", old.pid)
+	log.printf("postgres: waiting for the server of the previous run (pid %d) to stop", old.pid)
 	ctx, cancel := context.WithTimeoutCause(ctx, previousRunTimeout, fmt.Errorf(
 		"a Postgres (pid %d) still runs in %s: stop it with `kill -INT %d` and start again", old.pid, data, old.pid))
 	defer cancel()
@@ -193,19 +193,4 @@ func createDatabase(ctx context.Context, port int) error {
 
 // postgresEnv is our environment without what would redirect the server, and with messages in
 // English, which this package reads.
-func postgresEnv() []string { return append(envWithout("PG", "LC_", "LANG"), "LC_ALL=C") }
-
-// envWithout is our environment without the variables that begin with one of the prefixes.
-func envWithout(prefixes ...string) []string {
-	var kept []string
-next:
-	for _, variable := range os.Environ() {
-		for _, prefix := range prefixes {
-			if strings.HasPrefix(variable, prefix) {
-				continue next
-			}
-		}
-		kept = append(kept, variable)
-	}
-	return kept
-}
+func postgresEnv() []string { return append(process.EnvironWithout("PG", "LC_", "LANG"), "LC_ALL=C") }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"memexport/internal/workshop/await"
 )
 
 func TestPostgresKeepsItsDataAndItsPort(t *testing.T) {
@@ -120,11 +122,8 @@ func TestPostgresRecoversFromAKilledInit(t *testing.T) {
 		}
 		return found
 	}
-	eventually(t, "initdb is half-way", func() bool { return len(halfMade()) > 0 })
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the parent is gone", func() bool { return gone(parent.Process.Pid) })
+	await.True(t, patience, "initdb is half-way", func() bool { return len(halfMade()) > 0 })
+	parent.Kill()
 	if _, err := os.Stat(filepath.Join(dir, "postgres")); err == nil {
 		t.Fatal("initdb was not half-way when it was killed")
 	}

@@ -8,8 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
 const (
@@ -35,7 +36,7 @@ type Server struct {
 	PID     int
 	LogFile string
 
-	child *child
+	process *process.Process
 }
 
 // StartServer starts a server and returns once it is ready. The context bounds the start only.
@@ -59,42 +60,30 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 
 // Err says why the server is gone, with the last lines of its log. It is nil while it runs and
 // after Stop.
-func (s *Server) Err() error { return s.child.err() }
+func (s *Server) Err() error { return s.process.Err() }
 
 // Stop ends the server, by force after 5 seconds, which is no error: it keeps nothing.
-func (s *Server) Stop() { _ = s.child.stop() }
+func (s *Server) Stop() { _ = s.process.Stop() }
 
 func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {
-	log, err := openLog(filepath.Join(o.Dir, o.Name+".log"))
-	if err != nil {
-		return nil, err
-	}
+	log := filepath.Join(o.Dir, o.Name+".log")
 	command := o.Command(port)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = o.Dir
-	server := &child{name: o.Name, stopSignal: syscall.SIGTERM, grace: serverStopGrace, log: log, cmd: cmd}
-	if err := startChild(server, syscall.SIGKILL); err != nil {
+	p, err := process.Start(cmd, process.Options{Name: o.Name, Log: log, Grace: serverStopGrace})
+	if err != nil {
 		return nil, err
 	}
-	s := &Server{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: cmd.Process.Pid, LogFile: log.path, child: server}
-	ctx, cancel := context.WithTimeoutCause(ctx, serverStartTimeout,
-		fmt.Errorf("%s does not answer after %v: see %s", o.Name, serverStartTimeout, log.path))
+	s := &Server{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: p.PID(), LogFile: log, process: p}
+	ctx, cancel := context.WithTimeoutCause(ctx, serverStartTimeout, fmt.Errorf("no answer after %v", serverStartTimeout))
 	defer cancel()
-	var last error
-	err = poll(ctx, 50*time.Millisecond, func() (bool, error) {
-		if err := s.Err(); err != nil {
-			return false, err
-		}
-		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+	err = p.WaitReady(ctx, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		last = o.Ready(attempt, s.Address)
-		return last == nil, nil
+		return o.Ready(ctx, s.Address)
 	})
 	if err != nil {
 		s.Stop()
-		if s.Err() == nil && last != nil {
-			err = fmt.Errorf("%w (%w)", err, last)
-		}
 		return nil, err
 	}
 	return s, nil

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/process"
 )
 
 func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
@@ -21,13 +25,11 @@ func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
 		}
 	}
 	_, err := Lock(dir)
-	wantError(t, err, "another memexport dev (pid "+strconv.Itoa(parent.Process.Pid)+") runs in "+dir, "--dir")
+	wantError(t, err, "another memexport dev (pid "+strconv.Itoa(parent.PID())+") runs in "+dir, "--dir")
 
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
+	parent.Kill()
 	// At once, while the old server still shuts down.
-	eventually(t, "the lock is free", func() bool {
+	await.True(t, patience, "the lock is free", func() bool {
 		release, err := Lock(dir)
 		if err == nil {
 			release()
@@ -39,39 +41,7 @@ func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
 	if err := exec1(p.URL, "SELECT n FROM kept"); err != nil {
 		t.Error("the data is lost:", err)
 	}
-	eventually(t, "the children of the killed parent are gone", func() bool { return gone(r.PostgresPID) && gone(r.TemporalPID) })
-}
-
-func TestTheWatchdogOutlivesTheParentAndEndsTheChild(t *testing.T) {
-	parent, children := startParent(t, "watchdog", t.TempDir())
-	pid := children().OtherPID
-	if gone(pid) {
-		t.Fatal("the child ended too early")
-	}
-	if err := parent.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the child is gone", func() bool { return gone(pid) })
-}
-
-func TestAReleasedWatchdogLeavesTheProcessAlone(t *testing.T) {
-	child := exec.Command("cat")
-	in, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	release, err := startWatchdog(child.Process.Pid, syscall.SIGKILL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	release() // returns when the watchdog is gone
-	in.Close()
-	if err := child.Wait(); err != nil {
-		t.Error("the child did not end by itself:", err)
-	}
+	await.True(t, patience, "the children of the killed parent are gone", func() bool { return gone(r.PostgresPID) && gone(r.TemporalPID) })
 }
 
 func TestAReleasedLockCanBeTakenAgain(t *testing.T) {
@@ -93,7 +63,7 @@ func TestAnOrdinaryUserCanDoAllThis(t *testing.T) {
 		t.Skip("this is an ordinary user")
 	}
 	const uid = 65534 // nobody
-	program, err := findTemporal(t.Context(), t.Logf)
+	program, err := temporalFinder{log: t.Logf}.find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,11 +82,14 @@ func TestAnOrdinaryUserCanDoAllThis(t *testing.T) {
 	// Compiling is the same for everybody, and slow with an empty cache.
 	cmd := exec.Command(filepath.Join(dir, "devstack.test"), "-test.v", "-test.timeout=8m", "-test.skip=Build|Built")
 	cmd.Dir = dir
-	cmd.Env = append(envWithout("HOME=", "TMPDIR=", "XDG_", "PATH="),
+	cmd.Env = append(process.EnvironWithout("HOME=", "TMPDIR=", "XDG_", "PATH="),
 		"HOME="+home, "TMPDIR="+home, "PATH="+dir+":"+os.Getenv("PATH"))
 	(&account{uid: uid, gid: uid}).apply(cmd)
-	if out, err := runTool(t.Context(), cmd, nil); err != nil {
-		t.Errorf("%v", err)
+	if out, err := process.Run(t.Context(), cmd, process.RunOptions{}); err != nil {
+		if failure, ok := errors.AsType[*process.Failure](err); ok {
+			t.Log(failure.Output)
+		}
+		t.Error(err)
 	} else if !strings.Contains(out, "PASS: TestChildrenDieWithTheirParent") {
 		t.Errorf("the tests did not run:\n%s", out)
 	}
@@ -143,14 +116,4 @@ func place(t *testing.T, from, to string) {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// keepGoCache makes the go command keep its build cache although the test moves the user's.
-func keepGoCache(t *testing.T) {
-	t.Helper()
-	out, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOCACHE", strings.TrimSpace(string(out)))
 }

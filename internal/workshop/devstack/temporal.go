@@ -11,8 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
 const (
@@ -38,6 +39,11 @@ type TemporalOptions struct {
 	// (Text, Keyword, Int, Double, Bool, Datetime, KeywordList). Those that an existing state lacks
 	// are added to it.
 	SearchAttributes map[string]string
+	// Archives is the server to download the Temporal CLI from when neither PATH nor the user's cache
+	// has it, without the part of the URL that begins with the version. Defaults to the environment
+	// variable MEMEXPORT_TEMPORAL_ARCHIVES, or else to the project's releases on GitHub. The SHA-256 of
+	// the archive is verified. Where it cannot be downloaded, the CLI is built from source.
+	Archives string
 	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
 	// Defaults to silence.
 	Log func(format string, args ...any)
@@ -56,15 +62,14 @@ type Temporal struct {
 	// LogFile is what the server writes to.
 	LogFile string
 
-	child *child
+	process *process.Process
 }
 
 // StartTemporal starts the dev server and returns once it answers and its search attributes are
-// registered. The temporal on PATH serves when it is recent enough; else one is built from the
-// source that tools/temporal names and kept in the user's cache, which takes about five minutes
-// the first time.
+// registered. It runs the temporal on PATH if that is recent enough, or else the one in the user's
+// cache. The first time, that one is downloaded, or built from the source that tools/temporal names,
+// which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
-	o.Log = orSilent(o.Log)
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w", err)
@@ -76,7 +81,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
 		return nil, err
 	}
-	program, err := findTemporal(ctx, o.Log)
+	program, err := temporalFinder{archives: o.Archives, log: o.Log}.find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,38 +116,34 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 }
 
 // Done is closed when the server is gone, whoever ended it.
-func (t *Temporal) Done() <-chan struct{} { return t.child.exited }
+func (t *Temporal) Done() <-chan struct{} { return t.process.Done() }
 
 // Err says why the server is gone, with the last lines of its log. It is nil while it runs and
 // after Stop.
-func (t *Temporal) Err() error { return t.child.err() }
+func (t *Temporal) Err() error { return t.process.Err() }
 
 // Stop ends the server. After 15 seconds it is killed, which is an error but loses no state.
 // Stopping twice is harmless.
-func (t *Temporal) Stop() error { return t.child.stop() }
+func (t *Temporal) Stop() error { return t.process.Stop() }
 
 // serve runs the server; a uiPort of 0 means without UI.
 func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o TemporalOptions) (*Temporal, error) {
-	log, err := openLog(filepath.Join(o.Dir, "temporal.log"))
+	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
+	cmd.Dir = o.Dir
+	cmd.Env = process.EnvironWithout("TEMPORAL_") // meant for clients
+	log := filepath.Join(o.Dir, "temporal.log")
+	// An orphan is killed at once, the default: its SQLite file survives that.
+	child, err := process.Start(cmd, process.Options{Name: "temporal", Log: log, Grace: temporalStopGrace})
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
-	cmd.Dir = o.Dir
-	cmd.Env = envWithout("TEMPORAL_") // meant for clients
-	server := &child{name: "temporal", stopSignal: syscall.SIGTERM, grace: temporalStopGrace, log: log, cmd: cmd}
-	// An orphan is killed outright: nobody would be there to do it if it took its time to stop, and
-	// its SQLite file survives that.
-	if err := startChild(server, syscall.SIGKILL); err != nil {
-		return nil, err
-	}
-	t := &Temporal{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: cmd.Process.Pid,
-		Version: p.version, LogFile: log.path, child: server}
+	t := &Temporal{Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), PID: child.PID(),
+		Version: p.version, LogFile: log, process: child}
 	if uiPort != 0 {
 		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	}
 	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
-		return nil, errors.Join(err, server.stop())
+		return nil, errors.Join(err, child.Stop())
 	}
 	return t, nil
 }
@@ -183,7 +184,7 @@ func (p temporalProgram) stateFile(o TemporalOptions) string {
 	file := filepath.Join(o.Dir, "temporal-"+p.version+".db")
 	others, _ := filepath.Glob(filepath.Join(o.Dir, "temporal-*.db")) // errs on a bad pattern only
 	if len(others) > 0 && !slices.Contains(others, file) {
-		o.Log("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
+		logFunc(o.Log).printf("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
 			p.version, strings.Join(others, ", "))
 	}
 	return file

@@ -21,24 +21,17 @@ var errAttributeType = errors.New("a search attribute of an earlier run has anot
 
 // waitReady returns when the frontend answers for the namespace and has the search attributes.
 func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, temporalStartTimeout,
-		fmt.Errorf("temporal does not answer after %v: see %s", temporalStartTimeout, t.LogFile))
+	ctx, cancel := context.WithTimeoutCause(ctx, temporalStartTimeout, fmt.Errorf("no answer after %v", temporalStartTimeout))
 	defer cancel()
-	var last error
-	err := poll(ctx, 50*time.Millisecond, func() (bool, error) {
-		if err := t.Err(); err != nil {
-			return false, err
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	return t.process.WaitReady(ctx, func(ctx context.Context) error {
+		err := t.prepare(ctx, attributes)
+		if errors.Is(err, errAttributeType) {
+			giveUp(fmt.Errorf("%w; delete the temporal-*.db beside %s to begin anew", err, t.LogFile))
 		}
-		last = t.prepare(ctx, attributes)
-		if errors.Is(last, errAttributeType) {
-			return false, fmt.Errorf("%w; delete the temporal-*.db beside %s to begin anew", last, t.LogFile)
-		}
-		return last == nil, nil
+		return err
 	})
-	if err != nil && last != nil && !errors.Is(err, last) && t.Err() == nil {
-		return fmt.Errorf("%w (%w)", err, last)
-	}
-	return err
 }
 
 // prepare does once what waitReady waits for. It dials anew each time: a connection that was

@@ -4,7 +4,7 @@
 //	func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 //
 //	func TestSomething(t *testing.T) {
-//		db, err := sqlx.Connect("postgres", pgtest.New(t))
+//		db := pgtest.Open(t, 4)
 package pgtest
 
 import (
@@ -133,6 +133,25 @@ func New(tb testing.TB) string {
 		}
 	})
 	return databaseURL(name)
+}
+
+// Open returns a pool of at most size connections to a new database: see New. It is closed at the end
+// of the test.
+func Open(tb testing.TB, size int) *sqlx.DB {
+	tb.Helper()
+	return OpenURL(tb, New(tb), size)
+}
+
+// OpenURL returns a pool of at most size connections to the database at url. It is closed at the end
+// of the test.
+func OpenURL(tb testing.TB, url string, size int) *sqlx.DB {
+	tb.Helper()
+	db, err := postgres.Open(url, size)
+	if err != nil {
+		tb.Fatal("pgtest:", err)
+	}
+	tb.Cleanup(func() { db.Close() })
+	return db
 }
 
 // execute runs one statement on a connection of its own.

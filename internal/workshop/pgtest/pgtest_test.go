@@ -18,21 +18,11 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func open(t *testing.T, url string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("postgres", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
 func TestEveryTestHasTheMigratedSchemaAndNothingOfTheOthers(t *testing.T) {
 	for i := range 4 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			db := open(t, pgtest.New(t))
+			db := pgtest.Open(t, 1)
 			// The key is the same in all: a shared database would refuse it.
 			if _, err := db.Exec("INSERT INTO note VALUES ('mine')"); err != nil {
 				t.Fatal(err)
@@ -53,7 +43,7 @@ func TestTheDatabaseIsDroppedAlsoWhenAConnectionWasLeft(t *testing.T) {
 		}
 	})
 	var exists bool
-	err := open(t, pgtest.New(t)).QueryRow("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists)
+	err := pgtest.Open(t, 1).QueryRow("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,21 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 )
 
-// startBound starts cmd so that it gets the signal when the calling OS thread ends. The returned
-// function is to be called when the child has exited.
-func startBound(cmd *exec.Cmd, orphanSignal syscall.Signal) (release func(), err error) {
-	cmd.SysProcAttr.Pdeathsig = orphanSignal
-	return func() {}, cmd.Start()
-}
-
-// serves tells whether the process runs and has to do with dir: it works there, or has it among its
-// arguments (in a container root may not see where others work). A zombie has neither, and a number
-// that was given to another program has others.
+// serves reports whether the process runs and works on dir: its working directory is dir, or dir is
+// one of its arguments (in a container root may not be able to see the working directory of others).
+// A zombie has neither. Nor has a program that was given the number of a process that ended.
 func serves(pid int, dir string) bool {
 	target, err := os.Stat(dir)
 	if err != nil {

@@ -1,21 +1,23 @@
-package devstack
+package process
 
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"syscall"
 	"testing"
+
+	"memexport/internal/workshop/await"
 )
 
 // The kernel takes the end of the thread that forked for the death of the parent.
-func TestPostgresOutlivesTheThreadThatAskedForIt(t *testing.T) {
-	dir := stackDir(t)
-	thread, started := 0, make(chan *Postgres, 1)
+func TestAChildOutlivesTheThreadThatStartedIt(t *testing.T) {
+	thread, started := 0, make(chan *Process, 1)
 	start := func() {
 		defer close(started)
 		thread = syscall.Gettid()
-		p, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir, Fast: true})
+		p, err := Start(exec.Command("sleep", "600"), Options{})
 		if err != nil {
 			t.Error(err)
 			return
@@ -38,14 +40,12 @@ func TestPostgresOutlivesTheThreadThatAskedForIt(t *testing.T) {
 	if p == nil {
 		return
 	}
-	t.Cleanup(func() { _ = p.Stop() })
-	eventually(t, "the thread is gone", func() bool {
+	t.Cleanup(p.Kill)
+	await.True(t, patience, "the thread is gone", func() bool {
 		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread))
 		return os.IsNotExist(err)
 	})
-	for range 100 {
-		if err := exec1(p.URL, "SELECT 1"); err != nil {
-			t.Fatal(err, p.Err())
-		}
+	if ended(p.PID()) {
+		t.Error("the child ended with the thread:", p.Err())
 	}
 }

@@ -1,4 +1,6 @@
-package devstack
+//go:build unix
+
+package process
 
 import (
 	"fmt"
@@ -7,12 +9,12 @@ import (
 	"syscall"
 )
 
-// startWatchdog starts a shell that signals pid when this process dies: it reads from a pipe of
-// which only this process has the other end. release makes it leave without a signal.
+// startWatchdog starts a shell that signals pid when this process dies: it reads from a pipe whose
+// other end only this process has. release makes the shell exit without sending the signal.
 func startWatchdog(pid int, sig syscall.Signal) (release func(), err error) {
 	dog := exec.Command("/bin/sh", "-c", `read -r line || kill -"$1" "$2"`, "watchdog",
 		strconv.Itoa(int(sig)), strconv.Itoa(pid))
-	dog.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // or Ctrl-C ends it with the parent
+	inOwnGroup(dog) // otherwise Ctrl-C would end it together with this process
 	pipe, err := dog.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -21,7 +23,7 @@ func startWatchdog(pid int, sig syscall.Signal) (release func(), err error) {
 		return nil, fmt.Errorf("start the watchdog of process %d: %w", pid, err)
 	}
 	return func() {
-		_, _ = pipe.Write([]byte("stop\n")) // fails only if the watchdog is gone, which is what we want
+		_, _ = pipe.Write([]byte("stop\n")) // fails only if the watchdog is gone already
 		_ = dog.Wait()
 	}, nil
 }

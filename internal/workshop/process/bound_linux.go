@@ -1,0 +1,14 @@
+package process
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// startBound starts cmd so that the kernel sends it the signal when the calling thread ends. The
+// caller calls release when the child has exited.
+func startBound(cmd *exec.Cmd, orphanSignal syscall.Signal) (release func(), err error) {
+	inOwnGroup(cmd)
+	cmd.SysProcAttr.Pdeathsig = orphanSignal
+	return func() {}, cmd.Start()
+}
