@@ -43,12 +43,12 @@ func (f *saveFlags) save(cmd *cobra.Command, job remote.Job) error {
 	if f.quiet {
 		report = progress.Silent()
 	}
-	r, err := f.connect(cmd, f.idle, report)
+	svc, err := f.connect(cmd, f.idle, report)
 	if err != nil {
 		return err
 	}
 	job.Output, job.Stream, job.Force, job.Restart = f.output, os.Stdout, f.force, f.restart
-	saved, err := r.Save(cmd.Context(), job)
+	saved, err := svc.Save(cmd.Context(), job)
 	switch {
 	case err != nil:
 		return err

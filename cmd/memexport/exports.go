@@ -34,11 +34,11 @@ func listCommand() *cobra.Command {
 			case limit < 0:
 				return usagef("--limit is negative: give 0 for all exports")
 			}
-			r, err := f.connect(cmd, 0, progress.New(os.Stderr))
+			svc, err := f.connect(cmd, 0, progress.New(os.Stderr))
 			if err != nil {
 				return err
 			}
-			exports, err := r.List(cmd.Context(), limit, func(e remote.Export) bool {
+			exports, err := svc.List(cmd.Context(), limit, func(e remote.Export) bool {
 				return (status == "" || string(e.Status) == status) && (formatName == "" || string(e.Format) == formatName)
 			})
 			if err != nil {
@@ -73,11 +73,11 @@ func getCommand() *cobra.Command {
 		Example: "  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24\n  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24 --json | jq -r .status",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, id, err := f.connectAbout(cmd, args[0])
+			svc, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			e, err := r.Get(cmd.Context(), id)
+			e, err := svc.Get(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -103,11 +103,11 @@ func deleteCommand() *cobra.Command {
 		Example: "  memexport delete 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, id, err := f.connectAbout(cmd, args[0])
+			svc, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			if err := r.Delete(cmd.Context(), id); err != nil {
+			if err := svc.Delete(cmd.Context(), id); err != nil {
 				return err
 			}
 			if f.json {

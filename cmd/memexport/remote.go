@@ -85,8 +85,8 @@ func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote
 	if err != nil {
 		return nil, id, err
 	}
-	r, err := f.connect(cmd, 0, progress.New(os.Stderr))
-	return r, id, err
+	svc, err := f.connect(cmd, 0, progress.New(os.Stderr))
+	return svc, id, err
 }
 
 // key returns the API key.

@@ -65,7 +65,10 @@ func (s *saving) openPartial() error {
 		return errors.Join(fmt.Errorf("%w: %s belongs to the export %s of %s; run the earlier command again to finish it, or add --restart to discard it",
 			ErrOther, path, p.State.ExportID, p.State.URL), p.Close())
 	}
-	return s.begin()
+	if err := s.begin(); err != nil { // such as a full disk
+		return errors.Join(err, p.Remove())
+	}
+	return nil
 }
 
 // checkTarget reports why no file can be written at path.

@@ -1,6 +1,12 @@
 package remote
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"memexport/internal/cli/progress"
+)
 
 func TestOnlyNamesThatEverySystemCanStoreAreTakenFromTheServer(t *testing.T) {
 	for name, want := range map[string]bool{
@@ -32,5 +38,24 @@ func TestOnlyNamesThatEverySystemCanStoreAreTakenFromTheServer(t *testing.T) {
 		if got := safeName(name); got != want {
 			t.Errorf("safeName(%q) is %t, want %t", name, got, want)
 		}
+	}
+}
+
+func TestARunThatCannotSaveItsStateLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	svc, err := New(Options{URL: "http://127.0.0.1:1", Report: progress.Silent()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "out.json")
+	if err := os.Mkdir(out+".partial.json.new", 0o700); err != nil { // the state cannot be written there
+		t.Fatal(err)
+	}
+	if _, err := svc.Save(t.Context(), Job{Output: out}); err == nil {
+		t.Error("the run went on without its state")
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("the run left %v, %v", left, err)
 	}
 }
