@@ -76,10 +76,27 @@ lint: ## check formatting, the direction of imports, go.mod, and that workflows 
 	$(GO) mod tidy -diff
 	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
+# The flags of a release, so that both share the build cache.
+.PHONY: cross
+cross: ## build and vet the program for every platform of a release
+	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		echo "$$p"; export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		$(GO) build -trimpath -buildvcs=false -o /dev/null ./cmd/memexport && \
+		$(GO) vet -trimpath ./cmd/... ./client/... ./internal/cli/... || exit 1; \
+	done
+
+.PHONY: release
+release: ## build archives, SBOMs and the container image into dist/; the version is VERSION or git's tag
+	@cd tools/release && GOFLAGS= $(GO) run . -root ../.. -out ../../dist
+
+.PHONY: test-release
+test-release: ## test the program that builds releases
+	@cd tools/release && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test ./...
+
 .PHONY: generate
 generate: ## rewrite the OpenAPI documents, the client for Go and docs/configuration.md
 	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
 clean: ## delete the state of make run and the built program
-	rm -rf .dev bin
+	rm -rf .dev bin dist

@@ -38,6 +38,12 @@ type devFlags struct {
 	memories     int
 }
 
+// temporalHelp tells where the Temporal dev server comes from.
+const temporalHelp = "The Temporal dev server is the temporal on PATH if it has server 1.31 or newer, or else the one in the cache.\n" +
+	"The first time, the official Temporal CLI is downloaded from its releases on GitHub and its SHA-256 verified.\n" +
+	"MEMEXPORT_TEMPORAL_ARCHIVES=URL names a mirror of https://github.com/temporalio/cli/releases/download.\n" +
+	"Where it cannot be downloaded, it is built from source, which takes about 5 minutes on 2 cores."
+
 func devCommand() *cobra.Command {
 	var f devFlags
 	c := &cobra.Command{
@@ -45,7 +51,8 @@ func devCommand() *cobra.Command {
 		Short: "Run everything on this machine, with demo memories and a first export",
 		Long: "Starts Postgres and a Temporal dev server as child processes, creates demo memories and an API key,\n" +
 			"runs API and worker, performs an export of each format, and serves until Ctrl-C. The state stays in --dir.\n" +
-			"DATABASE_URL, TEMPORAL_ADDRESS and BUCKET_URL, when set, are used in place of the embedded part.",
+			"DATABASE_URL, TEMPORAL_ADDRESS and BUCKET_URL, when set, are used in place of the embedded part.\n\n" +
+			temporalHelp,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDev(cmd.Context(), f, cmd.OutOrStdout()) },
 	}
@@ -57,7 +64,8 @@ func devCommand() *cobra.Command {
 	c.Flags().IntVar(&f.memories, "memories", 10_000, "how many memories the demo workspace shall have")
 	c.AddCommand(&cobra.Command{
 		Use:   "prepare",
-		Short: "Only find or build the Temporal dev server, which takes minutes the first time",
+		Short: "Only get the Temporal dev server: from PATH, the cache or its releases, or built from source",
+		Long:  temporalHelp,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return devstack.Prepare(cmd.Context(), func(format string, args ...any) { fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...) })

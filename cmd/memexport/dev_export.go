@@ -50,7 +50,7 @@ func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 // export creates an export, waits until it is READY and downloads it to path.
 func (d *dev) export(ctx context.Context, baseURL, formatName, path string) (remote.Export, error) {
 	r, err := remote.New(remote.Options{URL: baseURL, Key: d.apiKey, UserAgent: "memexport/" + version,
-		RetryFor: time.Minute, FirstFor: time.Minute, Idle: time.Minute, Report: progress.New(os.Stderr, true)})
+		RetryFor: time.Minute, FirstFor: time.Minute, Idle: time.Minute, Report: progress.Silent()})
 	if err != nil {
 		return remote.Export{}, err
 	}

@@ -81,7 +81,7 @@ func withService(ctx context.Context, do func(context.Context, *service) error) 
 	return do(ctx, s)
 }
 
-// service is what api and worker have in common.
+// service is what the API and the worker share.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -92,8 +92,8 @@ type service struct {
 	name     string // the Temporal namespace
 }
 
-// connect opens what both api and worker need. The database has to answer and be migrated;
-// Temporal need not be there yet.
+// connect opens what both the API and the worker need. The database must answer and be migrated.
+// Temporal need not run yet.
 func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *service) close() {
 	}
 }
 
-// openMigrated opens the service's database, which has to be up to date.
+// openMigrated opens the service's database. It fails unless all migrations are applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
 	if err != nil {
@@ -139,16 +139,16 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database that has to answer within some seconds; setting is the variable
-// that names it.
+// openDatabase opens a database and waits up to 15 seconds for it to answer. The setting is the name of
+// the variable with its URL, for messages.
 func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
 	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-			// The error quotes what could not be read, and with it the password.
+			// The error quotes the text that it could not parse, and with it the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return nil, fmt.Errorf("%s is not right: %w", setting, err)
+		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
@@ -238,15 +238,16 @@ func (s *service) runWorker(ctx context.Context) error {
 	})
 }
 
-// collectGarbageEarly keeps a process small that has little to do besides copying bytes. GOGC, where set, wins.
+// collectGarbageEarly keeps the API's memory small: it only copies bytes, so that more collections cost
+// little. GOGC overrides it.
 func collectGarbageEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
 }
 
-// tuneMemory lets garbage grow to a fixed size instead of a share of the small live heap: rows make
-// short-lived garbage only. GOGC and GOMEMLIMIT, where set, win.
+// tuneMemory makes the worker collect garbage less often. Its live heap is small and its rows are
+// short-lived, so that a limit of 100 MiB is the better measure. GOGC and GOMEMLIMIT override it.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

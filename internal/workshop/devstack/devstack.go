@@ -22,23 +22,19 @@ package devstack
 
 import "context"
 
-// Prepare finds or builds the programs that a stack needs, so that no later start has to wait for
-// the minutes that building the Temporal server takes the first time.
+// Prepare gets the programs that a stack needs, so that no later start has to wait for it: see
+// TemporalOptions.Archives. log gets progress lines and may be nil.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
-	program, err := findTemporal(ctx, orSilent(log))
-	if err == nil {
-		orSilent(log)("temporal: %s (server %s)", program.path, program.version)
-	}
+	_, err := temporalFinder{log: log}.find(ctx)
 	return err
 }
 
-// logFunc is a Log option: a line for people, in the manner of fmt.Printf, without a newline.
-type logFunc = func(format string, args ...any)
+// logFunc is a Log option: it gets a line for people, formatted as by fmt.Printf and without a
+// newline. A nil logFunc says nothing.
+type logFunc func(format string, args ...any)
 
-// orSilent returns log, or a function that says nothing when there is none.
-func orSilent(log logFunc) logFunc {
-	if log == nil {
-		return func(string, ...any) {}
+func (l logFunc) printf(format string, args ...any) {
+	if l != nil {
+		l(format, args...)
 	}
-	return log
 }

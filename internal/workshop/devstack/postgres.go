@@ -66,7 +66,6 @@ type Postgres struct {
 // a killed run that still shuts down. Its binaries come from PATH, else from the usual places of
 // the system's packages, else they are downloaded into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
-	o.Log = orSilent(o.Log)
 	cluster, err := openCluster(ctx, o)
 	if err != nil {
 		return nil, err

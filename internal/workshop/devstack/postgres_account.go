@@ -83,7 +83,7 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	if uid, _, err := owner(elsewhere); err != nil || uid != 0 || !info.IsDir() {
 		return "", nil, fmt.Errorf("%s is not a directory of root: delete it, or use --dir", elsewhere)
 	}
-	log("postgres: its data is in %s, because the user that Postgres runs as (uid %d) cannot reach %s", elsewhere, runAs.uid, base)
+	log.printf("postgres: its data is in %s, because the user that Postgres runs as (uid %d) cannot reach %s", elsewhere, runAs.uid, base)
 	data = filepath.Join(elsewhere, "postgres")
 	runAs, err = accountFor(data)
 	return data, runAs, err

@@ -51,7 +51,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 	if len(usable) > 0 && want != fetchMajor {
 		return usable[0], nil // of another version than the data, which openCluster explains
 	}
-	fetched, err := fetchPostgres(ctx, runAs, log)
+	fetched, err := fetchPostgres(ctx, runAs, "", log)
 	if err != nil && len(usable) > 0 {
 		return usable[0], nil
 	}

@@ -94,7 +94,7 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	for _, dir := range halfMade {
 		_ = os.RemoveAll(dir) // what a dying initdb still writes to goes the next time
 	}
-	o.Log("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
+	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
 	if err != nil {
 		return fmt.Errorf("make the Postgres data directory: %w", err)
@@ -166,7 +166,7 @@ func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 		}
 		return nil
 	}
-	log("postgres: waiting for the server of the previous run (pid %d) to stop", old.pid)
+	log.printf("postgres: waiting for the server of the previous run (pid %d) to stop", old.pid)
 	ctx, cancel := context.WithTimeoutCause(ctx, previousRunTimeout, fmt.Errorf(
 		"a Postgres (pid %d) still runs in %s: stop it with `kill -INT %d` and start again", old.pid, data, old.pid))
 	defer cancel()

@@ -63,7 +63,7 @@ func TestAnOrdinaryUserCanDoAllThis(t *testing.T) {
 		t.Skip("this is an ordinary user")
 	}
 	const uid = 65534 // nobody
-	program, err := findTemporal(t.Context(), t.Logf)
+	program, err := temporalFinder{log: t.Logf}.find(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,14 +116,4 @@ func place(t *testing.T, from, to string) {
 	if err := out.Close(); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// keepGoCache makes the go command keep its build cache although the test moves the user's.
-func keepGoCache(t *testing.T) {
-	t.Helper()
-	out, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOCACHE", strings.TrimSpace(string(out)))
 }

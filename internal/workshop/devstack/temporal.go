@@ -39,6 +39,11 @@ type TemporalOptions struct {
 	// (Text, Keyword, Int, Double, Bool, Datetime, KeywordList). Those that an existing state lacks
 	// are added to it.
 	SearchAttributes map[string]string
+	// Archives is the server to download the Temporal CLI from when neither PATH nor the user's cache
+	// has it, without the part of the URL that begins with the version. Defaults to the environment
+	// variable MEMEXPORT_TEMPORAL_ARCHIVES, or else to the project's releases on GitHub. The SHA-256 of
+	// the archive is verified. Where it cannot be downloaded, the CLI is built from source.
+	Archives string
 	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
 	// Defaults to silence.
 	Log func(format string, args ...any)
@@ -61,11 +66,10 @@ type Temporal struct {
 }
 
 // StartTemporal starts the dev server and returns once it answers and its search attributes are
-// registered. The temporal on PATH serves when it is recent enough; else one is built from the
-// source that tools/temporal names and kept in the user's cache, which takes about five minutes
-// the first time.
+// registered. It runs the temporal on PATH if that is recent enough, or else the one in the user's
+// cache. The first time, that one is downloaded, or built from the source that tools/temporal names,
+// which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
-	o.Log = orSilent(o.Log)
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w", err)
@@ -77,7 +81,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
 		return nil, err
 	}
-	program, err := findTemporal(ctx, o.Log)
+	program, err := temporalFinder{archives: o.Archives, log: o.Log}.find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +184,7 @@ func (p temporalProgram) stateFile(o TemporalOptions) string {
 	file := filepath.Join(o.Dir, "temporal-"+p.version+".db")
 	others, _ := filepath.Glob(filepath.Join(o.Dir, "temporal-*.db")) // errs on a bad pattern only
 	if len(others) > 0 && !slices.Contains(others, file) {
-		o.Log("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
+		logFunc(o.Log).printf("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
 			p.version, strings.Join(others, ", "))
 	}
 	return file
