@@ -106,7 +106,7 @@ func killPostmaster(t *testing.T, s *stack) {
 		t.Fatal(err)
 	}
 	code, ok := s.wait(time.Minute)
-	if !ok || code != 1 || !strings.Contains(s.stderr.String(), "Postgres stopped unexpectedly") {
+	if !ok || code != 1 || !strings.Contains(s.stderr.String(), "postgres stopped unexpectedly") {
 		t.Fatalf("without Postgres dev ended: %t with %d:\n%s", ok, code, s.text())
 	}
 }

@@ -85,7 +85,7 @@ func TestTemporalNamesATakenPort(t *testing.T) {
 	wantError(t, err, strconv.Itoa(port), "in use", "--temporal-port")
 	_, err = StartTemporal(t.Context(), TemporalOptions{Dir: dir, InMemory: true, UIPort: port})
 	wantError(t, err, strconv.Itoa(port), "in use", "--ui-port")
-	free, err := portRequest{of: "a test"}.pick(t.Context())
+	free, err := portRequest{server: "a test"}.pick(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
