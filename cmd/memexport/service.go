@@ -42,7 +42,7 @@ func apiCommand() *cobra.Command {
 			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
 				listener, err := net.Listen("tcp", s.config.HTTPAddr)
 				if err != nil {
-					return fmt.Errorf("HTTP_ADDR: %w", err)
+					return fmt.Errorf("HTTP_ADDR: %w: set it to a free address of this machine", err)
 				}
 				collectGarbageEarly()
 				return s.serveAPI(ctx, listener)
@@ -108,12 +108,12 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	}
 	if err != nil {
 		db.Close()
-		return nil, fmt.Errorf("BUCKET_URL: %w", err)
+		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to Temporal: %w", err), db.Close(), files.Close())
+		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
 	return &service{config: cfg, log: log, db: db, archive: files, temporal: c, name: temporal.Namespace,
 		starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
@@ -154,7 +154,7 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("the database in %s does not answer: %w", setting, err)
+		return nil, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
 	return db, nil
 }

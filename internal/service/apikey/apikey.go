@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+
+	"memexport/internal/service/rowid"
 )
 
 // Permission allows one kind of access.
@@ -128,7 +130,7 @@ func (s *Store) List(ctx context.Context, workspaceID string) ([]Key, error) {
 // Revoke revokes the key with the given ID, with immediate effect. It returns ErrUnknown if there is no
 // such key or it has been revoked before.
 func (s *Store) Revoke(ctx context.Context, id string) error {
-	if len(id) != 36 || uuid.Validate(id) != nil { // Validate also accepts forms that Postgres rejects
+	if !rowid.Valid(id) {
 		return ErrUnknown
 	}
 	result, err := s.db.ExecContext(ctx, `UPDATE memexport.api_keys SET revoked_at = now() WHERE id = $1 AND revoked_at IS NULL`, id)

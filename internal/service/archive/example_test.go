@@ -17,8 +17,8 @@ import (
 
 const exampleExport = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
-// openExample opens an archive in a new directory. close deletes the directory.
-func openExample(options archive.Options) (a *archive.Archive, close func()) {
+// openExample opens an archive in a new directory. cleanup closes it and deletes the directory.
+func openExample(options archive.Options) (a *archive.Archive, cleanup func()) {
 	dir, err := os.MkdirTemp("", "memexport-example-")
 	if err != nil {
 		log.Fatal(err)
@@ -49,8 +49,8 @@ func putExample(a *archive.Archive, contents ...string) []archive.Part {
 
 // Parts are separate objects in the bucket. File reads them as one file, in a format.
 func ExampleArchive_File() {
-	a, close := openExample(archive.Options{})
-	defer close()
+	a, cleanup := openExample(archive.Options{})
+	defer cleanup()
 	parts := putExample(a, "\n{\"memory\":\"likes tea\"}", "\n{\"memory\":\"works at night\"}")
 
 	file := a.File(context.Background(), format.JSON, parts)
@@ -71,8 +71,8 @@ func ExampleArchive_File() {
 // A File is an io.ReadSeeker, so http.ServeContent answers range requests for it. Only the parts in
 // the range are read.
 func ExampleFile_ranges() {
-	a, close := openExample(archive.Options{})
-	defer close()
+	a, cleanup := openExample(archive.Options{})
+	defer cleanup()
 	parts := putExample(a, "\n{\"memory\":\"likes tea\"}", "\n{\"memory\":\"works at night\"}")
 
 	file := a.File(context.Background(), format.JSON, parts)
@@ -94,8 +94,8 @@ func ExampleFile_ranges() {
 // earlier call stopped, because a Digest can be stored as JSON.
 func ExampleArchive_Extend() {
 	ctx := context.Background()
-	a, close := openExample(archive.Options{Compress: true})
-	defer close()
+	a, cleanup := openExample(archive.Options{Compress: true})
+	defer cleanup()
 	parts := putExample(a, "\n{\"memory\":\"likes tea\"}", "\n{\"memory\":\"works at night\"}")
 
 	var digest archive.Digest

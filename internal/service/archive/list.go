@@ -10,9 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"gocloud.dev/blob"
 	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/service/rowid"
 )
 
 // DeleteExport deletes every object of an export, including objects that no recorded part refers
@@ -77,7 +78,7 @@ func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error
 			return err
 		}
 		id := strings.TrimSuffix(strings.TrimPrefix(dir.Key, "exports/"), "/")
-		if !dir.IsDir || len(id) != 36 || uuid.Validate(id) != nil {
+		if !dir.IsDir || !rowid.Valid(id) {
 			continue
 		}
 		if err := visit(id); err != nil {

@@ -73,12 +73,12 @@ func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number 
 	return part, a.upload(ctx, part.Object, data)
 }
 
-// upload writes an object durably in a single request, so a cancelled upload leaves nothing behind.
+// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment.
 func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	body, dir := bytes.NewReader(data), ""
 	options := &blob.WriterOptions{
 		ContentType: "application/octet-stream",
-		BufferSize:  len(data) + 1, // larger than the data, so that azureblob sends one block
+		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides it
 		BeforeWrite: func(as func(any) bool) error {
 			var file *os.File
 			var manager *transfermanager.Client

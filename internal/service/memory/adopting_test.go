@@ -169,7 +169,8 @@ func TestNULLWhereAValueIsRequiredFailsTheExport(t *testing.T) {
 		a.exec(`DROP VIEW IF EXISTS export_memories`)
 		a.exec(strings.Replace(definition, expression, null, 1))
 		a.wantUnexportable(1)
-		if err := a.readAll(); !errors.Is(err, memory.ErrUnreadable) {
+		const message = "unreadable memory: id, access_count, created_at or updated_at is NULL"
+		if err := a.readAll(); !errors.Is(err, memory.ErrUnreadable) || !strings.Contains(err.Error(), message) || !strings.Contains(readPage(t), message) {
 			t.Errorf("%s: %v", null, err)
 		}
 	}

@@ -197,7 +197,7 @@ func (p *planner) key(ctx context.Context, order, comparison string, bound ...Ke
 		return Key{}, fmt.Errorf("look up a key: %w", err)
 	}
 	if len(createdAt) != 8 || !id.Valid {
-		return Key{}, errNotBinary
+		return Key{}, errUnreadableRow
 	}
 	return Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: id.UUID.String()}, nil
 }

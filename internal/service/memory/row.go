@@ -13,8 +13,8 @@ import (
 // ErrUnreadable means that a row has a value that no memory may have. A retry does not help.
 var ErrUnreadable = errors.New("unreadable memory")
 
-var errNotBinary = fmt.Errorf("%w: it lacks id, access_count, created_at or updated_at, or the connection does not "+
-	"deliver bytea in binary: drop binary_parameters from MEMORIES_DATABASE_URL", ErrUnreadable)
+var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do), "+
+	"or the connection does not deliver bytea in binary (remove binary_parameters from MEMORIES_DATABASE_URL)", ErrUnreadable)
 
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {
@@ -45,7 +45,7 @@ func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	const id, count, created, updated, accessed, end = 0, 16, 24, 32, 40, 48 // offsets in fixed
 	fixed, m := r.fixed, &r.memory
 	if len(fixed) != accessed && len(fixed) != end {
-		return nil, errNotBinary
+		return nil, errUnreadableRow
 	}
 	encodeUUID(&r.id, fixed[id:count])
 	m.ID = r.id[:]
@@ -83,7 +83,7 @@ func (t *nullText) Scan(src any) error {
 		t.buffer = append(t.buffer[:0], s...)
 		t.value = t.buffer
 	default:
-		return errNotBinary
+		return errUnreadableRow
 	}
 	return nil
 }
