@@ -98,5 +98,7 @@ generate: ## write the OpenAPI documents, and the client for Go, anew
 	$(GO) generate ./openapi ./client
 
 .PHONY: clean
-clean: ## delete the state of make run and the built program
+clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built
+	@# As root, Postgres keeps its data outside of .dev, where rm would not find it.
+	@if [ -e .dev ]; then bin/memexport dev clean; fi
 	rm -rf .dev bin dist

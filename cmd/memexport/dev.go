@@ -71,6 +71,23 @@ func devCommand() *cobra.Command {
 			return devstack.Prepare(cmd.Context(), func(format string, args ...any) { fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...) })
 		},
 	})
+	c.AddCommand(cleanCommand())
+	return c
+}
+
+func cleanCommand() *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "clean",
+		Short: "Delete the state that memexport dev keeps, including Postgres's data in /var/tmp",
+		Long: "Deletes --dir with everything in it. When root runs memexport dev in a directory that Postgres's user cannot\n" +
+			"enter, Postgres keeps its data in /var/tmp/memexport-<hash>; that is deleted too. Stop memexport dev first.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return devstack.Clean(dir, func(format string, args ...any) { fmt.Fprintf(cmd.OutOrStdout(), format+"\n", args...) })
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", ".dev", "where the state is kept")
 	return c
 }
 

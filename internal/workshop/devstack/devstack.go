@@ -16,8 +16,8 @@
 //	temporal-<version>.db   Temporal's state, one file per server version
 //	temporal.log, temporal.port, temporal-ui.port
 //
-// The contexts given to the Start functions bound the start only. Delete the directory to begin
-// from nothing.
+// The contexts given to the Start functions bound the start only. Clean deletes the
+// directory, to begin from nothing.
 package devstack
 
 import "context"

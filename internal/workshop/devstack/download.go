@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"sync/atomic"
 	"time"
@@ -63,10 +64,14 @@ func (d download) save(ctx context.Context, path string) error {
 	return nil
 }
 
-// explain returns why ctx was cancelled, if it was, in place of the error that this led to.
+// explain returns why ctx was cancelled, if it was, in place of the error that this led to. It leaves
+// out the URL, which is in the log already.
 func explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
 	}
 	return err
 }

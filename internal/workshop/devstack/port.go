@@ -12,6 +12,45 @@ import (
 	"time"
 )
 
+// startAttempts bounds how often a server is started while other programs take its ports. With the
+// pauses in between, the last start is five seconds after the first.
+const (
+	startAttempts = 5
+	startPause    = 500 * time.Millisecond // before the second attempt; twice that before the third
+)
+
+// takenPort is a start that failed because of a port: another program had taken one that was free when
+// it was picked, or none was free at that moment. A new start, on other ports, heals it.
+type takenPort struct{ error }
+
+func (t takenPort) Unwrap() error { return t.error }
+
+// startError returns err, why a server did not start, as a takenPort if the output of the server says
+// so. The output and not the error: a Go program that dies says it far above its last lines.
+func startError(err error, output string) error {
+	for _, words := range []string{"address already in use", "EADDRINUSE", "could not bind"} {
+		if strings.Contains(output, words) {
+			return takenPort{err}
+		}
+	}
+	return err
+}
+
+// retryStart calls start again, up to startAttempts times in all, while it fails with a takenPort.
+func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) {
+	for attempt := 1; ; attempt++ {
+		server, err := start()
+		if _, taken := errors.AsType[takenPort](err); !taken || attempt == startAttempts {
+			return server, err
+		}
+		select {
+		case <-ctx.Done():
+			return server, context.Cause(ctx)
+		case <-time.After(time.Duration(attempt) * startPause):
+		}
+	}
+}
+
 // portRequest is how a server comes to its port.
 type portRequest struct {
 	of   string // whose port: "Postgres"
@@ -36,7 +75,11 @@ func (r portRequest) pick(ctx context.Context) (int, error) {
 	for {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return 0, fmt.Errorf("find a free port for %s: %w", r.of, err)
+			err = fmt.Errorf("find a free port for %s: %w", r.of, err)
+			if errors.Is(err, syscall.EADDRINUSE) { // not one is free
+				err = takenPort{err}
+			}
+			return 0, err
 		}
 		port := listener.Addr().(*net.TCPAddr).Port
 		listener.Close()

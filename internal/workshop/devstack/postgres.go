@@ -21,7 +21,6 @@ const (
 
 	postgresStartTimeout = 2 * time.Minute  // crash recovery included
 	postgresStopGrace    = 30 * time.Second // its last checkpoint included
-	startAttempts        = 5                // when another program takes the port that was free
 )
 
 // PostgresOptions says where and how Postgres runs.
@@ -73,25 +72,22 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	request := portRequest{of: "Postgres", want: o.Port, flag: "--postgres-port",
 		file: filepath.Join(cluster.base, "postgres.port")}
 	deadline := time.Now().Add(previousRunTimeout)
-	for attempt := 1; ; attempt++ {
+	return retryStart(ctx, func() (*Postgres, error) {
 		port, err := request.pick(ctx)
 		if err != nil {
 			return nil, err
 		}
 		p, err := cluster.serve(ctx, port, o)
-		switch {
-		case err == nil:
-			request.keep(port)
-			return p, nil
-		case strings.Contains(err.Error(), "could not bind") && attempt < startAttempts:
-			// Another program was faster: pick again, which also gives the better message.
-		case strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline):
+		for err != nil && strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline) {
 			// The postmaster of a killed run is gone, its backends are about to follow.
 			time.Sleep(100 * time.Millisecond)
-		default:
-			return nil, err
+			p, err = cluster.serve(ctx, port, o)
 		}
-	}
+		if err == nil {
+			request.keep(port)
+		}
+		return p, err
+	})
 }
 
 // Done is closed when the server is gone, whoever ended it.
@@ -121,7 +117,7 @@ func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Post
 	p := &Postgres{URL: postgresURL(port, postgresDatabase), Port: port, PID: child.PID(),
 		Version: c.binaries.major, DataDir: c.data, LogFile: log, process: child}
 	if err := p.waitReady(ctx); err != nil {
-		return nil, errors.Join(err, child.Stop())
+		return nil, startError(errors.Join(err, child.Stop()), child.Output())
 	}
 	return p, nil
 }

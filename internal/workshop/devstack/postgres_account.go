@@ -70,8 +70,7 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	if runAs.reaches(base) {
 		return data, runAs, nil
 	}
-	// The name must be the same for every run on the same directory.
-	elsewhere := fmt.Sprintf("/var/tmp/memexport-%x", sha256.Sum256([]byte(base)))[:len("/var/tmp/memexport-")+12]
+	elsewhere := dataOutside(base)
 	if err := os.Mkdir(elsewhere, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", nil, fmt.Errorf("make a place for the Postgres data directory: %w", err)
 	}
@@ -87,6 +86,13 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	data = filepath.Join(elsewhere, "postgres")
 	runAs, err = accountFor(data)
 	return data, runAs, err
+}
+
+// dataOutside is the directory for the data of the stack in base where base cannot be used. Every run
+// on the same base gets the same directory.
+func dataOutside(base string) string {
+	hash := sha256.Sum256([]byte(base))
+	return fmt.Sprintf("/var/tmp/memexport-%x", hash[:6])
 }
 
 // accountFor returns the user that root runs Postgres as: the one that owns the data directory,

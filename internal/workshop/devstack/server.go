@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"memexport/internal/workshop/process"
@@ -41,21 +40,13 @@ type Server struct {
 
 // StartServer starts a server and returns once it is ready. The context bounds the start only.
 func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
-	for attempt := 1; ; attempt++ {
+	return retryStart(ctx, func() (*Server, error) {
 		port, err := portRequest{of: o.Name}.pick(ctx)
 		if err != nil {
 			return nil, err
 		}
-		s, err := o.serve(ctx, port)
-		if err == nil {
-			return s, nil
-		}
-		// Another program was faster to a port that was free. Node says it in its own way.
-		taken := strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "EADDRINUSE")
-		if !taken || attempt == startAttempts {
-			return nil, err
-		}
-	}
+		return o.serve(ctx, port)
+	})
 }
 
 // Err says why the server is gone, with the last lines of its log. It is nil while it runs and
@@ -84,7 +75,7 @@ func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {
 	})
 	if err != nil {
 		s.Stop()
-		return nil, err
+		return nil, startError(err, p.Output())
 	}
 	return s, nil
 }

@@ -87,7 +87,9 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	}
 	frontend := portRequest{of: "Temporal", want: o.Port, flag: "--temporal-port", file: filepath.Join(dir, "temporal.port")}
 	ui := portRequest{of: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
-	for attempt := 1; ; attempt++ {
+	// More than these two ports can be lost to another program. The server picks six others by itself
+	// when it starts, and panics if it finds none or cannot listen on one after all.
+	return retryStart(ctx, func() (*Temporal, error) {
 		port, err := frontend.pick(ctx)
 		if err != nil {
 			return nil, err
@@ -100,19 +102,15 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 			}
 		}
 		t, err := program.serve(ctx, port, uiPort, o)
-		if err == nil {
-			frontend.keep(port)
-			if !o.Headless {
-				ui.keep(uiPort)
-			}
-			return t, nil
-		}
-		// Another program was faster to a port that was free: pick again, which also gives the better
-		// message. The server also takes ports of its own choice for its parts.
-		if !strings.Contains(err.Error(), "address already in use") || attempt == startAttempts {
+		if err != nil {
 			return nil, err
 		}
-	}
+		frontend.keep(port)
+		if !o.Headless {
+			ui.keep(uiPort)
+		}
+		return t, nil
+	})
 }
 
 // Done is closed when the server is gone, whoever ended it.
@@ -143,7 +141,7 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	}
 	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
-		return nil, errors.Join(err, child.Stop())
+		return nil, startError(errors.Join(err, child.Stop()), child.Output())
 	}
 	return t, nil
 }

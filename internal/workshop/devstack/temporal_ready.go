@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -16,6 +17,12 @@ import (
 
 const temporalNamespace = "default"
 
+// announced matches what the CLI prints once its server listens. A CLI that prints it in other words is
+// asked nonetheless after announceTimeout, in which a server that cannot listen dies.
+var announced = regexp.MustCompile(`(?m)^(Temporal )?Server:\s`)
+
+const announceTimeout = 5 * time.Second
+
 // errAttributeType is a state in which a search attribute has another type, which cannot be changed.
 var errAttributeType = errors.New("a search attribute of an earlier run has another type")
 
@@ -25,7 +32,13 @@ func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) 
 	defer cancel()
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
+	began := time.Now()
 	return t.process.WaitReady(ctx, func(ctx context.Context) error {
+		// Another server could answer on this port, while this one is about to die because it could not
+		// have it.
+		if !announced.MatchString(t.process.Output()) && time.Since(began) < announceTimeout {
+			return errors.New("it has not said that it listens")
+		}
 		err := t.prepare(ctx, attributes)
 		if errors.Is(err, errAttributeType) {
 			giveUp(fmt.Errorf("%w; delete the temporal-*.db beside %s to begin anew", err, t.LogFile))

@@ -191,10 +191,7 @@ func sweep() {
 		if err != nil || time.Since(info.ModTime()) < time.Hour {
 			continue
 		}
-		if release, err := devstack.Lock(dir); err == nil {
-			_ = os.RemoveAll(dir)
-			release()
-		}
+		_ = devstack.Clean(dir, nil)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"path/filepath"
+	"os"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -56,28 +56,18 @@ func (s *Store) create(ctx context.Context) error {
 	return err
 }
 
-// Objects are all objects in the bucket with their sizes; in a directory, all files.
+// Objects returns all objects in the bucket with their sizes. In a directory these are all files,
+// including temporary ones. A file that vanishes meanwhile is left out.
 func (s *Store) Objects(t testing.TB) map[string]int64 {
 	t.Helper()
-	found := map[string]int64{}
 	if s.Dir != "" {
-		err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			key, err := filepath.Rel(s.Dir, path)
-			found[filepath.ToSlash(key)] = info.Size()
-			return err
-		})
+		found, err := files(os.DirFS(s.Dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return found
 	}
+	found := map[string]int64{}
 	bucket := s.Open(t)
 	for objects := bucket.List(nil); ; {
 		object, err := objects.Next(t.Context())
@@ -89,6 +79,29 @@ func (s *Store) Objects(t testing.TB) map[string]int64 {
 		}
 		found[object.Key] = object.Size
 	}
+}
+
+// files returns the sizes of all files in a directory, which others may write to.
+func files(dir fs.FS) (map[string]int64, error) {
+	found := map[string]int64{}
+	err := fs.WalkDir(dir, ".", func(key string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && key != "." {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted or renamed since its directory was read, as the .tmp file of an upload
+		}
+		if err != nil {
+			return err
+		}
+		found[key] = info.Size()
+		return nil
+	})
+	return found, err
 }
 
 // Open opens the bucket itself, beside the product.
