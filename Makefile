@@ -98,7 +98,7 @@ generate: ## rewrite the OpenAPI documents, the client for Go and docs/configura
 	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
-clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and the built program
+clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built
 	@# As root, Postgres keeps its data outside of .dev, where rm would not find it.
 	@if [ -e .dev ]; then bin/memexport dev clean; fi
 	rm -rf .dev bin dist

@@ -27,6 +27,18 @@ type entry struct {
 	content []byte
 }
 
+// readDocuments reads the documents of the repository.
+func readDocuments(root string) (entries []entry, err error) {
+	for _, name := range documents {
+		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry{name: name, mode: 0o644, content: content})
+	}
+	return entries, nil
+}
+
 // writeArchive writes the archive for a platform: zip for Windows, tar.gz for the others. All its files
 // are in one directory.
 func (r *release) writeArchive(p platform, program string) (string, error) {
@@ -36,12 +48,9 @@ func (r *release) writeArchive(p platform, program string) (string, error) {
 		return "", err
 	}
 	entries := []entry{{name: path.Join(dir, p.programName()), mode: 0o755, content: content}}
-	for _, name := range documents {
-		content, err := os.ReadFile(filepath.Join(r.root, filepath.FromSlash(name)))
-		if err != nil {
-			return "", err
-		}
-		entries = append(entries, entry{name: path.Join(dir, name), mode: 0o644, content: content})
+	for _, document := range r.documents {
+		document.name = path.Join(dir, document.name)
+		entries = append(entries, document)
 	}
 	extension, write := ".tar.gz", writeTarGzip
 	if p.os == "windows" {

@@ -13,7 +13,7 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "/" + p.arch }
 
-// platforms have a release. The image has those of Linux.
+// platforms are the platforms of a release. The image has the ones with Linux.
 var platforms = []platform{
 	{os: "linux", arch: "amd64"},
 	{os: "linux", arch: "arm64"},

@@ -57,11 +57,16 @@ type release struct {
 	source
 	out       string // the directory to write to
 	platforms []platform
+	documents []entry // read by make
 	log       func(format string, args ...any)
 }
 
 // make writes all files and returns their paths.
 func (r *release) make(ctx context.Context) ([]string, error) {
+	var err error
+	if r.documents, err = readDocuments(r.root); err != nil { // before the builds, which take minutes
+		return nil, err
+	}
 	if err := r.clearOut(); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// testPlatforms are fewer than those of a release, to save time. They have both kinds of archives and both
+// testPlatforms are a part of the platforms, to save time. They have both kinds of archives and both
 // images.
 var testPlatforms = []platform{{os: "linux", arch: "amd64"}, {os: "linux", arch: "arm64"}, {os: "windows", arch: "amd64"}}
 

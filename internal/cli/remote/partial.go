@@ -87,7 +87,7 @@ func (s *saving) checkTarget(path string) error {
 	return nil
 }
 
-// begin replaces the state by that of a new run.
+// begin replaces the state with the state of a new run.
 func (s *saving) begin() error {
 	*s.state = resume.State{URL: s.options.URL, Request: s.request()}
 	if s.ID != uuid.Nil {

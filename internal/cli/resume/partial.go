@@ -59,7 +59,7 @@ func OpenPartial(path string) (*Partial, error) {
 	return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrForeign), p.Close())
 }
 
-// openPartial locks and opens the partial file at path, whatever its state is.
+// openPartial locks and opens the partial file at path. It does not read the state.
 func openPartial(path string) (*Partial, error) {
 	l, err := lock(path)
 	if err != nil {
