@@ -82,7 +82,8 @@ func (d *dev) usage(baseURL string) {
 		d.say("  MEMEXPORT_URL=%s MEMEXPORT_API_KEY=$KEY '%s' export --format csv --priority HIGH -o high.csv", baseURL, program)
 	}
 	d.say("")
-	d.say("Press Ctrl-C to stop. The state stays in %s; make clean deletes it.", d.flags.dir)
+	d.say("Press Ctrl-C to stop. The state stays in %s.", d.flags.dir)
+	d.say("`memexport dev clean --dir %s` deletes it.", d.flags.dir)
 }
 
 // environ returns the environment of this process as a map.

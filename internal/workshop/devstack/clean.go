@@ -51,8 +51,8 @@ func Clean(dir string, log func(format string, args ...any)) error {
 func findStacks(base string) ([]string, error) {
 	var stacks []string
 	err := filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil // what we may not read we may not delete either: removeOwn says so
 		}
 		if err != nil {
 			return err
