@@ -43,7 +43,7 @@ test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; p
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./internal/workshop/storetest/stores prepare
 	@echo "running the suite of the stores"
-	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./e2e | \
+	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./e2e | \
 		$(GO) run ./internal/workshop/storetest/stores table
 
 .PHONY: test-docs
@@ -74,11 +74,11 @@ lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determin
 	$(GO) mod tidy -diff
 	$(GO) vet -tags stores,downloads,$(TAGS) ./...
 	$(GO) run $(STATICCHECK) -tags stores,downloads,$(TAGS) ./...
-	$(GO) run $(WORKFLOWCHECK) ./workflows/...
+	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
 .PHONY: generate
-generate: ## write the OpenAPI documents, and the client for Go, anew
-	$(GO) generate ./openapi ./client
+generate: ## write the OpenAPI documents, the client for Go and docs/configuration.md anew
+	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
 clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and the built program

@@ -4,14 +4,15 @@ import (
 	"fmt"
 	"testing"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
 const mebibyte = 1 << 20
 
-func TestOversizeMemoriesAreEncodedAsAnyOther(t *testing.T) {
-	all := newHouse(t)
+func TestOversizeMemoriesAreEncodedLikeOthers(t *testing.T) {
+	all := newHarness(t)
 	for name, sizes := range map[string][]int{
 		"3 MiB alone":            {3 * mebibyte},
 		"20 MiB alone":           {20 * mebibyte},
@@ -22,7 +23,7 @@ func TestOversizeMemoriesAreEncodedAsAnyOther(t *testing.T) {
 	} {
 		for _, f := range format.All {
 			if f != format.JSON && name != "one after the other" {
-				continue // the formats differ in what is around a memory
+				continue // one case is enough to show what each format puts around a memory
 			}
 			t.Run(name+" "+f.Name, func(t *testing.T) {
 				h := all.in(t)
@@ -39,17 +40,17 @@ func TestOversizeMemoriesAreEncodedAsAnyOther(t *testing.T) {
 }
 
 func TestThePartsOfAnOversizeMemoryAreRecordedTogether(t *testing.T) {
-	all := newHouse(t)
+	all := newHarness(t)
 	all.insert("before", text(18*mebibyte), "after")
 	for part := 1; part <= 3; part++ {
 		t.Run(fmt.Sprintf("part %d is not recorded", part), func(t *testing.T) {
 			h := all.in(t)
 			in := h.oneRange(format.JSON)
 			repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", part))
-			_, err := do[activities.Written](h, h.WriteRange, in)
-			wantError(t, err, "DatabaseUnavailable", true)
+			_, err := do[export.Written](h, h.WriteRange, in)
+			wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
 			if parts := h.parts(in.ExportID); len(parts) != 1 {
-				t.Errorf("%d parts are recorded, not only the one before it", len(parts))
+				t.Errorf("%d parts are recorded, want only the one before the memory", len(parts))
 			}
 			repair()
 			h.finish(in, format.JSON, 3)
@@ -61,13 +62,13 @@ func TestThePartsOfAnOversizeMemoryAreRecordedTogether(t *testing.T) {
 	}
 }
 
-func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
-	h := newHouse(t)
+func TestAnAttemptContinuesAfterAnOversizeMemory(t *testing.T) {
+	h := newHarness(t)
 	h.insert(text(10*mebibyte), "after", text(10*mebibyte))
 	in := h.oneRange(format.Markdown)
-	repair := h.failOnPart("NEW.part = 2") // the one of "after"
-	_, err := do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, "DatabaseUnavailable", true)
+	repair := h.failOnPart("NEW.part = 2") // the part that holds "after"
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
 	if parts := h.parts(in.ExportID); len(parts) != 2 {
 		t.Errorf("%d parts are recorded", len(parts))
 	}
@@ -75,11 +76,11 @@ func TestAnAttemptGoesOnAfterAnOversizeMemory(t *testing.T) {
 	h.finish(in, format.Markdown, 3)
 }
 
-// Large memories that are not oversize must not make parts, and so buffers, much larger than usual.
-func TestPartsOfLargeMemoriesAreNoLargerThanOthers(t *testing.T) {
+// Memories that are large but not oversize must not make parts, and therefore buffers, much larger.
+func TestPartsOfLargeMemoriesKeepTheSizeLimit(t *testing.T) {
 	const size = 8 * mebibyte / 16
-	activities.SetPartSize(t, size)
-	h := newHouse(t)
+	h := newHarness(t)
+	h.PartSize = size
 	var texts []string
 	for i := range 40 {
 		texts = append(texts, text(size/9+i*1000))

@@ -9,150 +9,100 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
-// VerifyInput names a range that has been written, and the digest of the file before it.
-type VerifyInput struct {
-	ExportID string         `json:"export_id"`
-	Number   int            `json:"number"`
-	Digest   archive.Digest `json:"digest"`
-}
-
-// Verify reads the parts of a range back from the store, compares each with its checksum, and
-// returns the digest of the file up to and including the range.
-func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
-	defer alive(ctx)()
-	e, f, err := a.find(ctx, in.ExportID)
-	if err != nil {
-		return in.Digest, err
-	}
-	if e.Status != export.Processing { // published already, and the workflow was reset
-		return in.Digest, nil
-	}
-	return a.verify(ctx, f, in)
-}
-
-func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInput) (archive.Digest, error) {
-	recorded, err := a.Exports.Parts(ctx, in.ExportID, in.Number)
-	if err != nil {
-		return in.Digest, storeError(ctx, err)
-	}
-	working, cancel := untilWorkerStops(ctx)
-	defer cancel()
-	digest, err := a.Archive.Extend(working, f, in.Digest, export.Stored(recorded))
-	if interrupted(working) != nil {
-		return in.Digest, interrupted(working)
-	}
-	if err != nil {
-		return in.Digest, storageError(ctx, err)
-	}
-	return digest, nil
-}
-
-// Compose has the store put the parts together as one object, which clients can get without the API.
-// What it returns is zero where that is not possible.
+// Compose makes the store join the parts to one object, which clients can download from the store
+// directly. It returns the zero value if that is not possible, as for a file with too many parts.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
-	defer alive(ctx)()
-	e, f, err := a.find(ctx, in.ExportID)
+	defer attempt.Heartbeat(ctx)()
+	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return archive.Composed{}, err
 	}
-	if e.Status != export.Processing { // published already, and the workflow was reset
+	if e.Status != export.Processing { // published before a reset of the workflow
 		return archive.Composed{}, nil
 	}
-	recorded, err := a.Exports.Parts(ctx, in.ExportID, -1)
+	recorded, err := a.Exports.Parts(ctx, in.ExportID)
 	if err != nil {
-		return archive.Composed{}, storeError(ctx, err)
+		return archive.Composed{}, attempt.DatabaseError(ctx, err)
 	}
-	working, cancel := untilWorkerStops(ctx)
-	defer cancel()
-	composed, err := a.Archive.Compose(working, in.ExportID, f, export.Stored(recorded))
-	if interrupted(working) != nil {
-		return archive.Composed{}, interrupted(working)
-	}
+	composed, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Composed, error) {
+		composed, err := a.Archive.Compose(ctx, in.ExportID, f, export.Stored(recorded))
+		return composed, attempt.StorageError(ctx, err)
+	})
 	if err == nil && composed.Object == "" {
 		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export", in.ExportID)
 	}
-	return composed, storageError(ctx, err)
+	return composed, err
 }
 
-// PublishInput says what the ranges reported, the digest of all of them but the last, and what they
-// were composed to.
+// PublishInput holds the results of the activities before Publish: the counts of all ranges, the
+// digest of all ranges but the last, and the composed object, if there is one.
 type PublishInput struct {
 	ExportID string           `json:"export_id"`
 	Ranges   int              `json:"ranges"`
-	Written  Written          `json:"written"`
+	Written  export.Written   `json:"written"`
 	Digest   archive.Digest   `json:"digest"`
 	Composed archive.Composed `json:"composed"`
 }
 
-// PublishResult is what has become READY.
+// PublishResult describes the READY export.
 type PublishResult struct {
 	Memories  int64     `json:"memories"`
 	Bytes     int64     `json:"bytes"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Publish verifies the last range, checks that what the ranges reported is what is recorded and
-// what was read back, and makes the export READY: whole, or not at all.
+// Publish makes the export READY, after it has verified the last range and compared what the ranges
+// reported with what is recorded and what was read back. An export that has been published before is
+// returned as it is.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
-	defer alive(ctx)()
-	e, f, err := a.find(ctx, in.ExportID)
+	defer attempt.Heartbeat(ctx)()
+	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return PublishResult{}, err
 	}
-	if e.ExpiresAt == nil { // else it has been published by an earlier attempt
-		digest := in.Digest
-		if in.Ranges > 0 {
-			if digest, err = a.verify(ctx, f, VerifyInput{in.ExportID, in.Ranges - 1, in.Digest}); err != nil {
-				return PublishResult{}, err
-			}
-		}
-		if err := a.checkCounts(ctx, in, digest); err != nil {
+	published := e.ExpiresAt != nil
+	if !published {
+		file, err := a.verifiedFile(ctx, f, in)
+		if err != nil {
 			return PublishResult{}, err
 		}
-		sum, size, err := digest.Finish(f)
-		if err != nil {
-			return PublishResult{}, final(TypeCountMismatch, err)
-		}
-		if c := in.Composed; c.Object != "" && (c.Size != size || !bytes.Equal(c.SHA256, sum)) {
-			return PublishResult{}, final(TypeStorageCorrupt, fmt.Errorf("the parts make %d bytes (SHA-256 %x), composed are %d (%x)", size, sum, c.Size, c.SHA256))
-		}
-		file := export.File{Memories: in.Written.Memories, Size: size, SHA256: sum, Object: in.Composed.Object}
 		if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
-			return PublishResult{}, storeError(ctx, err)
+			return PublishResult{}, attempt.DatabaseError(ctx, err)
 		}
 	}
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 
-// checkCounts compares what the ranges reported with what is recorded and what was read back.
-func (a *Activities) checkCounts(ctx context.Context, in PublishInput, digest archive.Digest) error {
-	recorded, err := a.Exports.Parts(ctx, in.ExportID, -1)
+// verifiedFile verifies the last range and returns the file of the export, or an error if the counts,
+// the digest and the composed object do not agree.
+func (a *Activities) verifiedFile(ctx context.Context, f *format.Format, in PublishInput) (export.File, error) {
+	digest := in.Digest
+	if in.Ranges > 0 {
+		var err error
+		if digest, err = a.verify(ctx, f, VerifyInput{ExportID: in.ExportID, Number: in.Ranges - 1, Digest: in.Digest}); err != nil {
+			return export.File{}, err
+		}
+	}
+	recorded, err := a.Exports.Parts(ctx, in.ExportID)
 	if err != nil {
-		return storeError(ctx, err)
+		return export.File{}, attempt.DatabaseError(ctx, err)
 	}
-	var total Written
-	for _, p := range recorded {
-		total.Add(Written{1, p.Memories, p.Size})
+	if total := export.Count(recorded); total != in.Written || total.Parts != digest.Parts {
+		return export.File{}, attempt.Final(attempt.TypeCountMismatch,
+			fmt.Errorf("the ranges reported %+v, but %+v is recorded and %d parts were verified", in.Written, total, digest.Parts))
 	}
-	if total != in.Written || total.Parts != digest.Parts {
-		return final(TypeCountMismatch, fmt.Errorf("the ranges reported %+v, recorded are %+v, verified %d parts", in.Written, total, digest.Parts))
-	}
-	return nil
-}
-
-// find reads the export and its format.
-func (a *Activities) find(ctx context.Context, id string) (export.Export, *format.Format, error) {
-	e, err := a.Exports.Find(ctx, id)
+	sum, size, err := digest.Finish(f)
 	if err != nil {
-		return e, nil, storeError(ctx, err)
+		return export.File{}, attempt.Final(attempt.TypeCountMismatch, err)
 	}
-	f, ok := format.Lookup(e.Format)
-	if !ok {
-		return e, nil, final(TypeInvalidExport, fmt.Errorf("unknown format %q", e.Format))
+	if c := in.Composed; c.Object != "" && (c.Size != size || !bytes.Equal(c.SHA256, sum)) {
+		return export.File{}, attempt.Final(attempt.TypeStorageCorrupt,
+			fmt.Errorf("the parts have %d bytes (SHA-256 %x), but the composed object has %d (SHA-256 %x)", size, sum, c.Size, c.SHA256))
 	}
-	return e, f, nil
+	return export.File{Memories: in.Written.Memories, Size: size, SHA256: sum, Object: in.Composed.Object}, nil
 }

@@ -9,13 +9,14 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
-func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+func TestPublishRejectsCountsThatDifferFromTheRecordedParts(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(100)
 	id, plan := h.started(format.JSON)
 	right := h.written(id, plan)
@@ -30,15 +31,15 @@ func TestWhatTheRangesReportMustBeWhatIsRecorded(t *testing.T) {
 			in := right
 			change(&in)
 			_, err := do[activities.PublishResult](h, h.Publish, in)
-			wantError(t, err, activities.TypeCountMismatch, false)
+			wantFinal(t, err, attempt.TypeCountMismatch)
 			h.wantStatus(id, export.Processing)
 		})
 	}
 	must[activities.PublishResult](h, h.Publish, right)
 }
 
-func TestWhatWasComposedMustBeWhatWasWritten(t *testing.T) {
-	h := newHouse(t)
+func TestPublishRejectsAComposedObjectThatDiffersFromTheParts(t *testing.T) {
+	h := newHarness(t)
 	h.fill(100)
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
@@ -53,7 +54,7 @@ func TestWhatWasComposedMustBeWhatWasWritten(t *testing.T) {
 		change(&in.Composed)
 		_, err := do[activities.PublishResult](h, h.Publish, in)
 		t.Log(name)
-		wantError(t, err, activities.TypeStorageCorrupt, false)
+		wantFinal(t, err, attempt.TypeStorageCorrupt)
 		h.wantStatus(id, export.Processing)
 	}
 	in.Composed = right
@@ -90,17 +91,17 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		damage  func(*testing.T, string)
-		kind    string
-		retried bool
+		damage func(*testing.T, string)
+		want   func(t *testing.T, err error, errorType string)
+		kind   string
 	}{
-		"a flipped bit": {flip, activities.TypeStorageCorrupt, false},
-		"a cut end":     {truncate, activities.TypeStorageCorrupt, false},
-		"gone":          {remove, activities.TypeStorageUnavailable, true}, // a store may be late
+		"a flipped bit": {flip, wantFinal, attempt.TypeStorageCorrupt},
+		"a cut end":     {truncate, wantFinal, attempt.TypeStorageCorrupt},
+		"gone":          {remove, wantRetryable, attempt.TypeStorageUnavailable}, // a store may show an object late
 	} {
 		t.Run(name, func(t *testing.T) {
-			activities.SetPartSize(t, 8<<10)
-			h := newHouse(t)
+			h := newHarness(t)
+			h.PartSize = 8 << 10
 			h.fill(200)
 			id := h.create(format.CSV)
 			ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
@@ -110,7 +111,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 			in := h.written(id, activities.PlanResult{Ranges: ranges})
 			for _, p := range h.parts(id) {
 				if p.Number > 0 {
-					continue
+					continue // the first part of each range is enough
 				}
 				path := filepath.Join(h.dir, filepath.FromSlash(p.Object))
 				intact, err := os.ReadFile(path)
@@ -123,7 +124,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 				} else {
 					_, err = do[any](h, h.Publish, in)
 				}
-				wantError(t, err, c.kind, c.retried)
+				c.want(t, err, c.kind)
 				h.wantStatus(id, export.Processing)
 				if err := os.WriteFile(path, intact, 0o600); err != nil {
 					t.Fatal(err)
@@ -135,24 +136,24 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 }
 
 func TestAFailedExportIsNotPublished(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.fill(20)
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeTerminated})
 	_, err := do[any](h, h.Publish, in)
-	wantError(t, err, activities.TypeExportClosed, false)
+	wantFinal(t, err, attempt.TypeExportClosed)
 	_, err = do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: 1, Range: plan.Ranges[0].Range})
 	if err != nil {
-		wantError(t, err, activities.TypeExportClosed, false)
+		wantFinal(t, err, attempt.TypeExportClosed)
 	}
 	h.wantStatus(id, export.Failed)
 }
 
-// A late attempt must not write to an export that has ended while it was reading.
-func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+// A late attempt must not write to an export that failed while the attempt was reading.
+func TestAnExportThatFailsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(1)
@@ -161,7 +162,7 @@ func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 		_, err := do[any](h, h.WriteRange, in)
 		result <- err
 	}()
-	h.waiting(1) // recording holds the status, so that Fail waits
+	h.waiting(1) // recording locks the status, so that Fail must wait
 	failed := make(chan error, 1)
 	go func() {
 		_, err := do[any](h, h.Fail, activities.FailInput{ExportID: in.ExportID, Code: export.CodeCancelled})
@@ -169,13 +170,13 @@ func TestAnExportThatEndsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 	}()
 	select {
 	case err := <-failed:
-		t.Fatal("it was failed while a part was being recorded:", err)
+		t.Fatal("Fail did not wait for the part that was being recorded:", err)
 	case <-time.After(50 * time.Millisecond):
 	}
 	release()
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, <-result, activities.TypeExportClosed, false)
+	wantFinal(t, <-result, attempt.TypeExportClosed)
 	h.wantStatus(in.ExportID, export.Failed)
 }

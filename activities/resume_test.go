@@ -14,13 +14,15 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/workshop/await"
 )
 
-// failOnPart makes it impossible to record a part, as an outage at that moment would, until the
-// returned function is called.
-func (h *house) failOnPart(condition string) (repair func()) {
+// failOnPart makes the recording of parts that meet a condition fail, like an outage at that moment,
+// until repair is called.
+func (h *harness) failOnPart(condition string) (repair func()) {
 	h.Helper()
 	h.exec(`CREATE FUNCTION outage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			RAISE EXCEPTION 'out of order' USING ERRCODE = 'connection_failure';
@@ -34,8 +36,8 @@ func (h *house) failOnPart(condition string) (repair func()) {
 
 const gate = 4711
 
-// holdPart makes every attempt that records the part wait until the returned function is called.
-func (h *house) holdPart(number int) (release func()) {
+// holdPart makes every attempt that records the part with this number wait until release is called.
+func (h *harness) holdPart(number int) (release func()) {
 	h.Helper()
 	h.exec(fmt.Sprintf(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_advisory_xact_lock(%d); RETURN NEW;
@@ -48,7 +50,7 @@ func (h *house) holdPart(number int) (release func()) {
 	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
 		h.Fatal(err)
 	}
-	// Closing gives the connection back to the pool, which would keep the lock.
+	// Close returns the connection to the pool, and the connection would keep its lock.
 	release = sync.OnceFunc(func() {
 		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
 			h.Error(err)
@@ -59,10 +61,10 @@ func (h *house) holdPart(number int) (release func()) {
 	return release
 }
 
-// waiting waits until n attempts stand before the gate.
-func (h *house) waiting(n int) {
+// waiting waits until holdPart holds n attempts.
+func (h *harness) waiting(n int) {
 	h.Helper()
-	eventually(h.T, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
+	await.True(h.T, patience, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
 		var found int
 		err := h.db.Get(&found, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, gate)
@@ -70,18 +72,18 @@ func (h *house) waiting(n int) {
 	})
 }
 
-func TestAnAttemptThatFailedIsResumedAfterItsLastPart(t *testing.T) {
-	all := newHouse(t)
+func TestARetryContinuesAfterTheLastRecordedPart(t *testing.T) {
+	all := newHarness(t)
+	all.PartSize = 8 << 10
 	all.fill(400)
 	for _, f := range format.All {
 		for _, k := range []int{0, 1, 3} {
 			t.Run(fmt.Sprintf("%s after %d parts", f.Name, k), func(t *testing.T) {
-				activities.SetPartSize(t, 8<<10)
 				h := all.in(t)
 				in := h.oneRange(f)
 				repair := h.failOnPart(fmt.Sprintf("NEW.part = %d", k))
-				_, err := do[activities.Written](h, h.WriteRange, in)
-				wantError(t, err, "DatabaseUnavailable", true)
+				_, err := do[export.Written](h, h.WriteRange, in)
+				wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
 				if parts := h.parts(in.ExportID); len(parts) != k {
 					t.Fatalf("%d parts are recorded", len(parts))
 				}
@@ -92,10 +94,10 @@ func TestAnAttemptThatFailedIsResumedAfterItsLastPart(t *testing.T) {
 	}
 }
 
-// finish runs the attempt that succeeds, and checks what it made.
-func (h *house) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
+// finish runs an attempt that must succeed, publishes the export, and checks its file.
+func (h *harness) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
 	h.Helper()
-	written := must[activities.Written](h, h.WriteRange, in)
+	written := must[export.Written](h, h.WriteRange, in)
 	if written.Memories != memories {
 		h.Errorf("%d memories were written", written.Memories)
 	}
@@ -103,14 +105,14 @@ func (h *house) finish(in activities.WriteRangeInput, f *format.Format, memories
 	h.wantFile(in.ExportID, f)
 }
 
-func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+func TestAnUnavailableStoreIsRetried(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	repair := h.failOnPart("NEW.part = 2")
-	_, err := do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, "DatabaseUnavailable", true)
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
 	repair()
 	objects := filepath.Join(h.dir, "exports", in.ExportID)
 	if err := os.Rename(objects, objects+".away"); err != nil {
@@ -119,8 +121,8 @@ func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
 	if err := os.WriteFile(objects, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err = do[activities.Written](h, h.WriteRange, in)
-	wantError(t, err, activities.TypeStorageUnavailable, true)
+	_, err = do[export.Written](h, h.WriteRange, in)
+	wantRetryable(t, err, attempt.TypeStorageUnavailable)
 	if err := errors.Join(os.Remove(objects), os.Rename(objects+".away", objects)); err != nil {
 		t.Fatal(err)
 	}
@@ -128,15 +130,15 @@ func TestAStoreThatIsAwayIsTriedAgain(t *testing.T) {
 }
 
 func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(2)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	result := make(chan error, 1)
 	go func() {
-		_, err := do[activities.Written](h, h.WriteRange, in, within(ctx))
+		_, err := do[export.Written](h, h.WriteRange, in, within(ctx))
 		result <- err
 	}()
 	h.waiting(1)
@@ -151,16 +153,16 @@ func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
 	h.finish(in, format.JSON, 400)
 }
 
-func TestAStoppingWorkerHandsARangeOverAtOnce(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+func TestAnAttemptEndsAtOnceWhenItsWorkerStops(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(2)
 	stop := make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
-		_, err := do[activities.Written](h, h.WriteRange, in, stoppedBy(stop))
+		_, err := do[export.Written](h, h.WriteRange, in, stoppedBy(stop))
 		result <- err
 	}()
 	h.waiting(1)
@@ -178,10 +180,10 @@ func stoppedBy(stop chan struct{}) environment {
 	return func(env *testsuite.TestActivityEnvironment) { env.SetWorkerStopChannel(stop) }
 }
 
-// wantHandOver checks that another worker goes on at once and that nobody is alarmed.
+// wantHandOver checks that Temporal retries at once, and does not count the error as a failure.
 func wantHandOver(t *testing.T, err error) {
 	t.Helper()
-	wantError(t, err, "WorkerStopping", true)
+	wantRetryable(t, err, "WorkerStopping")
 	var applicationErr *temporal.ApplicationError
 	if errors.As(err, &applicationErr) {
 		if applicationErr.Category() != temporal.ApplicationErrorCategoryBenign || applicationErr.NextRetryDelay() != 100*time.Millisecond {
@@ -190,15 +192,15 @@ func wantHandOver(t *testing.T, err error) {
 	}
 }
 
-func TestVerifyAndPublishHandOverToo(t *testing.T) {
-	h := newHouse(t)
+func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
+	h := newHarness(t)
 	h.fill(10)
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
 	stop := make(chan struct{})
 	close(stop)
 	_, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}, stoppedBy(stop))
-	if err != nil { // it may have been faster
+	if err != nil { // it may have succeeded before it noticed the stop
 		wantHandOver(t, err)
 	}
 	if _, err = do[any](h, h.Publish, in, stoppedBy(stop)); err != nil {
@@ -209,17 +211,17 @@ func TestVerifyAndPublishHandOverToo(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at once when the first lost touch with Temporal but not with its database.
-func TestOfTwoAttemptsAtOnceOneIsStoppedAndNoMemoryIsDoubled(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+// Two attempts run at the same time when the first can reach its database but not Temporal.
+func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(1)
 	results := make(chan error, 2)
 	for attempt := range 2 {
 		go func() {
-			_, err := do[activities.Written](h, h.WriteRange, in)
+			_, err := do[export.Written](h, h.WriteRange, in)
 			results <- err
 		}()
 		h.waiting(attempt + 1)
@@ -232,11 +234,11 @@ func TestOfTwoAttemptsAtOnceOneIsStoppedAndNoMemoryIsDoubled(t *testing.T) {
 		}
 	}
 	if len(lost) != 1 {
-		t.Fatalf("%d attempts were stopped: %v", len(lost), lost)
+		t.Fatalf("%d attempts failed: %v", len(lost), lost)
 	}
-	// If the one that is stopped is the one that Temporal knows, it has to be tried again: the other
-	// one's success is not heard.
-	wantError(t, lost[0], activities.TypeOvertaken, true)
+	// The error must be retryable: the attempt that stopped may be the only one that Temporal still
+	// listens to.
+	wantRetryable(t, lost[0], attempt.TypeOvertaken)
 	h.wantFile(in.ExportID, format.JSON)
 	h.finish(in, format.JSON, 400)
 }

@@ -12,16 +12,16 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-// fill gives the workspace n memories of the demo.
-func (h *house) fill(n int) {
+// fill adds n demo memories to the workspace.
+func (h *harness) fill(n int) {
 	h.Helper()
 	if _, err := demo.Fill(h.Context(), h.db, workspaceID, n); err != nil {
 		h.Fatal(err)
 	}
 }
 
-// insert gives the workspace a memory for each text, in this order.
-func (h *house) insert(texts ...string) {
+// insert adds a memory for each text to the workspace, in this order.
+func (h *harness) insert(texts ...string) {
 	h.Helper()
 	for i, text := range texts {
 		h.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id, created_at) VALUES ($1, $2, 'LOW', 'COMPLETED', $3, $4)`,
@@ -29,16 +29,16 @@ func (h *house) insert(texts ...string) {
 	}
 }
 
-// text is n bytes that every format has to escape, with characters of several bytes.
+// text returns up to n bytes that every format must escape, with characters of several bytes.
 func text(n int) string {
 	const piece = "Präferenz: \"好き\" <b>\\ [x]\r\n\tñ, 👩🏽‍🚀\n"
 	text := strings.Repeat(piece, n/len(piece)+1)[:n]
 	return strings.ToValidUTF8(text, "")
 }
 
-// encoded is the straightforward encoding of the workspace's memories: read at once, appended one
-// after the other.
-func (h *house) encoded(f *format.Format) string {
+// encoded returns the file of the workspace's memories, made in the simplest way: one query, and each
+// memory appended after the other.
+func (h *harness) encoded(f *format.Format) string {
 	h.Helper()
 	const micros = `(extract(epoch FROM %[1]s) * 1000000)::bigint - 946684800000000 AS %[1]s`
 	rows, err := h.db.Query(`SELECT id::text, memory, user_id, agent_id, session_id, priority, status,
@@ -72,8 +72,8 @@ func (h *house) encoded(f *format.Format) string {
 	return string(append(file, f.Suffix...))
 }
 
-// wantFile checks the file of an export against the straightforward encoding.
-func (h *house) wantFile(id string, f *format.Format) {
+// wantFile checks that the file of an export is what encoded returns.
+func (h *harness) wantFile(id string, f *format.Format) {
 	h.Helper()
 	got, want := h.file(id, f), h.encoded(f)
 	if got == want {
@@ -83,11 +83,11 @@ func (h *house) wantFile(id string, f *format.Format) {
 	for at < min(len(got), len(want)) && got[at] == want[at] {
 		at++
 	}
-	h.Errorf("the %s file has %d bytes, not %d; from byte %d it is\n%.80q, not\n%.80q", f.Name, len(got), len(want), at, got[at:], want[at:])
+	h.Errorf("the %s file has %d bytes, want %d; from byte %d it is\n%.80q, want\n%.80q", f.Name, len(got), len(want), at, got[at:], want[at:])
 }
 
-// split divides a range into n at keys of existing memories.
-func (h *house) split(n int) []memory.PlannedRange {
+// split divides the memories of the workspace into n ranges.
+func (h *harness) split(n int) []memory.PlannedRange {
 	h.Helper()
 	rows, err := h.db.Query(`SELECT id::text, (extract(epoch FROM created_at) * 1000000)::bigint - 946684800000000
 		FROM memories WHERE workspace_id = $1 ORDER BY created_at, id`, workspaceID)
@@ -103,6 +103,9 @@ func (h *house) split(n int) []memory.PlannedRange {
 		}
 		keys = append(keys, k)
 	}
+	if err := rows.Err(); err != nil {
+		h.Fatal(err)
+	}
 	ranges := make([]memory.PlannedRange, n)
 	for i := range ranges {
 		mine := keys[i*len(keys)/n : (i+1)*len(keys)/n]
@@ -111,8 +114,8 @@ func (h *house) split(n int) []memory.PlannedRange {
 	return ranges
 }
 
-// digestOf is the digest of a range's recorded parts, were it the first of the file.
-func (h *house) digestOf(id string, f *format.Format) archive.Digest {
+// digestOf returns the digest of all recorded parts of an export.
+func (h *harness) digestOf(id string, f *format.Format) archive.Digest {
 	h.Helper()
 	parts := export.Stored(h.parts(id))
 	digest, err := h.Archive.Extend(h.Context(), f, archive.Digest{}, parts)

@@ -8,30 +8,31 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
 const secret = "Ada-is-afraid-of-spiders"
 
-// A view of the memory service may fail on a row, and Postgres then quotes the row.
+// The memories may come from a view that fails on a row. Postgres then quotes the row in its error.
 func TestNoErrorQuotesAMemory(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.insert("harmless", secret)
 	h.exec(`CREATE FUNCTION refuse(text text) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN
 		RAISE EXCEPTION 'cannot handle %', text USING DETAIL = text, HINT = text; END $$`)
 	columns := `id, memory, user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id,
 		%s AS access_count, last_accessed_at, created_at, updated_at FROM memories`
 	for name, c := range map[string]struct {
-		count   string // what the view computes as access_count
-		kind    string
-		retried bool
+		count string // the expression of the view for access_count
+		want  func(t *testing.T, err error, errorType string)
+		kind  string
 	}{
-		"a number that is none":   {`CASE WHEN memory = 'harmless' THEN 1 ELSE memory::integer END`, activities.TypeSourceInvalid, false},
-		"JSON that is none":       {`CASE WHEN memory = 'harmless' THEN 1 ELSE (memory::jsonb->>0)::integer END`, activities.TypeSourceInvalid, false},
-		"a division by zero":      {`1 / (length(memory) - 24)`, activities.TypeSourceInvalid, false},
-		"a function that refuses": {`CASE WHEN memory = 'harmless' THEN 1 ELSE refuse(memory) END`, activities.TypeSourceUnavailable, true},
-		"a missing number":        {`nullif(length(memory), 24)`, activities.TypeSourceInvalid, false},
+		"text that is not a number": {`CASE WHEN memory = 'harmless' THEN 1 ELSE memory::integer END`, wantFinal, attempt.TypeSourceInvalid},
+		"text that is not JSON":     {`CASE WHEN memory = 'harmless' THEN 1 ELSE (memory::jsonb->>0)::integer END`, wantFinal, attempt.TypeSourceInvalid},
+		"a division by zero":        {`1 / (length(memory) - 24)`, wantFinal, attempt.TypeSourceInvalid},
+		"a function that refuses":   {`CASE WHEN memory = 'harmless' THEN 1 ELSE refuse(memory) END`, wantRetryable, attempt.TypeSourceUnavailable},
+		"a missing number":          {`nullif(length(memory), 24)`, wantFinal, attempt.TypeSourceInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := h.in(t)
@@ -40,14 +41,14 @@ func TestNoErrorQuotesAMemory(t *testing.T) {
 			in := h.oneRange(format.JSON)
 			h.readFrom("leaky")
 			defer h.readFrom("memories")
-			_, err := do[activities.Written](h, h.WriteRange, in)
-			wantError(t, err, c.kind, c.retried)
+			_, err := do[export.Written](h, h.WriteRange, in)
+			c.want(t, err, c.kind)
 			wantNoSecret(t, err)
 		})
 	}
 }
 
-// wantNoSecret looks for the secret in all that an error would leave in a history.
+// wantNoSecret checks everything about an error that Temporal would keep in a history.
 func wantNoSecret(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {
@@ -55,7 +56,7 @@ func wantNoSecret(t *testing.T, err error) {
 		var applicationErr *temporal.ApplicationError
 		if errors.As(err, &applicationErr) && applicationErr.HasDetails() {
 			var details any
-			_ = applicationErr.Details(&details) // details of whatever kind
+			_ = applicationErr.Details(&details) // details of any type
 			said += fmt.Sprintf(" %v", details)
 		}
 		if strings.Contains(said, secret) || strings.Contains(said, "spiders") {

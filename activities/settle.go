@@ -5,17 +5,18 @@ import (
 	"errors"
 	"time"
 
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 )
 
 // FailInput says why an export failed.
 type FailInput struct {
 	ExportID string `json:"export_id"`
-	Code     string `json:"code"` // one of export.Failures
+	Code     string `json:"code"` // a key of export.Failures
 }
 
-// Fail makes an export FAILED. One that has become READY in the meantime is expired instead, for its
-// objects are deleted next; one that has settled otherwise stays as it is.
+// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes its
+// objects next. An export that is FAILED or EXPIRED already does not change.
 func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
@@ -28,39 +29,40 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	if errors.Is(err, export.ErrConflict) {
 		return nil
 	}
-	return storeError(ctx, err)
+	return attempt.DatabaseError(ctx, err)
 }
 
-// ExpireResult says when the objects are to be deleted.
+// ExpireResult says when to delete the objects.
 type ExpireResult struct {
 	PurgeAt time.Time `json:"purge_at"`
 }
 
-// Expire makes a READY export EXPIRED. Downloads that are under way get the grace period.
+// Expire makes a READY export EXPIRED. Its objects stay for the grace period, for downloads that have
+// begun.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
 	if err != nil && !errors.Is(err, export.ErrConflict) {
-		return ExpireResult{}, storeError(ctx, err)
+		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
-		return ExpireResult{}, storeError(ctx, err)
+		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	if e.ExpiresAt == nil { // it failed
+	if e.ExpiresAt == nil { // it was never READY, so that nobody is downloading it
 		return ExpireResult{PurgeAt: time.Now()}, nil
 	}
 	return ExpireResult{PurgeAt: e.ExpiresAt.Add(a.Grace)}, nil
 }
 
-// Purge deletes every object of an export and records that none is left.
+// Purge deletes every object of an export and records that.
 func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
-	defer alive(ctx)()
+	defer attempt.Heartbeat(ctx)()
 	if err := a.Archive.DeleteExport(ctx, in.ExportID); err != nil {
-		// Unlike a write that is refused, a delete is tried for ever: the bytes must go.
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		return retryable(TypeStorageUnavailable, err)
+		// Even a refusal is retried, unlike when writing: the objects must be deleted.
+		return attempt.Retryable(attempt.TypeStorageUnavailable, err)
 	}
-	return storeError(ctx, a.Exports.Purged(ctx, in.ExportID))
+	return attempt.DatabaseError(ctx, a.Exports.Purged(ctx, in.ExportID))
 }

@@ -8,17 +8,18 @@ import (
 	"time"
 
 	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 )
 
-func (h *house) fail(id, code string) {
+func (h *harness) fail(id, code string) {
 	h.Helper()
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: code})
 }
 
-// objects counts the files in the bucket of an export.
-func (h *house) objects(id string) int {
+// objects counts the objects of an export in the bucket.
+func (h *harness) objects(id string) int {
 	h.Helper()
 	entries, err := os.ReadDir(filepath.Join(h.dir, "exports", id))
 	if err != nil && !os.IsNotExist(err) {
@@ -27,8 +28,8 @@ func (h *house) objects(id string) int {
 	return len(entries)
 }
 
-func TestTheFirstReasonOfAFailureStands(t *testing.T) {
-	h := newHouse(t)
+func TestTheFirstFailureIsKept(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	id, _ := h.started(format.JSON)
 	for _, code := range []string{export.CodeStorageDenied, export.CodeCancelled, export.CodeInternal} {
@@ -40,8 +41,8 @@ func TestTheFirstReasonOfAFailureStands(t *testing.T) {
 	}
 }
 
-func TestAnUnknownCodeIsInternal(t *testing.T) {
-	h := newHouse(t)
+func TestAnUnknownCodeBecomesInternal(t *testing.T) {
+	h := newHarness(t)
 	id := h.create(format.JSON)
 	h.fail(id, "NEWER_THAN_THIS_PROGRAM")
 	if e := h.find(id); e.Failure.Code != export.CodeInternal {
@@ -49,9 +50,9 @@ func TestAnUnknownCodeIsInternal(t *testing.T) {
 	}
 }
 
-// Whoever calls Fail deletes the objects next, so that a READY export must not stay READY.
-func TestAReadyExportThatIsToFailIsExpired(t *testing.T) {
-	h := newHouse(t)
+// The caller of Fail deletes the objects next, so that the export must not stay READY.
+func TestFailExpiresAReadyExport(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	for code := range export.Failures {
 		id := h.published(format.JSON)
@@ -63,28 +64,28 @@ func TestAReadyExportThatIsToFailIsExpired(t *testing.T) {
 	}
 }
 
-func TestExpireEndsTheDownloadsNowAndLeavesTheGrace(t *testing.T) {
-	h := newHouse(t)
+func TestExpireKeepsTheObjectsForTheGracePeriod(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	id := h.published(format.JSON)
 	expired := must[activities.ExpireResult](h, h.Expire, h.ref(id))
 	h.wantStatus(id, export.Expired)
 	if left := time.Until(expired.PurgeAt); left > h.Grace || left < h.Grace-time.Minute {
-		t.Errorf("the grace is %v", left)
+		t.Errorf("the grace period is %v", left)
 	}
 	if h.objects(id) == 0 {
-		t.Error("the objects are gone before the grace")
+		t.Error("the objects were deleted before the grace period was over")
 	}
 	if again := must[activities.ExpireResult](h, h.Expire, h.ref(id)); !again.PurgeAt.Equal(expired.PurgeAt) {
-		t.Errorf("the second attempt says %v, not %v", again.PurgeAt, expired.PurgeAt)
+		t.Errorf("the second attempt returned %v, want %v", again.PurgeAt, expired.PurgeAt)
 	}
 }
 
-func TestPurgeDeletesEveryObjectAlsoOrphans(t *testing.T) {
-	h := newHouse(t)
+func TestPurgeDeletesEveryObjectIncludingOrphans(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	id, other := h.published(format.JSON), h.published(format.JSON)
-	if _, err := h.Archive.Put(t.Context(), id, 7, 7, []byte("of an attempt that was late")); err != nil {
+	if _, err := h.Archive.Put(t.Context(), id, 7, 7, []byte("of a late attempt")); err != nil {
 		t.Fatal(err)
 	}
 	must[any](h, h.Expire, h.ref(id))
@@ -98,8 +99,8 @@ func TestPurgeDeletesEveryObjectAlsoOrphans(t *testing.T) {
 	h.wantFile(other, format.JSON)
 }
 
-func TestEndingsMayComeInAnyOrderAndAgain(t *testing.T) {
-	h := newHouse(t)
+func TestFailExpireAndPurgeWorkInAnyOrderAndTwice(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	for name, ready := range map[string]bool{"a PROCESSING export": false, "a READY export": true} {
 		for _, order := range [][]string{
@@ -140,18 +141,18 @@ func TestEndingsMayComeInAnyOrderAndAgain(t *testing.T) {
 	}
 }
 
-func TestAStoreThatRefusesADeleteIsTriedAgain(t *testing.T) {
-	h := newHouse(t)
+func TestADeleteThatTheStoreRefusesIsRetried(t *testing.T) {
+	h := newHarness(t)
 	h.fill(20)
 	id := h.published(format.JSON)
 	objects := filepath.Join(h.dir, "exports", id)
 	part := filepath.Join(h.dir, filepath.FromSlash(h.parts(id)[0].Object))
-	// A directory that is not empty cannot be deleted like an object, whoever the user is.
+	// No user can delete a directory that is not empty as if it were an object.
 	if err := os.MkdirAll(filepath.Join(objects, "000-000009-x", "y"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, err := do[any](h, h.Purge, h.ref(id))
-	wantError(t, err, activities.TypeStorageUnavailable, true)
+	wantRetryable(t, err, attempt.TypeStorageUnavailable)
 	if e := h.find(id); e.PurgedAt != nil {
 		t.Error("a purge that failed is recorded")
 	}

@@ -3,10 +3,7 @@
 package activities_test
 
 import (
-	"strings"
 	"testing"
-
-	"github.com/google/uuid"
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
@@ -14,35 +11,18 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// TestStores lets the activities that clean up loose on every store.
+// TestStores runs Compose on S3, the only store whose parts it can join.
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
-	for _, name := range storetest.Names {
-		t.Run(name, func(t *testing.T) {
-			t.Run("sweep_of_orphans", func(t *testing.T) { sweepsOrphans(t, storetest.New(t, name)) })
-			if name == "s3" {
-				t.Run("compose_and_purge", func(t *testing.T) { composesAndPurges(t, storetest.New(t, name)) })
-			}
-		})
-	}
+	t.Run("s3", func(t *testing.T) {
+		t.Run("compose_and_purge", func(t *testing.T) { composesAndPurges(t, storetest.New(t, "s3")) })
+	})
 }
 
-// store makes the activities use a store.
-func (h *house) store(store *storetest.Store) {
-	h.Helper()
-	var err error
-	if h.Archive, err = archive.Open(h.Context(), store.URL()); err != nil {
-		h.Fatal(err)
-	}
-	h.Cleanup(func() { h.Archive.Close() })
-}
-
-// composesAndPurges takes an export of several ranges, whose last parts are small, through the
-// activities.
+// composesAndPurges runs all activities on exports of two ranges, each of which ends with a small part.
 func composesAndPurges(t *testing.T, store *storetest.Store) {
-	h := newHouse(t)
-	h.store(store)
-	h.Archive.Composes = true
+	h := newHarness(t)
+	h.open(store.URL(), archive.Options{Compose: true})
 	h.insert(text(7*mebibyte), "small", text(6*mebibyte), text(1000), text(9*mebibyte), "last")
 	for _, f := range format.All {
 		id := h.create(f)
@@ -64,43 +44,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		must[any](h, h.Expire, h.ref(id))
 		must[any](h, h.Purge, h.ref(id))
 		if left, uploads := store.Objects(t), store.Uploads(t); len(left)+len(uploads) != 0 {
-			t.Errorf("left are %v, %v", left, uploads)
+			t.Errorf("the objects %v and uploads %v are left", left, uploads)
 		}
 	}
-}
-
-func sweepsOrphans(t *testing.T, store *storetest.Store) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
-	h.store(store)
-	h.fill(200)
-	live, purged := h.published(format.JSON), h.published(format.CSV)
-	running := h.oneRange(format.Markdown)
-	must[any](h, h.Expire, h.ref(purged))
-	must[any](h, h.Purge, h.ref(purged))
-	unknown := uuid.NewString()
-	for _, id := range []string{live, purged, running.ExportID, unknown} {
-		if _, err := h.Archive.Put(t.Context(), id, 9, 9, []byte("late")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	left := func(id string) (n int) {
-		for key := range store.Objects(t) {
-			if strings.Contains(key, id) {
-				n++
-			}
-		}
-		return n
-	}
-	if swept := h.sweep(); swept != 0 {
-		t.Errorf("of %d exports young objects were swept", swept)
-	}
-	activities.SetOrphanAge(t, 0)
-	if swept := h.sweep(); swept != 2 {
-		t.Errorf("%d exports were swept, not 2", swept)
-	}
-	if left(purged) != 0 || left(unknown) != 0 || left(running.ExportID) != 1 || left(live) < 3 {
-		t.Errorf("left are %v", store.Objects(t))
-	}
-	h.wantFile(live, format.JSON)
 }

@@ -5,9 +5,41 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/partwriter"
 )
+
+// PlanResult says how an export is divided. It has no ranges if no memory matches.
+type PlanResult struct {
+	Ranges   []memory.PlannedRange `json:"ranges"`
+	Parallel int                   `json:"parallel"` // ranges to write at the same time
+	Compose  bool                  `json:"compose"`  // whether to run Compose
+}
+
+// Plan makes a PENDING export PROCESSING and fixes what it will contain: ranges of keys, up to the
+// greatest key that exists now. A second attempt returns the plan of the first.
+func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
+	defer attempt.Heartbeat(ctx)()
+	e, err := a.Exports.Find(ctx, in.ExportID)
+	if err != nil {
+		return PlanResult{}, attempt.DatabaseError(ctx, err)
+	}
+	var ranges []memory.PlannedRange
+	if e.StartedAt == nil {
+		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
+			return PlanResult{}, attempt.SourceError(ctx, err)
+		}
+	}
+	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
+	if err != nil {
+		return PlanResult{}, attempt.DatabaseError(ctx, err)
+	}
+	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}, nil
+}
 
 // WriteRangeInput names a range of an export's plan.
 type WriteRangeInput struct {
@@ -16,57 +48,58 @@ type WriteRangeInput struct {
 	Range    memory.Range `json:"range"`
 }
 
-// Written is what has been recorded.
-type Written struct {
-	Parts    int   `json:"parts"`
-	Memories int64 `json:"memories"`
-	Bytes    int64 `json:"bytes"`
-}
-
-// Add adds what other says.
-func (w *Written) Add(other Written) {
-	w.Parts += other.Parts
-	w.Memories += other.Memories
-	w.Bytes += other.Bytes
-}
-
-// WriteRange writes the memories of a range as parts and records each. It goes on after the last
-// part that is recorded, whichever attempt wrote it. If another attempt gets in between, recording
-// fails and this one stops: its unrecorded object is an orphan, the recorded parts stay as they are.
-func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (Written, error) {
-	defer alive(ctx)()
-	e, f, err := a.find(ctx, in.ExportID)
+// WriteRange writes the memories of a range as parts and records each part. It continues after the
+// last recorded part, whichever attempt wrote it. If another attempt records a part first, this one
+// stops with an error: the object it could not record is an orphan, and the recorded parts stay.
+func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
+	defer attempt.Heartbeat(ctx)()
+	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
-		return Written{}, err
+		return export.Written{}, err
 	}
-	parts, err := a.Exports.Parts(ctx, in.ExportID, in.Number)
+	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
-		return Written{}, storeError(ctx, err)
+		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
-	var written Written
-	var after *memory.Key
-	for _, p := range parts {
-		written.Add(Written{1, p.Memories, p.Size})
-		after = &p.Last
-	}
-	if e.Status != export.Processing { // published already, and the workflow was reset
+	written := export.Count(recorded)
+	if e.Status != export.Processing { // published before a reset of the workflow
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(parts))
+	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
+		return a.writer().Write(ctx, partwriter.Range{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
+	})
+	return written.Plus(added), err
+}
 
-	working, cancel := untilWorkerStops(ctx)
-	defer cancel()
-	w := newRangeWriter(working, f, partUploader{a.Exports, a.Archive, in.ExportID, in.Number, len(parts)})
-	readErr := a.Source.Read(w.ctx, e.Query(), in.Range, after, w.add)
-	added, writeErr := w.close(readErr == nil)
-	switch {
-	case interrupted(working) != nil && (readErr != nil || writeErr != nil):
-		return Written{}, interrupted(working)
-	case writeErr != nil: // it comes first: a failed upload is why reading was cut off
-		return Written{}, writeErr
-	case readErr != nil:
-		return Written{}, sourceError(ctx, readErr)
+// VerifyInput names a range that has been written, and holds the digest of the file before it.
+type VerifyInput struct {
+	ExportID string         `json:"export_id"`
+	Number   int            `json:"number"`
+	Digest   archive.Digest `json:"digest"`
+}
+
+// Verify reads the parts of a range back from the store, compares each with its checksum, and returns
+// the digest of the file up to and including the range.
+func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
+	defer attempt.Heartbeat(ctx)()
+	e, f, err := a.load(ctx, in.ExportID)
+	if err != nil {
+		return in.Digest, err
 	}
-	written.Add(added)
-	return written, nil
+	if e.Status != export.Processing { // published before a reset of the workflow
+		return in.Digest, nil
+	}
+	return a.verify(ctx, f, in)
+}
+
+func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInput) (archive.Digest, error) {
+	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
+	if err != nil {
+		return in.Digest, attempt.DatabaseError(ctx, err)
+	}
+	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
+		return digest, attempt.StorageError(ctx, err)
+	})
 }

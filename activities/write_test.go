@@ -3,6 +3,7 @@ package activities_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -11,27 +12,28 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
 
-func TestASecondPlanIsTheFirst(t *testing.T) {
-	h := newHouse(t)
+func TestASecondPlanReturnsTheFirst(t *testing.T) {
+	h := newHarness(t)
 	h.fill(100)
 	id, first := h.started(format.JSON)
 	h.wantStatus(id, export.Processing)
-	h.fill(200) // what comes later is not in the export
+	h.fill(200) // later memories do not belong to the export
 	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
-		t.Errorf("the second plan is %+v, not %+v", second, first)
+		t.Errorf("the second plan is %+v, want %+v", second, first)
 	}
 	if first.Parallel != h.Activities.Parallel || first.Compose {
 		t.Errorf("the plan is %+v", first)
 	}
 }
 
-func TestAPlanOfNothingHasNoRange(t *testing.T) {
-	h := newHouse(t)
+func TestAPlanWithoutMemoriesHasNoRanges(t *testing.T) {
+	h := newHarness(t)
 	id, plan := h.started(format.JSON)
 	if len(plan.Ranges) != 0 {
 		t.Errorf("the plan is %+v", plan)
@@ -41,19 +43,19 @@ func TestAPlanOfNothingHasNoRange(t *testing.T) {
 	h.wantFile(id, format.JSON)
 }
 
-func TestAPlanOfAnExportThatHasEndedIsFinal(t *testing.T) {
-	h := newHouse(t)
+func TestPlanOfAFailedExportFailsForGood(t *testing.T) {
+	h := newHarness(t)
 	id := h.create(format.JSON)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeCancelled})
 	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
-	wantError(t, err, activities.TypeExportClosed, false)
+	wantFinal(t, err, attempt.TypeExportClosed)
 	h.wantStatus(id, export.Failed)
 }
 
-func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
-	h := newHouse(t)
+func TestEveryActivityRejectsAnUnknownExportForGood(t *testing.T) {
+	h := newHarness(t)
 	id := uuid.NewString()
-	for name, attempt := range map[string]func() error{
+	for name, run := range map[string]func() error{
 		"Plan": func() error { _, err := do[any](h, h.Plan, h.ref(id)); return err },
 		"WriteRange": func() error {
 			_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id})
@@ -68,22 +70,23 @@ func TestEveryActivityRefusesAnUnknownExportForGood(t *testing.T) {
 		},
 		"Expire": func() error { _, err := do[any](h, h.Expire, h.ref(id)); return err },
 	} {
-		t.Run(name, func(t *testing.T) { wantError(t, attempt(), activities.TypeInvalidExport, false) })
+		t.Run(name, func(t *testing.T) { wantFinal(t, run(), attempt.TypeInvalidExport) })
 	}
-	must[any](h, h.Purge, h.ref(id)) // there is nothing to purge
+	must[any](h, h.Purge, h.ref(id)) // it has no objects
 }
 
-func TestTheFileIsTheMemoriesInOrder(t *testing.T) {
+func TestTheFileHoldsTheMemoriesInOrder(t *testing.T) {
 	for _, f := range format.All {
-		t.Run(f.Name, func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, false) })
-		t.Run(f.Name+" compressed", func(t *testing.T) { theFileIsTheMemoriesInOrder(t, f, true) })
+		for _, compress := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s compress=%v", f.Name, compress), func(t *testing.T) { theFileHoldsTheMemoriesInOrder(t, f, compress) })
+		}
 	}
 }
 
-func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
-	h.Archive.Compress = compress
+func theFileHoldsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
+	h.open("file://"+h.dir, archive.Options{Compress: compress})
 	h.fill(500)
 	id := h.create(f)
 	ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
@@ -116,22 +119,23 @@ func theFileIsTheMemoriesInOrder(t *testing.T, f *format.Format, compress bool) 
 }
 
 func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
-	h := newHouse(t)
+	h := newHarness(t)
 	h.fill(20)
 	in := h.oneRange(format.CSV)
 	h.exec(`DELETE FROM memories`)
-	if written := must[activities.Written](h, h.WriteRange, in); written != (activities.Written{}) {
+	if written := must[export.Written](h, h.WriteRange, in); written != (export.Written{}) {
 		t.Errorf("written is %+v", written)
 	}
 	must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: in.ExportID, Ranges: 1})
 	h.wantFile(in.ExportID, format.CSV)
 }
 
-// The first parts of later ranges have separators, and one of them comes first now.
-func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
+// The first part of a later range begins with a separator, also if it turns out to be the first of the
+// file.
+func TestTheFirstRangesMayBecomeEmpty(t *testing.T) {
 	for _, f := range format.All {
 		for gone := range 3 {
-			h := newHouse(t)
+			h := newHarness(t)
 			h.fill(90)
 			id := h.create(f)
 			ranges, err := h.Exports.Start(t.Context(), id, h.split(3))
@@ -145,15 +149,15 @@ func TestTheFirstRangesMayTurnOutToBeEmpty(t *testing.T) {
 			must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
 			h.wantFile(id, f)
 			if e := h.find(id); e.MemoryCount != int64(30*(3-gone)) {
-				t.Errorf("%s: without %d ranges there are %d memories", f.Name, gone, e.MemoryCount)
+				t.Errorf("%s: with %d ranges empty, there are %d memories", f.Name, gone, e.MemoryCount)
 			}
 		}
 	}
 }
 
-func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
-	activities.SetPartSize(t, 8<<10)
-	h := newHouse(t)
+func TestAResetAfterPublishFindsEverythingDone(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
 	h.fill(200)
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
@@ -166,7 +170,7 @@ func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 		t.Errorf("the plan is %+v, not %+v", again, plan)
 	}
 	write := activities.WriteRangeInput{ExportID: id, Number: 0, Range: plan.Ranges[0].Range}
-	if again := must[activities.Written](h, h.WriteRange, write); again != in.Written {
+	if again := must[export.Written](h, h.WriteRange, write); again != in.Written {
 		t.Errorf("written is %+v, not %+v", again, in.Written)
 	}
 	verify := activities.VerifyInput{ExportID: id, Number: 0, Digest: archive.Digest{Parts: 7}}
@@ -184,22 +188,22 @@ func TestAfterReadyAResetFindsEverythingDone(t *testing.T) {
 	}
 }
 
-func TestAResetWhileProcessingGoesOnAfterWhatIsRecorded(t *testing.T) {
-	h := newHouse(t)
+func TestAResetWhileProcessingKeepsTheRecordedParts(t *testing.T) {
+	h := newHarness(t)
 	h.fill(100)
 	in := h.oneRange(format.JSON)
-	first := must[activities.Written](h, h.WriteRange, in)
+	first := must[export.Written](h, h.WriteRange, in)
 	objects := h.parts(in.ExportID)
-	if second := must[activities.Written](h, h.WriteRange, in); second != first {
-		t.Errorf("the second attempt says %+v, the first %+v", second, first)
+	if second := must[export.Written](h, h.WriteRange, in); second != first {
+		t.Errorf("the second attempt returned %+v, the first %+v", second, first)
 	}
 	if !reflect.DeepEqual(objects, h.parts(in.ExportID)) {
 		t.Error("the parts have changed")
 	}
 }
 
-func TestARangeHoldsItsOwnMemoriesOnly(t *testing.T) {
-	h := newHouse(t)
+func TestARangeHoldsOnlyItsOwnMemories(t *testing.T) {
+	h := newHarness(t)
 	h.fill(90)
 	ranges := h.split(3)
 	id := h.create(format.JSON)
@@ -207,7 +211,7 @@ func TestARangeHoldsItsOwnMemoriesOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	in := activities.WriteRangeInput{ExportID: id, Number: 1, Range: ranges[1].Range}
-	if written := must[activities.Written](h, h.WriteRange, in); written.Memories != 30 {
+	if written := must[export.Written](h, h.WriteRange, in); written.Memories != 30 {
 		t.Errorf("written is %+v", written)
 	}
 	parts := h.parts(id)

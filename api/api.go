@@ -1,5 +1,8 @@
-// Package api is the HTTP side of the service: it creates exports, tells what has become of them,
-// and serves their files. Everything that it refuses, it refuses as problem details (RFC 9457).
+// Package api is the HTTP API of the service: it creates, lists, shows and deletes exports, and serves
+// their files. Every error has the form of problem details (RFC 9457).
+//
+// Each operation has a file of its own: create.go, list.go, get.go, download.go, delete.go. routes.go
+// lists everything that the server answers.
 package api
 
 import (
@@ -7,7 +10,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
@@ -15,56 +17,30 @@ import (
 	"memexport/workflows"
 )
 
-// MaxWait is the longest that an answer is held back for the header "Prefer: wait=N". A WriteTimeout
-// of the http.Server must be longer, with a margin; downloads extend it themselves.
-const MaxWait = 60 * time.Second
-
-const (
-	// storeTimeout bounds what a request spends in Postgres at a stretch: better a 503 than a client
-	// that waits for a database which does not answer.
-	storeTimeout = 10 * time.Second
-	// temporalTimeout is short because nothing depends on the outcome: the reconciler makes up for it.
-	temporalTimeout = 2 * time.Second
-	// readyTimeout is within the patience of the usual readiness probe.
-	readyTimeout = 5 * time.Second
-	// stallTimeout is how long a download may make no progress before it is cut.
-	stallTimeout = 60 * time.Second
-)
-
-// Options are what the API needs.
+// Options are what the API needs. Exports, Keys, Archive and Starter are required.
 type Options struct {
 	Exports *export.Store
 	Keys    *apikey.Store
 	Archive *archive.Archive
 	Starter *workflows.Starter
 
-	// Redirect sends those who download a file that was composed to the store. Defaults to sending them
-	// the file.
+	// Redirect answers a download with a signed address in the store, if the store has the file as one
+	// object. Defaults to sending the file.
 	Redirect bool
-	// Ready reports why the process cannot serve at the moment, if so. Defaults to always ready.
+	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
+	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
-	// Log gets one line per request and the causes of 5xx answers. It never gets keys, query strings
-	// or memories. Defaults to no log.
+	// Log gets one line for each request and the causes of 5xx answers. It never gets keys, query
+	// strings or memories. Defaults to no log.
 	Log *slog.Logger
-	// Version is that of the program, shown by /healthz. Defaults to "dev".
+	// Version is the version of the program, which /healthz shows. Defaults to "dev".
 	Version string
 }
 
-type server struct {
-	exports *export.Store
-	keys    *apikey.Store
-	archive *archive.Archive
-	starter *workflows.Starter
-
-	redirect bool
-	ready    func(context.Context) error
-	log      *slog.Logger
-	version  string
-}
-
-// New returns the handler of the whole API, health checks and documents included.
-func New(o Options) http.Handler {
-	s := &server{
+// New returns the server of the whole API, health checks and documents included. It does not listen
+// yet.
+func New(o Options) *Server {
+	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
 		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 	}
@@ -76,5 +52,5 @@ func New(o Options) http.Handler {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	return s.observe(refuseUnroutable(mux))
+	return newServer(observe(s.log, refuseUnroutable(mux)), s.log)
 }

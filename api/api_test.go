@@ -1,14 +1,14 @@
 package api_test
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,7 +29,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
-// service is the API on a real server, a real database and a bucket of files. Its Temporal is down.
+// service is the API on a real server, with a real database and a bucket of files. Temporal cannot be
+// reached.
 type service struct {
 	url     string
 	handler http.Handler
@@ -41,7 +42,18 @@ type service struct {
 	archive *archive.Archive
 
 	workspace string
-	key       string // may do everything
+	key       string // has every permission
+}
+
+// compress makes the service store the parts of later exports compressed.
+func (s *service) compress(t *testing.T) {
+	t.Helper()
+	files, err := archive.Open(t.Context(), "file://"+s.dir, archive.Options{Compress: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	s.archive = files
 }
 
 func newService(t *testing.T, change ...func(*api.Options)) *service {
@@ -52,7 +64,7 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 	}
 	t.Cleanup(func() { db.Close() })
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
-	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir); err != nil {
+	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.archive.Close() })
@@ -69,11 +81,32 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 	for _, c := range change {
 		c(&options)
 	}
-	s.handler = api.New(options)
-	server := httptest.NewServer(s.handler)
-	t.Cleanup(server.Close)
-	s.url = server.URL
+	server := api.New(options)
+	s.handler, s.url = server.Handler(), serve(t, server)
 	return s
+}
+
+// serve makes server listen on a free port until the test ends, and returns its URL.
+func serve(t *testing.T, server *api.Server) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			t.Error("requests are still being served:", err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	})
+	return "http://" + listener.Addr().String()
 }
 
 func (s *service) newKey(t *testing.T, workspace string, permissions ...apikey.Permission) string {
@@ -85,7 +118,7 @@ func (s *service) newKey(t *testing.T, workspace string, permissions ...apikey.P
 	return secret
 }
 
-// create makes a PENDING export without the API.
+// create inserts a PENDING export without the API.
 func (s *service) create(t *testing.T, formatName string) export.Export {
 	t.Helper()
 	e, err := s.exports.Create(t.Context(), export.Export{WorkspaceID: s.workspace, Format: formatName})
@@ -95,7 +128,7 @@ func (s *service) create(t *testing.T, formatName string) export.Export {
 	return e
 }
 
-// process makes an export PROCESSING.
+// process moves an export to PROCESSING.
 func (s *service) process(t *testing.T, id string) {
 	t.Helper()
 	if _, err := s.exports.Start(t.Context(), id, []memory.PlannedRange{{Estimate: 2, Range: memory.Range{
@@ -104,7 +137,7 @@ func (s *service) process(t *testing.T, id string) {
 	}
 }
 
-// publish makes a READY export of these parts and returns it with its file.
+// publish makes a READY export from these parts and returns it with its file.
 func (s *service) publish(t *testing.T, formatName string, retention time.Duration, parts ...string) (export.Export, string) {
 	t.Helper()
 	ctx := t.Context()
@@ -138,7 +171,7 @@ func (s *service) publish(t *testing.T, formatName string, retention time.Durati
 	return e, f.Prefix + strings.Join(parts, f.Separator) + f.Suffix
 }
 
-// count is the number of exports in the database.
+// count returns the number of exports in the database.
 func (s *service) count(t *testing.T) (n int) {
 	t.Helper()
 	if err := s.db.GetContext(t.Context(), &n, `SELECT count(*) FROM memexport.exports`); err != nil {
@@ -154,8 +187,8 @@ type answer struct {
 	err  error // of reading the body
 }
 
-// do sends a request with the service's key; headers come in pairs and override it. The answer must
-// be one that the OpenAPI document describes.
+// do sends a request with the service's key. headers are pairs of a name and a value, and may replace
+// the key. The test fails if the OpenAPI document does not describe the answer.
 func (s *service) do(t *testing.T, method, target string, headers ...string) answer {
 	t.Helper()
 	return s.send(t, method, target, nil, headers...)
@@ -175,7 +208,7 @@ func (s *service) send(t *testing.T, method, target string, body io.Reader, head
 			request.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	response, err := http.DefaultTransport.RoundTrip(request) // follows no redirect
+	response, err := http.DefaultTransport.RoundTrip(request) // does not follow redirects
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +235,7 @@ func (a answer) header(t *testing.T, name, want string) answer {
 	return a
 }
 
-// problem checks that the answer is a problem of a status and code, and returns it.
+// problem checks that the answer is a problem with this status and code, and returns it.
 func (a answer) problem(t *testing.T, status int, code string) api.Problem {
 	t.Helper()
 	a.status(t, status).header(t, "Content-Type", "application/problem+json")
@@ -243,22 +276,4 @@ func (a answer) job(t *testing.T) (j job) {
 	t.Helper()
 	a.decode(t, &j)
 	return j
-}
-
-// buffer is a log that can be read while it is written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -11,22 +11,12 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-const (
-	keyHeader = "X-Api-Key"
-	// permissionMetadata is where an operation keeps the permission that it needs.
-	permissionMetadata = "permission"
-)
+const keyHeader = "X-Api-Key"
 
-type workspaceKey struct{}
-
-// workspace is the one that the caller's key belongs to.
-func workspace(ctx context.Context) string { return ctx.Value(workspaceKey{}).(string) }
-
-// authenticate lets a request pass whose key exists and has the operation's permission.
-func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
+// authenticate lets a request pass if it has exactly one API key, the key exists, and it has the
+// permission of the operation.
+func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	w.Header().Set("Cache-Control", "no-store") // the download sets its own
-	r.Header.Del("Accept")                      // there is one representation of everything: nothing to negotiate
 	secrets := r.Header.Values(keyHeader)
 	if len(secrets) != 1 || secrets[0] == "" {
 		writeProblem(w, newProblem(codeUnauthorized))
@@ -43,7 +33,7 @@ func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
-	requestOf(r.Context()).workspace = key.WorkspaceID
+	infoOf(r.Context()).workspaceID = key.WorkspaceID
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
 	if !key.Allows(permission) {
 		p := newProblem(codePermissionDenied)
@@ -51,5 +41,5 @@ func (s *server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, p)
 		return
 	}
-	next(huma.WithValue(ctx, workspaceKey{}, key.WorkspaceID))
+	next(huma.WithContext(ctx, withWorkspace(r.Context(), key.WorkspaceID)))
 }

@@ -1,6 +1,9 @@
 package api_test
 
 import (
+	"bufio"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +13,7 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-func TestOnlyAKeyWithThePermissionGetsThrough(t *testing.T) {
+func TestOnlyAKeyWithThePermissionIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	reader, writer := s.newKey(t, s.workspace, apikey.ReadExports), s.newKey(t, s.workspace, apikey.WriteExports)
@@ -60,4 +63,19 @@ func TestAuthenticationComesFirstAndNotFoundLast(t *testing.T) {
 	s.do(t, "GET", unknown+"?x=1", "X-Api-Key", writer).problem(t, 403, "PERMISSION_DENIED")
 	s.do(t, "GET", unknown+"?x=1").problem(t, 422, "INVALID_REQUEST")
 	s.do(t, "GET", unknown).problem(t, 404, "EXPORT_NOT_FOUND")
+}
+
+func TestARequestWithTwoKeysIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	connection := s.dial(t) // since do sends one key only
+	fmt.Fprintf(connection, "POST /v1/exports HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nX-Api-Key: other\r\nContent-Length: 0\r\n\r\n", s.key)
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != 401 {
+		t.Errorf("the answer is %s, want 401", response.Status)
+	}
 }

@@ -17,7 +17,7 @@ import (
 
 var document = sync.OnceValue(api.Document)
 
-// checkDocumented holds an answer of an operation against the OpenAPI document: status, media type,
+// checkDocumented compares an answer of an operation with the OpenAPI document: status, media type,
 // headers and body.
 func checkDocumented(t *testing.T, a answer) {
 	t.Helper()
@@ -45,7 +45,7 @@ func checkDocumented(t *testing.T, a answer) {
 		}
 		return
 	}
-	if mediaType == "multipart/byteranges" { // in the description alone: generators make nothing of it
+	if mediaType == "multipart/byteranges" { // only the description mentions it, since generators cannot use it
 		return
 	}
 	content := response.Content[mediaType]
@@ -71,7 +71,7 @@ func validate(t *testing.T, what string, schema *huma.Schema, body any) {
 	for _, err := range result.Errors {
 		t.Errorf("%s: the body does not match its schema: %v", what, err)
 	}
-	// Huma lets properties pass that the schema does not have.
+	// Huma does not report properties that the schema does not have.
 	for schema.Ref != "" {
 		schema = document().Components.Schemas.SchemaFromRef(schema.Ref)
 	}
@@ -84,7 +84,7 @@ func validate(t *testing.T, what string, schema *huma.Schema, body any) {
 	}
 }
 
-// documented is the operation of a request, or nil.
+// documented returns the operation of a request, or nil.
 func documented(r *http.Request) *huma.Operation {
 	for template, item := range document().Paths {
 		got, want := strings.Split(r.URL.Path, "/"), strings.Split(template, "/")
@@ -141,7 +141,7 @@ func TestEveryExampleMatchesItsSchema(t *testing.T) {
 	}
 }
 
-func TestTheDocumentKeepsToWhatGeneratorsUnderstand(t *testing.T) {
+func TestTheDocumentUsesOnlyWhatGeneratorsUnderstand(t *testing.T) {
 	raw, err := json.Marshal(document())
 	if err != nil {
 		t.Fatal(err)
@@ -163,10 +163,10 @@ func TestTheDocumentKeepsToWhatGeneratorsUnderstand(t *testing.T) {
 				kind = types[0]
 			}
 			if kind == "integer" && (node["maximum"] == nil || node["minimum"] == nil) {
-				t.Errorf("%s: an integer without bounds", path)
+				t.Errorf("%s: an integer lacks a minimum or a maximum", path)
 			}
 			if node["additionalProperties"] == false {
-				t.Errorf("%s: closed to new fields", path)
+				t.Errorf("%s: additional properties are forbidden", path)
 			}
 			for name, child := range node {
 				if name != "example" && name != "value" {

@@ -15,7 +15,7 @@ import (
 
 const componentPath = "/docs/" + openapi.DocsComponentName
 
-func TestTheDocsPageNeedsNoKeyAndMayAskOnlyItsOwnOrigin(t *testing.T) {
+func TestTheDocsPageNeedsNoKeyAndLoadsOnlyFromItsOwnOrigin(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	page := s.do(t, "GET", "/docs", "X-Api-Key", "").status(t, 200).header(t, "Content-Type", "text/html; charset=utf-8").
@@ -40,7 +40,7 @@ func TestTheDocsPageNeedsNoKeyAndMayAskOnlyItsOwnOrigin(t *testing.T) {
 	s.do(t, "GET", "/docs", "If-None-Match", page.Header.Get("ETag")).status(t, 304)
 }
 
-func TestAllThatTheDocsPageRefersToIsServed(t *testing.T) {
+func TestEverythingThatTheDocsPageRefersToIsServed(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	page := s.do(t, "GET", "/docs").status(t, 200)
@@ -61,24 +61,24 @@ func TestAllThatTheDocsPageRefersToIsServed(t *testing.T) {
 	}
 	noscript := regexp.MustCompile(`(?s)<noscript>.*href="/openapi.yaml".*</noscript>`)
 	if !noscript.Match(page.body) || !bytes.Contains(page.body, []byte("<title>")) {
-		t.Error("the page lacks a title, or a link for who has no JavaScript")
+		t.Error("the page lacks a title, or a link for browsers without JavaScript")
 	}
 }
 
-func TestTheRootLeadsToTheDocsPage(t *testing.T) {
+func TestTheRootRedirectsToTheDocsPage(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.do(t, "GET", "/", "X-Api-Key", "").status(t, 302).header(t, "Location", "/docs")
 }
 
-func TestTheDocsComponentIsServedZippedAndInflated(t *testing.T) {
+func TestTheDocsComponentIsServedCompressedAndPlain(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	reader, err := gzip.NewReader(bytes.NewReader(openapi.DocsComponent))
 	if err != nil {
 		t.Fatal(err)
 	}
-	inflated, err := io.ReadAll(reader)
+	plain, err := io.ReadAll(reader)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +86,9 @@ func TestTheDocsComponentIsServedZippedAndInflated(t *testing.T) {
 	for accept, encoding := range map[string]string{
 		"gzip": "gzip", "br, gzip;q=0.5": "gzip", "deflate, gzip, br, zstd": "gzip",
 		"identity": "", "br": "", "gzip;q=0": "", "gzip;q=0, identity": "", "x;;;": "",
+		"*": "gzip", "x-gzip": "gzip", "gzip;q=0, *": "", "gzip;q=0.5, identity": "",
 	} {
-		want := inflated
+		want := plain
 		if encoding == "gzip" {
 			want = openapi.DocsComponent
 		}
@@ -116,12 +117,12 @@ func TestTheDocsComponentIsServedZippedAndInflated(t *testing.T) {
 	}
 	unasked := httptest.NewRecorder()
 	s.handler.ServeHTTP(unasked, httptest.NewRequest("GET", componentPath, nil))
-	if unasked.Header().Get("Content-Encoding") != "" || !bytes.Equal(unasked.Body.Bytes(), inflated) {
-		t.Error("who asks for no encoding gets one")
+	if unasked.Header().Get("Content-Encoding") != "" || !bytes.Equal(unasked.Body.Bytes(), plain) {
+		t.Error("a request without Accept-Encoding is answered with an encoding")
 	}
 }
 
-func TestTheRestOfTheAPIHasNoHeadersOfTheDocsPage(t *testing.T) {
+func TestOtherPathsHaveNoHeadersOfTheDocsPage(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, path := range []string{"/v1/exports", "/v1/exports/x", "/healthz", "/openapi.yaml", "/docs/x"} {

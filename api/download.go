@@ -2,33 +2,90 @@ package api
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"memexport/internal/service/archive"
-	"memexport/internal/service/export"
+	"memexport/internal/service/apikey"
 	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
+
+func downloadOperation() huma.Operation {
+	const description = "Downloads the file of an export, which is there once its status is `READY` and until `expires_at`. " +
+		"Its media type is that of the export's format.\n\n" +
+		"A download that broke off can be resumed with `Range` and `If-Range`; up to 16 ranges may be asked for at once. " +
+		"`If-None-Match` and HEAD work too. A file that is stored compressed is sent with `Content-Encoding: gzip` if `Accept-Encoding` says so.\n\n" +
+		"Read the file as a stream: it may be larger than memory."
+	file := headerRefs("Content-Disposition", "Content-Encoding", "Content-Length", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
+	part := headerRefs("Content-Disposition", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Repr-Digest", "Cache-Control")
+	return operation(huma.Operation{
+		OperationID: "downloadExport",
+		Method:      http.MethodGet,
+		Path:        "/v1/exports/{id}/download",
+		Summary:     "Download an export",
+		Description: description,
+		Parameters: []*huma.Param{idParam(),
+			headerParam("Range", "Which bytes of the file to send (RFC 9110).", "bytes=1024-"),
+			headerParam("If-Range", "The ETag of the file that Range is about: of any other, the whole is sent.", `"`+exampleSHA256+`"`),
+			headerParam("If-None-Match", "The ETag of the file that the client has already: that one is not sent again.", `"`+exampleSHA256+`"`),
+		},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The file.", Headers: file, Content: fileContent()},
+			"206": {Description: "The bytes of the file that Range asks for; several ranges come as multipart/byteranges (RFC 9110).", Headers: part, Content: fileContent()},
+			"302": {Description: "The file is at another address, in the object store, which is good for 15 minutes at most and needs no key: send none there. Only where the operator of the service wants it so.",
+				Headers: map[string]*huma.Header{"Location": {Ref: "#/components/headers/FileLocation"}, "Cache-Control": headerRefs("Cache-Control")["Cache-Control"]}},
+			"304": {Description: "The file is the one that If-None-Match names.", Headers: headerRefs("ETag", "Cache-Control")},
+		},
+	}, apikey.ReadExports, 404, 409, 410, 412, 416)
+}
+
+func headerParam(name, description, example string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
+}
+
+// fileContent describes the file in the OpenAPI document: an example for each media type.
+func fileContent() map[string]*huma.MediaType {
+	m := memory.Memory{
+		ID: []byte("0198b9d1-52e7-7a31-8c44-6f0d2b9e1a57"), Text: []byte("Prefers tea to coffee."), UserID: []byte("user-123"),
+		Priority: []byte("MEDIUM"), Status: []byte("COMPLETED"), Categories: []byte(`["preferences"]`), Metadata: []byte(`{"source":"chat"}`),
+		WorkspaceID: []byte("6b1f3c0e-2d5a-4f7b-9e8c-1a2b3c4d5e6f"), AccessCount: 3,
+		CreatedAt: memory.TimeOf(pendingExample().CreatedAt), UpdatedAt: memory.TimeOf(pendingExample().CreatedAt),
+	}
+	content := map[string]*huma.MediaType{}
+	for _, f := range format.All {
+		file := f.Prefix + string(f.Append(nil, &m)) + f.Suffix
+		mediaType, _, _ := strings.Cut(f.ContentType, ";")
+		content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: file}
+		if mediaType == "application/json" {
+			// The schema allows any JSON: with a precise one, generated clients would parse gigabytes into objects.
+			content[mediaType] = &huma.MediaType{Schema: &huma.Schema{}, Example: json.RawMessage(file)}
+		}
+	}
+	return content
+}
 
 type downloadInput struct {
 	ID      string `path:"id"`
 	request *http.Request
 }
 
-// Resolve keeps the request, of which all matters.
+// Resolve keeps the request, whose method and headers the handler needs.
 func (in *downloadInput) Resolve(ctx huma.Context) []error {
 	in.request, _ = humago.Unwrap(ctx)
 	return nil
 }
 
-func (s *server) downloadExport(ctx context.Context, in *downloadInput) (*huma.StreamResponse, error) {
-	e, err := s.find(ctx, in.ID)
+func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.StreamResponse, error) {
+	id, err := parseID(in.ID)
+	if err != nil {
+		return nil, s.problem(ctx, err)
+	}
+	infoOf(ctx).exportID = id
+	e, err := s.find(ctx, id)
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
@@ -38,109 +95,16 @@ func (s *server) downloadExport(ctx context.Context, in *downloadInput) (*huma.S
 	if address := s.addressInStore(in.request, e); address != "" {
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			hctx.SetHeader("Location", address)
-			hctx.SetHeader("Cache-Control", "private, no-store") // it is no longer good in some minutes
+			hctx.SetHeader("Cache-Control", "private, no-store") // the address works for some minutes only
 			hctx.SetStatus(http.StatusFound)
 		}}, nil
 	}
 	opened, err := s.open(ctx, e)
 	if err != nil {
-		return nil, s.openProblem(ctx, e, err)
+		return nil, s.unreadable(ctx, e, err)
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		r, w := humago.Unwrap(hctx)
 		s.serveFile(w, r, opened)
 	}}, nil
-}
-
-// longestAddress is how long an address in the store works at most: who has it needs no key.
-const longestAddress = 15 * time.Minute
-
-// addressInStore is where in the store the file is to be had, or "" if the API has to send it.
-func (s *server) addressInStore(r *http.Request, e export.Export) string {
-	if !s.redirect || e.FileObject == nil || r.Method != http.MethodGet {
-		return ""
-	}
-	for _, name := range []string{"If-Match", "If-None-Match", "If-Range"} {
-		if strings.Contains(r.Header.Get(name), *e.SHA256) {
-			return "" // the store knows the file by another ETag
-		}
-	}
-	lifetime := min(longestAddress, time.Until(*e.ExpiresAt)).Truncate(time.Second) // as it is signed
-	f, ok := format.Lookup(e.Format)
-	if !ok || lifetime < time.Second || strings.Contains(r.Header.Get("Range"), ",") { // S3 sends one range only
-		return ""
-	}
-	address, err := s.archive.SignedURL(r.Context(), *e.FileObject, lifetime, filename(e, f))
-	if err != nil {
-		s.log.WarnContext(r.Context(), "no address in the store could be signed; the API sends the file", append(requestOf(r.Context()).attrs(), "error", err)...)
-		return ""
-	}
-	return address
-}
-
-// filename is what the file is to be called.
-func filename(e export.Export, f *format.Format) string {
-	return fmt.Sprintf("memories-%s-%s.%s", e.CompletedAt.Format("20060102"), e.ID, f.Extension)
-}
-
-// notDownloadable is why an export has no file to download, or nil.
-func notDownloadable(e export.Export) *Problem {
-	switch e.Status {
-	case export.Ready:
-		return nil
-	case export.Expired:
-		return newProblem(codeExportExpired)
-	case export.Failed:
-		return newProblem(codeExportFailed)
-	}
-	return newProblem(codeExportNotReady).with("Retry-After", retryAfter(e))
-}
-
-// openFile is the file of a READY export, in the forms in which it can be sent.
-type openFile struct {
-	export export.Export
-	format *format.Format
-	plain  *archive.File
-	gzip   *archive.File // nil unless it is stored compressed
-}
-
-// open returns the file of a READY export. Nothing is read yet.
-func (s *server) open(ctx context.Context, e export.Export) (o openFile, err error) {
-	f, ok := format.Lookup(e.Format)
-	if !ok {
-		return o, fmt.Errorf("the format %q of the export %s is unknown", e.Format, e.ID)
-	}
-	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	recorded, err := s.exports.Parts(bounded, e.ID, -1)
-	if err != nil {
-		return o, err
-	}
-	parts := export.Stored(recorded)
-	o = openFile{export: e, format: f, plain: s.archive.File(ctx, f, parts)}
-	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
-		return o, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
-	}
-	if o.plain.Size() != *e.SizeBytes {
-		return o, fmt.Errorf("the parts of the export %s make %d bytes instead of %d", e.ID, o.plain.Size(), *e.SizeBytes)
-	}
-	if member, ok := s.archive.GzipFile(ctx, f, parts); ok {
-		o.gzip = member
-	}
-	return o, nil
-}
-
-// openProblem looks at the row once more: an export that has expired or been deleted meanwhile has
-// lost its parts for that reason.
-func (s *server) openProblem(ctx context.Context, e export.Export, cause error) *Problem {
-	now, err := s.find(ctx, e.ID)
-	if errors.Is(err, export.ErrNotFound) {
-		return newProblem(codeExportNotFound)
-	}
-	if err == nil {
-		if p := notDownloadable(now); p != nil {
-			return p
-		}
-	}
-	return s.problem(ctx, cause)
 }

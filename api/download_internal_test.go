@@ -20,10 +20,10 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 
 func TestAStalledDownloadHasADeadlineAndAFinishedOneLeavesNone(t *testing.T) {
 	connection := &deadlines{ResponseRecorder: httptest.NewRecorder()}
-	transfer := &transfer{ResponseWriter: connection, controller: http.NewResponseController(connection)}
-	transfer.WriteHeader(http.StatusOK)
+	writer := &downloadWriter{ResponseWriter: connection, controller: http.NewResponseController(connection)}
+	writer.WriteHeader(http.StatusOK)
 	for range 3 {
-		if _, err := transfer.Write([]byte("x")); err != nil {
+		if _, err := writer.Write([]byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -33,11 +33,11 @@ func TestAStalledDownloadHasADeadlineAndAFinishedOneLeavesNone(t *testing.T) {
 	if left := time.Until(connection.set[0]); left > stallTimeout || left < stallTimeout-10*time.Second {
 		t.Errorf("the deadline is in %s", left)
 	}
-	transfer.extended = transfer.extended.Add(-2 * time.Second) // as if time had passed
-	if _, err := transfer.Write([]byte("x")); err != nil || len(connection.set) != 2 {
+	writer.extended = writer.extended.Add(-2 * time.Second) // as if time had passed
+	if _, err := writer.Write([]byte("x")); err != nil || len(connection.set) != 2 {
 		t.Errorf("deadlines %v, %v: want another", connection.set, err)
 	}
-	transfer.finish()
+	writer.finish()
 	if last := connection.set[len(connection.set)-1]; !connection.Flushed || !last.IsZero() {
 		t.Errorf("flushed %t, last deadline %s", connection.Flushed, last)
 	}

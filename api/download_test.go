@@ -106,7 +106,7 @@ func TestPartsOfTheFileCanBeAskedFor(t *testing.T) {
 	}
 }
 
-func TestThereIsNoFileUnlessTheExportIsReady(t *testing.T) {
+func TestAnExportThatIsNotReadyHasNoFile(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -117,7 +117,7 @@ func TestThereIsNoFileUnlessTheExportIsReady(t *testing.T) {
 	s.do(t, "GET", path).header(t, "Retry-After", "1").problem(t, 409, "EXPORT_NOT_READY")
 }
 
-func TestTheFileExpiresByTheClockWithoutAnyWorker(t *testing.T) {
+func TestTheFileExpiresOnTimeWithoutAWorker(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e, _ := s.publish(t, "json", 700*time.Millisecond, "x")
@@ -130,10 +130,10 @@ func TestTheFileExpiresByTheClockWithoutAnyWorker(t *testing.T) {
 	}
 }
 
-// partPath is where a part of an export is on disk.
+// partPath returns the path on disk of a part of an export.
 func (s *service) partPath(t *testing.T, id string, number int) string {
 	t.Helper()
-	parts, err := s.exports.Parts(t.Context(), id, -1)
+	parts, err := s.exports.Parts(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,10 +156,10 @@ func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
 			t.Errorf("%s: the transfer looks complete with %d of %d bytes", name, len(a.body), len(file))
 		}
 		if !strings.HasPrefix(file, string(a.body)) {
-			t.Errorf("%s: other bytes than the file's", name)
+			t.Errorf("%s: the bytes differ from the file", name)
 		}
 		if log := s.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "aborted=true") {
-			t.Errorf("%s: the log does not tell", name)
+			t.Errorf("%s: the log lacks the failure", name)
 		}
 	}
 }
@@ -174,7 +174,7 @@ func TestAFileThatCannotBeReadAtAllIsAnError(t *testing.T) {
 	a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "ETag", "").header(t, "Content-Disposition", "").header(t, "Repr-Digest", "").header(t, "Cache-Control", "no-store")
 	a.problem(t, 500, "INTERNAL")
 	if bytes.Contains(a.body, []byte("exports/")) {
-		t.Errorf("the answer tells of the store: %s", a.body)
+		t.Errorf("the answer shows something of the store: %s", a.body)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestAFileOfAnotherSizeThanRecordedIsAnError(t *testing.T) {
 	}
 	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").problem(t, 500, "INTERNAL")
 	if !strings.Contains(s.log.String(), "instead of") {
-		t.Error("the log does not tell why")
+		t.Error("the log lacks the reason")
 	}
 }
 
@@ -210,7 +210,7 @@ func TestAnEmptyExportHasAFile(t *testing.T) {
 	}
 }
 
-func TestAConnectionOutlivesADownload(t *testing.T) {
+func TestAConnectionIsReusedAfterADownload(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e, _ := s.publish(t, "json", time.Hour, strings.Repeat("x", 1<<20))
@@ -239,7 +239,7 @@ func TestALongDownloadOutlivesTheWriteTimeoutOfTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	time.Sleep(time.Second) // more than fits into the buffers on the way is left to write
+	time.Sleep(time.Second) // meanwhile the server fills all buffers and has more to write
 	if n, err := io.Copy(io.Discard, response.Body); err != nil || n != int64(len(file)) {
 		t.Errorf("%d bytes of %d, %v", n, len(file), err)
 	}

@@ -6,16 +6,11 @@ import (
 	"strings"
 )
 
-// prefersGzip reports whether a file that is stored compressed is to be sent so: to who accepts gzip
-// at least as much as the plain file (RFC 9110, section 12.5.3). A Range counts the plain file's
-// bytes, unless If-Range says that the client has the beginning of the compressed one, since
-// browsers and download managers resume by the length of what they have unpacked.
-func prefersGzip(h http.Header, gzipTag string) bool {
-	if h.Get("Range") != "" && h.Get("If-Range") != gzipTag {
-		return false
-	}
+// acceptsGzip reports whether the client accepts gzip and likes it at least as much as the plain
+// content (RFC 9110, section 12.5.3). Without Accept-Encoding it does not.
+func acceptsGzip(h http.Header) bool {
 	weights := map[string]float64{}
-	for _, item := range strings.Split(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
 		coding, parameters, _ := strings.Cut(item, ";")
 		weight := 1.0
 		name, value, _ := strings.Cut(parameters, "=")
@@ -27,12 +22,10 @@ func prefersGzip(h http.Header, gzipTag string) bool {
 		}
 		weights[strings.ToLower(strings.TrimSpace(coding))] = weight
 	}
-	gzip, named := weights["gzip"]
-	if !named {
-		gzip, named = weights["x-gzip"]
+	for _, name := range []string{"gzip", "x-gzip", "*"} { // the most specific name counts
+		if weight, ok := weights[name]; ok {
+			return weight > 0 && weight >= weights["identity"]
+		}
 	}
-	if !named {
-		gzip = weights["*"]
-	}
-	return gzip > 0 && gzip >= weights["identity"]
+	return false
 }

@@ -29,10 +29,10 @@ func gunzip(t *testing.T, body []byte) string {
 	return string(plain)
 }
 
-func TestACompressedFileIsSentSoToThoseWhoAcceptIt(t *testing.T) {
+func TestACompressedFileIsSentToClientsThatAcceptGzip(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.archive.Compress = true
+	s.compress(t)
 	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
 	path, etag, gzipTag := "/v1/exports/"+e.ID+"/download", `"`+*e.SHA256+`"`, `"`+*e.SHA256+`-gzip"`
 
@@ -43,7 +43,7 @@ func TestACompressedFileIsSentSoToThoseWhoAcceptIt(t *testing.T) {
 			t.Errorf("%s: %d bytes instead of %d", accept, len(got), len(file))
 		}
 		if len(a.body)*10 > len(file) {
-			t.Errorf("%d bytes are sent as %d", len(file), len(a.body))
+			t.Errorf("%d bytes are compressed to %d", len(file), len(a.body))
 		}
 		s.do(t, "HEAD", path, "Accept-Encoding", accept).status(t, 200).header(t, "Content-Length", strconv.Itoa(len(a.body))).header(t, "ETag", gzipTag)
 	}
@@ -60,23 +60,23 @@ func TestACompressedFileIsSentSoToThoseWhoAcceptIt(t *testing.T) {
 		t.Helper()
 		a := s.do(t, "GET", path, append([]string{"Accept-Encoding", "gzip"}, headers...)...).status(t, 206)
 		if !bytes.Equal(a.body, want) {
-			t.Errorf("%v: other bytes", headers)
+			t.Errorf("%v: the bytes differ", headers)
 		}
 	}
-	piece([]byte(file)[150_000:], "Range", "bytes=150000-") // of the plain file, inside a part
+	piece([]byte(file)[150_000:], "Range", "bytes=150000-") // of the plain file, within a part
 	piece([]byte(file)[150_000:], "Range", "bytes=150000-", "If-Range", etag)
 	piece(whole[40:], "Range", "bytes=40-", "If-Range", gzipTag)
 	piece(whole[size-4:], "Range", "bytes=-4", "If-Range", gzipTag)
 	for _, stale := range []string{`"x"`, `"x-gzip"`} {
 		a := s.do(t, "GET", path, "Accept-Encoding", "gzip", "Range", "bytes=5-", "If-Range", stale).status(t, 200)
 		if string(a.body) != file {
-			t.Errorf("If-Range %s: other bytes than the plain file's", stale)
+			t.Errorf("If-Range %s: the bytes differ from the plain file", stale)
 		}
 	}
-	// Who can no longer unpack gets the plain file from its start, and never a mixture.
+	// A client that no longer accepts gzip gets the plain file from its start, never the rest of it.
 	a := s.do(t, "GET", path, "Accept-Encoding", "identity", "Range", "bytes=40-", "If-Range", gzipTag).status(t, 200)
 	if string(a.body) != file {
-		t.Error("a mixture")
+		t.Error("the body is not the plain file")
 	}
 	s.do(t, "GET", path, "Accept-Encoding", "gzip", "If-None-Match", gzipTag).status(t, 304).header(t, "ETag", gzipTag)
 	s.do(t, "GET", path, "Accept-Encoding", "gzip", "If-None-Match", etag).status(t, 200)
@@ -85,7 +85,7 @@ func TestACompressedFileIsSentSoToThoseWhoAcceptIt(t *testing.T) {
 		header(t, "Content-Range", fmt.Sprintf("bytes */%d", size)).header(t, "Content-Encoding", "").problem(t, 416, "RANGE_NOT_SATISFIABLE")
 }
 
-func TestAFileThatIsStoredPlainIsSentPlain(t *testing.T) {
+func TestAFileThatIsStoredPlainIsNotCompressed(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e, file := s.publish(t, "json", time.Hour, `{"a":1}`)
@@ -95,11 +95,11 @@ func TestAFileThatIsStoredPlainIsSentPlain(t *testing.T) {
 	}
 }
 
-func TestACompressedFileThatBreaksResetsTheConnection(t *testing.T) {
+func TestACompressedFileThatCannotBeReadResetsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	s.archive.Compress = true
-	random := make([]byte, 300_000) // which does not fit into the server's buffers
+	s.compress(t)
+	random := make([]byte, 300_000) // too large for the server's buffers
 	rand.NewChaCha8([32]byte{}).Read(random)
 	e, _ := s.publish(t, "csv", time.Hour, string(random), string(random))
 	if err := os.Truncate(s.partPath(t, e.ID, 1), 1000); err != nil {
@@ -109,7 +109,6 @@ func TestACompressedFileThatBreaksResetsTheConnection(t *testing.T) {
 	if !errors.Is(a.err, syscall.ECONNRESET) {
 		t.Errorf("the transfer of %d bytes ends with %v", len(a.body), a.err)
 	}
-	if log := s.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "aborted=true") {
-		t.Error("the log does not tell")
-	}
+	s.log.await(t, "a download broke off")
+	s.log.await(t, "aborted=true")
 }

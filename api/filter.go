@@ -15,47 +15,68 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// filterParam is a query parameter that a field of memory.Filter declares with its tags. A new
-// filter needs nothing in this package.
+// filterParam is a query parameter that a field of memory.Filter declares with its tags. A new filter
+// needs no change in this package.
 type filterParam struct {
-	field  int
+	field  int // its index in memory.Filter
 	name   string
 	schema *huma.Schema
 }
 
-// The parameters as requests are parsed with. Their registry is only read from now on.
+// Requests are parsed with these. The registry is not changed after it is filled here, so that
+// requests may share it.
 var (
 	filterRegistry = newRegistry()
 	filterParams   = paramsOf(filterRegistry, reflect.TypeFor[memory.Filter]())
 )
 
-// maxItem is the greatest length of one item of a list, unless its field says otherwise.
+// maxItem is the greatest length of one item of a list in characters, unless the tag of its field
+// sets another.
 const maxItem = 256
 
+// paramsOf returns the parameters that the fields of a filter declare.
 func paramsOf(registry huma.Registry, filter reflect.Type) []filterParam {
 	var params []filterParam
 	for i := range filter.NumField() {
 		field := filter.Field(i)
 		schema := huma.SchemaFromField(registry, field, "")
-		schema.Nullable = false    // in JSON it may be null, in a URL it is left out
-		schema.UniqueItems = false // what is repeated counts once
+		schema.Nullable = false    // in JSON a filter may be null; in a URL it is left out
+		schema.UniqueItems = false // a repeated item counts once
 		if items := schema.Items; items != nil && items.Type == huma.TypeString {
 			items.MinLength, items.MaxLength = orDefault(items.MinLength, 1), orDefault(items.MaxLength, maxItem)
 		}
 		schema.PrecomputeMessages()
-		params = append(params, filterParam{i, field.Tag.Get("query"), schema})
+		params = append(params, filterParam{field: i, name: field.Tag.Get("query"), schema: schema})
 	}
 	return params
 }
 
-func orDefault(limit *int, otherwise int) *int {
+// orDefault returns limit, or a pointer to value if limit is nil.
+func orDefault(limit *int, value int) *int {
 	if limit == nil {
-		return &otherwise
+		return &value
 	}
 	return limit
 }
 
-// parseFilter makes the filter that the query string asks for, or says what is wrong with it.
+// filterDocs describes the parameters of memory.Filter for the OpenAPI document.
+func filterDocs() []*huma.Param {
+	var params []*huma.Param
+	for _, p := range paramsOf(newRegistry(), reflect.TypeFor[memory.Filter]()) {
+		param := &huma.Param{Name: p.name, In: "query", Description: p.schema.Description, Schema: p.schema}
+		switch {
+		case p.schema.Type == huma.TypeArray:
+			param.Explode = new(bool) // items are separated by commas
+			param.Description += " Separated by commas; the parameter may also be repeated. What is repeated counts once, and spaces count. An item cannot contain a comma."
+		case p.schema.Format == "date-time":
+			param.Description += " A timestamp after RFC 3339 with any offset, or a date such as 2026-01-15, which means midnight UTC. A + must be sent as %2B, since in a URL it means a space."
+		}
+		params = append(params, param)
+	}
+	return params
+}
+
+// parseFilter returns the filter that the query string asks for, or everything that is wrong with it.
 func parseFilter(values url.Values) (memory.Filter, []error) {
 	var filter memory.Filter
 	errs := parseParams(filterRegistry, filterParams, values, reflect.ValueOf(&filter).Elem())
@@ -65,6 +86,7 @@ func parseFilter(values url.Values) (memory.Filter, []error) {
 	return filter, errs
 }
 
+// parseParams sets the fields of filter from the query string and returns all mistakes.
 func parseParams(registry huma.Registry, params []filterParam, values url.Values, filter reflect.Value) []error {
 	var result huma.ValidateResult
 	for _, p := range params {
@@ -84,7 +106,7 @@ func parseParams(registry huma.Registry, params []filterParam, values url.Values
 	return result.Errors
 }
 
-// parseParam sets a field of a filter and returns the value to compare with the schema.
+// parseParam sets a field of a filter and returns the value to be validated with the schema.
 func parseParam(values []string, field reflect.Value) (any, error) {
 	switch target := field.Addr().Interface().(type) {
 	case *[]string:
@@ -113,18 +135,18 @@ func parseParam(values []string, field reflect.Value) (any, error) {
 var errTime = errors.New("must be an RFC 3339 timestamp such as 2026-01-15T10:30:00Z or 2026-01-15T10:30:00%2B02:00, " +
 	"or a date such as 2026-01-15, which means midnight UTC; a bare + in a URL arrives as a space, so send it as %2B")
 
-// timestampForm is stricter than package time, which takes a comma for the point, among others.
+// timestampForm is stricter than time.Parse, which accepts a comma before the fraction, for example.
 var timestampForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
-// parseTime returns the instant in UTC and in the microseconds that Postgres keeps, so that two ways
-// of writing the same instant are the same parameter.
+// parseTime returns the instant in UTC and in whole microseconds, as Postgres stores it, so that two
+// spellings of one instant give equal parameters.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if timestampForm.MatchString(text) {
 		t, err = time.Parse(time.RFC3339, text)
 	}
 	t = t.UTC().Truncate(time.Microsecond)
-	if err != nil || t.Year() < 1 || t.Year() > 9999 { // an offset can lead out of the years that JSON can show
+	if err != nil || t.Year() < 1 || t.Year() > 9999 { // JSON has no other years, and an offset can lead there
 		return time.Time{}, errTime
 	}
 	return t, nil

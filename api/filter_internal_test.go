@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A filter that memory.Filter may have one day must need nothing but its field.
-func TestAFieldIsAllThatANewFilterNeeds(t *testing.T) {
+// A new filter must need only a field in memory.Filter.
+func TestANewFilterNeedsOnlyAField(t *testing.T) {
 	type someday struct {
 		App     *string    `query:"app_id" minLength:"2"`
 		Status  *string    `query:"status" enum:"A,B"`

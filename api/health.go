@@ -1,22 +1,22 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"time"
 )
 
-// healthz says that the process lives. It asks nobody else: a restart would not heal a database.
-func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
+// readyTimeout is how long /readyz waits for Options.Ready before it answers 503.
+const readyTimeout = 5 * time.Second
+
+// healthz says that the process is alive. It does not ask the database: a restart would not heal it.
+func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, map[string]string{"status": "ok", "version": s.version})
 }
 
-// readyz says whether the process can serve.
-func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+// readyz says whether the process can serve requests.
+func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
@@ -30,19 +30,5 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 func writeHealth(w http.ResponseWriter, body map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(body) // it fails only if the client is gone
-}
-
-// document serves one of the generated documents, which change only with the program.
-func document(contentType string, content []byte) http.Handler {
-	sum := sha256.Sum256(content)
-	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", contentType)
-		w.Header().Set("Cache-Control", "no-cache") // keep it, but ask whether it is still the same
-		w.Header().Set("ETag", etag)
-		r.Header.Del("Range") // a part of a document helps nobody, and ServeContent refuses in plain text
-		r.Header.Del("If-Match")
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
-	})
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }

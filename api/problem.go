@@ -2,24 +2,15 @@ package api
 
 import (
 	"cmp"
-	"context"
-	"database/sql"
-	"database/sql/driver"
 	"encoding/json"
 	"errors"
-	"io"
-	"net"
 	"net/http"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
-
-	"memexport/internal/service/export"
 )
 
-// The codes of problems; they are part of the API and never change their meaning.
+// The codes of problems. They are part of the API and never change their meaning.
 const (
 	codeInvalidRequest      = "INVALID_REQUEST"
 	codeKeyReused           = "IDEMPOTENCY_KEY_REUSED"
@@ -41,17 +32,18 @@ const (
 	codeClientClosed        = "CLIENT_CLOSED_REQUEST"
 )
 
-// kind is what all problems of one code have in common.
+// kind describes all problems with one code.
 type kind struct {
 	code   string
 	status int
 	detail string
-	// elsewhere marks what no operation answers with, so that the document does not say it does.
-	elsewhere bool
-	header    http.Header
+	// undocumented marks problems that no operation answers with. The OpenAPI document lists their codes,
+	// but has no responses for them.
+	undocumented bool
+	header       http.Header
 }
 
-// kinds are all problems: the one place where a code meets its HTTP status.
+// kinds lists every kind of problem. This is the only place that maps codes to HTTP statuses.
 var kinds = []kind{
 	{code: codeInvalidRequest, status: 422, detail: "The request was refused. See errors for what is wrong where."},
 	{code: codeKeyReused, status: 422, detail: "This Idempotency-Key was used before for an export with other parameters."},
@@ -66,15 +58,15 @@ var kinds = []kind{
 	{code: codePreconditionFailed, status: 412, detail: "The file is not the one that If-Match or If-Unmodified-Since asks for."},
 	{code: codeRangeNotSatisfiable, status: 416, detail: "The file has no bytes in the range that was asked for."},
 	{code: codeURITooLong, status: 414, detail: "The URL is longer than 16384 bytes."},
-	{code: codeHeadersTooLarge, status: 431, detail: "The URL and the headers are longer than the server reads. A URL may have 16384 bytes.", elsewhere: true},
-	{code: codeMalformed, status: 400, detail: "The request is not valid HTTP.", elsewhere: true},
-	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", elsewhere: true},
-	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", elsewhere: true},
+	{code: codeHeadersTooLarge, status: 431, detail: "The URL and the headers are longer than the server reads. A URL may have 16384 bytes.", undocumented: true},
+	{code: codeMalformed, status: 400, detail: "The request is not valid HTTP.", undocumented: true},
+	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", undocumented: true},
+	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
 	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},
 	{code: codeUnavailable, status: 503, detail: "The service is unavailable at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"5"}}},
-	// Nobody reads this one: the status is for the access log, after the custom of nginx.
-	{code: codeClientClosed, status: 499, detail: "The client went away.", elsewhere: true},
+	// The client is gone and reads no answer: this status is for the access log, as in nginx.
+	{code: codeClientClosed, status: 499, detail: "The client went away.", undocumented: true},
 }
 
 // Problem is a refusal or failure (RFC 9457).
@@ -89,13 +81,13 @@ type Problem struct {
 	header http.Header
 }
 
-// ProblemDetail is one thing that is wrong with a request. It never repeats the value, which may be
-// personal data.
+// ProblemDetail is one mistake in a request. It never repeats the value, which may be personal data.
 type ProblemDetail struct {
 	Location string `json:"location" doc:"Where it is wrong: query.NAME, header.NAME or body."`
 	Message  string `json:"message" doc:"What is wrong, for people. Its wording may change."`
 }
 
+// newProblem returns the problem with a code, which must be one of kinds.
 func newProblem(code string, details ...ProblemDetail) *Problem {
 	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.code == code })]
 	return &Problem{
@@ -104,7 +96,7 @@ func newProblem(code string, details ...ProblemDetail) *Problem {
 	}
 }
 
-// with adds a header to the answer.
+// with sets a header of the answer and returns p.
 func (p *Problem) with(header, value string) *Problem {
 	if p.header == nil {
 		p.header = http.Header{}
@@ -113,13 +105,14 @@ func (p *Problem) with(header, value string) *Problem {
 	return p
 }
 
-// Huma asks errors for these.
+// Huma calls these methods to write a Problem that a handler returns as its error.
 func (p *Problem) Error() string             { return p.Detail }
 func (p *Problem) GetStatus() int            { return p.Status }
 func (p *Problem) GetHeaders() http.Header   { return p.header }
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// TransformSchema lists the codes without closing the set.
+// TransformSchema lists the codes in an extension of the schema. An enum would make clients refuse
+// codes that are added later.
 func (*Problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	var codes []string
 	for _, k := range kinds {
@@ -131,6 +124,7 @@ func (*Problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
+// writeProblem answers with p.
 func writeProblem(w http.ResponseWriter, p *Problem) {
 	for name, values := range p.header {
 		w.Header()[name] = values
@@ -140,10 +134,10 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(p) // it fails only if the client is gone
+	_ = encoder.Encode(p) // fails only if the client is gone
 }
 
-// Huma keeps these for the whole process, so they are set once, before any API exists.
+// Huma reads these two settings from global variables, so they are set once for the process.
 func init() {
 	huma.DefaultArrayNullable = false
 	huma.NewError = func(status int, _ string, errs ...error) huma.StatusError {
@@ -161,37 +155,4 @@ func init() {
 		}
 		return p
 	}
-}
-
-// problem is what the client is told about an error. What it is not told is logged.
-func (s *server) problem(ctx context.Context, err error) *Problem {
-	switch {
-	case errors.Is(err, export.ErrNotFound):
-		return newProblem(codeExportNotFound)
-	case errors.Is(err, export.ErrKeyReused):
-		return newProblem(codeKeyReused)
-	case ctx.Err() != nil:
-		return newProblem(codeClientClosed)
-	}
-	s.log.ErrorContext(ctx, "a request failed", append(requestOf(ctx).attrs(), "error", err)...)
-	if unavailable(err) {
-		return newProblem(codeUnavailable)
-	}
-	return newProblem(codeInternal)
-}
-
-// unavailable reports whether err says that something out there does not answer, rather than that
-// something in here is wrong.
-func unavailable(err error) bool {
-	var refused *pq.Error
-	var network *net.OpError
-	var timeout interface{ Timeout() bool } // not net.Error: even "no such file" is one
-	switch {
-	case errors.As(err, &refused):
-		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, refused.Code.Class())
-	case errors.As(err, &network), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return true
-	}
-	return errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -1,34 +1,30 @@
 package api
 
 import (
-	"encoding/json"
-	"io"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// refuseBadQuery refuses what Huma would overlook, and what would widen an export by accident: a
-// query parameter that the operation does not have, that is empty, repeated, or no clean text.
+// refuseBadQuery refuses a query parameter that the operation does not have, that is empty or
+// repeated, or that is not valid UTF-8 or contains NUL. Huma would let most of these pass, and a
+// filter that is ignored makes an export larger than was meant.
 func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		writeProblem(w, newProblem(codeInvalidRequest, ProblemDetail{"query",
-			"the query string is malformed: every % must start an escape such as %2B, and parameters are separated by &"}))
+		writeProblem(w, newProblem(codeInvalidRequest, ProblemDetail{Location: "query", Message: "the query string is malformed: every % must start an escape such as %2B, and parameters are separated by &"}))
 		return
 	}
 	var details []ProblemDetail
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if message := refusal(ctx.Operation(), name, values[name]); message != "" {
-			details = append(details, ProblemDetail{"query." + printable(name), message})
+		if message := mistake(ctx.Operation(), name, values[name]); message != "" {
+			details = append(details, ProblemDetail{Location: "query." + printable(name), Message: message})
 		}
 	}
 	if len(details) > 0 {
@@ -38,8 +34,8 @@ func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// refusal is what is wrong with a query parameter whatever it means, or "".
-func refusal(op *huma.Operation, name string, values []string) string {
+// mistake returns what is wrong with a query parameter regardless of its type, or "".
+func mistake(op *huma.Operation, name string, values []string) string {
 	i := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 	if i < 0 {
 		return "unknown query parameter"
@@ -60,37 +56,12 @@ func refusal(op *huma.Operation, name string, values []string) string {
 	return ""
 }
 
-// printable makes a parameter's name fit to be repeated.
+// printable returns the name of a parameter as an answer may repeat it: in valid UTF-8, at most 64
+// characters.
 func printable(name string) string {
 	name = strings.ToValidUTF8(name, "\uFFFD")
 	if runes := []rune(name); len(runes) > 64 {
 		name = string(runes[:64]) + "..."
 	}
 	return name
-}
-
-const (
-	maxBody     = 64 << 10
-	bodyTimeout = 10 * time.Second
-)
-
-// refuseBody refuses a body that has anything in it: filters in there would not be seen.
-func refuseBody(ctx huma.Context) error {
-	r, _ := humago.Unwrap(ctx)
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil
-	}
-	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // not every connection has one
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	_ = ctx.SetReadDeadline(time.Time{})
-	var object map[string]any
-	switch {
-	case err != nil:
-		return &huma.ErrorDetail{Location: "body", Message: "the body could not be read"}
-	case len(body) == 0:
-		return nil
-	case len(body) <= maxBody && json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0:
-		return nil
-	}
-	return &huma.ErrorDetail{Location: "body", Message: "the body must be empty or {}: the parameters go into the query string"}
 }

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/url"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"memexport/internal/service/format"
 )
 
-func TestWhatIsNotUnderstoodIsRefusedAndCreatesNothing(t *testing.T) {
+func TestABadQueryIsRefusedAndCreatesNothing(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	long := strings.Repeat("x", 513)
@@ -92,7 +93,7 @@ func TestEveryMistakeIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-func TestABadDateIsAnsweredWithGoodOnes(t *testing.T) {
+func TestTheMessageAboutABadDateShowsValidOnes(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	message := s.do(t, "POST", "/v1/exports?created_after=2026-01-15T10:30:00+02:00").problem(t, 422, "INVALID_REQUEST").Errors[0].Message
@@ -145,7 +146,7 @@ func TestABodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestABodyWithNothingInItIsFine(t *testing.T) {
+func TestAnEmptyBodyIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, body := range []string{"", "{}", " { }\n"} {
@@ -234,20 +235,20 @@ func TestFiltersAreKeptAndShown(t *testing.T) {
 	}
 }
 
-func TestEveryFormatCanBeAskedFor(t *testing.T) {
+func TestEveryFormatIsAccepted(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for _, f := range format.All {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			if got := s.do(t, "POST", "/v1/exports?format="+f.Name).status(t, 202).job(t).Format; got != f.Name {
-				t.Errorf("format %s", got)
+				t.Errorf("the format is %s", got)
 			}
 		})
 	}
 }
 
-func TestAnIDThatIsNoUUIDIsNotFound(t *testing.T) {
+func TestAnIDThatIsNotAUUIDIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e := s.create(t, "json")
@@ -257,6 +258,15 @@ func TestAnIDThatIsNoUUIDIsNotFound(t *testing.T) {
 		s.do(t, "DELETE", "/v1/exports/"+id).problem(t, 404, "EXPORT_NOT_FOUND")
 	}
 	if got := s.do(t, "GET", "/v1/exports/"+strings.ToUpper(e.ID)).status(t, 200).job(t).ID; got != e.ID {
-		t.Errorf("id %s", got)
+		t.Errorf("the id is %s", got)
 	}
+}
+
+func mustJSON(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -22,7 +22,7 @@ func TestSeveralRangesAreServedAtOnce(t *testing.T) {
 	path, size := "/v1/exports/"+e.ID+"/download", len(file)
 	for header, want := range map[string][][2]int{
 		"bytes=0-1,5-9":                          {{0, 2}, {5, 10}},
-		"bytes=-5, 100000-150000 , 0-0":          {{size - 5, size}, {100_000, 150_001}, {0, 1}}, // in the order asked for
+		"bytes=-5, 100000-150000 , 0-0":          {{size - 5, size}, {100_000, 150_001}, {0, 1}}, // in the order of the request
 		"bytes=1-1" + strings.Repeat(",7-8", 15): append([][2]int{{1, 2}}, slices.Repeat([][2]int{{7, 9}}, 15)...),
 	} {
 		a := s.do(t, "GET", path, "Range", header).status(t, 206).header(t, "ETag", `"`+*e.SHA256+`"`)
@@ -51,7 +51,7 @@ func TestSeveralRangesAreServedAtOnce(t *testing.T) {
 			}
 		}
 		if _, err := parts.NextPart(); !errors.Is(err, io.EOF) {
-			t.Errorf("%s: more than was asked for: %v", header, err)
+			t.Errorf("%s: more parts than requested: %v", header, err)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	request.Header.Set("Range", "bytes=0-9,300000-300009")
 	response, err := http.DefaultClient.Do(request)
 	var body []byte
-	if err == nil { // else it broke before the first bytes had left the server's buffer
+	if err == nil { // otherwise it broke before the first bytes had left the server's buffer
 		body, err = io.ReadAll(response.Body)
 		response.Body.Close()
 	}
@@ -80,8 +80,8 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	}
 }
 
-// A client that leaves in the middle of several ranges leaves nothing behind that reads on: the race
-// detector and the server's end would tell.
+// When a client leaves in the middle of several ranges, nothing goes on reading the file. Otherwise the
+// race detector would report it, or the server would not shut down at the end of the test.
 func TestAClientMayLeaveInTheMiddleOfSeveralRanges(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

@@ -16,13 +16,13 @@ import (
 	"memexport/internal/service/export"
 )
 
-// newRedirecting is a service that sends those who download to an S3 store, which is away: an address
-// there is signed without asking it.
+// newRedirecting returns a service that redirects downloads to an S3 store. The store cannot be reached,
+// and need not be: addresses are signed without asking it.
 func newRedirecting(t *testing.T) *service {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "test-secret-of-the-store")
-	a, err := archive.Open(t.Context(), "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&use_path_style=true&prefix=some/folder/")
+	a, err := archive.Open(t.Context(), "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&use_path_style=true&prefix=some/folder/", archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func newRedirecting(t *testing.T) *service {
 	return newService(t, func(o *api.Options) { o.Archive, o.Redirect = a, true })
 }
 
-// composed makes a READY export of nothing whose file is an object as well.
+// composed makes a READY export without memories whose file is also one object in the store.
 func (s *service) composed(t *testing.T, retention time.Duration, object string) export.Export {
 	t.Helper()
 	e := s.create(t, "csv")
@@ -45,7 +45,7 @@ func (s *service) composed(t *testing.T, retention time.Duration, object string)
 
 const csvHeader = "id,memory,user_id,agent_id,session_id,priority,status,categories,metadata,workspace_id,access_count,last_accessed_at,created_at,updated_at\r\n"
 
-func TestADownloadIsSentToTheStore(t *testing.T) {
+func TestADownloadIsRedirectedToTheStore(t *testing.T) {
 	s := newRedirecting(t)
 	for retention, longest := range map[time.Duration]int{72 * time.Hour: 900, 5 * time.Minute: 300} {
 		e := s.composed(t, retention, "exports/some-id/file")
@@ -57,21 +57,21 @@ func TestADownloadIsSentToTheStore(t *testing.T) {
 		query := address.Query()
 		seconds, err := strconv.Atoi(query.Get("X-Amz-Expires"))
 		if err != nil || seconds > longest || seconds < longest-10 || query.Get("X-Amz-Signature") == "" {
-			t.Errorf("the address is good for %q s of %d", query.Get("X-Amz-Expires"), longest)
+			t.Errorf("the address works for %q s, want %d", query.Get("X-Amz-Expires"), longest)
 		}
 		if want := `attachment; filename="memories-` + e.CompletedAt.Format("20060102") + "-" + e.ID + `.csv"`; query.Get("response-content-disposition") != want {
-			t.Errorf("the file is called %q, not %q", query.Get("response-content-disposition"), want)
+			t.Errorf("the name of the file is %q, want %q", query.Get("response-content-disposition"), want)
 		}
 		if a.Header.Get("Cache-Control") != "private, no-store" || len(a.body) != 0 {
 			t.Errorf("the answer is %v, %q", a.Header, a.body)
 		}
 	}
 	if log := s.log.String(); strings.Contains(log, "X-Amz") || strings.Contains(log, "some-id") {
-		t.Errorf("the log says %s", log)
+		t.Errorf("the log shows the address: %s", log)
 	}
 }
 
-func TestADownloadThatIsSentToTheStoreIsRefusedAsAnyOther(t *testing.T) {
+func TestADownloadIsRefusedBeforeItIsRedirected(t *testing.T) {
 	s := newRedirecting(t)
 	e := s.composed(t, time.Hour, "exports/some-id/file")
 	path := "/v1/exports/" + e.ID + "/download"
@@ -84,9 +84,9 @@ func TestADownloadThatIsSentToTheStoreIsRefusedAsAnyOther(t *testing.T) {
 	s.do(t, "GET", path).problem(t, 410, "EXPORT_EXPIRED")
 }
 
-// The store knows the file by another ETag, sends one range only, and has nothing of an export that was
-// written before it was to be sent from there.
-func TestWhatTheStoreCannotAnswerTheAPIDoes(t *testing.T) {
+// In the store the file has another ETag. The store sends one range only, and has no such file of an
+// export that was written before redirecting was turned on.
+func TestTheAPIAnswersWhatTheStoreCannot(t *testing.T) {
 	s := newRedirecting(t)
 	composed, plain := s.composed(t, time.Hour, "exports/some-id/file"), s.composed(t, time.Hour, "")
 	path := "/v1/exports/" + composed.ID + "/download"

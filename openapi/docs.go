@@ -2,7 +2,7 @@ package openapi
 
 import _ "embed"
 
-// The page that shows the document to people, and lets them try it.
+// The page that shows the document and lets people send requests.
 var (
 	//go:embed docs/index.html
 	DocsPage []byte
@@ -10,15 +10,16 @@ var (
 	DocsInit []byte
 	//go:embed docs/favicon.svg
 	DocsIcon []byte
-	// DocsLicenses are those of the component and of all that is bundled in it.
+	// DocsLicenses are the licenses of the component and of everything bundled in it.
 	//go:embed docs/licenses.txt
 	DocsLicenses []byte
 )
 
-// DocsComponent draws the page: JavaScript, gzipped. `make docs-component` fetches it anew.
+// DocsComponent is the JavaScript that draws the page, gzipped. `make docs-component` fetches it.
 //
 //go:embed docs/scalar-1.72.1.js.gz
 var DocsComponent []byte
 
-// DocsComponentName is the file that the page asks for; what has this name never changes.
+// DocsComponentName is the file name under which the page loads the component. It has the version, so
+// that browsers may keep the file.
 const DocsComponentName = "scalar-1.72.1.js"

@@ -29,7 +29,7 @@ func TestTheDocsComponentIsTheOneThatIsFetched(t *testing.T) {
 	version := strings.TrimSuffix(strings.TrimPrefix(openapi.DocsComponentName, "scalar-"), ".js")
 	for _, want := range []string{"const version = '" + version + "'", "const sha256 = '" + hex.EncodeToString(sum.Sum(nil)) + "'"} {
 		if !bytes.Contains(script, []byte(want)) {
-			t.Errorf("tools/docs-page/vendor.mjs lacks %s: run make docs-component, or mend it", want)
+			t.Errorf("tools/docs-page/vendor.mjs lacks %s: run make docs-component, or correct the script", want)
 		}
 	}
 }

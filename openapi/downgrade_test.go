@@ -10,8 +10,8 @@ import (
 
 const schemaPrefix = "#/components/schemas/"
 
-// downgrade returns the document in OpenAPI 3.0 as JSON. Huma does most of it; what it leaves
-// invalid is finished here.
+// downgrade returns the document in OpenAPI 3.0 as JSON. Huma does most of the work. It leaves
+// references that may be null in a form that 3.0 does not allow, which downgrade replaces.
 func downgrade(document *huma.OpenAPI) ([]byte, error) {
 	raw, err := document.Downgrade()
 	if err != nil {
@@ -30,8 +30,8 @@ func downgrade(document *huma.OpenAPI) ([]byte, error) {
 			references[ref]++
 		}
 	})
-	// In 3.0 only a schema itself can say that it may be null. One that elsewhere may not gets a
-	// nullable twin.
+	// In 3.0 only a schema can say that it may be null, not a reference to it. A schema that is also
+	// referred to where null is not allowed gets a nullable twin.
 	schemas := tree["components"].(map[string]any)["schemas"].(map[string]any)
 	twins := map[any]string{}
 	for ref, uses := range orNull {
@@ -47,13 +47,13 @@ func downgrade(document *huma.OpenAPI) ([]byte, error) {
 			delete(node, "anyOf")
 			node["$ref"] = twins[ref]
 		}
-		// In 3.0 a reference hides everything beside it.
+		// In 3.0 tools ignore everything beside a reference.
 		if ref, ok := node["$ref"]; ok && len(node) > 1 {
 			delete(node, "$ref")
 			node["allOf"] = []any{map[string]any{"$ref": ref}}
 		}
 	})
-	return json.MarshalIndent(tree, "", "  ")
+	return json.Marshal(tree)
 }
 
 // walk visits every object of the document that is not an example.
@@ -73,7 +73,8 @@ func walk(node any, visit func(map[string]any)) {
 	}
 }
 
-// refOrNull is the reference in a schema that says "either that or null", or nil.
+// refOrNull returns the reference in a schema of the form "this reference or null", or nil for a schema
+// of another form.
 func refOrNull(node map[string]any) any {
 	either, _ := node["anyOf"].([]any)
 	if len(either) != 2 || either[1].(map[string]any)["type"] != "null" {
@@ -82,7 +83,7 @@ func refOrNull(node map[string]any) any {
 	return either[0].(map[string]any)["$ref"]
 }
 
-// nullable is a schema that allows null as well; of an enum it has to be a member, too.
+// nullable returns a copy of schema that also allows null. In an enum null must be listed, too.
 func nullable(schema map[string]any) map[string]any {
 	schema = maps.Clone(schema)
 	schema["nullable"] = true

@@ -1,12 +1,12 @@
-// Package openapi holds the documents that describe the API to people and to generators of clients.
-// They are generated from the code of package api; a test keeps them in step.
+// Package openapi embeds the OpenAPI documents of the API and the page that shows them. The documents
+// are generated from the code of package api, and a test fails if they differ from it.
 package openapi
 
 import _ "embed"
 
 //go:generate go test -run TestTheDocumentsAreCurrent -update
 
-// The document in OpenAPI 3.1, which is the canonical form.
+// The document in OpenAPI 3.1. The other forms are derived from it.
 var (
 	//go:embed openapi.yaml
 	YAML []byte
@@ -14,7 +14,7 @@ var (
 	JSON []byte
 )
 
-// The same in OpenAPI 3.0, for tools that do not know 3.1 yet.
+// The same document in OpenAPI 3.0, for tools that do not know 3.1 yet.
 var (
 	//go:embed openapi-3.0.yaml
 	YAML30 []byte

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
+	"regexp"
+	"slices"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2/yaml"
@@ -13,10 +16,14 @@ import (
 	"memexport/openapi"
 )
 
-var update = flag.Bool("update", false, "write the documents anew")
+var update = flag.Bool("update", false, "write the documents again")
+
+// topLevel are the keys of a document in the order in which people look for them. Huma sorts them by
+// name, which puts the 600 lines of components first.
+var topLevel = []string{"openapi", "info", "servers", "security", "tags", "paths", "components"}
 
 func TestTheDocumentsAreCurrent(t *testing.T) {
-	document, err := json.MarshalIndent(api.Document(), "", "  ")
+	document, err := json.Marshal(api.Document())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,14 +31,15 @@ func TestTheDocumentsAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	document, document30 = inOrder(t, document), inOrder(t, document30)
 	for _, file := range []struct {
 		name      string
 		embedded  []byte
 		generated []byte
 	}{
-		{"openapi.json", openapi.JSON, append(document, '\n')},
+		{"openapi.json", openapi.JSON, document},
 		{"openapi.yaml", openapi.YAML, asYAML(t, document)},
-		{"openapi-3.0.json", openapi.JSON30, append(document30, '\n')},
+		{"openapi-3.0.json", openapi.JSON30, document30},
 		{"openapi-3.0.yaml", openapi.YAML30, asYAML(t, document30)},
 	} {
 		if *update {
@@ -44,10 +52,61 @@ func TestTheDocumentsAreCurrent(t *testing.T) {
 	}
 }
 
+// inOrder returns a JSON document indented, with its top-level keys in the order of topLevel and any
+// other after them.
+func inOrder(t *testing.T, document []byte) []byte {
+	t.Helper()
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(document, &values); err != nil {
+		t.Fatal(err)
+	}
+	keys := slices.Clone(topLevel)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	var compact, indented bytes.Buffer
+	for _, key := range keys {
+		if value, ok := values[key]; ok {
+			compact.WriteString(`,"` + key + `":`)
+			compact.Write(value)
+		}
+	}
+	compact.WriteString("}\n")
+	compact.Bytes()[0] = '{' // in place of the first comma
+	if err := json.Indent(&indented, compact.Bytes(), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return indented.Bytes()
+}
+
 func asYAML(t *testing.T, document []byte) []byte {
+	t.Helper()
 	var out bytes.Buffer
 	if err := yaml.Convert(&out, bytes.NewReader(document)); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+func TestTheDocumentsBeginWithWhatPeopleLookFor(t *testing.T) {
+	yamlKey, jsonKey := regexp.MustCompile(`(?m)^(\w+):`), regexp.MustCompile(`(?m)^  "(\w+)":`)
+	for name, c := range map[string]struct {
+		document []byte
+		key      *regexp.Regexp
+	}{
+		"openapi.yaml":     {openapi.YAML, yamlKey},
+		"openapi.json":     {openapi.JSON, jsonKey},
+		"openapi-3.0.yaml": {openapi.YAML30, yamlKey},
+		"openapi-3.0.json": {openapi.JSON30, jsonKey},
+	} {
+		var keys []string
+		for _, match := range c.key.FindAllSubmatch(c.document, -1) {
+			keys = append(keys, string(match[1]))
+		}
+		if !slices.Equal(keys, topLevel) {
+			t.Errorf("%s has the keys %v, want %v", name, keys, topLevel)
+		}
+	}
 }

@@ -17,9 +17,9 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
+	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
 )
@@ -45,22 +45,19 @@ func dial(t *testing.T, address string) client.Client {
 	return c
 }
 
-// site is the database and the bucket that the workers of a test share.
+// site is the database and the bucket that the workers of one test share.
 type site struct {
 	*testing.T
 	db      *sqlx.DB
 	exports *export.Store
+	starter *workflows.Starter
 	options worker.Options
 }
 
 func newSite(t *testing.T, c client.Client) *site {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	files, err := archive.Open(t.Context(), "file://"+t.TempDir())
+	db := pgtest.Open(t, 32)
+	files, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,19 +66,19 @@ func newSite(t *testing.T, c client.Client) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, db: db, exports: export.NewStore(db)}
+	s := &site{T: t, db: db, exports: export.NewStore(db), starter: workflows.NewStarter(c, "default", t.Name())}
+	steps := &activities.Activities{
+		Exports: s.exports, Source: source, Archive: files, Retention: time.Hour, Grace: time.Minute, Parallel: 2,
+	}
 	s.options = worker.Options{
 		Client: c, Namespace: "default", TaskQueue: t.Name(), Log: silent,
-		Activities: &activities.Activities{
-			Exports: s.exports, Source: source, Archive: files, Client: c, Starter: workflows.NewStarter(c, "default", t.Name()),
-			Retention: time.Hour, Grace: time.Minute, Parallel: 2,
-		},
+		Activities: steps, Reconciler: &reconcile.Activities{Steps: steps, Client: c, Starter: s.starter},
 		Concurrency: 4, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
 	}
 	return s
 }
 
-// running is a worker that runs until it is stopped.
+// running is a worker that runs until stop is called or the test ends.
 type running struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -107,7 +104,7 @@ func (r *running) stop(t *testing.T) {
 	select {
 	case <-r.done:
 	case <-time.After(patience):
-		t.Error("the worker does not stop")
+		t.Error("the worker did not stop")
 	}
 }
 
@@ -118,14 +115,14 @@ func (s *site) exec(statement string, args ...any) {
 	}
 }
 
-// start starts an export of the workspace, and returns its id.
+// start creates an export, starts its workflow, and returns its id.
 func (s *site) start() string {
 	s.Helper()
 	e, err := s.exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
 	if err != nil {
 		s.Fatal(err)
 	}
-	if err := s.options.Activities.Starter.Start(s.Context(), e); err != nil {
+	if err := s.starter.Start(s.Context(), e); err != nil {
 		s.Fatal(err)
 	}
 	return e.ID
@@ -140,17 +137,7 @@ func (s *site) find(id string) export.Export {
 	return e
 }
 
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this did not become true: " + fact)
-		}
-	}
-}
-
-// forward makes a server reachable under one more address until the test ends.
+// forward accepts connections at one address and forwards them to another until the test ends.
 func forward(t *testing.T, from, to string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", from)
@@ -177,7 +164,7 @@ func forward(t *testing.T, from, to string) {
 			open.Store(far, nil)
 			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
 				go func() {
-					_, _ = io.Copy(pair[0], pair[1]) // it ends with either side
+					_, _ = io.Copy(pair[0], pair[1]) // it ends when either side closes
 					pair[0].Close()
 				}()
 			}
@@ -185,7 +172,7 @@ func forward(t *testing.T, from, to string) {
 	}()
 }
 
-// telling is a logger that tells when something is logged.
+// telling returns a logger that sends to lines when something is logged.
 func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
 
 type teller struct {
@@ -198,7 +185,7 @@ func (teller) Enabled(context.Context, slog.Level) bool { return true }
 func (l teller) Handle(context.Context, slog.Record) error {
 	select {
 	case l.lines <- struct{}{}:
-	default: // nobody listens any more
+	default: // the test has seen a line already
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package worker runs the Temporal worker: it registers workflows and activities, keeps the
-// schedules, and stops without losing work.
+// Package worker runs the Temporal worker: it registers the workflows and activities, keeps the
+// schedules up to date, and hands unfinished work over when it stops.
 package worker
 
 import (
@@ -14,33 +14,35 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
+	"memexport/reconcile"
 	"memexport/workflows"
 )
 
-// Options configure a worker.
+// Options configures a worker.
 type Options struct {
 	Client     client.Client
 	Namespace  string
 	TaskQueue  string
 	Activities *activities.Activities
+	Reconciler *reconcile.Activities
 	Log        *slog.Logger
 
-	Concurrency    int           // activities at the same time
+	Concurrency    int           // how many activities run at the same time
 	StopTimeout    time.Duration // how long a stopping worker waits for its activities
-	ReconcileEvery time.Duration
-	SweepEvery     time.Duration
+	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
+	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
 
-	// DeploymentName and BuildID turn on Worker Versioning: nothing is dispatched to this build
-	// until an operator makes it current. Without them every worker takes every task.
+	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches nothing to this build
+	// until an operator makes it the current version. Without them every worker takes every task.
 	DeploymentName string
 	BuildID        string
 }
 
-// retryEvery is how long a worker waits for a Temporal server that is away.
+// retryEvery is the pause between attempts to start while the Temporal server cannot be reached.
 const retryEvery = 2 * time.Second
 
-// Run works until ctx ends and then stops: activities hand over to other workers at their next
-// step. It waits for a Temporal server that is not there yet.
+// Run runs a worker until ctx ends, and then stops it: running activities end early, and other workers
+// continue them. While the Temporal server cannot be reached, Run waits for it.
 func Run(ctx context.Context, o Options) error {
 	for {
 		err := o.start(ctx)
@@ -56,16 +58,17 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-// start starts a worker and waits until ctx ends; an error says that it could not start or go on.
+// start starts a worker and waits until ctx ends. It returns an error if the worker cannot start or
+// continue.
 func (o *Options) start(ctx context.Context) error {
 	if err := o.ensureSchedules(ctx); err != nil {
 		return err
 	}
-	fatal := make(chan error, 1) // of the first; it stops the worker
+	fatal := make(chan error, 1) // the first fatal error; the SDK then stops the worker
 	w := o.worker(func(err error) {
 		select {
 		case fatal <- err:
-		default:
+		default: // a later error
 		}
 	})
 	if err := w.Start(); err != nil {
@@ -81,13 +84,14 @@ func (o *Options) start(ctx context.Context) error {
 	}
 }
 
-// worker returns the worker with everything registered, not started.
+// worker returns a worker that is not started yet.
 func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	options := worker.Options{
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
-		// A cancel comes with the answer to a heartbeat, and the SDK would send one every 24 seconds only.
+		// An activity learns of a cancellation from the answer to a heartbeat, and the SDK would send
+		// a heartbeat only every 24 seconds.
 		MaxHeartbeatThrottleInterval: 5 * time.Second,
 	}
 	if o.BuildID != "" {
@@ -98,20 +102,28 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 		}
 	}
 	w := worker.New(o.Client, o.TaskQueue, options)
-	w.RegisterWorkflow(workflows.Export)
-	w.RegisterWorkflow(workflows.Reconcile)
-	w.RegisterWorkflow(workflows.Sweep)
-	w.RegisterActivity(o.Activities)
+	o.register(w)
 	return w
 }
 
-// ensureSchedules creates the schedules, or brings existing ones up to date with the options.
+// register registers the workflows and activities. Temporal knows them by their names in Go: renaming
+// one breaks the exports that are under way.
+func (o *Options) register(r worker.Registry) {
+	r.RegisterWorkflow(workflows.Export)
+	r.RegisterActivity(o.Activities)
+	r.RegisterWorkflow(reconcile.Reconcile)
+	r.RegisterWorkflow(reconcile.Sweep)
+	r.RegisterActivity(o.Reconciler)
+}
+
+// ensureSchedules registers the search attributes, and creates the schedules or updates them to the
+// options.
 func (o *Options) ensureSchedules(ctx context.Context) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)
 	}
 	return errors.Join(
-		o.ensureSchedule(ctx, "memexport-reconcile", workflows.Reconcile, o.ReconcileEvery),
-		o.ensureSchedule(ctx, "memexport-sweep", workflows.Sweep, o.SweepEvery),
+		o.ensureSchedule(ctx, "memexport-reconcile", reconcile.Reconcile, o.ReconcileEvery),
+		o.ensureSchedule(ctx, "memexport-sweep", reconcile.Sweep, o.SweepEvery),
 	)
 }

@@ -12,12 +12,13 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
 	"memexport/workflows"
 )
 
-// TestWorker runs against one real server. Its schedules belong to the namespace, so that the
-// tests come one after the other.
+// TestWorker runs against one real server. The schedules belong to the namespace, so that the subtests
+// must run one after the other.
 func TestWorker(t *testing.T) {
 	server, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{Dir: t.TempDir(), InMemory: true, Headless: true})
 	if err != nil {
@@ -30,7 +31,7 @@ func TestWorker(t *testing.T) {
 	})
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server.Address) })
 	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server.Address) })
-	t.Run("StopsAtOnceAndAnotherGoesOn", func(t *testing.T) { handsOver(t, server.Address) })
+	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server.Address) })
 	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server.Address) })
 }
 
@@ -43,20 +44,20 @@ func waitsForTemporal(t *testing.T, server string) {
 	free.Close()
 	s := newSite(t, dial(t, address))
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
-	s.options.Activities.Starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // as that of another process
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // like the API in another process
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	worker := s.run(s.options)
 	select {
 	case <-tried:
 	case <-worker.done:
-		t.Fatal("it did not wait")
+		t.Fatal("the worker ended instead of waiting")
 	case <-time.After(patience):
-		t.Fatal("it did not try")
+		t.Fatal("the worker did not try to connect")
 	}
 	forward(t, address, server)
 	id := s.start()
-	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 }
 
 func keepsSchedules(t *testing.T, server string) {
@@ -76,12 +77,12 @@ func keepsSchedules(t *testing.T, server string) {
 		o := s.options
 		o.ReconcileEvery, o.SweepEvery = interval, 2*interval
 		worker := s.run(o)
-		eventually(t, "the schedules are as the worker wants them", func() bool {
+		await.True(t, patience, "the schedules have the intervals of the worker", func() bool {
 			return every("memexport-reconcile") == interval && every("memexport-sweep") == 2*interval
 		})
 		worker.stop(t)
 	}
-	// What the schedules start, a worker can run.
+	// A worker can run the workflows that the schedules start.
 	s.run(s.options)
 	for id, kind := range map[string]string{"memexport-reconcile": "Reconcile", "memexport-sweep": "Sweep"} {
 		handle := c.ScheduleClient().GetHandle(t.Context(), id)
@@ -89,7 +90,7 @@ func keepsSchedules(t *testing.T, server string) {
 			t.Fatal(err)
 		}
 		var started client.ScheduleActionResult
-		eventually(t, "the schedule has started "+kind, func() bool {
+		await.True(t, patience, "the schedule has started "+kind, func() bool {
 			description, err := handle.Describe(t.Context())
 			if err != nil || len(description.Info.RecentActions) == 0 {
 				return false
@@ -105,8 +106,8 @@ func keepsSchedules(t *testing.T, server string) {
 	}
 }
 
-// writing starts an export of some 18 MiB, which stops where its second part is recorded until the
-// returned function is called.
+// writing starts an export of about 18 MiB. It blocks when the second part is recorded, until release
+// is called.
 func (s *site) writing() (id string, release func()) {
 	s.Helper()
 	for i := range 20 {
@@ -135,7 +136,7 @@ func (s *site) writing() (id string, release func()) {
 	}
 }
 
-// pending is the activity that the export waits for.
+// pending returns the only activity that is running for an export, or nil.
 func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
 	description, err := s.options.Client.DescribeWorkflowExecution(s.Context(), export.WorkflowID(id), "")
 	if err != nil || len(description.GetPendingActivities()) != 1 {
@@ -144,9 +145,9 @@ func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
 	return description.GetPendingActivities()[0]
 }
 
-// firstPart is the object of the first recorded part.
+// firstPart returns the object of the first recorded part, or an empty string.
 func (s *site) firstPart(id string) string {
-	parts, err := s.exports.Parts(s.Context(), id, -1)
+	parts, err := s.exports.Parts(s.Context(), id)
 	if err != nil || len(parts) == 0 {
 		return ""
 	}
@@ -157,25 +158,25 @@ func handsOver(t *testing.T, server string) {
 	s := newSite(t, dial(t, server))
 	first := s.run(s.options)
 	id, release := s.writing()
-	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
 	object := s.firstPart(id)
 	s.run(s.options)
 	begin := time.Now()
 	first.stop(t)
 	if took := time.Since(begin); took > 10*time.Second {
-		t.Errorf("it took %v to stop", took)
+		t.Errorf("the worker took %v to stop", took)
 	}
-	eventually(t, "the other worker has begun the second attempt", func() bool {
+	await.True(t, patience, "the other worker has started the second attempt", func() bool {
 		activity := s.pending(id)
 		return activity != nil && activity.GetAttempt() == 2 && activity.GetLastStartedTime() != nil && activity.GetActivityType().GetName() == "WriteRange"
 	})
 	if took := time.Since(begin); took > 15*time.Second {
-		t.Errorf("it took %v until the other went on", took)
+		t.Errorf("the other worker continued after %v", took)
 	}
 	release()
-	eventually(t, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 	if e := s.find(id); e.MemoryCount != 20 {
-		t.Errorf("it has %d memories", e.MemoryCount)
+		t.Errorf("the export has %d memories", e.MemoryCount)
 	}
 	if s.firstPart(id) != object {
 		t.Error("the first part was written again")
@@ -186,15 +187,15 @@ func noticesCancel(t *testing.T, server string) {
 	s := newSite(t, dial(t, server))
 	s.run(s.options)
 	id, _ := s.writing()
-	eventually(t, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
-	eventually(t, "the first heartbeat is heard", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
+	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
+	await.True(t, patience, "Temporal has received a heartbeat", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
 	begin := time.Now()
-	if err := s.options.Activities.Starter.Cancel(t.Context(), id); err != nil {
+	if err := s.starter.Cancel(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
+	await.True(t, patience, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
 	if took := time.Since(begin); took > 15*time.Second {
-		t.Errorf("it took %v", took)
+		t.Errorf("the cancellation took %v", took)
 	}
 	if e := s.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeCancelled {
 		t.Errorf("the export is %+v with %+v", e, e.Failure)

@@ -12,12 +12,12 @@ import (
 	"go.temporal.io/sdk/activity"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 )
 
-// untilCancelled heartbeats until the activity is cancelled, and then takes a moment to come to an
-// end.
+// untilCancelled records heartbeats until the activity is cancelled, and returns a moment after that.
 func untilCancelled(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -25,7 +25,7 @@ func untilCancelled(ctx context.Context) error {
 		activity.RecordHeartbeat(ctx)
 		select {
 		case <-ctx.Done():
-			time.Sleep(200 * time.Millisecond) // what the cleanup has to wait for
+			time.Sleep(200 * time.Millisecond) // the cleanup must wait for this
 			return ctx.Err()
 		case <-timeout:
 			return sdk.NewNonRetryableApplicationError("it was not cancelled", "Test", nil)
@@ -34,8 +34,8 @@ func untilCancelled(ctx context.Context) error {
 	}
 }
 
-// noteWriting makes Fail and Purge note when they run while a range is being written.
-func noteWriting(t *testing.T, s *stub) {
+// failIfWriting makes Fail and Purge fail the test if they run while a range is being written.
+func failIfWriting(t *testing.T, s *stub) {
 	for _, name := range []string{"Fail", "Purge"} {
 		s.on[name] = func(context.Context, int) error {
 			s.mu.Lock()
@@ -48,7 +48,7 @@ func noteWriting(t *testing.T, s *stub) {
 	}
 }
 
-func TestACancelBeforeTheFirstTaskStillRecordsTheEnd(t *testing.T) {
+func TestACancelBeforeTheFirstTaskIsRecordedAndCleanedUp(t *testing.T) {
 	l := newLive(t, newStub(1))
 	l.start(false)
 	l.cancel()
@@ -66,11 +66,11 @@ func cancelledWhileWriting(t *testing.T) *live {
 	s := newStub(5)
 	s.parallel = 2
 	s.on["WriteRange"] = func(ctx context.Context, number int) error { return untilCancelled(ctx) }
-	noteWriting(t, s)
+	failIfWriting(t, s)
 	l := newLive(t, s)
 	l.start(false)
 	l.work()
-	eventually(t, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
+	await.True(t, patience, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
 	l.cancel()
 	if err := l.result(); !sdk.IsCanceledError(err) {
 		t.Errorf("the workflow ended with %v", err)
@@ -78,10 +78,10 @@ func cancelledWhileWriting(t *testing.T) *live {
 	return l
 }
 
-func TestACancelWhileWritingWaitsForTheRangesBeforeItCleansUp(t *testing.T) {
+func TestACancelWhileWritingWaitsForTheRangesAndThenCleansUp(t *testing.T) {
 	l := cancelledWhileWriting(t)
 	if names := l.names(); len(names) != 5 || !slices.Equal(names[3:], []string{"Fail", "Purge"}) {
-		t.Errorf("the activities were %q: two ranges, Fail and Purge should follow Plan", names)
+		t.Errorf("the activities were %q, want Plan, two ranges, Fail and Purge", names)
 	}
 	if l.code != export.CodeCancelled {
 		t.Errorf("the code is %q", l.code)
@@ -101,27 +101,27 @@ func failedWhileWriting(t *testing.T) *live {
 		for len(s.called("WriteRange")) < 3 && ctx.Err() == nil {
 			time.Sleep(time.Millisecond)
 		}
-		return sdk.NewNonRetryableApplicationError("the store refuses", activities.TypeStorageDenied, nil)
+		return sdk.NewNonRetryableApplicationError("the store refuses", attempt.TypeStorageDenied, nil)
 	}
-	noteWriting(t, s)
+	failIfWriting(t, s)
 	l := newLive(t, s)
 	l.start(false)
 	l.work()
 	err := l.result()
 	var applicationErr *sdk.ApplicationError
-	if !errors.As(err, &applicationErr) || applicationErr.Type() != activities.TypeStorageDenied {
-		t.Errorf("the workflow ended with %v, not with its first cause", err)
+	if !errors.As(err, &applicationErr) || applicationErr.Type() != attempt.TypeStorageDenied {
+		t.Errorf("the workflow ended with %v, want the first error", err)
 	}
 	return l
 }
 
-func TestARangeThatFailsCancelsTheOthersAndIsTheCause(t *testing.T) {
+func TestARangeThatFailsCancelsTheOthersAndFailsTheExport(t *testing.T) {
 	l := failedWhileWriting(t)
 	if l.code != export.CodeStorageDenied {
 		t.Errorf("the code is %q", l.code)
 	}
 	if started := len(l.called("WriteRange")); started != 3 {
-		t.Errorf("%d ranges were started, not only the 3 that run at the same time", started)
+		t.Errorf("%d ranges were started, want only the 3 that run at the same time", started)
 	}
 	if names := l.names(); !slices.Equal(names[len(names)-2:], []string{"Fail", "Purge"}) {
 		t.Errorf("the activities were %q", names)
@@ -131,8 +131,8 @@ func TestARangeThatFailsCancelsTheOthersAndIsTheCause(t *testing.T) {
 	}
 }
 
-// A test environment caps the attempts, so that the policies are read from a history.
-func TestActivitiesAreRetriedWithinTheOutageBudgetAndEndingsForEver(t *testing.T) {
+// The test environment caps the number of attempts, so that this test reads the options from a history.
+func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 	l := newLive(t, newStub(2))
 	l.ready, l.grace = 0, 0
 	l.start(false)
@@ -146,7 +146,7 @@ func TestActivitiesAreRetriedWithinTheOutageBudgetAndEndingsForEver(t *testing.T
 			t.Errorf("%s is tried only %d times", scheduled.GetActivityType().GetName(), attempts)
 		}
 		if timeout := scheduled.GetHeartbeatTimeout().AsDuration(); timeout != 30*time.Second {
-			t.Errorf("%s may be silent for %v", scheduled.GetActivityType().GetName(), timeout)
+			t.Errorf("%s has a heartbeat timeout of %v", scheduled.GetActivityType().GetName(), timeout)
 		}
 		if key := scheduled.GetPriority().GetFairnessKey(); key != workspaceID {
 			t.Errorf("the fairness key of %s is %q", scheduled.GetActivityType().GetName(), key)
@@ -157,7 +157,7 @@ func TestActivitiesAreRetriedWithinTheOutageBudgetAndEndingsForEver(t *testing.T
 	want := map[string]time.Duration{"Plan": night, "WriteRange": night, "Verify": night, "Publish": night, "Expire": 0, "Purge": 0}
 	for name, budget := range want {
 		if got, ok := budgets[name]; !ok || got != budget {
-			t.Errorf("%s is retried for %v, not %v (0: for ever)", name, got, budget)
+			t.Errorf("%s is retried for %v, want %v (0: without end)", name, got, budget)
 		}
 	}
 }
@@ -183,13 +183,13 @@ func TestTheHistoryOfTheLargestExportIsShort(t *testing.T) {
 	}
 	history := l.history()
 	if n := len(history.GetEvents()); n >= 1500 {
-		t.Errorf("it has %d events", n)
+		t.Errorf("the history has %d events", n)
 	} else {
 		t.Logf("%d events, %d bytes", n, history.Size())
 	}
 }
 
-// names are the activities that were called, in order.
+// names returns the activities that were called, in order.
 func (s *stub) names() []string {
 	var names []string
 	for _, c := range s.called("") {
@@ -198,7 +198,7 @@ func (s *stub) names() []string {
 	return names
 }
 
-// closed is the type of the last event.
+// closed returns the type of the last event.
 func (l *live) closed() enumspb.EventType {
 	events := l.history().GetEvents()
 	return events[len(events)-1].GetEventType()

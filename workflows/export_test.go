@@ -14,11 +14,12 @@ import (
 	sdkpb "go.temporal.io/api/sdk/v1"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
 	"memexport/workflows"
 )
 
-func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) {
+func TestAnExportSleepsUntilItExpiresAndIsPurgedAfterTheGracePeriod(t *testing.T) {
 	k := newSkipping(t, newStub(1))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -27,12 +28,12 @@ func TestASmallExportSleepsUntilItExpiresAndIsPurgedAfterTheGrace(t *testing.T) 
 	k.wantAt("Publish", 0)
 	k.wantAt("Expire", 72*time.Hour)
 	k.wantAt("Purge", 73*time.Hour)
-	if want := (activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
+	if want := (export.Written{Parts: 1, Memories: 1000, Bytes: 4000}); k.publish.Written != want || k.publish.Ranges != 1 {
 		t.Errorf("published was %+v", k.publish)
 	}
 }
 
-func TestAFileIsComposedOnceAllOfItIsWrittenIfThePlanSaysSo(t *testing.T) {
+func TestAFileIsComposedBeforeItIsPublishedIfThePlanSaysSo(t *testing.T) {
 	k := newSkipping(t, newComposing(3))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -46,7 +47,7 @@ func TestAFileIsComposedOnceAllOfItIsWrittenIfThePlanSaysSo(t *testing.T) {
 	}
 }
 
-func TestAnExportThatMatchesNothingIsPublishedToo(t *testing.T) {
+func TestAnExportWithoutMemoriesIsPublished(t *testing.T) {
 	k := newSkipping(t, newStub(0))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -65,21 +66,21 @@ func TestAnExportThatExpiresInThePastIsExpiredAtOnce(t *testing.T) {
 	k.wantAt("Purge", 0)
 }
 
-func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
+func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	const parallel = 4
 	s := newStub(64)
 	s.parallel = parallel
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // the first ones wait until as many run as may
+		if len(s.called("WriteRange")) == parallel { // each range waits until as many run as may
 			isFull()
 		}
 		select {
 		case <-full:
 			return nil
 		case <-time.After(patience):
-			return sdk.NewNonRetryableApplicationError("they do not run at the same time", "Test", nil)
+			return sdk.NewNonRetryableApplicationError("the ranges do not run at the same time", "Test", nil)
 		}
 	}
 	k := newSkipping(t, s)
@@ -87,21 +88,21 @@ func TestRangesAreWrittenSomeAtATimeAndVerifiedInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.most != parallel {
-		t.Errorf("%d ranges were written at the same time, not %d", s.most, parallel)
+		t.Errorf("%d ranges were written at the same time, want %d", s.most, parallel)
 	}
 	if n := len(s.called("WriteRange")); n != 64 {
 		t.Errorf("%d ranges were written", n)
 	}
 	for i, c := range s.called("Verify") {
 		if c.name != fmt.Sprintf("Verify %d", i) {
-			t.Errorf("the %d. was %s", i, c.name)
+			t.Errorf("call %d of Verify was %s", i, c.name)
 		}
 	}
 	// The last range is verified by Publish.
 	if n := len(s.called("Verify")); n != 63 || s.publish.Digest.Parts != 63 {
 		t.Errorf("%d ranges were verified, and Publish got a digest of %d parts", n, s.publish.Digest.Parts)
 	}
-	if want := (activities.Written{Parts: 64, Memories: 64_000, Bytes: 256_000}); s.publish.Written != want || s.publish.Ranges != 64 {
+	if want := (export.Written{Parts: 64, Memories: 64_000, Bytes: 256_000}); s.publish.Written != want || s.publish.Ranges != 64 {
 		t.Errorf("published was %+v", s.publish)
 	}
 }
@@ -117,7 +118,7 @@ func TestACancelAtHour71ExpiresAndPurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 71*time.Hour)
 }
 
-func TestACancelDuringTheGracePurgesAtOnce(t *testing.T) {
+func TestACancelDuringTheGracePeriodPurgesAtOnce(t *testing.T) {
 	k := newSkipping(t, newStub(1))
 	k.RegisterDelayedCallback(k.CancelWorkflow, 72*time.Hour+time.Minute)
 	if err := k.export(); !sdk.IsCanceledError(err) {
@@ -128,7 +129,7 @@ func TestACancelDuringTheGracePurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 72*time.Hour+time.Minute)
 }
 
-// outcome is what became of an update.
+// outcome receives the outcome of an update.
 type outcome struct{ rejected, failed error }
 
 func (o *outcome) Accept()                   {}
@@ -141,7 +142,7 @@ func (k *skipping) expireNowAfter(d time.Duration) *outcome {
 	return o
 }
 
-func TestExpireNowEndsTheSleepOfAReadyExportButNotTheGrace(t *testing.T) {
+func TestExpireNowEndsTheSleepButNotTheGracePeriod(t *testing.T) {
 	// A first attempt that fails keeps the export PROCESSING for half a second.
 	s := newStub(1).failing("WriteRange", 1, errors.New("try again"))
 	k := newSkipping(t, s)
@@ -163,7 +164,7 @@ func TestExpireNowEndsTheSleepOfAReadyExportButNotTheGrace(t *testing.T) {
 	k.wantAt("Purge", 11*time.Hour)
 }
 
-// metadataQuery is answered by the SDK itself.
+// metadataQuery is a query that the SDK answers.
 const metadataQuery = "__temporal_workflow_metadata"
 
 func (k *skipping) details() string {
@@ -179,7 +180,7 @@ func (k *skipping) details() string {
 	return metadata.GetCurrentDetails()
 }
 
-func TestTheDetailsTellTheStory(t *testing.T) {
+func TestTheDetailsFollowTheExport(t *testing.T) {
 	s := newStub(3)
 	var failed bool
 	s.on["WriteRange"] = func(_ context.Context, number int) error {
@@ -209,12 +210,12 @@ func TestTheDetailsTellTheStory(t *testing.T) {
 		"**EXPIRED**\n\n" + all + expires + "- its objects have been deleted\n",
 	}
 	if !slices.Equal(stages, want) {
-		t.Errorf("the details were\n%q, not\n%q", stages, want)
+		t.Errorf("the details were\n%q, want\n%q", stages, want)
 	}
 }
 
 func TestTheDetailsOfAFailedExportSayWhy(t *testing.T) {
-	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil)))
+	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil)))
 	if k.export() == nil {
 		t.Fatal("the workflow did not fail")
 	}

@@ -11,30 +11,30 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	sdk "go.temporal.io/sdk/temporal"
 
-	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 )
 
-// working are the activities before READY; whichever fails, the export does.
+// working lists the activities before READY. If one of them fails, the export fails.
 var working = []string{"Plan", "WriteRange", "Verify", "Compose", "Publish"}
 
 func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 	codes := map[string]string{
-		"SomethingElse":                    export.CodeInternal,
-		activities.TypeExportClosed:        export.CodeInternal,
-		activities.TypeInvalidExport:       export.CodeInternal,
-		activities.TypeCountMismatch:       export.CodeInternal,
-		activities.TypeSourceInvalid:       export.CodeSourceInvalid,
-		activities.TypeStorageDenied:       export.CodeStorageDenied,
-		activities.TypeStorageCorrupt:      export.CodeStorageUnavailable,
-		activities.TypeSourceUnavailable:   export.CodeSourceUnavailable,
-		activities.TypeStorageUnavailable:  export.CodeStorageUnavailable,
-		activities.TypeDatabaseUnavailable: export.CodeTimedOut,
-		activities.TypeOvertaken:           export.CodeTimedOut,
+		"SomethingElse":                 export.CodeInternal,
+		attempt.TypeExportClosed:        export.CodeInternal,
+		attempt.TypeInvalidExport:       export.CodeInternal,
+		attempt.TypeCountMismatch:       export.CodeInternal,
+		attempt.TypeSourceInvalid:       export.CodeSourceInvalid,
+		attempt.TypeStorageDenied:       export.CodeStorageDenied,
+		attempt.TypeStorageCorrupt:      export.CodeStorageUnavailable,
+		attempt.TypeSourceUnavailable:   export.CodeSourceUnavailable,
+		attempt.TypeStorageUnavailable:  export.CodeStorageUnavailable,
+		attempt.TypeDatabaseUnavailable: export.CodeTimedOut,
+		attempt.TypeOvertaken:           export.CodeTimedOut,
 	}
-	for kind := range activities.FailureCodes {
+	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {
-			t.Errorf("what an export fails with for %s is not tested", kind)
+			t.Errorf("the failure code for %s is not tested", kind)
 		}
 	}
 	for _, name := range working {
@@ -51,7 +51,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 					if !errors.As(got, &applicationErr) || applicationErr.Type() != kind {
 						t.Errorf("the workflow failed with %v", got)
 					}
-					if tries := len(k.called(name)); retryable == (tries <= 2) { // both ranges may try once
+					if tries := len(k.called(name)); retryable == (tries <= 2) { // each of the two ranges may be tried once
 						t.Errorf("%s was tried %d times", name, tries)
 					}
 				})
@@ -67,10 +67,10 @@ func (k *skipping) wantFailed(got error, code string) {
 		k.t.Errorf("the workflow ended with %v", got)
 	}
 	if k.code != code {
-		k.t.Errorf("the export failed with %q, not %q", k.code, code)
+		k.t.Errorf("the export failed with %q, want %q", k.code, code)
 	}
-	// Once each, however often they were tried. That no range is being written any more is shown on a
-	// real server: the test environment does not wait for what is cancelled.
+	// Each activity counts once, however often it was tried. The tests on a real server show that no range
+	// is being written any more: the test environment does not wait for cancelled activities.
 	var endings []string
 	for _, c := range k.called("") {
 		if !slices.Contains([]string{"Fail", "Expire", "Purge"}, c.name) || slices.Contains(endings, c.name) {
@@ -79,7 +79,7 @@ func (k *skipping) wantFailed(got error, code string) {
 		endings = append(endings, c.name)
 	}
 	if !slices.Equal(endings, []string{"Fail", "Purge"}) {
-		k.t.Errorf("the export ended with %q, not Fail and Purge", endings)
+		k.t.Errorf("the export ended with %q, want Fail and Purge", endings)
 	}
 }
 
@@ -97,16 +97,16 @@ func TestAnActivityThatTimesOutEndsTheExportWithTimedOut(t *testing.T) {
 	}
 }
 
-func TestATimeoutThatHasACauseEndsTheExportWithTheCausesCode(t *testing.T) {
-	cause := sdk.NewApplicationError("no route to host", activities.TypeSourceUnavailable)
+func TestATimeoutWithACauseEndsTheExportWithTheCodeOfTheCause(t *testing.T) {
+	cause := sdk.NewApplicationError("no route to host", attempt.TypeSourceUnavailable)
 	k := newSkipping(t, newStub(2).failing("WriteRange", 0, sdk.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, cause)))
 	k.wantFailed(k.export(), export.CodeSourceUnavailable)
 }
 
-func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
+func TestFailAndPurgeAreRetriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Fail", "Purge"} {
 		t.Run(name, func(t *testing.T) {
-			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", activities.TypeSourceInvalid, nil))
+			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil))
 			s.failing(name, 8, errors.New("the database is away")) // the test environment gives up after 10 attempts
 			k := newSkipping(t, s)
 			k.wantFailed(k.export(), export.CodeSourceInvalid)
@@ -117,7 +117,7 @@ func TestFailAndPurgeAreTriedUntilTheySucceed(t *testing.T) {
 	}
 }
 
-func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
+func TestExpireAndPurgeAreRetriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Expire", "Purge"} {
 		t.Run(name, func(t *testing.T) {
 			k := newSkipping(t, newStub(1).failing(name, 8, errors.New("the database is away")))
@@ -131,9 +131,9 @@ func TestExpireAndThePurgeAfterItAreTriedUntilTheySucceed(t *testing.T) {
 	}
 }
 
-func TestAnEndThatCannotBeRecordedFailsTheWorkflowWithBothReasons(t *testing.T) {
-	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", activities.TypeInvalidExport, nil))
-	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", activities.TypeInvalidExport, nil))
+func TestAFailureThatCannotBeRecordedIsReturnedWithTheFirstError(t *testing.T) {
+	s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("first reason", attempt.TypeInvalidExport, nil))
+	s.failing("Fail", 0, sdk.NewNonRetryableApplicationError("second reason", attempt.TypeInvalidExport, nil))
 	err := newSkipping(t, s).export()
 	for _, reason := range []string{"first reason", "second reason"} {
 		if err == nil || !strings.Contains(err.Error(), reason) {
@@ -147,7 +147,7 @@ func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
 		"Expire": {"Plan", "WriteRange 0", "Publish", "Expire"},
 		"Purge":  {"Plan", "WriteRange 0", "Publish", "Expire", "Purge"},
 	} {
-		k := newSkipping(t, newStub(1).failing(name, 0, sdk.NewNonRetryableApplicationError("gone", activities.TypeInvalidExport, nil)))
+		k := newSkipping(t, newStub(1).failing(name, 0, sdk.NewNonRetryableApplicationError("gone", attempt.TypeInvalidExport, nil)))
 		if err := k.export(); err == nil || sdk.IsCanceledError(err) {
 			t.Errorf("%s: the workflow ended with %v", name, err)
 		}
@@ -155,7 +155,7 @@ func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
 	}
 }
 
-func TestTheLongestWaitBetweenAttemptsIsAMinute(t *testing.T) {
+func TestTheLongestPauseBetweenAttemptsIsAMinute(t *testing.T) {
 	k := newSkipping(t, newStub(1).failing("Purge", 9, errors.New("the store is away")))
 	if err := k.export(); err != nil {
 		t.Fatal(err)
@@ -168,6 +168,6 @@ func TestTheLongestWaitBetweenAttemptsIsAMinute(t *testing.T) {
 	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
 		16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
 	if !slices.Equal(waits, want) {
-		t.Errorf("it waited %v, not %v", waits, want)
+		t.Errorf("the pauses were %v, want %v", waits, want)
 	}
 }

@@ -39,8 +39,9 @@ func TestMain(m *testing.M) {
 }
 
 func runWithTemporal(m *testing.M) (code int, err error) {
-	// Without the cache every workflow task replays its whole history, which finds what is not
-	// deterministic; and no sticky queue, named after this machine, gets into recorded histories.
+	// Without the cache every workflow task replays the whole history, which reveals code that is not
+	// deterministic. It also keeps sticky queues, which are named after the machine, out of the
+	// recorded histories.
 	worker.SetStickyWorkflowCacheSize(0)
 	dir, err := os.MkdirTemp("", "memexport-workflows-")
 	if err != nil {
@@ -66,7 +67,7 @@ func runWithTemporal(m *testing.M) (code int, err error) {
 
 var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 
-// live is one export on the real server, whose activities are stubs.
+// live is one export on the real server. Its activities are stubs.
 type live struct {
 	*testing.T
 	*stub
@@ -78,7 +79,7 @@ func newLive(t *testing.T, s *stub) *live {
 	return &live{T: t, stub: s, queue: t.Name(), id: t.Name()}
 }
 
-// start starts the workflow Export without its worker.
+// start starts the workflow Export. Nothing works on it until work is called.
 func (l *live) start(attributes bool) {
 	l.Helper()
 	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: attributes}
@@ -129,14 +130,4 @@ func (l *live) history() *historypb.History {
 		history.Events = append(history.Events, event)
 	}
 	return history
-}
-
-// eventually fails the test when the fact does not come true in time.
-func eventually(t *testing.T, fact string, isTrue func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !isTrue(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("this did not become true: " + fact)
-		}
-	}
 }

@@ -8,37 +8,46 @@ import (
 )
 
 const (
-	// outageBudget is how long an export keeps trying before it fails: a night without the
-	// memories database or the store.
+	// outageBudget is how long an activity is retried before its export fails: a night without the
+	// memories database or the object store.
 	outageBudget = 12 * time.Hour
-	// longestAttempt bounds one attempt that makes no end; heartbeats find a dead worker sooner.
+	// longestAttempt bounds an attempt that sends heartbeats but never returns. It is half the
+	// budget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// heartbeat is how long a worker may be silent; workers report every 5 seconds.
-	heartbeat = 30 * time.Second
+	// longestCleanup is the same for an attempt to record a status or to delete objects.
+	longestCleanup = time.Hour
+	// heartbeatTimeout is how long a worker may be silent before Temporal starts another attempt. A
+	// worker records a heartbeat every 5 seconds.
+	heartbeatTimeout = 30 * time.Second
 )
 
-// working are the options of activities that read memories and write parts: they survive an outage
-// of hours, and notice a cancel or a dead worker within the heartbeat.
-func (e *run) working(ctx workflow.Context, summary string) workflow.Context {
+// retryPolicy starts with short waits, because most faults are short, and then tries every minute.
+func retryPolicy() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute}
+}
+
+// working sets the options of the activities that read memories and write parts: they survive an
+// outage of hours, and notice a cancellation or a dead worker within the heartbeat timeout.
+func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    longestAttempt,
 		ScheduleToCloseTimeout: outageBudget,
-		HeartbeatTimeout:       heartbeat,
-		WaitForCancellation:    true, // what the cleanup deletes is no longer being written
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute},
-		Priority:               temporal.Priority{FairnessKey: e.workspace},
+		HeartbeatTimeout:       heartbeatTimeout,
+		WaitForCancellation:    true, // so that the cleanup does not delete what is still being written
+		RetryPolicy:            retryPolicy(),
+		Priority:               temporal.Priority{FairnessKey: r.workspace},
 		Summary:                summary,
 	})
 }
 
-// settling are the options of activities that record an end or delete objects: they are tried for
-// ever, or rows would stay as they are.
-func (e *run) settling(ctx workflow.Context, summary string) workflow.Context {
+// settling sets the options of the activities that record a final status or delete objects: they are
+// retried without end, because nothing else would do their work.
+func (r *run) settling(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: time.Hour,
-		HeartbeatTimeout:    heartbeat,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute},
-		Priority:            temporal.Priority{FairnessKey: e.workspace},
+		StartToCloseTimeout: longestCleanup,
+		HeartbeatTimeout:    heartbeatTimeout,
+		RetryPolicy:         retryPolicy(),
+		Priority:            temporal.Priority{FairnessKey: r.workspace},
 		Summary:             summary,
 	})
 }

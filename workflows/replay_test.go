@@ -18,20 +18,21 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
-// update records the histories anew, from the code as it is. Workflows that sleep in production
-// were begun by older code, so that a change of Export must still replay the histories of before:
-// keep the old files, and record the new ones under new names beside them.
+// update records new histories with the current code. Workflows that sleep in production were started
+// by older code, so that a changed Export must still replay the older histories: keep their files, and
+// record new ones under new names.
 //
 //	go test ./workflows -run TestRecordHistories -update
-var update = flag.Bool("update", false, "record testdata/histories anew")
+var update = flag.Bool("update", false, "record new files in testdata/histories")
 
 const histories = "testdata/histories"
 
-// recordings are exports on a real server, each brought to where its history is of interest. The
-// activities are stubs, registered under the names of the real ones.
+// recordings run exports on a real server up to the point where their history is recorded. The
+// activities are stubs that are registered under the names of the real ones.
 var recordings = map[string]func(t *testing.T) *live{
 	"happy": func(t *testing.T) *live {
 		s := newStub(3)
@@ -125,16 +126,17 @@ func recorded(t *testing.T, s *stub) *live {
 	return l
 }
 
-// untilAsleep waits until the workflow has nothing to do but to wait for its timer.
+// untilAsleep waits until the workflow waits for its timer.
 func (l *live) untilAsleep() {
 	l.Helper()
-	eventually(l.T, "the export sleeps", func() bool {
+	await.True(l.T, patience, "the export sleeps", func() bool {
 		events := l.history().GetEvents()
 		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED
 	})
 }
 
-// Without -update the recordings are replayed and forgotten: so they can always be made.
+// Without -update the test replays the new histories and discards them. This shows that they can still
+// be recorded.
 func TestRecordHistories(t *testing.T) {
 	for name, record := range recordings {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +166,7 @@ func newReplayer(export func(workflow.Context, workflows.ExportInput) error) wor
 	return replayer
 }
 
-// files are the recorded histories by name.
+// files returns the paths of the recorded histories by name.
 func files(t *testing.T) map[string]string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(histories, "*.json"))
@@ -177,7 +179,7 @@ func files(t *testing.T) map[string]string {
 	}
 	for name := range recordings {
 		if _, ok := found[name]; !ok && !*update {
-			t.Errorf("there is no history of %s: see -update", name)
+			t.Errorf("there is no recorded history %s: record it with -update", name)
 		}
 	}
 	return found
@@ -193,7 +195,7 @@ func TestTheCodeReplaysEveryRecordedHistory(t *testing.T) {
 	}
 }
 
-// A replay that accepts everything would prove nothing.
+// This shows that a replay does find a difference.
 func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	changed := func(ctx workflow.Context, in workflows.ExportInput) error {
 		if err := workflow.Sleep(ctx, time.Minute); err != nil {
@@ -203,7 +205,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 	for name, path := range files(t) {
 		if name == "cancelled-before-start" {
-			continue // the cancel keeps the other code from doing anything else
+			continue // the cancellation hides the difference
 		}
 		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
 			t.Errorf("%s replays with other code", name)
@@ -211,7 +213,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 }
 
-func TestRecordedHistoriesSayNothingOfWhoMadeThem(t *testing.T) {
+func TestRecordedHistoriesDoNotNameTheMachine(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +240,7 @@ func TestRecordedHistoriesSayNothingOfWhoMadeThem(t *testing.T) {
 	}
 }
 
-// payloads are the contents of a history, which JSON has in base64.
+// payloads returns the payloads of a history, which its JSON holds in base64.
 func payloads(t *testing.T, path string) [][]byte {
 	t.Helper()
 	file, err := os.Open(path)

@@ -18,6 +18,7 @@ import (
 
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
+	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
@@ -38,7 +39,7 @@ func (s *stub) workOn(t *testing.T, c client.Client, queue string) {
 	t.Cleanup(w.Stop)
 }
 
-// registerAttributes registers them in the namespace default, where an upsert would fail without.
+// registerAttributes registers the search attributes in the namespace default.
 func registerAttributes(t *testing.T) {
 	t.Helper()
 	registered, err := workflows.RegisterSearchAttributes(t.Context(), temporal.client, "default")
@@ -47,7 +48,7 @@ func registerAttributes(t *testing.T) {
 	}
 }
 
-// newNamespace makes a namespace of the server, which has no search attributes yet.
+// newNamespace makes a namespace without search attributes, and returns a client of it.
 func newNamespace(t *testing.T) client.Client {
 	t.Helper()
 	name := strings.ToLower(t.Name())
@@ -62,7 +63,7 @@ func newNamespace(t *testing.T) client.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	eventually(t, "the namespace exists", func() bool {
+	await.True(t, patience, "the namespace exists", func() bool {
 		_, err := c.WorkflowService().GetSystemInfo(t.Context(), &workflowservice.GetSystemInfoRequest{})
 		if err == nil {
 			_, err = c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: name})
@@ -72,7 +73,7 @@ func newNamespace(t *testing.T) client.Client {
 	return c
 }
 
-func TestStartingTwiceIsNoErrorAlsoAfterTheEnd(t *testing.T) {
+func TestStartIsIdempotentEvenAfterTheWorkflowHasEnded(t *testing.T) {
 	starter := workflows.NewStarter(temporal.client, "default", t.Name())
 	e := newExport()
 	for range 2 {
@@ -86,21 +87,21 @@ func TestStartingTwiceIsNoErrorAlsoAfterTheEnd(t *testing.T) {
 	newStub(1).workOn(t, temporal.client, t.Name())
 	ended := temporal.client.GetWorkflow(t.Context(), export.WorkflowID(e.ID), "")
 	if err := ended.Get(t.Context(), nil); err == nil {
-		t.Fatal("it was not cancelled")
+		t.Fatal("the workflow was not cancelled")
 	}
 	if err := starter.Start(t.Context(), e); err != nil {
-		t.Error("after its end:", err)
+		t.Error("Start after the end of the workflow:", err)
 	}
 	description, err := temporal.client.DescribeWorkflowExecution(t.Context(), export.WorkflowID(e.ID), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if status := description.GetWorkflowExecutionInfo().GetStatus(); status != enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED {
-		t.Error("it was started again:", status)
+		t.Error("the workflow was started again:", status)
 	}
 }
 
-func TestStartRegistersTheAttributesAndShowsNoValueOfAFilter(t *testing.T) {
+func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
 	e := newExport()
@@ -126,8 +127,8 @@ func TestStartRegistersTheAttributesAndShowsNoValueOfAFilter(t *testing.T) {
 	}
 }
 
-// A namespace whose attributes vanish, or that knows them on some of its servers only, refuses them.
-func TestAttributesThatAreNotRegisteredNeverBreakAStart(t *testing.T) {
+// A namespace refuses attributes that were removed, or that only some of its servers know yet.
+func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
 	if err := starter.Start(t.Context(), newExport()); err != nil {
@@ -142,7 +143,7 @@ func TestAttributesThatAreNotRegisteredNeverBreakAStart(t *testing.T) {
 		}
 	}
 	e := newExport()
-	e.ID = exportID // the one that the stub knows
+	e.ID = exportID // the export that the stub knows
 	if err := starter.Start(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func TestAttributesThatAreNotRegisteredNeverBreakAStart(t *testing.T) {
 	}
 }
 
-func TestTheAttributesFollowTheExportOnlyIfTheInputSaysSo(t *testing.T) {
+func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 	registerAttributes(t)
 	for _, attributes := range []bool{true, false} {
 		l := newLive(t, newStub(1))
@@ -194,14 +195,14 @@ func TestTheAttributesFollowTheExportOnlyIfTheInputSaysSo(t *testing.T) {
 	}
 }
 
-func TestCancellingAnUnknownExportIsNoError(t *testing.T) {
+func TestCancelOfAnUnknownExportSucceeds(t *testing.T) {
 	if err := workflows.NewStarter(temporal.client, "default", t.Name()).Cancel(t.Context(), uuid.NewString()); err != nil {
 		t.Error(err)
 	}
 }
 
-// A server that accepts connections and never answers is the worst kind of dead.
-func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
+// The silent server accepts connections and never answers; the closed one refuses them.
+func TestEveryCallerOfADeadServerGetsAnErrorWithinItsDeadline(t *testing.T) {
 	silentServer, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +229,7 @@ func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), deadline)
 					defer cancel()
 					if err := starter.Start(ctx, newExport()); err == nil {
-						t.Error("the start was no error")
+						t.Error("the start succeeded")
 					}
 					if took := time.Since(begin); took > 10*deadline {
 						t.Errorf("the start took %v", took)
@@ -239,13 +240,13 @@ func TestADeadServerGivesEveryCallerAnErrorWithinItsDeadline(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()
 			if err := starter.Cancel(ctx, uuid.NewString()); err == nil {
-				t.Error("the cancel was no error")
+				t.Error("the cancel succeeded")
 			}
 		})
 	}
 }
 
-func TestTheWorkflowsIDNamesTheExport(t *testing.T) {
+func TestTheWorkflowIDNamesTheExport(t *testing.T) {
 	if id := export.WorkflowID(exportID); id != "export-"+exportID {
 		t.Error(id)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
 	"memexport/workflows"
 )
@@ -22,8 +23,8 @@ const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
 )
 
-// stub stands for the activities, under the same names. It notes what is called, and does what on
-// says before it succeeds.
+// stub has the activities of Export under their names. Each of them notes its call, runs its function
+// in on, and succeeds if that returns nil.
 type stub struct {
 	ranges   int
 	parallel int
@@ -35,10 +36,10 @@ type stub struct {
 
 	mu      sync.Mutex
 	calls   []call
-	code    string // that Fail was given
+	code    string // the code that Fail received
 	publish activities.PublishInput
 	writing int
-	most    int // ranges that were written at the same time
+	most    int // the most ranges that were written at the same time
 }
 
 // call is an attempt of an activity.
@@ -60,7 +61,7 @@ func newComposing(ranges int) *stub {
 	return s
 }
 
-// failing makes an activity fail for good, or until it has failed as often as times says.
+// failing makes an activity fail the given number of times, or always if times is 0.
 func (s *stub) failing(name string, times int, err error) *stub {
 	failed := 0
 	s.on[name] = func(context.Context, int) error {
@@ -75,7 +76,8 @@ func (s *stub) failing(name string, times int, err error) *stub {
 	return s
 }
 
-// run notes the call and does what the test wants of this activity.
+// run notes a call and runs the function of the test for this activity. A number below 0 means that the
+// activity has none.
 func (s *stub) run(ctx context.Context, name string, number int) error {
 	label := name
 	if number >= 0 {
@@ -98,7 +100,7 @@ func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activitie
 	return plan, s.run(ctx, "Plan", -1)
 }
 
-// rangeOf makes every range another, as a plan does.
+// rangeOf returns the range with number i of the plan.
 func rangeOf(i int) memory.Range {
 	return memory.Range{
 		First: memory.Key{CreatedAt: memory.Time(1000 * i), ID: workspaceID},
@@ -106,9 +108,9 @@ func rangeOf(i int) memory.Range {
 	}
 }
 
-func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (activities.Written, error) {
+func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (export.Written, error) {
 	if in.ExportID != exportID || in.Range != rangeOf(in.Number) {
-		return activities.Written{}, fmt.Errorf("the input is %+v", in)
+		return export.Written{}, fmt.Errorf("the input is %+v", in)
 	}
 	s.mu.Lock()
 	s.writing++
@@ -118,10 +120,10 @@ func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (a
 	s.mu.Lock()
 	s.writing--
 	s.mu.Unlock()
-	return activities.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
+	return export.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
 }
 
-// Verify carries the number of verified parts along, as the real one does.
+// Verify counts the verified parts, like the real activity.
 func (s *stub) Verify(ctx context.Context, in activities.VerifyInput) (archive.Digest, error) {
 	if in.Digest.Parts != in.Number {
 		return in.Digest, fmt.Errorf("range %d is verified after %d parts", in.Number, in.Digest.Parts)
@@ -134,7 +136,7 @@ func (s *stub) Compose(ctx context.Context, _ activities.ExportRef) (archive.Com
 	return composed, s.run(ctx, "Compose", -1)
 }
 
-// composed is what every export is composed to that is.
+// composed is the result of Compose.
 var composed = archive.Composed{Object: "exports/" + exportID + "/file", Size: 4000, SHA256: []byte("sum")}
 
 func (s *stub) Publish(ctx context.Context, in activities.PublishInput) (activities.PublishResult, error) {
@@ -161,7 +163,7 @@ func (s *stub) Purge(ctx context.Context, _ activities.ExportRef) error {
 	return s.run(ctx, "Purge", -1)
 }
 
-// called returns the calls of an activity so far, all of those that begin with name.
+// called returns the calls so far of the activities whose names begin with name.
 func (s *stub) called(name string) []call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +184,7 @@ func (s *stub) wantCalls(t *testing.T, want ...string) {
 		got = append(got, c.name)
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the activities were\n%q, not\n%q", got, want)
+		t.Errorf("the activities were\n%q, want\n%q", got, want)
 	}
 }
 
@@ -223,6 +225,6 @@ func (k *skipping) wantAt(name string, want time.Duration) {
 		k.t.Fatalf("%s was not called", name)
 	}
 	if got := calls[0].at.Sub(k.begin); got != want {
-		k.t.Errorf("%s was called after %v, not after %v", name, got, want)
+		k.t.Errorf("%s was called after %v, want %v", name, got, want)
 	}
 }

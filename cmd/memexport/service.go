@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"runtime/debug"
@@ -27,6 +26,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
 )
@@ -41,7 +41,7 @@ func apiCommand() *cobra.Command {
 			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
 				listener, err := net.Listen("tcp", s.config.HTTPAddr)
 				if err != nil {
-					return fmt.Errorf("HTTP_ADDR: %w", err)
+					return fmt.Errorf("HTTP_ADDR: %w: set it to a free address of this machine", err)
 				}
 				collectGarbageEarly()
 				return s.serveAPI(ctx, listener)
@@ -98,19 +98,21 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	if err != nil {
 		return nil, err
 	}
-	files, err := archive.Open(ctx, cfg.BucketURL)
+	files, err := archive.Open(ctx, cfg.BucketURL, archive.Options{
+		Compress: cfg.Compression == "gzip",
+		Compose:  cfg.DownloadMode == "redirect",
+	})
 	if err == nil {
 		err = files.Check(ctx)
 	}
 	if err != nil {
 		db.Close()
-		return nil, fmt.Errorf("BUCKET_URL: %w", err)
+		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
-	files.Compress, files.Composes = cfg.Compression == "gzip", cfg.DownloadMode == "redirect"
 	temporal.Logger = temporallog.NewStructuredLogger(log)
 	c, err := client.NewLazyClient(temporal)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to Temporal: %w", err), db.Close(), files.Close())
+		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
 	return &service{config: cfg, log: log, db: db, archive: files, temporal: c, name: temporal.Namespace,
 		starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
@@ -123,7 +125,7 @@ func (s *service) close() {
 	}
 }
 
-// openMigrated opens the service's database, which has to be up to date.
+// openMigrated opens the service's database. It fails unless all migrations are applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
 	if err != nil {
@@ -136,47 +138,40 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database that has to answer within some seconds; setting is the variable
-// that names it.
+// openDatabase opens a database and waits up to 15 seconds for it to answer. The setting is the name of
+// the variable with its URL, for messages.
 func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
 	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-			// The error quotes what could not be read, and with it the password.
+			// The error quotes the text that it could not parse, and with it the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return nil, fmt.Errorf("%s is not right: %w", setting, err)
+		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("the database in %s does not answer: %w", setting, err)
+		return nil, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
 	return db, nil
 }
 
 // serveAPI serves until ctx ends, and then lets requests finish.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{
-		Handler: api.New(api.Options{
-			Exports:  export.NewStore(s.db),
-			Keys:     apikey.NewStore(s.db),
-			Archive:  s.archive,
-			Starter:  s.starter,
-			Redirect: s.config.DownloadMode == "redirect",
-			Ready:    s.db.PingContext,
-			Log:      s.log,
-			Version:  version,
-		}),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-	}
+	server := api.New(api.Options{
+		Exports:  export.NewStore(s.db),
+		Keys:     apikey.NewStore(s.db),
+		Archive:  s.archive,
+		Starter:  s.starter,
+		Redirect: s.config.DownloadMode == "redirect",
+		Ready:    s.db.PingContext,
+		Log:      s.log,
+		Version:  version,
+	})
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(api.Listener(listener)) }()
+	go func() { failed <- server.Serve(listener) }()
 	s.log.Info("api listening", "address", listener.Addr().String())
 	select {
 	case err := <-failed:
@@ -196,7 +191,7 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := s.archive.CheckWrites(ctx); err != nil {
 		return fmt.Errorf("BUCKET_URL: %w", err)
 	}
-	if s.archive.Composes {
+	if s.archive.Composes() {
 		if err := s.archive.CheckCompose(ctx); err != nil {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
@@ -215,14 +210,16 @@ func (s *service) runWorker(ctx context.Context) error {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	tuneMemory()
+	steps := &activities.Activities{
+		Exports: export.NewStore(s.db), Source: source, Archive: s.archive,
+		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+	}
 	return worker.Run(ctx, worker.Options{
-		Client:    s.temporal,
-		Namespace: s.name,
-		TaskQueue: s.config.TaskQueue,
-		Activities: &activities.Activities{
-			Exports: export.NewStore(s.db), Source: source, Archive: s.archive, Client: s.temporal, Starter: s.starter,
-			Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
-		},
+		Client:         s.temporal,
+		Namespace:      s.name,
+		TaskQueue:      s.config.TaskQueue,
+		Activities:     steps,
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

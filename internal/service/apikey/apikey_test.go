@@ -70,7 +70,7 @@ func TestAKeyIsFoundAsItWasCreated(t *testing.T) {
 				t.Errorf("got %+v, want %+v", got, created)
 			}
 			if !strings.HasPrefix(secret, got.Display) || len(secret)-len(got.Display) < 40 {
-				t.Errorf("%q shows too much or something else", got.Display)
+				t.Errorf("the display %q is not a short prefix of the secret", got.Display)
 			}
 			for _, p := range apikey.Permissions {
 				if got.Allows(p) != slices.Contains(permissions, p) {
@@ -78,13 +78,13 @@ func TestAKeyIsFoundAsItWasCreated(t *testing.T) {
 				}
 			}
 			if got.Allows("") || got.Allows("export.delete") || got.Allows("export") {
-				t.Error("it allows what does not exist")
+				t.Error("the key allows permissions that do not exist")
 			}
 		}
 	}
 }
 
-func TestTheKeyItselfIsNowhereInTheDatabase(t *testing.T) {
+func TestTheSecretIsNotInTheDatabase(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	secret, key := create(t, s, tenant, apikey.ReadExports)
@@ -96,7 +96,7 @@ func TestTheKeyItselfIsNowhereInTheDatabase(t *testing.T) {
 	random := secret[len(apikey.LivePrefix):]
 	for _, form := range []string{random, random[6:], random[:20], random[32:], fmt.Sprintf("%x", secret), fmt.Sprintf("%x", random[10:])} {
 		if strings.Contains(strings.ToLower(row), strings.ToLower(form)) {
-			t.Errorf("the row has %q in it: %s", form, row)
+			t.Errorf("the row contains %q: %s", form, row)
 		}
 	}
 	if want := fmt.Sprintf("%x", sha256.Sum256([]byte(secret))); hash != want {
@@ -104,7 +104,7 @@ func TestTheKeyItselfIsNowhereInTheDatabase(t *testing.T) {
 	}
 }
 
-func TestNoTwoKeysAreAlike(t *testing.T) {
+func TestKeysAreUnique(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	seen := map[string]bool{}
@@ -118,7 +118,7 @@ func TestNoTwoKeysAreAlike(t *testing.T) {
 	}
 }
 
-func TestOnlyTheExactKeyOpens(t *testing.T) {
+func TestOnlyTheExactSecretIsFound(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	secret, key := create(t, s, tenant, apikey.ReadExports)
@@ -133,7 +133,7 @@ func TestOnlyTheExactKeyOpens(t *testing.T) {
 	lookup(t, s, secret)
 }
 
-func TestARevokedKeyIsUselessAtOnce(t *testing.T) {
+func TestARevokedKeyIsUnknownAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	secret, key := create(t, s, tenant, apikey.ReadExports)
@@ -154,7 +154,7 @@ func TestARevokedKeyIsUselessAtOnce(t *testing.T) {
 	lookup(t, s, other)
 }
 
-func TestKeysAreListedByWorkspaceRevokedOnesToo(t *testing.T) {
+func TestListReturnsTheKeysOfAWorkspaceAndRevokedOnes(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	var want []string
@@ -185,7 +185,7 @@ func TestKeysAreListedByWorkspaceRevokedOnesToo(t *testing.T) {
 	}
 }
 
-func TestTheLastUseIsNotedAtMostOnceAMinute(t *testing.T) {
+func TestTheLastUseIsWrittenAtMostOnceAMinute(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	secret, key := create(t, s, tenant, apikey.ReadExports)
@@ -200,7 +200,7 @@ func TestTheLastUseIsNotedAtMostOnceAMinute(t *testing.T) {
 	lookup(t, s, secret)
 	first := version()
 	if first == unused {
-		t.Error("the first use is not noted")
+		t.Error("the first use was not written")
 	}
 	for range 5 {
 		used := lookup(t, s, secret).LastUsedAt
@@ -215,11 +215,11 @@ func TestTheLastUseIsNotedAtMostOnceAMinute(t *testing.T) {
 	before := version()
 	lookup(t, s, secret)
 	if version() == before {
-		t.Error("a use after a minute is not noted")
+		t.Error("a use after a minute was not written")
 	}
 }
 
-func TestBadInputMakesNoKey(t *testing.T) {
+func TestCreateRejectsInvalidInput(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	read := []apikey.Permission{apikey.ReadExports}
@@ -242,7 +242,7 @@ func TestBadInputMakesNoKey(t *testing.T) {
 	}
 }
 
-func TestAWorkspaceIsKeptInOneForm(t *testing.T) {
+func TestWorkspacesAreStoredInOneForm(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for _, form := range []string{strings.ToUpper(tenant), "{" + tenant + "}", "urn:uuid:" + tenant, strings.ReplaceAll(tenant, "-", "")} {

@@ -33,7 +33,7 @@ func TestPutStoresTheBytesAndNothingElse(t *testing.T) {
 	mustHave(t, files(t, dir), want) // no sidecars, no temporary files
 }
 
-func TestARepeatedPutIsTheSameObjectAndADifferingOneAnother(t *testing.T) {
+func TestPutOverwritesOnlyTheSameBytes(t *testing.T) {
 	a, dir := open(t)
 	first, again, other := put(t, a, 5, []byte("data")), put(t, a, 5, []byte("data")), put(t, a, 5, []byte("late"))
 	if first != again || other.Object == first.Object {
@@ -44,11 +44,11 @@ func TestARepeatedPutIsTheSameObjectAndADifferingOneAnother(t *testing.T) {
 
 func TestACancelledPutLeavesNothing(t *testing.T) {
 	a, dir := open(t)
-	if _, err := a.Put(ended(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
+	if _, err := a.Put(cancelled(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
 		t.Errorf("Put: %v", err)
 	}
 	mustHave(t, files(t, dir), map[string]string{})
-	for range 30 { // ended at any moment
+	for range 30 { // cancelled at a random moment
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { cancel(); close(done) }()
@@ -66,18 +66,18 @@ func TestACancelledPutLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestDeletingAnExportLeavesNoTraceOfIt(t *testing.T) {
+func TestDeleteExportLeavesNothing(t *testing.T) {
 	a, dir := open(t)
-	for i := range 40 { // more than are deleted at once
+	for i := range 40 { // more than are deleted at the same time
 		put(t, a, i, []byte("data"))
 	}
 	put(t, a, 3, []byte("orphan"))
-	other, err := a.Put(t.Context(), exportID+"0", 0, 0, []byte("another export, of which this one is a prefix"))
+	other, err := a.Put(t.Context(), exportID+"0", 0, 0, []byte("an export whose ID begins with the other ID"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := filepath.Join(dir, "exports", exportID, "000-000000-half.0123.tmp") // by a process that was killed
-	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+	leftover := filepath.Join(dir, "exports", exportID, "000-000000-half.0123.tmp") // of a process that was killed
+	if err := os.WriteFile(leftover, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {
@@ -85,17 +85,17 @@ func TestDeletingAnExportLeavesNoTraceOfIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mustHave(t, files(t, dir), map[string]string{other.Object: "another export, of which this one is a prefix"})
+	mustHave(t, files(t, dir), map[string]string{other.Object: "an export whose ID begins with the other ID"})
 	if _, err := os.Stat(filepath.Join(dir, "exports", exportID)); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the directory is still there:", err)
 	}
-	put(t, a, 0, []byte("again")) // and can come back
-	if err := a.DeleteExport(ended(), exportID); err == nil && len(files(t, dir)) != 1 {
-		t.Error("a cancelled deletion reports success and has left something")
+	put(t, a, 0, []byte("again")) // the directory can be created again
+	if err := a.DeleteExport(cancelled(), exportID); err == nil && len(files(t, dir)) != 1 {
+		t.Error("a cancelled deletion reports success but left objects")
 	}
 }
 
-func TestExportsAreListedOnce(t *testing.T) {
+func TestExportsListsEveryExportOnce(t *testing.T) {
 	a, dir := open(t)
 	var want []string
 	list := func() (got []string) {
@@ -119,7 +119,7 @@ func TestExportsAreListedOnce(t *testing.T) {
 		}
 	}
 	slices.Sort(want)
-	for name, data := range map[string]string{"exports/file": "x", "elsewhere/x/y": "x", "exports/no-uuid/x": "x"} { // somebody else's
+	for name, data := range map[string]string{"exports/file": "x", "elsewhere/x/y": "x", "exports/no-uuid/x": "x"} { // files of others
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(data), 0o600)); err != nil {
 			t.Fatal(err)
@@ -134,10 +134,10 @@ func TestExportsAreListedOnce(t *testing.T) {
 	}
 }
 
-func TestLastWrittenIsOfTheNewestObject(t *testing.T) {
+func TestLastWrittenIsTheTimeOfTheNewestObject(t *testing.T) {
 	a, dir := open(t)
 	if last, err := a.LastWritten(t.Context(), exportID); err != nil || !last.IsZero() {
-		t.Errorf("nothing was written at %v, %v", last, err)
+		t.Errorf("LastWritten of no objects: %v, %v", last, err)
 	}
 	newest := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for i, age := range []time.Duration{time.Hour, 0, 2 * time.Hour} {
@@ -151,22 +151,22 @@ func TestLastWrittenIsOfTheNewestObject(t *testing.T) {
 	}
 }
 
-func TestABucketThatCannotBeIsAnErrorAtOnce(t *testing.T) {
+func TestOpenRejectsAnUnusableBucketURL(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, bucket := range []string{"", "nonsense", "ftp://host/x", "://", "file://" + file, "file://" + file + "/below", "file:///tmp?unknown=1", "s3://b?unknown=1"} {
-		if a, err := Open(t.Context(), bucket); err == nil {
+		if a, err := Open(t.Context(), bucket, Options{}); err == nil {
 			a.Close()
 			t.Errorf("Open(%q) succeeds", bucket)
 		}
 	}
 }
 
-func TestADirectoryIsCreatedAndChecked(t *testing.T) {
+func TestOpenCreatesTheDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b", "ü")
-	a, err := Open(t.Context(), "file://"+strings.ReplaceAll(dir, " ", "%20"))
+	a, err := Open(t.Context(), "file://"+strings.ReplaceAll(dir, " ", "%20"), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,9 +183,9 @@ func TestADirectoryIsCreatedAndChecked(t *testing.T) {
 	}
 }
 
-func TestARefusalIsToldFromAFailure(t *testing.T) {
+func TestDeniedMatchesRefusalsOnly(t *testing.T) {
 	a, dir := open(t)
-	// A file where the directory should be: no refusal, whoever runs the test.
+	// A file where the directory should be fails for every user and is not a refusal.
 	if err := os.WriteFile(filepath.Join(dir, "exports"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -198,13 +198,13 @@ func TestARefusalIsToldFromAFailure(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(dir, 0o700) //nolint:errcheck // so that it can be deleted
+	defer os.Chmod(dir, 0o700) //nolint:errcheck // the test's cleanup must be able to delete it
 	_, err := a.Put(t.Context(), exportID, 0, 0, []byte("data"))
-	if os.Geteuid() == 0 { // whom no mode stops
+	if os.Geteuid() == 0 { // file modes do not restrict root
 		err = fmt.Errorf("wrapped: %w", &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrPermission})
 	}
 	if !Denied(err) {
-		t.Errorf("a directory that may not be written to: %v", err)
+		t.Errorf("a directory without write permission: %v", err)
 	}
 	for _, err := range []error{nil, io.EOF, context.Canceled, fs.ErrNotExist, ErrCorrupt} {
 		if Denied(err) {

@@ -8,17 +8,16 @@ import (
 	"memexport/internal/service/format"
 )
 
-// BenchmarkExtend is what verifying a file before it is READY costs: reading its parts back, comparing
-// them and hashing the whole.
+// BenchmarkExtend measures the verification of a file before it becomes READY: reading its parts
+// back, comparing their checksums and hashing the whole.
 func BenchmarkExtend(b *testing.B) {
 	for _, compress := range []bool{false, true} {
 		b.Run(fmt.Sprintf("compressed=%t", compress), func(b *testing.B) {
-			a, err := Open(b.Context(), "file://"+b.TempDir())
+			a, err := Open(b.Context(), "file://"+b.TempDir(), Options{Compress: compress})
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer a.Close()
-			a.Compress = compress
 			var parts []Part
 			for i := range 8 {
 				p, err := a.Put(b.Context(), exportID, 0, i, []byte(strings.Repeat(fmt.Sprintf("The user prefers tea to %d coffees, in the morning at least. ", i), 8<<20/60)))

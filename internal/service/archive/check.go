@@ -9,36 +9,37 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Check reports why the bucket cannot be read, if so.
+// Check returns an error that says why the bucket cannot be read, or nil if it can.
 func (a *Archive) Check(ctx context.Context) error {
-	err := a.call(ctx, func(call context.Context) error {
-		if a.dir != "" { // what may not be read looks empty to a list
+	err := a.request(ctx, func(limited context.Context) error {
+		if a.dir != "" { // fileblob lists a directory without read permission as empty
 			if _, err := os.ReadDir(a.dir); err != nil {
 				return err
 			}
 		}
-		_, _, err := a.bucket.ListPage(call, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: "exports/"})
+		_, _, err := a.bucket.ListPage(limited, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: "exports/"})
 		return err
 	})
-	if gone(err) {
+	if isNotFound(err) {
 		return fmt.Errorf("%w: create it, or correct BUCKET_URL: %w", errNoBucket, err)
 	}
 	return err
 }
 
-// probes is where CheckWrites writes: beside the exports, so that no sweep takes it for one.
-const probes = "memexport-probe/"
+// probePrefix is the prefix of the objects that the checks write. It lies outside exports/, so that
+// a sweep never mistakes a probe for an export.
+const probePrefix = "memexport-probe/"
 
-// CheckWrites reports why objects cannot be written to the bucket or deleted, if so. It writes a
-// small one and deletes it.
+// CheckWrites returns an error that says why objects cannot be written to the bucket or deleted from
+// it, or nil if both work. It writes a small object and deletes it.
 func (a *Archive) CheckWrites(ctx context.Context) error {
-	key := probes + uuid.NewString()
+	key := probePrefix + uuid.NewString()
 	if err := a.upload(ctx, key, []byte("probe")); err != nil {
-		return fmt.Errorf("an object cannot be written to the bucket: %w", err)
+		return fmt.Errorf("cannot write an object to the bucket: %w", err)
 	}
-	err := a.call(ctx, func(call context.Context) error { return a.bucket.Delete(call, key) })
+	err := a.request(ctx, func(limited context.Context) error { return a.bucket.Delete(limited, key) })
 	if err != nil {
-		return fmt.Errorf("the object %s cannot be deleted from the bucket, so that exports would stay for ever: %w", key, err)
+		return fmt.Errorf("cannot delete the object %s from the bucket, so expired exports would never go away: %w", key, err)
 	}
 	return nil
 }

@@ -15,52 +15,57 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Composed is the file of an export as one object, which a client can get from the store itself.
+// Composed is the file of an export as a single object, which clients can download directly from the
+// store.
 type Composed struct {
-	Object string `json:"object"` // its key
+	Object string `json:"object"` // key in the bucket
 	Size   int64  `json:"size"`   // bytes
 	SHA256 []byte `json:"sha256"`
 }
 
-// What S3 wants of the pieces of an object.
+// Limits of S3 on the pieces of a multipart upload. S3 calls them parts; here a part is always a
+// part of an export.
 const (
-	minPiece  = 5 << 20 // bytes, but for the last
+	minPiece  = 5 << 20 // bytes; the last piece may be smaller
 	maxPieces = 10_000
 )
 
-// piece is a stretch of a composed object.
+// piece is a section of a composed object.
 type piece struct {
 	segments []segment
-	copied   bool // by the store from the one segment, which is an object; else they are uploaded
+	copied   bool // the store copies the only segment, which is an object; otherwise we upload the segments
 }
 
-// pieces divides a file such that the store copies what it can: a stretch of an object that is large
-// enough and not compressed. What is smaller is gathered with what follows.
+// pieces divides a file so that the store itself copies as much as possible: every segment of an
+// uncompressed object that is large enough. A smaller segment is joined with those that follow it.
 func pieces(segments []segment) []piece {
 	var all []piece
 	var gathered []segment
 	var size int64
 	for _, s := range segments {
 		if size == 0 && s.object != "" && !s.inflate && s.size >= minPiece {
-			all = append(all, piece{[]segment{s}, true})
+			all = append(all, piece{segments: []segment{s}, copied: true})
 			continue
 		}
 		gathered, size = append(gathered, s), size+s.size
 		if size >= minPiece {
-			all = append(all, piece{gathered, false})
+			all = append(all, piece{segments: gathered})
 			gathered, size = nil, 0
 		}
 	}
 	if size > 0 {
-		all = append(all, piece{gathered, false})
+		all = append(all, piece{segments: gathered})
 	}
 	return all
 }
 
-// Compose has the store put the parts together as one object beside them, reads that back, and returns
-// it with its digest: a zero Composed for a file of more pieces than the store takes. A repeated call
-// makes the same object again; one that fails or is cancelled leaves no unfinished upload, unless the
-// process dies: then DeleteExport does away with it. Only S3 stores can do that: see CheckCompose.
+// Compose makes the store join the parts into one object next to them, reads that object back and
+// returns it with its SHA-256. It returns a zero Composed if the file needs more pieces than S3
+// allows.
+//
+// A repeated call writes the same object again. A call that fails or is cancelled aborts its
+// multipart upload; if the process dies first, DeleteExport aborts it later. Only S3 stores support
+// this: see CheckCompose.
 func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format, parts []Part) (Composed, error) {
 	client, err := a.s3Client()
 	if err != nil {
@@ -85,16 +90,17 @@ func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format
 	return c, nil
 }
 
-// CheckCompose reports why Compose or SignedURL cannot work, if so. It composes a small object.
+// CheckCompose returns an error that says why Compose or SignedURL cannot work, or nil if both do. It
+// composes a small object and deletes it.
 func (a *Archive) CheckCompose(ctx context.Context) error {
 	client, err := a.s3Client()
 	if err != nil {
 		return err
 	}
 	const text = "probe"
-	key := probes + uuid.NewString()
+	key := probePrefix + uuid.NewString()
 	composed := key + "-composed"
-	all := []piece{{[]segment{{object: key, size: int64(len(text)), stored: int64(len(text))}}, true}}
+	all := []piece{{segments: []segment{{object: key, size: int64(len(text)), objectSize: int64(len(text))}}, copied: true}}
 	err = a.upload(ctx, key, []byte(text))
 	if err == nil {
 		err = a.uploadPieces(ctx, client, composed, "text/plain", all)
@@ -103,21 +109,21 @@ func (a *Archive) CheckCompose(ctx context.Context) error {
 		_, err = a.SignedURL(ctx, composed, time.Minute, "probe")
 	}
 	if err != nil {
-		err = fmt.Errorf("parts cannot be put together as one object: %w", err)
+		err = fmt.Errorf("parts cannot be joined into one object: %w", err)
 	} else if err = a.abortUploads(ctx, key); err != nil {
 		err = fmt.Errorf("unfinished uploads cannot be listed: %w", err)
 	}
 	for _, object := range []string{key, composed} {
-		deleteErr := a.call(ctx, func(call context.Context) error { return a.bucket.Delete(call, object) })
-		if deleteErr != nil && !gone(deleteErr) {
+		deleteErr := a.request(ctx, func(limited context.Context) error { return a.bucket.Delete(limited, object) })
+		if deleteErr != nil && !isNotFound(deleteErr) {
 			err = errors.Join(err, fmt.Errorf("delete the object %s: %w", object, deleteErr))
 		}
 	}
 	return err
 }
 
-// SignedURL is an address of the store at which a composed object can be had without credentials,
-// as a file with a name, until lifetime is over.
+// SignedURL returns a URL of the store from which anyone can download a composed object, under the
+// given file name and without credentials, until lifetime has passed.
 func (a *Archive) SignedURL(ctx context.Context, object string, lifetime time.Duration, filename string) (string, error) {
 	disposition := fmt.Sprintf("attachment; filename=%q", filename)
 	signed, err := a.bucket.SignedURL(ctx, object, &blob.SignedURLOptions{Expiry: lifetime, BeforeSign: func(as func(any) bool) error {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestPiecesAreTheFileAndLargeEnough(t *testing.T) {
+func TestPiecesCoverTheFileAndAreLargeEnough(t *testing.T) {
 	random := rand.New(rand.NewPCG(8, 9))
 	for range 2000 {
 		file := &File{}
@@ -35,19 +35,19 @@ func TestPiecesAreTheFileAndLargeEnough(t *testing.T) {
 				t.Fatalf("piece %d of %d has %d bytes", i, len(all), size)
 			}
 			if !p.copied && size >= minPiece+9<<20 {
-				t.Fatalf("%d bytes are uploaded at once", size)
+				t.Fatalf("an uploaded piece has %d bytes", size)
 			}
 			if s := p.segments[0]; p.copied && (len(p.segments) != 1 || s.object != "plain" || s.inflate) {
 				t.Fatalf("%+v is copied", p)
 			}
 		}
 		if !reflect.DeepEqual(got, file.segments) {
-			t.Fatalf("the pieces are %+v of %+v", got, file.segments)
+			t.Fatalf("the pieces hold %+v, want %+v", got, file.segments)
 		}
 	}
 }
 
-// Else a client would be sent to a store with credentials in hand for nothing.
+// Otherwise the API would redirect clients to a store that cannot serve the file.
 func TestOnlyS3Composes(t *testing.T) {
 	a, _ := open(t)
 	part := put(t, a, 0, []byte("data"))

@@ -15,26 +15,26 @@ import (
 	"memexport/internal/service/format"
 )
 
-// A compressed part is a stretch of a DEFLATE stream (RFC 1951): whole blocks that end on a byte
-// border and refer to nothing before them, and no final block. It can be inflated by itself, and
-// parts one after the other are one stream, which a header and a trailer make one gzip member. Members
-// one after the other would be gzip as well, but browsers read the first alone.
+// A compressed part is a section of a DEFLATE stream (RFC 1951): complete blocks that end on a byte
+// boundary and do not refer to earlier parts, without a final block. Each part can be inflated on
+// its own, and consecutive parts form one stream. With a header and a trailer they become a single
+// gzip member. Several gzip members in a row would be valid too, but browsers read only the first.
 
-// deflateLevel is the fastest: compressing competes with reading and encoding for the processor.
+// deflateLevel is the fastest, because compression competes with reading and encoding for the CPU.
 const deflateLevel = flate.BestSpeed
 
 var deflaters = sync.Pool{New: func() any {
 	w, err := flate.NewWriter(nil, deflateLevel)
 	if err != nil {
-		panic(err) // only for a level that does not exist
+		panic(err) // only an unknown level fails
 	}
 	return w
 }}
 
-// compressedBuffers are those of compressed parts that have been uploaded, for the next ones.
+// compressedBuffers holds buffers for compressed parts, reused from one part to the next.
 var compressedBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// deflate writes data to dst as a compressed part.
+// deflate appends data to dst as a compressed part.
 func deflate(dst *bytes.Buffer, data []byte) error {
 	w := deflaters.Get().(*flate.Writer)
 	defer deflaters.Put(w)
@@ -45,29 +45,30 @@ func deflate(dst *bytes.Buffer, data []byte) error {
 
 var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
 
-// inflater reads what a compressed part was made of.
+// inflater reads the uncompressed bytes of a compressed part.
 type inflater struct {
-	io.ReadCloser
-	stored io.Closer
+	io.ReadCloser           // from the pool inflaters
+	compressed    io.Closer // the source
 }
 
-func newInflater(stored io.ReadCloser) *inflater {
+func newInflater(compressed io.ReadCloser) *inflater {
 	r := inflaters.Get().(io.ReadCloser)
-	r.(flate.Resetter).Reset(stored, nil) //nolint:errcheck // fails for no dictionary
-	return &inflater{r, stored}
+	r.(flate.Resetter).Reset(compressed, nil) //nolint:errcheck // never fails without a dictionary
+	return &inflater{ReadCloser: r, compressed: compressed}
 }
 
 func (i *inflater) close() {
 	inflaters.Put(i.ReadCloser)
-	i.stored.Close() //nolint:errcheck // only read from
+	i.compressed.Close() //nolint:errcheck // it was only read from
 }
 
-// inflateWhole writes what the stored part was made of to w: size bytes, neither more nor less.
-func inflateWhole(w io.Writer, stored []byte, size int64, buffer []byte) error {
-	r := newInflater(io.NopCloser(bytes.NewReader(stored)))
+// inflateWhole writes the uncompressed bytes of a compressed part to w. It fails unless there are
+// exactly size of them.
+func inflateWhole(w io.Writer, compressed []byte, size int64, buffer []byte) error {
+	r := newInflater(io.NopCloser(bytes.NewReader(compressed)))
 	defer r.close()
 	n, err := io.CopyBuffer(w, r, buffer)
-	if !errors.Is(err, io.ErrUnexpectedEOF) { // there is no final block
+	if !errors.Is(err, io.ErrUnexpectedEOF) { // the normal end, because a part has no final block
 		return fmt.Errorf("it ends after %d bytes: %v", n, err)
 	}
 	if n != size {
@@ -76,14 +77,15 @@ func inflateWhole(w io.Writer, stored []byte, size int64, buffer []byte) error {
 	return nil
 }
 
-// GzipFile is File as one gzip member (RFC 1952). It is false unless all parts are stored compressed,
-// and the first does without a separator.
+// GzipFile returns the same file as File, as one gzip member (RFC 1952) and without recompressing
+// anything. It returns false if a part is stored uncompressed, if the first part starts with a
+// separator, or if there are no parts.
 func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) (*File, bool) {
 	if len(parts) == 0 {
 		return nil, false
 	}
 	file := &File{ctx: ctx, archive: a}
-	file.addLiteral("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff") // DEFLATE, without flags, time or system
+	file.addLiteral("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff") // DEFLATE, no flags, no time, unknown system
 	var crc uint32
 	var size int64
 	literal := func(s string) {
@@ -96,7 +98,7 @@ func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) 
 	literal(f.Prefix)
 	for i, p := range parts {
 		separator, skip := p.opening(f, i == 0)
-		if p.CompressedSize == 0 || skip > 0 { // of a compressed part no bytes can be left out
+		if p.CompressedSize == 0 || skip > 0 { // bytes cannot be skipped in a compressed part
 			return nil, false
 		}
 		literal(separator)
@@ -111,7 +113,7 @@ func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) 
 	return file, true
 }
 
-// storedBlock is s, of less than 64 KiB, as a block of DEFLATE that is not compressed.
+// storedBlock returns s, which must be shorter than 64 KiB, as an uncompressed DEFLATE block.
 func storedBlock(s string) string {
 	block := []byte{0}
 	block = binary.LittleEndian.AppendUint16(block, uint16(len(s)))

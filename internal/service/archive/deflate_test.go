@@ -14,9 +14,9 @@ import (
 	"memexport/internal/service/format"
 )
 
-func TestCompressedPartsMakeOneGzipMember(t *testing.T) {
+func TestCompressedPartsFormOneGzipMember(t *testing.T) {
 	a, _ := open(t)
-	a.Compress = true
+	a = compressing(a)
 	random := rand.New(rand.NewPCG(6, 7))
 	for _, f := range append([]*format.Format{marks, bare}, format.All...) {
 		for n := 1; n < 7; n++ {
@@ -34,7 +34,7 @@ func TestCompressedPartsMakeOneGzipMember(t *testing.T) {
 			want += f.Suffix
 			file, ok := a.GzipFile(t.Context(), f, parts)
 			if !ok {
-				t.Fatal("there is no gzip file of compressed parts")
+				t.Fatal("compressed parts have no gzip file")
 			}
 			member, err := io.ReadAll(file)
 			if err != nil || int64(len(member)) != file.Size() {
@@ -45,12 +45,12 @@ func TestCompressedPartsMakeOneGzipMember(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Multistream(false) // as a browser reads it
+			r.Multistream(false) // browsers read only one member
 			got, err := io.ReadAll(r)
 			if err != nil || string(got) != want || rest.Len() != 0 {
 				t.Errorf("%s, %d parts: %d bytes instead of %d, and %d after the member: %v", f.Name, n, len(got), len(want), rest.Len(), err)
 			}
-			file.Seek(0, io.SeekStart) //nolint:errcheck // to a place that there is
+			file.Seek(0, io.SeekStart) //nolint:errcheck // offset 0 always exists
 			if err := iotest.TestReader(file, member); err != nil {
 				t.Error(err)
 			}
@@ -66,8 +66,7 @@ func TestCompressedPartsMakeOneGzipMember(t *testing.T) {
 func TestThereIsNoGzipFileUnlessAllPartsAreCompressed(t *testing.T) {
 	a, _ := open(t)
 	plain := put(t, a, 0, []byte("plain"))
-	a.Compress = true
-	compressed := put(t, a, 1, []byte("compressed"))
+	compressed := put(t, compressing(a), 1, []byte("compressed"))
 	for _, parts := range [][]Part{nil, {plain}, {plain, compressed}, {compressed, plain}} {
 		if _, ok := a.GzipFile(t.Context(), marks, parts); ok {
 			t.Errorf("%+v: a gzip file", parts)
@@ -75,9 +74,9 @@ func TestThereIsNoGzipFileUnlessAllPartsAreCompressed(t *testing.T) {
 	}
 }
 
-func TestCompressionIsRepeatable(t *testing.T) {
+func TestCompressionIsDeterministic(t *testing.T) {
 	a, dir := open(t)
-	a.Compress = true
+	a = compressing(a)
 	data := []byte(strings.Repeat("The user prefers tea. ", 50_000))
 	first := put(t, a, 0, data)
 	if again := put(t, a, 0, data); again != first {
@@ -91,10 +90,9 @@ func TestCompressionIsRepeatable(t *testing.T) {
 	}
 }
 
-// A part that says nothing to a compressor must not become much larger.
-func TestWhatCannotBeCompressedIsStoredAll(t *testing.T) {
+func TestIncompressibleDataBarelyGrows(t *testing.T) {
 	a, _ := open(t)
-	a.Compress = true
+	a = compressing(a)
 	random := rand.New(rand.NewPCG(8, 9))
 	data := make([]byte, 1<<20)
 	for i := range data {
@@ -102,7 +100,7 @@ func TestWhatCannotBeCompressedIsStoredAll(t *testing.T) {
 	}
 	p := put(t, a, 0, data)
 	if p.CompressedSize > p.Size+p.Size/1000+100 {
-		t.Errorf("%d bytes have become %d", p.Size, p.CompressedSize)
+		t.Errorf("%d bytes became %d", p.Size, p.CompressedSize)
 	}
 	if got, err := io.ReadAll(a.File(t.Context(), bare, []Part{p})); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes came back: %v", len(got), err)

@@ -16,29 +16,30 @@ import (
 	"memexport/internal/service/format"
 )
 
-// ErrCorrupt is a part that is not, byte for byte, what was stored.
+// ErrCorrupt means that a stored part is not, byte for byte, the part that was written.
 var ErrCorrupt = errors.New("a stored part differs from what was written")
 
-// Digest is the SHA-256 of a file's beginning, and how much of it that is. Between two calls it may
-// be kept as JSON: the digest of a large file is continued from activity to activity.
+// Digest is an unfinished SHA-256 of a file: it covers the first Parts parts. It can be stored as
+// JSON between calls, so that one activity continues where another one stopped. The zero value
+// starts a new file.
 type Digest struct {
-	State []byte `json:"state"` // of crypto/sha256; empty before the prefix
-	Parts int    `json:"parts"`
-	Size  int64  `json:"size"` // bytes
+	State []byte `json:"state"` // state of crypto/sha256; empty if nothing has been hashed
+	Parts int    `json:"parts"` // number of parts hashed
+	Size  int64  `json:"size"`  // number of bytes hashed
 }
 
-// Extend reads the parts that follow back from the store, compares each with its checksum
-// (ErrCorrupt) and returns the digest of the file up to and including them.
+// Extend reads the next parts back from the store, compares each with its checksum and returns the
+// digest that covers them too. It returns ErrCorrupt for a part that differs.
 func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts []Part) (Digest, error) {
 	sum, err := d.resume(f)
 	if err != nil {
 		return d, err
 	}
-	buffer := make([]byte, 256<<10) // small enough to be hashed from the processor's cache
+	buffer := make([]byte, 256<<10) // small enough to be hashed while it is in the CPU's cache
 	for _, part := range parts {
 		literal, skip := part.opening(f, d.Parts == 0)
 		d.write(sum, literal)
-		if err := a.copyPart(ctx, &skipping{sum, skip}, part, buffer); err != nil {
+		if err := a.copyPart(ctx, &skipWriter{Writer: sum, n: skip}, part, buffer); err != nil {
 			return d, err
 		}
 		d.Size += part.Size - skip
@@ -48,7 +49,8 @@ func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts 
 	return d, err
 }
 
-// Finish returns the SHA-256 and the size of the whole file.
+// Finish returns the SHA-256 and the size in bytes of the whole file, suffix included. It does not
+// change d.
 func (d Digest) Finish(f *format.Format) (sha []byte, size int64, err error) {
 	sum, err := d.resume(f)
 	if err != nil {
@@ -58,6 +60,7 @@ func (d Digest) Finish(f *format.Format) (sha []byte, size int64, err error) {
 	return sum.Sum(nil), d.Size, nil
 }
 
+// resume restores the state of the hash, or starts it with the format's prefix.
 func (d *Digest) resume(f *format.Format) (hash.Hash, error) {
 	sum := sha256.New()
 	if len(d.State) == 0 {
@@ -71,24 +74,25 @@ func (d *Digest) resume(f *format.Format) (hash.Hash, error) {
 }
 
 func (d *Digest) write(sum hash.Hash, literal string) {
-	io.WriteString(sum, literal) //nolint:errcheck // a hash never fails
+	io.WriteString(sum, literal) //nolint:errcheck // writing to a hash never fails
 	d.Size += int64(len(literal))
 }
 
-// skipping writes what follows the first n bytes.
-type skipping struct {
+// skipWriter drops the first n bytes and passes on the rest.
+type skipWriter struct {
 	io.Writer
 	n int64
 }
 
-func (s *skipping) Write(p []byte) (int, error) {
+func (s *skipWriter) Write(p []byte) (int, error) {
 	skipped := min(s.n, int64(len(p)))
 	s.n -= skipped
 	n, err := s.Writer.Write(p[skipped:])
 	return int(skipped) + n, err
 }
 
-// copyPart writes the bytes that a part has in the file to w, and compares its object with the checksum.
+// copyPart writes the uncompressed bytes of a part to w and verifies the checksums that were recorded
+// for it. Bytes may have been written to w when it returns an error.
 func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer []byte) error {
 	checksum, stored := xxhash.New(), w
 	compressed := compressedBuffers.Get().(*bytes.Buffer)
@@ -97,7 +101,7 @@ func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer [
 		compressed.Reset()
 		stored = compressed
 	}
-	file := a.object(ctx, part.Object, part.objectSize()) // goes on where a stream breaks
+	file := a.object(ctx, part.Object, part.objectSize()) // a File resumes when a connection breaks
 	defer file.Close()
 	if _, err := io.CopyBuffer(io.MultiWriter(stored, checksum), file, buffer); err != nil {
 		return err
@@ -113,7 +117,7 @@ func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer [
 		return fmt.Errorf("%w: %s: %w", ErrCorrupt, part.Object, err)
 	}
 	if crc.Sum32() != part.CRC {
-		return fmt.Errorf("%w: %s: its CRC differs", ErrCorrupt, part.Object)
+		return fmt.Errorf("%w: %s: the CRC-32 differs", ErrCorrupt, part.Object)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"memexport/internal/service/format"
 )
 
-func TestADigestContinuedAnywhereIsThatOfTheFile(t *testing.T) {
+func TestADigestCanBeContinuedAfterAnyPart(t *testing.T) {
 	a, _ := open(t)
 	random := rand.New(rand.NewPCG(4, 5))
 	for _, f := range append([]*format.Format{marks, bare}, format.All...) {
@@ -44,7 +44,7 @@ func TestADigestContinuedAnywhereIsThatOfTheFile(t *testing.T) {
 	}
 }
 
-// keep takes a digest through JSON, as between two activities.
+// keep passes a digest through JSON, as happens between two activities.
 func keep(t *testing.T, d Digest) Digest {
 	t.Helper()
 	text, err := json.Marshal(d)
@@ -60,7 +60,7 @@ func keep(t *testing.T, d Digest) Digest {
 
 func checkDigest(t *testing.T, d Digest, f *format.Format, parts int, want []byte, size int64) {
 	t.Helper()
-	for range 2 { // Finish changes nothing
+	for range 2 { // Finish does not change the digest
 		sha, n, err := d.Finish(f)
 		if err != nil || !bytes.Equal(sha, want) || n != size || d.Parts != parts {
 			t.Fatalf("%s, %d parts: %x of %d bytes, want %x of %d: %v", f.Name, d.Parts, sha, n, want, size, err)
@@ -86,7 +86,7 @@ func TestADamagedPartHasNoDigest(t *testing.T) {
 				if err == nil || errors.Is(err, io.EOF) {
 					t.Fatalf("part %d: %v", position, err)
 				}
-				if gone := name == "missing" || name == "put elsewhere"; errors.Is(err, ErrCorrupt) == gone {
+				if missing := name == "missing" || name == "moved"; errors.Is(err, ErrCorrupt) == missing {
 					t.Errorf("part %d: %v", position, err)
 				}
 				if _, err := a.Extend(t.Context(), marks, Digest{}, parts[:position]); err != nil {
@@ -97,11 +97,10 @@ func TestADamagedPartHasNoDigest(t *testing.T) {
 	}
 }
 
-func TestAPartIsComparedWithWhatIsRecordedOfIt(t *testing.T) {
+func TestExtendComparesEveryRecordedProperty(t *testing.T) {
 	a, _ := open(t)
 	p := put(t, a, 0, []byte("data"))
-	a.Compress = true
-	c := put(t, a, 1, []byte("data"))
+	c := put(t, compressing(a), 1, []byte("data"))
 	for _, wrong := range []Part{
 		{Object: p.Object, Size: p.Size, Checksum: p.Checksum + 1}, {Object: p.Object, Size: p.Size - 1, Checksum: p.Checksum}, {Object: p.Object, Size: p.Size + 1, Checksum: p.Checksum},
 		{Object: c.Object, Size: c.Size - 1, Checksum: c.Checksum, CompressedSize: c.CompressedSize, CRC: c.CRC},
@@ -122,12 +121,12 @@ func TestACancelledDigestIsAnError(t *testing.T) {
 	for i := range 10 {
 		parts = append(parts, put(t, a, i, bytes.Repeat([]byte{byte(i)}, 100_000)))
 	}
-	if _, err := a.Extend(ended(), marks, Digest{}, parts); !errors.Is(err, context.Canceled) {
+	if _, err := a.Extend(cancelled(), marks, Digest{}, parts); !errors.Is(err, context.Canceled) {
 		t.Errorf("Extend: %v", err)
 	}
 }
 
-func TestAStateThatIsNoneIsAnError(t *testing.T) {
+func TestAnInvalidStateIsAnError(t *testing.T) {
 	a, _ := open(t)
 	broken := Digest{State: []byte("nonsense")}
 	if _, err := a.Extend(t.Context(), marks, broken, nil); err == nil {

@@ -8,17 +8,19 @@ import (
 )
 
 const (
-	// directFrom is the size in bytes from which data goes past the page cache: of less, the copy that
-	// this spares costs nothing to speak of.
+	// directFrom is the size in bytes from which writes bypass the page cache. For smaller data the
+	// saved copy makes no measurable difference.
 	directFrom = 1 << 20
-	// directBlock is what the length of a direct write has to be a multiple of; no disk asks for more.
+	// directBlock is the alignment in bytes that direct writes need. No disk requires more.
 	directBlock = 4096
 )
 
-// writeDirect writes the beginning of data to an empty file past the page cache, and returns its
-// length: 0 where the file system or the place of data in memory does not allow it. The rest is to be
-// written as usual. It spares a copy of every part, and leaves the page cache to the databases that
-// run beside it; and what is read back for verification has been on the disk.
+// writeDirect writes the beginning of data to an empty file, bypassing the page cache, and returns
+// the number of bytes written. The caller writes the rest normally. It returns 0 if the file system
+// or the alignment of data does not allow direct writes.
+//
+// Direct writes save a copy of every part and leave the page cache to databases on the same machine.
+// They also make verification meaningful: the bytes that are read back come from the disk.
 func writeDirect(file *os.File, data []byte) (int, error) {
 	whole := len(data) &^ (directBlock - 1)
 	if whole < directFrom || setDirect(file, true) != nil {
@@ -26,11 +28,12 @@ func writeDirect(file *os.File, data []byte) (int, error) {
 	}
 	n, err := file.Write(data[:whole])
 	if errors.Is(err, unix.EINVAL) {
-		err = nil // not possible after all, as a whole or from here on
+		err = nil // direct writes turn out to be impossible here; n bytes are written
 	}
 	return n, errors.Join(err, setDirect(file, false))
 }
 
+// setDirect turns O_DIRECT on or off for an open file.
 func setDirect(file *os.File, on bool) error {
 	conn, err := file.SyscallConn()
 	if err != nil {

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestADirectWriteAndTheRestAreTheWholeFile(t *testing.T) {
-	noisy := noise(directFrom+3*directBlock, 1)
+func TestADirectWriteAndTheRestMakeTheWholeFile(t *testing.T) {
+	random := noise(directFrom+3*directBlock, 1)
 	for name, data := range map[string][]byte{
-		"nothing":             {},
-		"too small":           noisy[:directFrom-1],
-		"just large enough":   noisy[:directFrom],
-		"with a rest":         noisy[:directFrom+directBlock+17],
-		"whole blocks":        noisy,
-		"not at a block":      noisy[1 : directFrom+2*directBlock],
-		"at half a disk's":    noisy[512 : directFrom+2*directBlock],
-		"one byte of a block": noisy[:directFrom+1],
+		"nothing":              {},
+		"too small":            random[:directFrom-1],
+		"just large enough":    random[:directFrom],
+		"with a remainder":     random[:directFrom+directBlock+17],
+		"whole blocks":         random,
+		"unaligned":            random[1 : directFrom+2*directBlock],
+		"aligned to 512 bytes": random[512 : directFrom+2*directBlock],
+		"one byte more":        random[:directFrom+1],
 	} {
 		file, err := os.Create(filepath.Join(t.TempDir(), "part"))
 		if err != nil {
@@ -37,7 +37,7 @@ func TestADirectWriteAndTheRestAreTheWholeFile(t *testing.T) {
 			t.Errorf("%s: the file has %d bytes that are not the %d written: %v", name, len(got), len(data), err)
 		}
 		if flags, err := unix.FcntlInt(file.Fd(), unix.F_GETFL, 0); err != nil || flags&unix.O_DIRECT != 0 {
-			t.Errorf("%s: the file still takes direct writes only: %v", name, err)
+			t.Errorf("%s: O_DIRECT is still on: %v", name, err)
 		}
 	}
 }

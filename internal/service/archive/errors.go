@@ -15,29 +15,30 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-// Denied reports whether err is a refusal that trying again will not change: no permission, a bucket
-// that does not exist, a file system that is mounted read-only.
+// Denied reports whether err is a refusal that a retry cannot change: missing permission, a missing
+// bucket, a read-only file system.
 func Denied(err error) bool {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, errNoBucket) {
 		return true
 	}
-	switch status, code := answer(err); code {
+	switch status, code := statusAndCode(err); code {
 	case "NoSuchBucket", "ContainerNotFound": // S3, Azure
 		return true
-	case "rateLimitExceeded", "userRateLimitExceeded": // of GCS, with status 403
+	case "rateLimitExceeded", "userRateLimitExceeded": // GCS sends them with status 403
 		return false
-	case "RequestTimeTooSkewed": // of S3: the clock of this machine
+	case "RequestTimeTooSkewed": // S3: this machine's clock is wrong and may be corrected
 		return false
 	default:
 		return status == http.StatusForbidden || status == http.StatusUnauthorized
 	}
 }
 
-// errNoBucket is what a bucket that does not exist is called where the store only says 404.
+// errNoBucket marks a missing bucket where the store's own error is a plain 404.
 var errNoBucket = errors.New("the bucket does not exist")
 
-// answer is the HTTP status and the code with which a store refused; zero if err has neither.
-func answer(err error) (status int, code string) {
+// statusAndCode returns the HTTP status and the error code of a store's response, or zero values if
+// err contains none.
+func statusAndCode(err error) (status int, code string) {
 	var google *googleapi.Error
 	var azure *azcore.ResponseError
 	var aws interface{ ErrorCode() string }
@@ -60,15 +61,15 @@ func answer(err error) (status int, code string) {
 	return status, code
 }
 
-// gone reports whether err says that an object does not exist. The drivers also call it NotFound
-// when GCS refuses and when the name of an Azure account cannot be looked up.
-func gone(err error) bool {
+// isNotFound reports whether err says that an object does not exist. It excludes two errors for which
+// the drivers also return NotFound: a denial by GCS, and an Azure account name that DNS cannot resolve.
+func isNotFound(err error) bool {
 	var lookup *net.DNSError
 	return err != nil && gcerrors.Code(err) == gcerrors.NotFound && !Denied(err) && !errors.As(err, &lookup)
 }
 
-// explain adds to an error of the bucket what to do about it. ctx is the caller's: if an operation
-// ended at a time limit of its own, the store was silent.
+// explain adds to an error of the bucket what the operator can do about it. ctx is the caller's
+// context: if it has not ended and err is a deadline, then the store did not answer in time.
 func explain(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err
@@ -76,18 +77,18 @@ func explain(ctx context.Context, err error) error {
 	hideQuery(err)
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return fmt.Errorf("%w: make room on the disk of BUCKET_URL", err)
+		return fmt.Errorf("%w: free space on the disk of BUCKET_URL", err)
 	case errors.Is(err, syscall.EROFS):
-		return fmt.Errorf("%w: mount the disk of BUCKET_URL for writing", err)
+		return fmt.Errorf("%w: mount the disk of BUCKET_URL writable", err)
 	case Denied(err):
-		return fmt.Errorf("%w: check the bucket of BUCKET_URL and what its credentials may do there (docs/stores.md lists it)", err)
+		return fmt.Errorf("%w: check the bucket in BUCKET_URL and the permissions of its credentials (docs/stores.md lists them)", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("the store does not answer in time: %w", err)
 	}
 	return err
 }
 
-// hideQuery takes the query off a URL in the error: the token of an Azure SAS is there.
+// hideQuery removes the query from a URL inside err, because it may contain an Azure SAS token.
 func hideQuery(err error) {
 	var request *url.Error
 	if !errors.As(err, &request) {

@@ -12,7 +12,7 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-func TestARefusalIsToldByWhatTheStoreSays(t *testing.T) {
+func TestDeniedReadsTheStoresResponse(t *testing.T) {
 	google := func(status int, reason string) error {
 		return &googleapi.Error{Code: status, Errors: []googleapi.ErrorItem{{Reason: reason}}}
 	}
@@ -23,7 +23,7 @@ func TestARefusalIsToldByWhatTheStoreSays(t *testing.T) {
 	}{
 		{google(http.StatusForbidden, "forbidden"), true},
 		{google(http.StatusUnauthorized, "authError"), true},
-		{google(http.StatusForbidden, "rateLimitExceeded"), false}, // GCS says 403 for "later" as well
+		{google(http.StatusForbidden, "rateLimitExceeded"), false}, // GCS also sends 403 for "try later"
 		{google(http.StatusForbidden, "userRateLimitExceeded"), false},
 		{google(http.StatusTooManyRequests, "rateLimitExceeded"), false},
 		{google(http.StatusNotFound, "notFound"), false},
@@ -42,7 +42,7 @@ func TestARefusalIsToldByWhatTheStoreSays(t *testing.T) {
 	}
 }
 
-func TestNoTokenIsInAnError(t *testing.T) {
+func TestErrorsContainNoToken(t *testing.T) {
 	request := &url.Error{Op: "Get", URL: "https://account.example/container/key?sv=1&sig=secret", Err: syscall.ECONNREFUSED}
 	err := explain(t.Context(), request)
 	if text := err.Error(); strings.Contains(text, "secret") || !strings.Contains(text, "account.example/container/key") {

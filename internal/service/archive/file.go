@@ -10,9 +10,9 @@ import (
 	"memexport/internal/service/format"
 )
 
-// File is the one file that the parts of an export make: prefix, parts with separators between
-// them, suffix. It reads lazily: nothing is opened before the first Read, and a Seek costs nothing.
-// It is not for use by several goroutines at once.
+// File reads the parts of an export as one file: the format's prefix, the parts with separators
+// between them, and the suffix. It is lazy: nothing is opened before the first Read, and Seek sends
+// no request. A File must not be used by several goroutines at once.
 type File struct {
 	ctx      context.Context
 	archive  *Archive
@@ -20,22 +20,23 @@ type File struct {
 	size     int64
 
 	offset   int64
-	stream   *stream   // of the part that offset is in, if open
-	inflater *inflater // the same, if the part is compressed
+	stream   *stream   // the open connection, if offset is in an uncompressed part
+	inflater *inflater // the open connection, if offset is in a compressed part
 }
 
-// segment is a stretch of the file: a part, or bytes that the format puts around parts.
+// segment is a section of the file: a part, or a literal that the format puts around parts.
 type segment struct {
-	start   int64
-	size    int64
-	literal string // if object is ""
-	object  string
-	stored  int64 // bytes of the object
-	inflate bool  // the object is a compressed part, which is served as it was
-	skip    int64 // bytes of the part that precede the stretch
+	start      int64  // offset in the file
+	size       int64  // bytes in the file
+	literal    string // if object is empty
+	object     string // key in the bucket
+	objectSize int64  // bytes of the object
+	inflate    bool   // the object is compressed and must be inflated
+	skip       int64  // leading bytes of the part that the file leaves out
 }
 
-// File returns the file that the parts make in a format. Its reads end with ctx.
+// File returns the file that consists of the given parts in the given format. Reads fail once ctx has
+// ended.
 func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
 	file := &File{ctx: ctx, archive: a}
 	file.addLiteral(f.Prefix)
@@ -51,12 +52,12 @@ func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *Fil
 func (f *File) addLiteral(s string) { f.add(segment{literal: s, size: int64(len(s))}) }
 
 func (f *File) addPart(p Part, skip int64) {
-	f.add(segment{object: p.Object, size: p.Size - skip, stored: p.objectSize(), inflate: p.CompressedSize > 0, skip: skip})
+	f.add(segment{object: p.Object, size: p.Size - skip, objectSize: p.objectSize(), inflate: p.CompressedSize > 0, skip: skip})
 }
 
-// addObject adds an object as it is stored.
+// addObject adds the bytes of an object as they are stored.
 func (f *File) addObject(key string, size int64) {
-	f.add(segment{object: key, size: size, stored: size})
+	f.add(segment{object: key, size: size, objectSize: size})
 }
 
 func (f *File) add(s segment) {
@@ -68,7 +69,7 @@ func (f *File) add(s segment) {
 	f.size += s.size
 }
 
-// Size is the length of the whole file in bytes.
+// Size returns the length of the whole file in bytes.
 func (f *File) Size() int64 { return f.size }
 
 // Seek implements io.Seeker.
@@ -80,7 +81,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	case io.SeekEnd:
 		offset += f.size
 	default:
-		return 0, fmt.Errorf("seek from %d, which is no place", whence)
+		return 0, fmt.Errorf("seek with the unknown whence %d", whence)
 	}
 	if offset < 0 {
 		return 0, errors.New("seek before the start of the file")
@@ -92,11 +93,13 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// maxReopens is how often in a row a part is opened again after its stream broke without a byte.
-const maxReopens = 3
+// maxAttempts is how often Read opens a part before it gives up. A connection that breaks after
+// delivering bytes does not count.
+const maxAttempts = 3
 
-// Read implements io.Reader. It fails, and never ends early, if a part is gone or has another
-// length than was recorded. A stream that breaks is opened again where it broke.
+// Read implements io.Reader. If a part is missing or its length differs from the recorded one, Read
+// returns an error; it never returns io.EOF early. If a connection breaks, it opens a new one at the
+// current offset.
 func (f *File) Read(p []byte) (int, error) {
 	if f.offset >= f.size {
 		return 0, io.EOF
@@ -104,7 +107,7 @@ func (f *File) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if err := f.ctx.Err(); err != nil { // a file:// bucket does not look at it
+	if err := f.ctx.Err(); err != nil { // fileblob does not check the context
 		return 0, err
 	}
 	i := sort.Search(len(f.segments), func(i int) bool { return f.segments[i].start > f.offset }) - 1
@@ -120,7 +123,7 @@ func (f *File) Read(p []byte) (int, error) {
 		return f.inflate(p, s, within)
 	}
 	var err error
-	for range maxReopens {
+	for range maxAttempts {
 		if f.stream == nil {
 			if err = f.open(s, within); err != nil {
 				return 0, err
@@ -136,7 +139,7 @@ func (f *File) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		f.closeStream()
-		if err == io.EOF { // before its time, which must not look like an end
+		if err == io.EOF { // the connection ended before the part did
 			err = io.ErrUnexpectedEOF
 		}
 		if f.ctx.Err() != nil {
@@ -146,10 +149,11 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-// inflate reads on in a compressed part, or begins to: from its start, wherever that is in the part.
+// inflate reads from a compressed part. DEFLATE has no random access, so after a Seek it reads the
+// part from its start and discards the bytes before the offset.
 func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 	if f.inflater == nil {
-		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.stored))
+		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.objectSize))
 		_, err = io.CopyN(io.Discard, f.inflater, s.skip+within)
 	}
 	if err == nil {
@@ -163,34 +167,34 @@ func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 		return n, nil
 	}
 	f.closeStream()
-	if err == io.EOF { // before its time, which must not look like an end
+	if err == io.EOF { // the data ended before the part did
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, fmt.Errorf("inflate the part %s: %w", s.object, err)
 }
 
-// object is the file that is one object, as it is stored.
+// object returns a File of the stored bytes of a single object.
 func (a *Archive) object(ctx context.Context, key string, size int64) *File {
 	file := &File{ctx: ctx, archive: a}
 	file.addObject(key, size)
 	return file
 }
 
-// open opens a part's object at an offset and checks its length against what was recorded.
+// open opens a part's object at an offset within the segment. It checks the object's length.
 func (f *File) open(s segment, within int64) error {
 	stream, err := f.archive.openStream(f.ctx, s.object, s.skip+within)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
-	if stream.size() != s.stored {
+	if stream.size() != s.objectSize {
 		stream.close()
-		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.stored)
+		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.objectSize)
 	}
 	f.stream = stream
 	return nil
 }
 
-// Close lets go of what is open; the File stays usable.
+// Close closes the connection to the store, if one is open. The File stays usable.
 func (f *File) Close() error {
 	f.closeStream()
 	return nil

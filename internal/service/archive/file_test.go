@@ -34,15 +34,15 @@ func TestTheFileIsPrefixPartsSeparatorsAndSuffix(t *testing.T) {
 		}
 	}
 	if got, err := io.ReadAll(a.File(t.Context(), bare, nil)); err != nil || len(got) != 0 {
-		t.Errorf("nothing at all is %q, %v", got, err)
+		t.Errorf("no parts and no literals: %q, %v", got, err)
 	}
 }
 
-// A separator belongs before a memory wherever its part comes from: an earlier release, another range.
-func TestAPartMayBringItsSeparatorAlong(t *testing.T) {
-	a, _ := open(t)
-	for _, compress := range []bool{false, true} {
-		a.Compress = compress
+// Parts with and without their own separator can be in one file: earlier releases wrote parts without.
+func TestAPartMayContainItsSeparator(t *testing.T) {
+	plain, _ := open(t)
+	for _, a := range []*Archive{plain, compressing(plain)} {
+		compress := a.options.Compress
 		p := func(number int, data string) Part {
 			part := put(t, a, number, []byte(data))
 			part.Separated = data[0] == '|'
@@ -55,7 +55,7 @@ func TestAPartMayBringItsSeparatorAlong(t *testing.T) {
 			gzip  bool
 		}{
 			{[]Part{none, own, other}, "<prefix>one|two|three<suffix>", compress},
-			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // the first range was empty after all
+			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // the first range turned out to be empty
 			{[]Part{other}, "<prefix>three<suffix>", false},
 		} {
 			file := a.File(t.Context(), marks, c.parts)
@@ -74,7 +74,7 @@ func TestAPartMayBringItsSeparatorAlong(t *testing.T) {
 	}
 }
 
-func TestAFileReadsLikeAReaderShould(t *testing.T) {
+func TestAFileIsAWellBehavedReader(t *testing.T) {
 	a, _ := open(t)
 	for _, f := range append([]*format.Format{marks, bare}, format.All...) {
 		for n := range 6 {
@@ -130,7 +130,7 @@ func TestAFileSeeksAndReadsLikeItsBytes(t *testing.T) {
 func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 	for name, do := range damage {
 		if name == "corrupted" {
-			continue // of the same length: what Extend is for
+			continue // the length is unchanged; only Extend notices
 		}
 		t.Run(name, func(t *testing.T) {
 			a, dir := open(t)
@@ -143,7 +143,7 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 			if err == nil || errors.Is(err, io.EOF) || string(got) != "<prefix>"+string(first)+"|" {
 				t.Errorf("read %q, %v", got, err)
 			}
-			for _, back := range []int64{101, 50, 2, 1} { // also where only the end is asked for
+			for _, back := range []int64{101, 50, 2, 1} { // also when only the end is read
 				f := a.File(t.Context(), bare, parts)
 				if _, err := f.Seek(-back, io.SeekEnd); err != nil {
 					t.Fatal(err)
@@ -156,7 +156,7 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 	}
 }
 
-func TestAPartThatIsCutOffWhileItIsReadIsAnError(t *testing.T) {
+func TestAPartThatIsTruncatedWhileBeingReadIsAnError(t *testing.T) {
 	a, dir := open(t)
 	data := bytes.Repeat([]byte("0123456789"), 1<<20)
 	p := put(t, a, 0, data)
@@ -200,6 +200,6 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 	}
 	cancel()
 	if rest, err := io.ReadAll(f); !errors.Is(err, context.Canceled) {
-		t.Errorf("read %d bytes after the end, %v", len(rest), err)
+		t.Errorf("read %d bytes after the cancel, %v", len(rest), err)
 	}
 }

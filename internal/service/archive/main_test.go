@@ -15,21 +15,29 @@ import (
 
 const exportID = "019b76da-a800-7000-8000-000000000001"
 
-// marks is a format whose literals are easy to find in a file.
+// marks is a format whose literals are easy to recognize in a file.
 var marks = &format.Format{Name: "marks", Prefix: "<prefix>", Separator: "|", Suffix: "<suffix>"}
 
-// bare has no literals at all.
+// bare is a format without literals: its files are the parts alone.
 var bare = &format.Format{Name: "bare"}
 
+// open returns an archive in a new directory, and the directory.
 func open(t *testing.T) (*Archive, string) {
 	t.Helper()
 	dir := t.TempDir()
-	a, err := Open(t.Context(), (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String())
+	a, err := Open(t.Context(), (&url.URL{Scheme: "file", Path: filepath.ToSlash(dir)}).String(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
 	return a, dir
+}
+
+// compressing returns an archive in the same bucket as a that stores parts compressed.
+func compressing(a *Archive) *Archive {
+	c := *a
+	c.options.Compress = true
+	return &c
 }
 
 func put(t *testing.T, a *Archive, number int, data []byte) Part {
@@ -41,7 +49,8 @@ func put(t *testing.T, a *Archive, number int, data []byte) Part {
 	return p
 }
 
-// stored is a file of several parts, some of them compressed, and the bytes that it is to have.
+// stored stores n random parts, some of them compressed, and returns them with the bytes of the file
+// that they form.
 func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int) ([]Part, []byte) {
 	t.Helper()
 	whole := []byte(f.Prefix)
@@ -54,7 +63,10 @@ func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int
 		for j := range data {
 			data[j] = byte(random.Uint32())
 		}
-		a.Compress = random.IntN(2) == 0
+		writer := a
+		if random.IntN(2) == 0 {
+			writer = compressing(a)
+		}
 		continues, separated := i > 0 && random.IntN(3) == 0, random.IntN(2) == 0
 		if i > 0 && !continues {
 			whole = append(whole, f.Separator...)
@@ -63,14 +75,14 @@ func stored(t *testing.T, a *Archive, f *format.Format, random *rand.Rand, n int
 		if separated && !continues {
 			data = append([]byte(f.Separator), data...)
 		}
-		p := put(t, a, i, data)
+		p := put(t, writer, i, data)
 		p.Continues, p.Separated = continues, separated && !continues
 		parts = append(parts, p)
 	}
 	return parts, append(whole, f.Suffix...)
 }
 
-// files are all files below a directory, with their contents.
+// files returns the contents of all files below a directory, by name.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -89,22 +101,24 @@ func files(t *testing.T, dir string) map[string]string {
 	return found
 }
 
-func ended() context.Context {
+// cancelled returns a context that has been cancelled.
+func cancelled() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
-// damage changes the object of a part behind the archive's back.
+// damage holds ways to damage the file of a part.
 var damage = map[string]func(path string, data []byte) error{
-	"missing":       func(path string, _ []byte) error { return os.Remove(path) },
-	"truncated":     func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)-1], 0o600) },
-	"empty":         func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
-	"grown":         func(path string, data []byte) error { return os.WriteFile(path, append(data, 'x'), 0o600) },
-	"corrupted":     func(path string, data []byte) error { return os.WriteFile(path, flip(data), 0o600) },
-	"put elsewhere": func(path string, _ []byte) error { return os.Rename(path, path+"x") },
+	"missing":   func(path string, _ []byte) error { return os.Remove(path) },
+	"truncated": func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)-1], 0o600) },
+	"empty":     func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
+	"grown":     func(path string, data []byte) error { return os.WriteFile(path, append(data, 'x'), 0o600) },
+	"corrupted": func(path string, data []byte) error { return os.WriteFile(path, flip(data), 0o600) },
+	"moved":     func(path string, _ []byte) error { return os.Rename(path, path+"x") },
 }
 
+// flip returns data with one bit changed.
 func flip(data []byte) []byte {
 	data = bytes.Clone(data)
 	data[len(data)/2] ^= 1

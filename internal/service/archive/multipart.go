@@ -15,30 +15,33 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// s3Client is what multipart uploads take beyond the driver.
+// s3Client returns the S3 client, because multipart uploads with server-side copies are not part of
+// gocloud.dev/blob.
 func (a *Archive) s3Client() (*s3.Client, error) {
 	var client *s3.Client
 	if !a.bucket.As(&client) {
-		return nil, errors.New("only S3 stores (s3://) can put the parts of a file together as one object")
+		return nil, errors.New("only S3 stores (s3://) can join the parts of a file into one object")
 	}
 	return client, nil
 }
 
-// plainly leaves out checksums of single pieces, which the store would want to see again at the end.
-func plainly(o *s3.Options) {
+// withoutChecksums omits the checksums of single pieces. If a piece had one, the store would expect
+// it again when the upload is completed.
+func withoutChecksums(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 }
 
-// multipart is an upload that is under way.
+// multipart is a multipart upload in progress.
 type multipart struct {
 	archive *Archive
 	client  *s3.Client
-	key     string // with the bucket's prefix
+	key     string // including Archive.folder
 	id      *string
 }
 
-// uploadPieces makes an object of pieces. A cancel is heeded between its requests and cuts none of them
-// off: the store might go on with one after it was told to give up the upload, which then stayed.
+// uploadPieces writes an object that consists of pieces. It checks for cancellation between requests
+// and never interrupts one: the store could finish an interrupted request after the upload was
+// aborted, and the piece would stay in the bucket.
 func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, contentType string, all []piece) error {
 	m := multipart{archive: a, client: client, key: a.folder + key}
 	if err := m.create(ctx, contentType); err != nil {
@@ -48,14 +51,14 @@ func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, cont
 	if err == nil {
 		err = m.complete(ctx, parts)
 	}
-	if err != nil { // what is unfinished stays for ever, unseen and paid for
+	if err != nil { // an unfinished upload would stay in the bucket, invisible and billed
 		return errors.Join(err, m.abort(context.WithoutCancel(ctx)))
 	}
 	return nil
 }
 
 func (m *multipart) create(ctx context.Context, contentType string) error {
-	input := &s3.CreateMultipartUploadInput{Bucket: &m.archive.name, Key: &m.key, ContentType: &contentType,
+	input := &s3.CreateMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key, ContentType: &contentType,
 		ServerSideEncryption: types.ServerSideEncryption(m.archive.encryption)}
 	if m.archive.kmsKey != "" {
 		input.SSEKMSKeyId = &m.archive.kmsKey
@@ -63,8 +66,8 @@ func (m *multipart) create(ctx context.Context, contentType string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return m.archive.call(context.WithoutCancel(ctx), func(call context.Context) error {
-		upload, err := m.client.CreateMultipartUpload(call, input, plainly)
+	return m.archive.request(context.WithoutCancel(ctx), func(limited context.Context) error {
+		upload, err := m.client.CreateMultipartUpload(limited, input, withoutChecksums)
 		if err == nil {
 			m.id = upload.UploadId
 		}
@@ -72,11 +75,11 @@ func (m *multipart) create(ctx context.Context, contentType string) error {
 	})
 }
 
-// send sends all pieces, several copies and one upload at a time.
+// send writes all pieces: up to parallelRequests copies and one upload at a time.
 func (m *multipart) send(ctx context.Context, all []piece) (done []types.CompletedPart, err error) {
 	done = make([]types.CompletedPart, len(all))
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(16)
+	group.SetLimit(parallelRequests)
 	for i, p := range all {
 		number := int32(i + 1)
 		done[i].PartNumber = &number
@@ -87,13 +90,13 @@ func (m *multipart) send(ctx context.Context, all []piece) (done []types.Complet
 			})
 			continue
 		}
-		// Here, so that one of them is in memory at a time.
+		// Uploads run here rather than in the group, so that only one piece is in RAM at a time.
 		if done[i].ETag, err = m.upload(groupCtx, number, p); err != nil {
 			break
 		}
 	}
 	if copyErr := group.Wait(); copyErr != nil {
-		return nil, copyErr // for which an upload may have been given up
+		return nil, copyErr // the first cause: it cancelled groupCtx, and with it the upload
 	}
 	return done, errors.Join(err, ctx.Err())
 }
@@ -102,13 +105,13 @@ func (m *multipart) copy(ctx context.Context, number int32, s segment) (etag *st
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	source := strings.ReplaceAll((&url.URL{Path: m.archive.name + "/" + m.archive.folder + s.object}).EscapedPath(), "+", "%2B")
-	input := &s3.UploadPartCopyInput{Bucket: &m.archive.name, Key: &m.key, UploadId: m.id, PartNumber: &number, CopySource: &source}
-	if s.size < s.stored {
+	source := strings.ReplaceAll((&url.URL{Path: m.archive.bucketName + "/" + m.archive.folder + s.object}).EscapedPath(), "+", "%2B")
+	input := &s3.UploadPartCopyInput{Bucket: &m.archive.bucketName, Key: &m.key, UploadId: m.id, PartNumber: &number, CopySource: &source}
+	if s.size < s.objectSize {
 		input.CopySourceRange = aws.String(fmt.Sprintf("bytes=%d-%d", s.skip, s.skip+s.size-1))
 	}
-	err = m.archive.call(context.WithoutCancel(ctx), func(call context.Context) error {
-		copied, err := m.client.UploadPartCopy(call, input)
+	err = m.archive.request(context.WithoutCancel(ctx), func(limited context.Context) error {
+		copied, err := m.client.UploadPartCopy(limited, input)
 		if err == nil {
 			etag = copied.CopyPartResult.ETag
 		}
@@ -127,49 +130,50 @@ func (m *multipart) upload(ctx context.Context, number int32, p piece) (etag *st
 	if _, err := io.ReadFull(file, data); err != nil {
 		return nil, err
 	}
-	uncut := context.WithoutCancel(ctx)
-	limited, cancel := context.WithTimeout(uncut, m.archive.patience.upload(len(data)))
+	uncancelled := context.WithoutCancel(ctx)
+	limited, cancel := context.WithTimeout(uncancelled, m.archive.uploadTimeout(len(data)))
 	defer cancel()
-	uploaded, err := m.client.UploadPart(limited, &s3.UploadPartInput{Bucket: &m.archive.name, Key: &m.key, UploadId: m.id,
-		PartNumber: &number, Body: bytes.NewReader(data)}, plainly)
+	uploaded, err := m.client.UploadPart(limited, &s3.UploadPartInput{Bucket: &m.archive.bucketName, Key: &m.key, UploadId: m.id,
+		PartNumber: &number, Body: bytes.NewReader(data)}, withoutChecksums)
 	if err != nil {
-		return nil, explain(uncut, err)
+		return nil, explain(uncancelled, err)
 	}
 	return uploaded.ETag, nil
 }
 
 func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) error {
-	const factor = 10 // a store may take minutes for many pieces
-	uncut := context.WithoutCancel(ctx)
-	limited, cancel := context.WithTimeout(uncut, factor*m.archive.patience.call)
+	const factor = 10 // completing an upload of many pieces takes a store some minutes
+	uncancelled := context.WithoutCancel(ctx)
+	limited, cancel := context.WithTimeout(uncancelled, factor*m.archive.options.RequestTimeout)
 	defer cancel()
-	_, err := m.client.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{Bucket: &m.archive.name, Key: &m.key,
-		UploadId: m.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}, plainly)
-	return explain(uncut, err)
+	_, err := m.client.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key,
+		UploadId: m.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}, withoutChecksums)
+	return explain(uncancelled, err)
 }
 
-// abort gives up the upload; it may be gone already.
+// abort aborts the upload. An upload that does not exist is not an error.
 func (m *multipart) abort(ctx context.Context) error {
-	err := m.archive.call(ctx, func(call context.Context) error {
-		_, err := m.client.AbortMultipartUpload(call, &s3.AbortMultipartUploadInput{Bucket: &m.archive.name, Key: &m.key, UploadId: m.id})
+	err := m.archive.request(ctx, func(limited context.Context) error {
+		_, err := m.client.AbortMultipartUpload(limited, &s3.AbortMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key, UploadId: m.id})
 		return err
 	})
-	if _, code := answer(err); code == "NoSuchUpload" {
+	if _, code := statusAndCode(err); code == "NoSuchUpload" {
 		return nil
 	}
 	return err
 }
 
-// abortUploads gives up the uploads that are unfinished below a prefix: of processes that died.
+// abortUploads aborts every unfinished multipart upload under a prefix. Such uploads remain when a
+// process dies while it composes.
 func (a *Archive) abortUploads(ctx context.Context, prefix string) error {
 	client, err := a.s3Client()
 	if err != nil {
 		return err
 	}
-	for more, input := true, (&s3.ListMultipartUploadsInput{Bucket: &a.name, Prefix: aws.String(a.folder + prefix)}); more; {
+	for more, input := true, (&s3.ListMultipartUploadsInput{Bucket: &a.bucketName, Prefix: aws.String(a.folder + prefix)}); more; {
 		var page *s3.ListMultipartUploadsOutput
-		err := a.call(ctx, func(call context.Context) (err error) {
-			page, err = client.ListMultipartUploads(call, input)
+		err := a.request(ctx, func(limited context.Context) (err error) {
+			page, err = client.ListMultipartUploads(limited, input)
 			return err
 		})
 		if err != nil {

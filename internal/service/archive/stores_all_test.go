@@ -4,4 +4,5 @@ package archive
 
 import "memexport/internal/workshop/storetest"
 
-func init() { storeNames = storetest.Names }
+// storeNames are the stores that the suite runs on: a directory and the servers.
+var storeNames = storetest.Names

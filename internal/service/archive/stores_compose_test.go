@@ -18,23 +18,24 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// What a store does that puts files together, and lets clients get them.
+// composeCases join parts into one object and download it from the store.
 var composeCases = []storeCase{
-	{"compose", onS3, compose},
-	{"compose_what_is_small", onS3, composeWhatIsSmall},
-	{"compose_below_a_prefix", onS3, composeBelowAPrefix},
-	{"compose_too_many_pieces", onS3, composeTooManyPieces},
-	{"compose_and_the_store_fails", onS3, composeAndTheStoreFails},
-	{"compose_and_cancel", onS3, composeAndCancel},
-	{"compose_and_die", onS3, composeAndDie},
-	{"signed_urls", onS3, signedURLs},
-	{"signed_urls_elsewhere", func(store string) bool { return store != "s3" }, signedURLsElsewhere},
+	{name: "compose", on: onS3, run: compose},
+	{name: "compose_small_parts", on: onS3, run: composeSmallParts},
+	{name: "compose_below_a_prefix", on: onS3, run: composeBelowAPrefix},
+	{name: "compose_too_many_pieces", on: onS3, run: composeTooManyPieces},
+	{name: "compose_and_the_store_fails", on: onS3, run: composeAndTheStoreFails},
+	{name: "compose_and_cancel", on: onS3, run: composeAndCancel},
+	{name: "compose_and_crash", on: onS3, run: composeAndCrash},
+	{name: "signed_urls", on: onS3, run: signedURLs},
+	{name: "signed_urls_elsewhere", on: notOnS3, run: signedURLsElsewhere},
 }
 
-func onS3(store string) bool { return store == "s3" }
+func onS3(store string) bool    { return store == "s3" }
+func notOnS3(store string) bool { return store != "s3" }
 
-// several are parts of all kinds, and the file that they make.
-func (c *inStore) several() ([]Part, []byte) {
+// storeAllKinds stores parts of every kind and returns them with the bytes of the file that they form.
+func (c *inStore) storeAllKinds() ([]Part, []byte) {
 	c.Helper()
 	sizes := []int{8 << 20, minPiece, minPiece - 1, 100, 8<<20 + 7, 3, minPiece, 2 << 20}
 	var parts []Part
@@ -55,43 +56,42 @@ func (c *inStore) several() ([]Part, []byte) {
 	return parts, append(whole, marks.Suffix...)
 }
 
-// composed composes, which has to succeed, and says what is in the bucket.
-func (c *inStore) composed(parts []Part, want []byte) Composed {
+// mustCompose composes parts and checks the result against the file's bytes.
+func (c *inStore) mustCompose(parts []Part, want []byte) Composed {
 	c.Helper()
 	file, err := c.Compose(c.Context(), exportID, marks, parts)
 	if err != nil || file.Object == "" || file.Size != int64(len(want)) || !bytes.Equal(file.SHA256, sum(want)) {
-		c.Fatalf("composed are %d bytes of %d, %t: %v", file.Size, len(want), file.Object != "", err)
+		c.Fatalf("composed %d bytes of %d, as %q: %v", file.Size, len(want), file.Object, err)
 	}
 	return file
 }
 
 func compose(c *inStore) {
-	parts, whole := c.several()
-	first := c.composed(parts, whole)
-	if again := c.composed(parts, whole); again.Object != first.Object {
-		c.Errorf("the second time it is %s, and was %s", again.Object, first.Object)
+	parts, whole := c.storeAllKinds()
+	first := c.mustCompose(parts, whole)
+	if again := c.mustCompose(parts, whole); again.Object != first.Object {
+		c.Errorf("the second call wrote %s, the first %s", again.Object, first.Object)
 	}
 	c.wantObjects(append(parts, Part{Object: first.Object, Size: first.Size})...)
 	got, err := c.store.Open(c.T).ReadAll(c.Context(), first.Object)
 	if err != nil || !bytes.Equal(got, whole) {
 		c.Errorf("the object has %d bytes of %d: %v", len(got), len(whole), err)
 	}
-	// The first range turned out to be empty.
-	c.composed(parts[1:], append([]byte(marks.Prefix), whole[len(marks.Prefix)+8<<20+len(marks.Separator):]...))
+	// A file whose first range turned out to be empty.
+	c.mustCompose(parts[1:], append([]byte(marks.Prefix), whole[len(marks.Prefix)+8<<20+len(marks.Separator):]...))
 	if err := c.DeleteExport(c.Context(), exportID); err != nil {
 		c.Error(err)
 	}
 	c.wantObjects()
 }
 
-func composeWhatIsSmall(c *inStore) {
-	c.composed(nil, joined(marks))
+func composeSmallParts(c *inStore) {
+	c.mustCompose(nil, joined(marks))
 	small := c.put(0, []byte("one"))
-	c.composed([]Part{small}, joined(marks, []byte("one")))
-	c.Compress = true
+	c.mustCompose([]Part{small}, joined(marks, []byte("one")))
 	text := bytes.Repeat([]byte("The user prefers tea. "), minPiece/22+1)
-	compressed := c.put(1, text) // of an export that was begun with another setting
-	c.composed([]Part{small, compressed}, joined(marks, []byte("one"), text))
+	compressed := put(c.T, compressing(c.Archive), 1, text) // the setting was changed during the export
+	c.mustCompose([]Part{small, compressed}, joined(marks, []byte("one"), text))
 }
 
 func composeBelowAPrefix(c *inStore) {
@@ -102,20 +102,19 @@ func composeBelowAPrefix(c *inStore) {
 	query := u.Query()
 	query.Set("prefix", "some folder+ä/")
 	u.RawQuery = query.Encode()
-	a, err := Open(c.Context(), u.String())
+	a, err := Open(c.Context(), u.String(), Options{Compose: true})
 	if err != nil {
 		c.Fatal(err)
 	}
 	defer a.Close()
 	inFolder := &inStore{T: c.T, Archive: a, store: c.store}
-	a.Composes = true
-	parts, whole := inFolder.several()
-	file := inFolder.composed(parts, whole)
+	parts, whole := inFolder.storeAllKinds()
+	file := inFolder.mustCompose(parts, whole)
 	if _, ok := c.store.Objects(c.T)["some folder+ä/"+file.Object]; !ok {
 		c.Errorf("the objects are %v", c.store.Objects(c.T))
 	}
 	if got := inFolder.get(file, nil); got.body != string(whole) {
-		c.Errorf("%d bytes are got: %+v", len(got.body), got.header)
+		c.Errorf("downloaded %d bytes: %+v", len(got.body), got.header)
 	}
 	if err := errors.Join(a.CheckCompose(c.Context()), a.DeleteExport(c.Context(), exportID)); err != nil {
 		c.Error(err)
@@ -129,13 +128,13 @@ func composeTooManyPieces(c *inStore) {
 		parts[i] = Part{Object: "exports/none", Size: minPiece}
 	}
 	if file, err := c.Compose(c.Context(), exportID, bare, parts); file.Object != "" || err != nil {
-		c.Errorf("composed is %+v: %v", file, err)
+		c.Errorf("composed %+v: %v", file, err)
 	}
 	c.wantObjects()
 }
 
 func composeAndTheStoreFails(c *inStore) {
-	parts, whole := c.several()
+	parts, whole := c.storeAllKinds()
 	behind, faults := faulty(c)
 	is := func(method, query string) func(*http.Request) bool {
 		return func(r *http.Request) bool {
@@ -154,17 +153,17 @@ func composeAndTheStoreFails(c *inStore) {
 			c.wantObjects(parts...)
 		}
 	}
-	// What is there in the end is not what was to be.
+	// The composed object cannot be read back.
 	faults.Set(when(func(r *http.Request) bool { return reads(r) && strings.HasSuffix(r.URL.Path, "/file") }, storetest.Fault{CutAfter: storetest.Nothing}))
 	if _, err := behind.Compose(c.Context(), exportID, marks, parts); err == nil {
-		c.Error("it was not read back")
+		c.Error("Compose did not read the object back")
 	}
 	faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
-	behind.composed(parts, whole)
+	behind.mustCompose(parts, whole)
 }
 
 func composeAndCancel(c *inStore) {
-	parts, _ := c.several()
+	parts, _ := c.storeAllKinds()
 	for request, cancelled := int64(0), true; cancelled; request++ {
 		behind, faults := faulty(c)
 		ctx, cancel := context.WithCancel(c.Context())
@@ -188,21 +187,21 @@ func composeAndCancel(c *inStore) {
 		if !errors.Is(err, context.Canceled) {
 			c.Errorf("cancelled at request %d: %v", request, err)
 		}
-		left := parts
-		for object, size := range c.store.Objects(c.T) { // it may have been finished just now
+		want := parts
+		for object, size := range c.store.Objects(c.T) { // the cancel may have come after the last request
 			if strings.HasSuffix(object, "/file") {
-				left = append(parts[:len(parts):len(parts)], Part{Object: object, Size: size})
+				want = append(parts[:len(parts):len(parts)], Part{Object: object, Size: size})
 			}
 		}
-		c.wantObjects(left...)
+		c.wantObjects(want...)
 	}
 }
 
-// composeAndDie is a process that was killed while it composed: nobody knows its upload.
-func composeAndDie(c *inStore) {
+// composeAndCrash deletes the unfinished uploads of a process that was killed while it composed.
+func composeAndCrash(c *inStore) {
 	var client *s3.Client
 	if !c.store.Open(c.T).As(&client) {
-		c.Fatal("no S3")
+		c.Fatal("the bucket has no S3 client")
 	}
 	other := prefix(exportID[:35]+"2") + "file"
 	for _, key := range []string{prefix(exportID) + "file", prefix(exportID) + "file", other} {
@@ -210,23 +209,24 @@ func composeAndDie(c *inStore) {
 			c.Fatal(err)
 		}
 	}
-	c.Composes = true
-	if err := c.DeleteExport(c.Context(), exportID); err != nil {
+	composing := openStore(c.T, c.store, Options{Compose: true})
+	if err := composing.DeleteExport(c.Context(), exportID); err != nil {
 		c.Fatal(err)
 	}
-	if left := c.store.Uploads(c.T); len(left) != 1 || left[0] != other {
-		c.Errorf("the uploads that are left: %v", left)
+	if remaining := c.store.Uploads(c.T); len(remaining) != 1 || remaining[0] != other {
+		c.Errorf("the remaining uploads: %v", remaining)
 	}
 }
 
-// got is what a client without credentials gets.
-type got struct {
+// response is the answer to a client without credentials.
+type response struct {
 	status int
 	header http.Header
 	body   string
 }
 
-func (c *inStore) get(file Composed, header map[string]string) got {
+// get downloads a composed object from the store, through a signed URL.
+func (c *inStore) get(file Composed, header map[string]string) response {
 	c.Helper()
 	address, err := c.SignedURL(c.Context(), file.Object, time.Minute, "memories.json")
 	if err != nil {
@@ -235,7 +235,7 @@ func (c *inStore) get(file Composed, header map[string]string) got {
 	return c.getURL(address, header)
 }
 
-func (c *inStore) getURL(address string, header map[string]string) got {
+func (c *inStore) getURL(address string, header map[string]string) response {
 	c.Helper()
 	request, err := http.NewRequestWithContext(c.Context(), http.MethodGet, address, nil)
 	if err != nil {
@@ -244,32 +244,32 @@ func (c *inStore) getURL(address string, header map[string]string) got {
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
-	response, err := http.DefaultClient.Do(request)
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		c.Fatal(err)
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
 	if err != nil {
 		c.Error(err)
 	}
-	return got{response.StatusCode, response.Header, string(body)}
+	return response{status: answer.StatusCode, header: answer.Header, body: string(body)}
 }
 
 func signedURLs(c *inStore) {
-	parts, whole := c.several()
-	file := c.composed(parts, whole)
+	parts, whole := c.storeAllKinds()
+	file := c.mustCompose(parts, whole)
 	all := c.get(file, nil)
 	if all.status != http.StatusOK || all.body != string(whole) {
 		c.Errorf("%d: %d bytes", all.status, len(all.body))
 	}
 	disposition, parameters, err := mime.ParseMediaType(all.header.Get("Content-Disposition"))
 	if err != nil || disposition != "attachment" || parameters["filename"] != "memories.json" {
-		c.Errorf("it is called %q", all.header.Get("Content-Disposition"))
+		c.Errorf("the Content-Disposition is %q", all.header.Get("Content-Disposition"))
 	}
 	middle := c.get(file, map[string]string{"Range": "bytes=8388600-8388700", "If-Range": all.header.Get("ETag")})
 	if middle.status != http.StatusPartialContent || middle.body != string(whole[8388600:8388701]) {
-		c.Errorf("a range is %d, %d bytes", middle.status, len(middle.body))
+		c.Errorf("the answer to a range is %d, %d bytes", middle.status, len(middle.body))
 	}
 	address, err := c.SignedURL(c.Context(), file.Object, time.Second, "memories.json")
 	if err != nil {
@@ -283,7 +283,7 @@ func signedURLs(c *inStore) {
 			c.Errorf("%s: %d", what, answer.status)
 		}
 	}
-	time.Sleep(2100 * time.Millisecond) // its lifetime is counted in whole seconds
+	time.Sleep(2100 * time.Millisecond) // the store counts the lifetime in whole seconds
 	if late := c.getURL(address, nil); late.status != http.StatusForbidden {
 		c.Errorf("after its lifetime: %d", late.status)
 	}

@@ -7,19 +7,20 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// What becomes of connections, by a proxy that spoils them.
+// connectionCases reach the store through a proxy that disturbs connections.
 var connectionCases = []storeCase{
-	{"slow_connections", onServers, slowConnections},
-	{"connections_that_break", onServers, connectionsThatBreak},
-	{"connections_that_break_compressed", onServers, connectionsThatBreakCompressed},
-	{"connections_that_hang", onServers, connectionsThatHang},
-	{"store_is_down", onServers, storeIsDown},
+	{name: "slow_connections", on: onServers, run: slowConnections},
+	{name: "connections_that_break", on: onServers, run: connectionsThatBreak},
+	{name: "connections_that_break_compressed", on: onServers, run: connectionsThatBreakCompressed},
+	{name: "connections_that_hang", on: onServers, run: connectionsThatHang},
+	{name: "store_is_down", on: onServers, run: storeIsDown},
 }
 
+// toxic opens the store of c through a proxy.
 func toxic(c *inStore) (*inStore, *storetest.Toxic) {
 	c.Helper()
 	proxy := c.store.NewToxic(c.T)
-	return openStore(c.T, proxy.Store).hasty(), proxy
+	return openStore(c.T, proxy.Store, shortTimeouts), proxy
 }
 
 func slowConnections(c *inStore) {
@@ -43,7 +44,7 @@ func connectionsThatBreak(c *inStore) {
 	part := c.put(0, data)
 	a, proxy := toxic(c)
 	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
-	a.wantFile(joined(marks, data), part) // it goes on where a connection broke
+	a.wantFile(joined(marks, data), part) // reading resumes where a connection broke
 	proxy.Heal(c.T, "limit_data")
 
 	proxy.Spoil(c.T, "upstream", "limit_data", map[string]int{"bytes": 500_000})
@@ -57,14 +58,13 @@ func connectionsThatBreak(c *inStore) {
 		c.wantError(what, err, false)
 	}
 	proxy.Heal(c.T, "reset_peer")
-	healed := a.put(1, []byte("well again"))
-	a.wantFile(joined(marks, data, []byte("well again")), part, healed)
+	healed := a.put(1, []byte("healed"))
+	a.wantFile(joined(marks, data, []byte("healed")), part, healed)
 }
 
 func connectionsThatBreakCompressed(c *inStore) {
-	c.Compress = true
-	data := noise(2<<20, 1) // which stays as large
-	part := c.put(0, data)
+	data := noise(2<<20, 1) // incompressible, so the part stays as large
+	part := put(c.T, compressing(c.Archive), 0, data)
 	a, proxy := toxic(c)
 	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})
 	a.wantFile(joined(marks, data), part)
@@ -84,13 +84,13 @@ func connectionsThatHang(c *inStore) {
 	part := c.put(0, data)
 	a, faults := faulty(c)
 	faults.Set(when(reads, storetest.Fault{CutAfter: 2 << 20, Hang: true}))
-	a.wantFile(joined(marks, data), part) // it goes on over another connection
+	a.wantFile(joined(marks, data), part) // reading continues over a new connection
 	if faults.Answers() < 4 {
-		c.Errorf("only %d connections were begun", faults.Answers())
+		c.Errorf("only %d connections were opened", faults.Answers())
 	}
 
 	b, proxy := toxic(c)
-	proxy.Spoil(c.T, "downstream", "timeout", map[string]int{"timeout": 0}) // for ever
+	proxy.Spoil(c.T, "downstream", "timeout", map[string]int{"timeout": 0}) // zero means that no byte ever arrives
 	for what, err := range b.attempts(part) {
 		c.wantError(what, err, false)
 	}

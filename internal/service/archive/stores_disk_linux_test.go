@@ -11,21 +11,22 @@ import (
 	"syscall"
 )
 
-// What befalls a directory. The disks are file systems that only a child process sees.
+// diskCases are faults of a directory's disk. The disks are file systems that are mounted in a child
+// process and visible only to it.
 var diskCases = []storeCase{
-	{"full_disk", onFiles, fullDisk},
-	{"file_size_limit", onFiles, fileSizeLimit},
-	{"read_only_disk", onFiles, readOnlyDisk},
-	{"permission_denied", onFiles, permissionDenied},
+	{name: "full_disk", on: onFiles, run: fullDisk},
+	{name: "file_size_limit", on: onFiles, run: fileSizeLimit},
+	{name: "read_only_disk", on: onFiles, run: readOnlyDisk},
+	{name: "permission_denied", on: onFiles, run: permissionDenied},
 }
 
-// childVariable tells the test binary that it is the child.
+// childVariable is set in the environment of the child process.
 const childVariable = "ARCHIVE_TEST_CHILD"
 
 func inChild() bool { return os.Getenv(childVariable) != "" }
 
-// child runs the case again in a process of its own. It returns an error that says why there can be
-// none with these attributes, and fails the test if the case fails there.
+// child runs the same case in a child process, and fails the test if the case fails there. It returns
+// an error if the child cannot be started with these attributes.
 func (c *inStore) child(attributes *syscall.SysProcAttr) error {
 	c.Helper()
 	parts := strings.Split(c.Name(), "/")
@@ -38,14 +39,14 @@ func (c *inStore) child(attributes *syscall.SysProcAttr) error {
 		return err
 	}
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+c.Name()) {
-		c.Errorf("in a process of its own: %v\n%s", err, out)
+		c.Errorf("in the child process: %v\n%s", err, out)
 	}
 	return nil
 }
 
-// childWithMounts is a child that may mount. An ordinary user may where the kernel gives him a user
-// namespace; where it does not, the other cases have to do.
-func (c *inStore) childWithMounts(otherwise func(*inStore)) {
+// childWithMounts runs the case in a child process that may mount file systems. For an ordinary user
+// that takes a user namespace; if the kernel does not allow one, it runs fallback instead.
+func (c *inStore) childWithMounts(fallback func(*inStore)) {
 	c.Helper()
 	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
@@ -54,12 +55,12 @@ func (c *inStore) childWithMounts(otherwise func(*inStore)) {
 		attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
 	if err := c.child(attributes); err != nil {
-		c.Logf("here nothing can be mounted (%v); doing %s in another way", err, c.Name())
-		otherwise(c)
+		c.Logf("this process cannot mount file systems (%v); %s runs its fallback", err, c.Name())
+		fallback(c)
 	}
 }
 
-// mount puts a small file system where the bucket is.
+// mount mounts a small file system on the bucket's directory.
 func (c *inStore) mount(options string) {
 	c.Helper()
 	if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
@@ -79,20 +80,20 @@ func fullDisk(c *inStore) {
 	c.mount("size=4m")
 	data := noise(2<<20, 1)
 	part := c.put(0, data)
-	c.tooMuch(noise(3<<20, 2), syscall.ENOSPC)
-	c.wantObjects(part) // no half of the other
+	c.wantNoSpace(noise(3<<20, 2), syscall.ENOSPC)
+	c.wantObjects(part) // nothing of the part that did not fit
 	c.wantFile(joined(marks, data), part)
-	if err := c.DeleteExport(c.Context(), exportID); err != nil { // there always is room for that
+	if err := c.DeleteExport(c.Context(), exportID); err != nil { // works on a full disk
 		c.Fatal(err)
 	}
 	c.put(0, noise(3<<20, 2))
 }
 
-// tooMuch says that a part does not fit for now.
-func (c *inStore) tooMuch(data []byte, cause error) {
+// wantNoSpace stores a part that does not fit and checks the error.
+func (c *inStore) wantNoSpace(data []byte, cause error) {
 	c.Helper()
 	_, err := c.Put(c.Context(), exportID, 0, 1, data)
-	if !errors.Is(err, cause) || Denied(err) || !strings.Contains(err.Error(), "make room on the disk of BUCKET_URL") {
+	if !errors.Is(err, cause) || Denied(err) || !strings.Contains(err.Error(), "free space on the disk of BUCKET_URL") {
 		c.Errorf("Put: %v", err)
 	}
 }
@@ -109,7 +110,7 @@ func fileSizeLimit(c *inStore) {
 		c.Fatal(err)
 	}
 	part := c.put(0, noise(1<<19, 1))
-	c.tooMuch(noise(2<<20, 2), syscall.EFBIG)
+	c.wantNoSpace(noise(2<<20, 2), syscall.EFBIG)
 	c.wantObjects(part)
 }
 
@@ -145,8 +146,8 @@ func permissionDenied(c *inStore) {
 	c.wantObjects(part)
 }
 
-// withoutPermission takes the right to the directory from this goroutine, until restore is called.
-// Modes do not stop root, so that root becomes another user for file systems: a matter of threads.
+// withoutPermission removes this goroutine's permissions on the directory until restore is called.
+// File modes do not restrict root, so as root it changes the thread's file system user to nobody.
 func withoutPermission(c *inStore) (restore func()) {
 	c.Helper()
 	if err := os.Chmod(c.store.Dir, 0); err != nil {

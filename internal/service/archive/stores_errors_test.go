@@ -12,24 +12,24 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// What the store says by itself, or a proxy says for it.
+// errorCases are error responses, of the store itself or of a proxy in front of it.
 var errorCases = []storeCase{
-	{"bucket_missing", onServers, bucketMissing},
-	{"credentials_refused", func(store string) bool { return store == "s3" }, credentialsRefused},
-	{"least_privilege", func(store string) bool { return store == "s3" }, leastPrivilege},
-	{"writing_refused", onServers, writingRefused},
-	{"reading_refused", onServers, readingRefused},
-	{"deleting_refused", onServers, deletingRefused},
-	{"503_with_retry_after", onServers, busyForAWhile},
-	{"500_without_end", onServers, brokenWithoutEnd},
-	{"truncated_bodies", onServers, truncatedBodies},
+	{name: "bucket_missing", on: onServers, run: bucketMissing},
+	{name: "credentials_refused", on: onS3, run: credentialsRefused},
+	{name: "least_privilege", on: onS3, run: leastPrivilege},
+	{name: "writing_refused", on: onServers, run: writingRefused},
+	{name: "reading_refused", on: onServers, run: readingRefused},
+	{name: "deleting_refused", on: onServers, run: deletingRefused},
+	{name: "503_with_retry_after", on: onServers, run: busyForAWhile},
+	{name: "500_always", on: onServers, run: alwaysBroken},
+	{name: "truncated_bodies", on: onServers, run: truncatedBodies},
 }
 
-// faulty is the store of c behind a proxy, with an archive of its own.
+// faulty opens the store of c through a proxy that can return errors.
 func faulty(c *inStore) (*inStore, *storetest.Faults) {
 	c.Helper()
 	faults := c.store.NewFaults(c.T)
-	return openStore(c.T, faults.Store).hasty(), faults
+	return openStore(c.T, faults.Store, shortTimeouts), faults
 }
 
 func writes(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
@@ -37,7 +37,7 @@ func reads(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, exportID)
 }
 
-// when is a fault for some requests.
+// when returns the fault for the requests that match, and none for the others.
 func when(which func(*http.Request) bool, fault storetest.Fault) func(*http.Request) storetest.Fault {
 	return func(r *http.Request) storetest.Fault {
 		if which(r) {
@@ -47,7 +47,7 @@ func when(which func(*http.Request) bool, fault storetest.Fault) func(*http.Requ
 	}
 }
 
-// cancelAtUpload is an archive with a context that ends when an upload arrives at the store.
+// cancelAtUpload returns an archive and a context that is cancelled when an upload reaches the store.
 func cancelAtUpload(c *inStore) (*Archive, context.Context) {
 	c.Helper()
 	a, faults := faulty(c)
@@ -61,7 +61,8 @@ func cancelAtUpload(c *inStore) (*Archive, context.Context) {
 	return a.Archive, ctx
 }
 
-// attempts are all operations, each of which fails when the store does. They run at once.
+// attempts runs all operations concurrently and returns their errors. Each must fail when the store
+// does.
 func (c *inStore) attempts(part Part) map[string]error {
 	c.Helper()
 	var mu sync.Mutex
@@ -88,13 +89,14 @@ func (c *inStore) attempts(part Part) map[string]error {
 	return errs
 }
 
-// wantError says whether an error is for good; if so it must tell what to do.
+// wantError checks that err is a failure, and a refusal exactly if denied. The message of a refusal
+// must name the setting.
 func (c *inStore) wantError(what string, err error, denied bool) {
 	c.Helper()
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrCorrupt) || Denied(err) != denied {
-		c.Errorf("%s: a refusal for good is %v, not %v: %v", what, Denied(err), denied, err)
+		c.Errorf("%s: Denied is %t, want %t: %v", what, Denied(err), denied, err)
 	} else if denied && !strings.Contains(err.Error(), "BUCKET_URL") {
-		c.Errorf("%s: the error does not say what to do: %v", what, err)
+		c.Errorf("%s: the error does not name BUCKET_URL: %v", what, err)
 	}
 }
 
@@ -102,8 +104,8 @@ func bucketMissing(c *inStore) {
 	part := c.put(0, []byte("data"))
 	elsewhere := *c.store
 	elsewhere.Bucket += "-missing"
-	none := openStore(c.T, &elsewhere).hasty()
-	for what, err := range none.attempts(part) {
+	missing := openStore(c.T, &elsewhere, shortTimeouts)
+	for what, err := range missing.attempts(part) {
 		switch what {
 		case "Check":
 			if err == nil || !strings.Contains(err.Error(), "BUCKET_URL") {
@@ -119,7 +121,6 @@ func bucketMissing(c *inStore) {
 	}
 }
 
-// The server itself refuses.
 func credentialsRefused(c *inStore) {
 	part := c.put(0, []byte("data"))
 	for name, secret := range map[string]string{"none": "", "the wrong ones": "wrong"} {
@@ -129,13 +130,13 @@ func credentialsRefused(c *inStore) {
 		} else if err := os.Setenv("AWS_SECRET_ACCESS_KEY", secret); err != nil {
 			c.Fatal(err)
 		}
-		a, err := Open(c.Context(), url)
+		a, err := Open(c.Context(), url, shortTimeouts)
 		c.store.Setenv(c.T)
 		if err != nil {
 			c.Fatal(err)
 		}
 		stranger := &inStore{T: c.T, Archive: a, store: c.store}
-		for what, err := range stranger.hasty().attempts(part) {
+		for what, err := range stranger.attempts(part) {
 			c.wantError("credentials: "+name+": "+what, err, true)
 		}
 		a.Close()
@@ -143,7 +144,7 @@ func credentialsRefused(c *inStore) {
 	c.wantObjects(part)
 }
 
-// What docs/stores.md says that API and worker need is enough, and the API needs no more.
+// The permissions that docs/stores.md lists are sufficient, and the API works with fewer than a worker.
 func leastPrivilege(c *inStore) {
 	api := []storetest.Grant{{On: "", Actions: []string{"s3:ListBucket"}}, {On: "exports/*", Actions: []string{"s3:GetObject"}}}
 	worker := append([]storetest.Grant{{On: "exports/*", Actions: []string{"s3:PutObject", "s3:DeleteObject"}},
@@ -158,7 +159,7 @@ func leastPrivilege(c *inStore) {
 				c.Fatal(err)
 			}
 		}
-		a, err := Open(c.Context(), c.store.URL())
+		a, err := Open(c.Context(), c.store.URL(), Options{Compose: name == "composer"})
 		if err != nil {
 			c.Fatal(err)
 		}
@@ -177,13 +178,12 @@ func leastPrivilege(c *inStore) {
 		c.Error("CheckCompose:", err)
 	}
 	if err := as["worker"].CheckCompose(c.Context()); err == nil || !Denied(err) {
-		c.Errorf("CheckCompose of a worker that may not: %v", err)
+		c.Errorf("CheckCompose without the permission: %v", err)
 	}
-	file := as["composer"].composed([]Part{part}, joined(marks, data))
-	if got := as["api"].get(file, nil); got.body != string(joined(marks, data)) { // the API may sign what it may read
-		c.Errorf("what the API signs: %d", got.status)
+	file := as["composer"].mustCompose([]Part{part}, joined(marks, data))
+	if got := as["api"].get(file, nil); got.body != string(joined(marks, data)) { // read permission is enough to sign URLs
+		c.Errorf("a URL that the API signed: %d", got.status)
 	}
-	as["composer"].Composes = true
 	if err := as["composer"].DeleteExport(c.Context(), exportID); err != nil {
 		c.Error(err)
 	}
@@ -219,7 +219,7 @@ func readingRefused(c *inStore) {
 	c.wantError("Extend", err, true)
 }
 
-// A deletion that is refused must never count as done: the bytes would stay, and nobody would know.
+// A refused deletion must never count as done: the bytes would stay, and no operator would know.
 func deletingRefused(c *inStore) {
 	part := c.put(0, []byte("data"))
 	a, faults := faulty(c)
@@ -228,28 +228,28 @@ func deletingRefused(c *inStore) {
 	c.wantError("DeleteExport", a.DeleteExport(c.Context(), exportID), true)
 	c.wantError("CheckWrites", a.CheckWrites(c.Context()), true)
 	if _, ok := c.store.Objects(c.T)[part.Object]; !ok {
-		c.Error("the object is gone, so that this tests nothing")
+		c.Error("the object was deleted, so this tests nothing")
 	}
-	faults.Set(when(deletes, storetest.Fault{Status: http.StatusNotFound})) // somebody else was faster
+	faults.Set(when(deletes, storetest.Fault{Status: http.StatusNotFound})) // another process was faster
 	if err := a.DeleteExport(c.Context(), exportID); err != nil || faults.Answers() == 0 {
-		c.Errorf("DeleteExport of what is gone: %v", err)
+		c.Errorf("DeleteExport of objects that are gone: %v", err)
 	}
 }
 
-// The clients repeat what they may. Where they do not, the next attempt of the activity does.
+// The SDKs retry some requests. For the others, Temporal retries the activity.
 func busyForAWhile(c *inStore) {
 	data := noise(1<<20, 1)
 	a, faults := faulty(c)
 	for _, which := range []func(*http.Request) bool{writes, reads, func(*http.Request) bool { return true }} {
-		left := 2
+		remaining := 2
 		faults.Set(func(r *http.Request) storetest.Fault {
-			if !which(r) || left == 0 {
+			if !which(r) || remaining == 0 {
 				return storetest.Fault{}
 			}
-			left--
+			remaining--
 			return storetest.Fault{Status: http.StatusServiceUnavailable}
 		})
-		again := func(what string, do func() error) {
+		retry := func(what string, do func() error) {
 			for range 3 {
 				err := do()
 				if err == nil {
@@ -257,21 +257,21 @@ func busyForAWhile(c *inStore) {
 				}
 				c.wantError(what, err, false)
 			}
-			c.Errorf("%s: no attempt succeeds", what)
+			c.Errorf("%s: no attempt succeeded", what)
 		}
 		var part Part
-		again("Put", func() (err error) {
+		retry("Put", func() (err error) {
 			part, err = a.Put(c.Context(), exportID, 0, 0, data)
 			return err
 		})
-		again("Read", func() error {
+		retry("Read", func() error {
 			got, err := io.ReadAll(a.File(c.Context(), bare, []Part{part}))
 			if err == nil && string(got) != string(data) {
-				c.Error("the file is another")
+				c.Error("the file has other bytes")
 			}
 			return err
 		})
-		again("DeleteExport", func() error { return a.DeleteExport(c.Context(), exportID) })
+		retry("DeleteExport", func() error { return a.DeleteExport(c.Context(), exportID) })
 		if faults.Answers() != 2 {
 			c.Errorf("%d requests failed, not 2", faults.Answers())
 		}
@@ -279,7 +279,7 @@ func busyForAWhile(c *inStore) {
 	c.wantObjects()
 }
 
-func brokenWithoutEnd(c *inStore) {
+func alwaysBroken(c *inStore) {
 	part := c.put(0, []byte("data"))
 	for _, status := range []int{http.StatusInternalServerError, http.StatusServiceUnavailable} {
 		a, faults := faulty(c)
@@ -295,7 +295,7 @@ func truncatedBodies(c *inStore) {
 	contents := [][]byte{noise(1<<20, 1), noise(300_000, 2)}
 	parts := []Part{c.put(0, contents[0]), c.put(1, contents[1])}
 	a, faults := faulty(c)
-	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // each connection, so that it takes several
+	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // per connection, so a part takes several
 	a.wantFile(joined(marks, contents...), parts...)
 	if faults.Answers() < 6 {
 		c.Errorf("only %d bodies were cut", faults.Answers())

@@ -21,19 +21,20 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// partCases run on every store.
 var partCases = []storeCase{
-	{"parts_are_read_back", nil, partsAreReadBack},
-	{"compressed_parts", nil, compressedParts},
-	{"ranges_cross_borders", nil, rangesCrossBorders},
-	{"an_export_of_nothing", nil, anExportOfNothing},
-	{"2000_parts", nil, twoThousandParts},
-	{"delete_by_prefix", nil, deleteByPrefix},
-	{"list_for_the_sweep", nil, listForTheSweep},
-	{"the_loser_of_a_race", nil, theLoserOfARace},
-	{"cancel_in_an_upload", nil, cancelInAnUpload},
-	{"a_damaged_part", nil, aDamagedPart},
-	{"check_leaves_nothing", nil, checkLeavesNothing},
-	{"bucket_with_a_prefix", nil, bucketWithAPrefix},
+	{name: "parts_are_read_back", run: partsAreReadBack},
+	{name: "compressed_parts", run: compressedParts},
+	{name: "ranges_cross_borders", run: rangesCrossBorders},
+	{name: "an_empty_export", run: anEmptyExport},
+	{name: "2000_parts", run: twoThousandParts},
+	{name: "delete_by_prefix", run: deleteByPrefix},
+	{name: "list_for_the_sweep", run: listForTheSweep},
+	{name: "the_loser_of_a_race", run: theLoserOfARace},
+	{name: "cancel_during_an_upload", run: cancelDuringAnUpload},
+	{name: "a_damaged_part", run: aDamagedPart},
+	{name: "check_leaves_nothing", run: checkLeavesNothing},
+	{name: "bucket_with_a_prefix", run: bucketWithAPrefix},
 }
 
 func sum(data []byte) []byte {
@@ -44,7 +45,7 @@ func sum(data []byte) []byte {
 func partsAreReadBack(c *inStore) {
 	var parts []Part
 	var contents [][]byte
-	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // around the limits of single requests
+	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // around the sizes at which SDKs split uploads
 		contents = append(contents, noise(size, uint64(i)))
 		parts = append(parts, c.put(i, contents[i]))
 	}
@@ -57,7 +58,7 @@ func partsAreReadBack(c *inStore) {
 }
 
 func compressedParts(c *inStore) {
-	c.Compress = true
+	c.Archive = compressing(c.Archive)
 	var parts []Part
 	var contents [][]byte
 	for i, size := range []int{1, 1000, 9 << 20} {
@@ -72,7 +73,7 @@ func compressedParts(c *inStore) {
 	c.wantFile(whole, parts...)
 	member, ok := c.GzipFile(c.Context(), marks, parts)
 	if !ok {
-		c.Fatal("there is no gzip file of compressed parts")
+		c.Fatal("compressed parts have no gzip file")
 	}
 	defer member.Close()
 	r, err := gzip.NewReader(member)
@@ -126,10 +127,10 @@ func rangesCrossBorders(c *inStore) {
 	}
 }
 
-func anExportOfNothing(c *inStore) {
+func anEmptyExport(c *inStore) {
 	c.wantFile(joined(marks))
 	if last, err := c.LastWritten(c.Context(), exportID); err != nil || !last.IsZero() {
-		c.Errorf("nothing was written at %v, %v", last, err)
+		c.Errorf("LastWritten of no objects: %v, %v", last, err)
 	}
 	if err := c.DeleteExport(c.Context(), exportID); err != nil {
 		c.Error(err)
@@ -143,7 +144,7 @@ func anExportOfNothing(c *inStore) {
 }
 
 func twoThousandParts(c *inStore) {
-	const n = 2000 // two pages of every list
+	const n = 2000 // two pages of a listing
 	parts, contents := make([]Part, n), make([][]byte, n)
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -170,24 +171,24 @@ func deleteByPrefix(c *inStore) {
 		c.put(i, []byte("data"))
 	}
 	c.put(3, []byte("orphan"))
-	other, err := c.Put(c.Context(), exportID+"0", 0, 0, []byte("another export, of which this one is a prefix"))
+	other, err := c.Put(c.Context(), exportID+"0", 0, 0, []byte("an export whose ID begins with the other ID"))
 	if err != nil {
 		c.Fatal(err)
 	}
-	for range 2 { // what is gone already is no error
+	for range 2 { // the second deletion finds nothing, which is not an error
 		if err := c.DeleteExport(c.Context(), exportID); err != nil {
 			c.Fatal(err)
 		}
 		c.wantObjects(other)
 	}
 	c.put(0, []byte("again"))
-	if err := c.DeleteExport(ended(), exportID); err == nil && len(c.store.Objects(c.T)) != 1 {
-		c.Error("a cancelled deletion reports success and has left something")
+	if err := c.DeleteExport(cancelled(), exportID); err == nil && len(c.store.Objects(c.T)) != 1 {
+		c.Error("a cancelled deletion reports success but left objects")
 	}
 }
 
 func listForTheSweep(c *inStore) {
-	before := time.Now().Add(-2 * time.Second) // some stores have whole seconds
+	before := time.Now().Add(-2 * time.Second) // some stores round to whole seconds
 	var want []string
 	for range 5 {
 		id := uuid.NewString()
@@ -199,7 +200,7 @@ func listForTheSweep(c *inStore) {
 		}
 	}
 	bucket := c.store.Open(c.T)
-	for _, key := range []string{"exports/file", "elsewhere/" + uuid.NewString() + "/x", "exports/no-uuid/x"} { // somebody else's
+	for _, key := range []string{"exports/file", "elsewhere/" + uuid.NewString() + "/x", "exports/no-uuid/x"} { // objects of others
 		if err := bucket.WriteAll(c.Context(), key, []byte("x"), nil); err != nil {
 			c.Fatal(err)
 		}
@@ -211,7 +212,7 @@ func listForTheSweep(c *inStore) {
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
-		c.Errorf("listed are %v, not %v", got, want)
+		c.Errorf("listed %v, want %v", got, want)
 	}
 	last, err := c.LastWritten(c.Context(), want[0])
 	if err != nil || last.Before(before) || last.After(time.Now().Add(2*time.Second)) {
@@ -222,7 +223,7 @@ func listForTheSweep(c *inStore) {
 func theLoserOfARace(c *inStore) {
 	won, lost := noise(100_000, 1), noise(100_001, 2)
 	loser, winner := c.put(5, lost), c.put(5, won)
-	late := c.put(5, lost) // and again, after the winner was recorded
+	late := c.put(5, lost) // a retry after the winner was recorded
 	if loser == winner || late != loser {
 		c.Fatalf("%+v, %+v, %+v", loser, winner, late)
 	}
@@ -230,12 +231,12 @@ func theLoserOfARace(c *inStore) {
 	c.wantFile(joined(marks, won), winner)
 }
 
-func cancelInAnUpload(c *inStore) {
-	if _, err := c.Put(ended(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
+func cancelDuringAnUpload(c *inStore) {
+	if _, err := c.Put(cancelled(), exportID, 0, 0, []byte("data")); !errors.Is(err, context.Canceled) {
 		c.Errorf("Put: %v", err)
 	}
 	c.wantObjects()
-	for i, size := range []int{16<<20 - 1, 20 << 20} { // more than is on its way when the cancel comes
+	for i, size := range []int{16<<20 - 1, 20 << 20} { // larger than the buffers on the way to the store
 		a, ctx := c.Archive, c.Context()
 		if onServers(c.store.Name) {
 			a, ctx = cancelAtUpload(c)
@@ -246,7 +247,7 @@ func cancelInAnUpload(c *inStore) {
 		}
 		part, err := a.Put(ctx, exportID, 0, i, noise(size, uint64(i)))
 		switch {
-		case err == nil && onFiles(c.store.Name): // it was faster
+		case err == nil && onFiles(c.store.Name): // the upload was faster than the cancel
 			c.wantObjects(part)
 		case !errors.Is(err, context.Canceled):
 			c.Errorf("%d bytes: %v", size, err)
@@ -287,7 +288,7 @@ func aDamagedPart(c *inStore) {
 		if _, err := c.Extend(c.Context(), bare, Digest{}, parts); err == nil || errors.Is(err, ErrCorrupt) != (name != "gone") || Denied(err) {
 			c.Errorf("%s: the digest: %v", name, err)
 		}
-		c.put(1, second) // mends it
+		c.put(1, second) // repairs it
 	}
 	c.wantFile(joined(marks, first, second), parts...)
 }
@@ -307,7 +308,7 @@ func bucketWithAPrefix(c *inStore) {
 	query := u.Query()
 	query.Set("prefix", "some/folder/")
 	u.RawQuery = query.Encode()
-	a, err := Open(c.Context(), u.String())
+	a, err := Open(c.Context(), u.String(), Options{})
 	if err != nil {
 		c.Fatal(err)
 	}
@@ -321,7 +322,7 @@ func bucketWithAPrefix(c *inStore) {
 	}
 	var ids []string
 	if err := a.Exports(c.Context(), func(id string) error { ids = append(ids, id); return nil }); err != nil || len(ids) != 1 || ids[0] != exportID {
-		c.Errorf("listed are %v, %v", ids, err)
+		c.Errorf("listed %v, %v", ids, err)
 	}
 	if err := errors.Join(a.CheckWrites(c.Context()), a.DeleteExport(c.Context(), exportID)); err != nil {
 		c.Error(err)

@@ -12,23 +12,20 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// storeNames are the stores that the suite runs on. The build tag "stores" adds those that are servers.
-var storeNames = []string{"file"}
-
 func TestMain(m *testing.M) {
 	code := m.Run()
 	storetest.Stop()
 	os.Exit(code)
 }
 
-// storeCase is what every store, or some, must do.
+// storeCase is a test that every store, or some stores, must pass.
 type storeCase struct {
 	name string
-	on   func(store string) bool // nil for all
+	on   func(store string) bool // whether the case runs on a store; nil for all stores
 	run  func(c *inStore)
 }
 
-// TestStores is the one suite for all stores. Each case has an empty bucket.
+// TestStores runs one suite on all stores. Each case starts with an empty bucket.
 func TestStores(t *testing.T) {
 	var cases []storeCase
 	for _, list := range [][]storeCase{partCases, composeCases, errorCases, connectionCases, diskCases} {
@@ -36,12 +33,12 @@ func TestStores(t *testing.T) {
 	}
 	for _, name := range storeNames {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // the stores, not the cases: they change what they have in common
+			t.Parallel() // only the stores: the cases of one store change its environment variables
 			for _, c := range cases {
 				if c.on != nil && !c.on(name) {
 					continue
 				}
-				t.Run(c.name, func(t *testing.T) { c.run(openStore(t, storetest.New(t, name))) })
+				t.Run(c.name, func(t *testing.T) { c.run(openStore(t, storetest.New(t, name), Options{})) })
 			}
 		})
 	}
@@ -50,17 +47,17 @@ func TestStores(t *testing.T) {
 func onServers(store string) bool { return store != "file" }
 func onFiles(store string) bool   { return store == "file" }
 
-// inStore is an archive in a store.
+// inStore is an archive in one of the stores, with the test that uses it.
 type inStore struct {
 	*testing.T
 	*Archive
 	store *storetest.Store
 }
 
-func openStore(t *testing.T, store *storetest.Store) *inStore {
+func openStore(t *testing.T, store *storetest.Store, options Options) *inStore {
 	t.Helper()
 	store.Setenv(t)
-	a, err := Open(t.Context(), store.URL())
+	a, err := Open(t.Context(), store.URL(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,27 +65,24 @@ func openStore(t *testing.T, store *storetest.Store) *inStore {
 	return &inStore{T: t, Archive: a, store: store}
 }
 
-// hasty makes the archive lose patience soon.
-func (c *inStore) hasty() *inStore {
-	c.patience = patience{stall: 2 * time.Second, call: 5 * time.Second}
-	return c
-}
+// shortTimeouts make an archive give up soon on a store that does not answer.
+var shortTimeouts = Options{StallTimeout: 2 * time.Second, RequestTimeout: 5 * time.Second}
 
-// put stores a part of range 0 that has to succeed.
+// put stores a part of range 0, which must succeed.
 func (c *inStore) put(number int, data []byte) Part {
 	c.Helper()
 	return put(c.T, c.Archive, number, data)
 }
 
-// noise is n bytes, different for each seed.
+// noise returns n random bytes, which depend on the seed.
 func noise(n int, seed uint64) []byte {
 	data := make([]byte, n)
 	random := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
-	_, _ = random.Read(data) // it never fails
+	_, _ = random.Read(data) // never fails
 	return data
 }
 
-// wantObjects says which objects are in the bucket, all whole.
+// wantObjects checks that the bucket holds exactly these parts, complete, and no unfinished upload.
 func (c *inStore) wantObjects(parts ...Part) {
 	c.Helper()
 	got := c.store.Objects(c.T)
@@ -101,11 +95,11 @@ func (c *inStore) wantObjects(parts ...Part) {
 		}
 	}
 	if uploads := c.store.Uploads(c.T); len(uploads) > 0 {
-		c.Errorf("%d unfinished uploads are left: %v", len(uploads), uploads)
+		c.Errorf("%d unfinished uploads remain: %v", len(uploads), uploads)
 	}
 }
 
-// wantFile reads the file that parts make, and its digest, and compares it.
+// wantFile checks the bytes and the digest of the file that parts form.
 func (c *inStore) wantFile(want []byte, parts ...Part) {
 	c.Helper()
 	file := c.File(c.Context(), marks, parts)
@@ -122,7 +116,7 @@ func (c *inStore) wantFile(want []byte, parts ...Part) {
 	checkDigest(c.T, digest, marks, len(parts), sum(want), int64(len(want)))
 }
 
-// joined is the file that the contents of parts make.
+// joined returns the bytes of a file whose parts have these contents.
 func joined(f *format.Format, contents ...[]byte) []byte {
 	return append(append([]byte(f.Prefix), bytes.Join(contents, []byte(f.Separator))...), f.Suffix...)
 }

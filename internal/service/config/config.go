@@ -1,5 +1,5 @@
-// Package config is the configuration of api and worker: environment variables, with defaults,
-// every mistake reported at once.
+// Package config reads the configuration of the service from environment variables. The fields of
+// Config are the settings; docs/configuration.md is generated from them.
 package config
 
 import (
@@ -8,11 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
-	"net/url"
 	"reflect"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
@@ -20,100 +17,102 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 )
 
-// Config is what api, worker, migrate and keys are configured with. README has the same table.
+//go:generate go test -run TestTheDocumentIsCurrent -update
+
+// Config is the configuration of the processes. The tags of a field are the setting's environment
+// variable (env), its default (envDefault), the commands that use it (for) and its description in
+// docs/configuration.md (doc). The comments add what matters to somebody who changes the code.
 type Config struct {
-	// DatabaseURL is the Postgres database of this service, whose tables are in the schema memexport.
-	DatabaseURL string `env:"DATABASE_URL"`
-	// MemoriesDatabaseURL is where the memories are: a replica, or another database. Defaults to
-	// DatabaseURL.
-	MemoriesDatabaseURL string `env:"MEMORIES_DATABASE_URL"`
-	// MemoriesTable is the memory service's table or view, with its schema if that is not in the
-	// search path.
-	MemoriesTable string `env:"MEMORIES_TABLE" envDefault:"memories"`
-	// BucketURL is where exports are stored: file:///dir, s3://bucket?region=..., gs://bucket or
-	// azblob://container, with the options of gocloud.dev/blob.
-	BucketURL string `env:"BUCKET_URL"`
+	// DatabaseURL is the only setting that migrate and keys need.
+	DatabaseURL string `env:"DATABASE_URL" for:"api, worker, migrate, keys" doc:"The Postgres database of the service. Its tables are in the schema memexport, so it may be shared with other applications. A URL such as postgres://user:password@host:5432/name, with special characters percent-encoded. Required."`
 
-	// HTTPAddr is what the API listens on.
-	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080"`
+	// MemoriesDatabaseURL is never empty after Load: it is DatabaseURL if it is not set.
+	MemoriesDatabaseURL string `env:"MEMORIES_DATABASE_URL" for:"worker" doc:"The Postgres database that holds the memories. It is only read, so a replica will do; an export then lacks what had not been replicated when it started. Defaults to the value of DATABASE_URL."`
 
-	// Retention is how long a READY export can be downloaded.
-	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h"`
-	// Grace is how long the objects of an expired export stay, for downloads that are under way.
-	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h"`
-	// Parallel is how many ranges of one export are written at the same time.
-	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2"`
+	// MemoriesTable is checked in detail by memory.Source.Check when a worker starts.
+	MemoriesTable string `env:"MEMORIES_TABLE" envDefault:"memories" for:"worker" doc:"The table or view that holds the memories: table or schema.table, in the letter case in which Postgres stores it. See adopting.md for tables with other columns."`
 
-	// Compression is how parts are stored: none, or gzip, which takes a quarter of the space and
-	// answers Accept-Encoding: gzip without work, but makes exports slower. docs/performance.md has figures.
-	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none"`
+	// BucketURL is opened by archive.Open.
+	BucketURL string `env:"BUCKET_URL" for:"api, worker" doc:"The bucket that stores exports: file:///directory, s3://bucket?region=eu-west-1, gs://bucket or azblob://container. All processes must use the same one. stores.md lists the parameters, the credentials and the permissions. Required."`
 
-	// DownloadMode is how a file comes to who downloads it: proxy, through the API, or redirect, from the
-	// store itself at an address that works for some minutes. S3 stores only; files are stored twice.
-	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy"`
+	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
-	// TaskQueue is the Temporal task queue that api and worker share.
-	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport"`
-	// Concurrency is how many activities one worker runs at the same time; each may hold two
-	// connections to the memories database.
-	Concurrency int `env:"WORKER_CONCURRENCY" envDefault:"8"`
-	// StopTimeout is how long a process that is told to stop waits for requests and activities.
-	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s"`
-	// ReconcileEvery and SweepEvery are the intervals of the two schedules.
-	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m"`
-	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h"`
-	// DeploymentName and BuildID turn on Temporal's Worker Versioning when BuildID is set.
-	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" envDefault:"memexport"`
-	BuildID        string `env:"WORKER_BUILD_ID"`
+	// Retention becomes expires_at when an export becomes READY, so that a later change does not affect
+	// exports that are READY already.
+	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
 
-	// LogLevel is debug, info, warn or error; LogFormat is json or text.
-	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
-	LogFormat string     `env:"LOG_FORMAT" envDefault:"json"`
+	// Grace must be at least as long as the longest download, because the objects are deleted after it.
+	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
+
+	// Parallel is recorded in the plan of an export, so that a retry of its workflow sees the same value.
+	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2" for:"worker" doc:"How many ranges of one export are written at the same time, from 1 to 64. More is faster if there are idle CPUs, workers or connections to the database; each range takes an activity (WORKER_CONCURRENCY) and up to two connections."`
+
+	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none" for:"worker" doc:"How parts are stored. none stores them as they are. gzip takes about a quarter of the space and lets the API answer Accept-Encoding: gzip without work, but makes exports slower. Existing exports stay readable after a change. performance.md has figures."`
+
+	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
+
+	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport" for:"api, worker" doc:"The Temporal task queue. It must be the same for api and worker."`
+
+	// Concurrency also sets the size of the pools of connections: see cmd/memexport.
+	Concurrency int `env:"WORKER_CONCURRENCY" envDefault:"8" for:"worker" doc:"How many activities one worker runs at the same time, from 2 to 1000. Each may hold two connections to the memories database."`
+
+	// StopTimeout is shorter than the 30 seconds that Kubernetes waits before it kills a process.
+	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
+
+	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
+	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
+
+	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" envDefault:"memexport" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with WORKER_BUILD_ID."`
+	BuildID        string `env:"WORKER_BUILD_ID" for:"worker" doc:"Turns on Temporal's Worker Versioning, with this build ID. The build gets work only after you have made it the current version. Empty turns versioning off."`
+
+	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" for:"api, worker" doc:"The least severe level that is logged: debug, info, warn or error."`
+	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" for:"api, worker" doc:"json writes one JSON object per line, text writes key=value pairs. Logs go to standard error."`
 }
 
-// Need is something that a command cannot do without.
+// Need is a setting that has no default and that a command cannot run without.
 type Need int
 
+// The settings that a command may need.
 const (
-	Database Need = iota
-	Bucket
+	Database Need = iota // DATABASE_URL
+	Bucket               // BUCKET_URL
 )
 
-// Load reads the environment and checks it. The error names every setting that is wrong, and how to
-// set it right.
+// Load reads the environment of the process and checks it. The error names every setting that is
+// wrong and says how to correct it.
 func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
-// LoadFrom is Load with an environment of its own, for tests and for the development stack.
+// LoadFrom does the same with the given environment. It does not look at the environment of the
+// process.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
 	if environment == nil {
-		environment = map[string]string{} // nil would be the process's
+		environment = map[string]string{} // the env library reads the process's environment for nil
 	}
 	return load(environment, needs)
 }
 
 func load(environment map[string]string, needs []Need) (Config, error) {
 	var c Config
-	options := env.Options{Environment: environment}
-	problems := map[string]string{} // by variable
+	problems := map[string]string{} // by environment variable
 	var all env.AggregateError
-	if err := env.ParseWithOptions(&c, options); errors.As(err, &all) {
+	if err := env.ParseWithOptions(&c, env.Options{Environment: environment}); errors.As(err, &all) {
 		for _, err := range all.Errors {
 			var parse env.ParseError
 			if !errors.As(err, &parse) {
 				return Config{}, err
 			}
-			problems[variable(parse.Name)] = fmt.Sprintf("%v: give %s", parse.Err, hint(parse.Type))
+			problems[variable(parse.Name)] = fmt.Sprintf("%v: set it to %s", parse.Err, exampleOf(parse.Type))
 		}
 	} else if err != nil {
 		return Config{}, err
 	}
 	c.check(needs, func(name, format string, args ...any) {
-		if problems[name] == "" { // else its value is the default, which says nothing
+		if problems[name] == "" { // a setting that could not be parsed has no value to check
 			problems[name] = fmt.Sprintf(format, args...)
 		}
 	})
 	if len(problems) > 0 {
-		message := "the environment is not right:"
+		message := "the configuration in the environment is wrong:"
 		for _, name := range slices.Sorted(maps.Keys(problems)) {
 			message += "\n  " + name + ": " + problems[name]
 		}
@@ -123,8 +122,8 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 	return c, nil
 }
 
-// hint says what a value of a type looks like.
-func hint(t reflect.Type) string {
+// exampleOf describes the values of a type, for messages.
+func exampleOf(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[time.Duration]():
 		return "a duration such as 90s, 15m or 72h"
@@ -134,70 +133,19 @@ func hint(t reflect.Type) string {
 	return "a whole number"
 }
 
-// variable is the environment variable of a field of Config.
+// variable returns the environment variable of a field of Config.
 func variable(field string) string {
 	f, _ := reflect.TypeFor[Config]().FieldByName(field)
 	return f.Tag.Get("env")
 }
 
-// check calls wrong for every setting that cannot be worked with.
-func (c *Config) check(needs []Need, wrong func(name, format string, args ...any)) {
-	if slices.Contains(needs, Database) && c.DatabaseURL == "" {
-		wrong("DATABASE_URL", "is not set: give the Postgres database, such as postgres://user:password@host:5432/name")
-	}
-	if slices.Contains(needs, Bucket) {
-		if c.BucketURL == "" {
-			wrong("BUCKET_URL", "is not set: give the bucket, such as file:///var/lib/memexport or s3://bucket?region=eu-west-1")
-		} else if u, err := url.Parse(c.BucketURL); err != nil || !slices.Contains([]string{"file", "s3", "gs", "azblob"}, u.Scheme) {
-			wrong("BUCKET_URL", "%q is no URL that begins with file://, s3://, gs:// or azblob://", c.BucketURL)
-		} else if u.Scheme == "file" && (u.Host != "" || !strings.HasPrefix(u.Path, "/")) {
-			wrong("BUCKET_URL", "%q has no absolute path: write file:///dir with three slashes", c.BucketURL)
-		} else if c.DownloadMode == "redirect" && u.Scheme != "s3" {
-			wrong("DOWNLOAD_MODE", "redirect works with S3 stores only: give a BUCKET_URL that begins with s3://, or set this to proxy")
-		}
-	}
-	if _, _, err := net.SplitHostPort(c.HTTPAddr); c.HTTPAddr != "" && err != nil {
-		wrong("HTTP_ADDR", "%q is no address such as :8080 or 127.0.0.1:8080", c.HTTPAddr)
-	}
-	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery,
-		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout} {
-		if d < time.Second {
-			wrong(name, "%s is too short: at least 1s", d)
-		}
-	}
-	if c.Grace < 0 {
-		wrong("EXPORT_GRACE", "%s is negative", c.Grace)
-	}
-	if c.Parallel < 1 || c.Parallel > 64 {
-		wrong("EXPORT_PARALLEL", "%d is not between 1 and 64", c.Parallel)
-	}
-	if c.Concurrency < 2 || c.Concurrency > 1000 {
-		wrong("WORKER_CONCURRENCY", "%d is not between 2 and 1000", c.Concurrency)
-	}
-	if c.Compression != "none" && c.Compression != "gzip" {
-		wrong("EXPORT_COMPRESSION", "%q is neither none nor gzip", c.Compression)
-	}
-	switch {
-	case c.DownloadMode == "proxy":
-	case c.DownloadMode != "redirect":
-		wrong("DOWNLOAD_MODE", "%q is neither proxy nor redirect", c.DownloadMode)
-	case c.Compression == "gzip":
-		wrong("DOWNLOAD_MODE", "redirect is for files that are stored as they are: set EXPORT_COMPRESSION to none, or this to proxy")
-	}
-	if c.TaskQueue == "" {
-		wrong("TASK_QUEUE", "is empty")
-	}
-	if c.LogFormat != "json" && c.LogFormat != "text" {
-		wrong("LOG_FORMAT", "%q is neither json nor text", c.LogFormat)
-	}
-}
-
-// Temporal reads the connection to Temporal, as every Temporal tool does: TEMPORAL_ADDRESS,
-// TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS..., TEMPORAL_PROFILE.
+// Temporal reads the connection to Temporal in the way that all Temporal tools do: from TEMPORAL_ADDRESS,
+// TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, the TEMPORAL_TLS_ variables, or a profile in Temporal's
+// configuration file (TEMPORAL_PROFILE). It does not connect.
 func Temporal() (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return options, fmt.Errorf("the environment's TEMPORAL_ variables or configuration file are not right: %w", err)
+		return options, fmt.Errorf("the TEMPORAL_ variables or Temporal's configuration file are wrong: correct or unset them: %w", err)
 	}
 	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
 	return options, nil

@@ -11,10 +11,14 @@ import (
 )
 
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
-	want := config.Config{MemoriesTable: "memories", HTTPAddr: ":8080", Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy", TaskQueue: "memexport",
-		Concurrency: 8, StopTimeout: 25 * time.Second, ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
-		LogLevel: slog.LevelInfo, LogFormat: "json"}
-	t.Setenv("TASK_QUEUE", "of the process") // which LoadFrom does not look at
+	want := config.Config{
+		MemoriesTable: "memories", HTTPAddr: ":8080",
+		Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
+		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
+		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
+		LogLevel: slog.LevelInfo, LogFormat: "json",
+	}
+	t.Setenv("TASK_QUEUE", "of the process") // LoadFrom must not look at it
 	for _, environment := range []map[string]string{{}, nil} {
 		got, err := config.LoadFrom(environment)
 		if err != nil || got != want {
@@ -23,17 +27,25 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	}
 }
 
-// full is an environment that sets everything.
+// full is an environment that sets every variable.
 var full = map[string]string{
-	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories", "BUCKET_URL": "s3://bucket?region=eu-west-1",
-	"HTTP_ADDR": "127.0.0.1:9000", "EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect", "TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000",
-	"STOP_TIMEOUT": "1s", "RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1", "LOG_LEVEL": "debug", "LOG_FORMAT": "text",
+	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
+	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
+	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
+	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
+	"RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
+	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
-var fullConfig = config.Config{DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
-	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect", TaskQueue: "queue", Concurrency: 1000,
-	StopTimeout: time.Second, ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
-	LogLevel: slog.LevelDebug, LogFormat: "text"}
+// fullConfig is the configuration in full.
+var fullConfig = config.Config{
+	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
+	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000",
+	Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect",
+	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
+	ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
+	LogLevel: slog.LevelDebug, LogFormat: "text",
+}
 
 func TestEverySettingIsRead(t *testing.T) {
 	got, err := config.LoadFrom(full, config.Database, config.Bucket)
@@ -48,14 +60,26 @@ func TestEverySettingIsRead(t *testing.T) {
 	}
 }
 
-func TestMemoriesAreInTheServicesDatabaseUnlessSaidOtherwise(t *testing.T) {
+func TestAnEmptyVariableCountsAsNotSet(t *testing.T) {
+	environment := map[string]string{}
+	for name := range full {
+		environment[name] = ""
+	}
+	got, err := config.LoadFrom(environment)
+	unset, _ := config.LoadFrom(nil)
+	if err != nil || got != unset {
+		t.Errorf("%+v, want %+v: %v", got, unset, err)
+	}
+}
+
+func TestTheMemoriesDatabaseDefaultsToTheServicesDatabase(t *testing.T) {
 	got, err := config.LoadFrom(map[string]string{"DATABASE_URL": "postgres://db"}, config.Database)
 	if err != nil || got.MemoriesDatabaseURL != "postgres://db" {
 		t.Errorf("%q, %v", got.MemoriesDatabaseURL, err)
 	}
 }
 
-// wrong are values that cannot be worked with, each with a word of the advice.
+// wrong lists unusable values, each with a part of the message that says how to correct it.
 var wrong = []struct{ name, value, hint string }{
 	{"DATABASE_URL", "", "postgres://user:password@host:5432/name"},
 	{"BUCKET_URL", "", "file:///var/lib/memexport"},
@@ -72,14 +96,14 @@ var wrong = []struct{ name, value, hint string }{
 	{"EXPORT_RETENTION", "three days", "72h"},
 	{"EXPORT_RETENTION", "-1h", "at least 1s"},
 	{"EXPORT_RETENTION", "999ms", "at least 1s"},
-	{"EXPORT_GRACE", "-1ns", "negative"},
+	{"EXPORT_GRACE", "-1ns", "0s or longer"},
 	{"EXPORT_GRACE", "1d", "72h"},
 	{"EXPORT_PARALLEL", "0", "between 1 and 64"},
 	{"EXPORT_PARALLEL", "65", "between 1 and 64"},
 	{"EXPORT_PARALLEL", "two", "whole number"},
 	{"EXPORT_PARALLEL", "1.5", "whole number"},
-	{"EXPORT_COMPRESSION", "zstd", "neither none nor gzip"},
-	{"DOWNLOAD_MODE", "both", "neither proxy nor redirect"},
+	{"EXPORT_COMPRESSION", "zstd", "none or gzip"},
+	{"DOWNLOAD_MODE", "both", "proxy or redirect"},
 	{"WORKER_CONCURRENCY", "1", "between 2 and 1000"},
 	{"WORKER_CONCURRENCY", "1001", "between 2 and 1000"},
 	{"WORKER_CONCURRENCY", "99999999999999999999", "whole number"},
@@ -89,7 +113,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"SWEEP_EVERY", "x", "15m"},
 	{"SWEEP_EVERY", "1ms", "at least 1s"},
 	{"LOG_LEVEL", "loud", "debug, info, warn or error"},
-	{"LOG_FORMAT", "xml", "neither json nor text"},
+	{"LOG_FORMAT", "xml", "json or text"},
 }
 
 func TestEveryWrongSettingIsNamedWithAHint(t *testing.T) {
@@ -103,7 +127,7 @@ func TestEveryWrongSettingIsNamedWithAHint(t *testing.T) {
 	}
 }
 
-func TestRedirectNeedsAnS3StoreAndFilesAsTheyAre(t *testing.T) {
+func TestRedirectNeedsAnS3StoreAndUncompressedFiles(t *testing.T) {
 	for _, c := range []struct{ name, value, hint string }{
 		{"BUCKET_URL", "file:///dir", "s3://"}, {"BUCKET_URL", "gs://bucket", "s3://"}, {"EXPORT_COMPRESSION", "gzip", "EXPORT_COMPRESSION to none"},
 	} {
@@ -123,7 +147,7 @@ func TestRedirectNeedsAnS3StoreAndFilesAsTheyAre(t *testing.T) {
 func TestAllWrongSettingsAreNamedInOneError(t *testing.T) {
 	environment := map[string]string{}
 	for _, w := range wrong {
-		environment[w.name] = w.value // the last wrong value of each
+		environment[w.name] = w.value // of several wrong values, the last remains
 	}
 	_, err := config.LoadFrom(environment, config.Database, config.Bucket)
 	if err == nil {
@@ -139,7 +163,7 @@ func TestAllWrongSettingsAreNamedInOneError(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsNeededIsAskedFor(t *testing.T) {
+func TestOnlyNeededSettingsAreRequired(t *testing.T) {
 	for _, c := range []struct {
 		environment map[string]string
 		needs       []config.Need

@@ -1,4 +1,5 @@
-// Package export is the job: what is asked for, what has become of it, and its rows in Postgres.
+// Package export defines an export job and keeps it in Postgres: its parameters, its status, its
+// plan and the parts of its file.
 package export
 
 import (
@@ -9,22 +10,22 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Status is where an export stands.
+// Status is the state of an export in its lifecycle.
 type Status string
 
 const (
 	Pending    Status = "PENDING"    // accepted; its workflow may not have started yet
 	Processing Status = "PROCESSING" // memories are being read and written
 	Ready      Status = "READY"      // the whole file can be downloaded
-	Failed     Status = "FAILED"     // for good; see Failure
-	Expired    Status = "EXPIRED"    // the file is gone, or will be within the grace period
+	Failed     Status = "FAILED"     // final; Failure says why
+	Expired    Status = "EXPIRED"    // the file is gone, or will be deleted when the grace period ends
 )
 
-// Statuses are all of them, in the order of the lifecycle.
+// Statuses lists every status in the order of the lifecycle.
 var Statuses = []Status{Pending, Processing, Ready, Failed, Expired}
 
-// transitions are the legal ones. Each is a compare-and-set on the row, so that of two that race
-// one changes nothing.
+// transitions lists, for each status, the statuses from which it can be reached. A transition is a
+// compare-and-set on the row: when two of them race, the second one changes nothing.
 var transitions = map[Status][]Status{
 	Processing: {Pending},
 	Ready:      {Processing},
@@ -32,68 +33,56 @@ var transitions = map[Status][]Status{
 	Expired:    {Ready},
 }
 
-// Terminal reports whether the status can change no more, except for expiry.
+// Terminal reports whether the export has finished. After that only a READY export changes, to
+// EXPIRED.
 func (s Status) Terminal() bool { return s == Ready || s == Failed || s == Expired }
 
-// Export is one job, as its row has it. Times are in UTC.
+// Export is one job. All times are in UTC.
 type Export struct {
-	ID             string
-	WorkspaceID    string
-	Format         string
-	Filter         memory.Filter
-	Status         Status // EXPIRED from expires_at on, whether or not a worker has been there yet
+	ID          string
+	WorkspaceID string
+	Format      string
+	Filter      memory.Filter
+	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
+	// no worker has recorded that yet.
+	Status Status
+	// StoredStatus is the status in the row. It differs from Status only while it is still READY
+	// after ExpiresAt.
+	StoredStatus   Status
 	IdempotencyKey *string
 
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	StartedAt   *time.Time
-	CompletedAt *time.Time // READY or FAILED
+	CompletedAt *time.Time // when it became READY or FAILED
 	ExpiresAt   *time.Time
 	PurgedAt    *time.Time
 	DeletedAt   *time.Time
 
-	MemoryCount int64 // written so far
+	MemoryCount int64 // memories written so far
 	SizeBytes   *int64
-	SHA256      *string // of the whole file, hexadecimal
-	FileObject  *string // the key of the file as one object, if it was composed
-	Progress    int     // percent, never falling
+	SHA256      *string // of the whole file, in hexadecimal
+	FileObject  *string // key of the object that holds the whole file, if the parts were composed
+	Progress    int     // percent; it never decreases
 	Failure     *Failure
 }
 
-// Query is what the export reads.
+// Query returns the query that selects the memories of the export.
 func (e *Export) Query() memory.Query {
 	return memory.Query{WorkspaceID: e.WorkspaceID, Filter: e.Filter}
 }
 
-// WorkflowID is the id of the workflow that runs an export.
+// WorkflowID returns the id of the workflow that runs an export.
 func WorkflowID(exportID string) string { return "export-" + exportID }
-
-// Part is a recorded piece of the file: whole memories of one range, up to and including Last.
-type Part struct {
-	archive.Part
-	Range    int
-	Number   int
-	Memories int64 // that end in this part
-	Last     memory.Key
-}
-
-// Stored are the objects of parts.
-func Stored(parts []Part) []archive.Part {
-	stored := make([]archive.Part, len(parts))
-	for i, p := range parts {
-		stored[i] = p.Part
-	}
-	return stored
-}
 
 // Failure says why an export failed, in words that are safe to show to its owner.
 type Failure struct {
-	Code      string // stable, see the constants
+	Code      string // one of the constants below; it never changes its meaning
 	Message   string
-	Retryable bool // whether a new export may well succeed
+	Retryable bool // whether a new export may succeed
 }
 
-// The codes of failures; they are part of the API and never change their meaning.
+// The codes of failures are part of the API and never change their meaning.
 const (
 	CodeSourceUnavailable  = "SOURCE_UNAVAILABLE"
 	CodeSourceInvalid      = "SOURCE_INVALID"
@@ -105,23 +94,73 @@ const (
 	CodeInternal           = "INTERNAL"
 )
 
-// Failures are all of them by code, each with the words that its owner reads.
+// Failures maps each code to the failure that the owner of an export reads.
 var Failures = map[string]Failure{
-	CodeSourceUnavailable:  {CodeSourceUnavailable, "The memories could not be read for too long a time. Create a new export.", true},
-	CodeSourceInvalid:      {CodeSourceInvalid, "The memories cannot be read as they are stored. Contact the operator of this service.", false},
-	CodeStorageUnavailable: {CodeStorageUnavailable, "The file could not be stored for too long a time. Create a new export.", true},
-	CodeStorageDenied:      {CodeStorageDenied, "The store refused the file. Contact the operator of this service.", false},
-	CodeTimedOut:           {CodeTimedOut, "The export did not finish in time. Create a new export.", true},
-	CodeCancelled:          {CodeCancelled, "The export was cancelled. Create a new export if you still need it.", true},
-	CodeTerminated:         {CodeTerminated, "The export was stopped by an operator. Create a new export if you still need it.", true},
-	CodeInternal:           {CodeInternal, "The export failed for a reason that has been logged. Contact the operator of this service.", false},
+	CodeSourceUnavailable: {Code: CodeSourceUnavailable, Retryable: true,
+		Message: "The memories could not be read for too long a time. Create a new export."},
+	CodeSourceInvalid: {Code: CodeSourceInvalid, Retryable: false,
+		Message: "The memories cannot be read as they are stored. Contact the operator of this service."},
+	CodeStorageUnavailable: {Code: CodeStorageUnavailable, Retryable: true,
+		Message: "The file could not be stored for too long a time. Create a new export."},
+	CodeStorageDenied: {Code: CodeStorageDenied, Retryable: false,
+		Message: "The store refused the file. Contact the operator of this service."},
+	CodeTimedOut: {Code: CodeTimedOut, Retryable: true,
+		Message: "The export did not finish in time. Create a new export."},
+	CodeCancelled: {Code: CodeCancelled, Retryable: true,
+		Message: "The export was cancelled. Create a new export if you still need it."},
+	CodeTerminated: {Code: CodeTerminated, Retryable: true,
+		Message: "The export was stopped by an operator. Create a new export if you still need it."},
+	CodeInternal: {Code: CodeInternal, Retryable: false,
+		Message: "The export failed for a reason that has been logged. Contact the operator of this service."},
 }
 
 // Errors of the store.
 var (
 	ErrNotFound = errors.New("no such export")
-	// ErrConflict is a transition or a part that came too late: somebody else was first.
-	ErrConflict = errors.New("the export is no longer in the state that this needs")
-	// ErrKeyReused is an idempotency key that was used for an export with other parameters.
+	// ErrConflict means that a transition or a part came too late: another caller was first.
+	ErrConflict = errors.New("the export is no longer in the state that this operation needs")
+	// ErrKeyReused means that the idempotency key belongs to an export with other parameters.
 	ErrKeyReused = errors.New("the idempotency key was used with other parameters")
 )
+
+// Part is a recorded piece of the file. It ends with the memory whose key is Last, or in the middle
+// of that memory if the memory is too large for one part.
+type Part struct {
+	archive.Part
+	Range    int
+	Number   int   // of the part within its range, from 0
+	Memories int64 // memories whose encoding ends in this part
+	Last     memory.Key
+}
+
+// Stored returns the objects of the parts.
+func Stored(parts []Part) []archive.Part {
+	stored := make([]archive.Part, len(parts))
+	for i, p := range parts {
+		stored[i] = p.Part
+	}
+	return stored
+}
+
+// Written counts recorded parts. It is part of the inputs and results of activities, so that its
+// JSON must not change.
+type Written struct {
+	Parts    int   `json:"parts"`
+	Memories int64 `json:"memories"`
+	Bytes    int64 `json:"bytes"` // uncompressed
+}
+
+// Count returns the number of parts, and of the memories and bytes in them.
+func Count(parts []Part) Written {
+	total := Written{Parts: len(parts)}
+	for _, p := range parts {
+		total.Memories += p.Memories
+		total.Bytes += p.Size
+	}
+	return total
+}
+
+// Plus returns the sum of w and other.
+func (w Written) Plus(other Written) Written {
+	return Written{Parts: w.Parts + other.Parts, Memories: w.Memories + other.Memories, Bytes: w.Bytes + other.Bytes}
+}

@@ -14,11 +14,12 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Start records the plan and makes a PENDING export PROCESSING. If it is PROCESSING already, the
-// plan of that time stands and is returned: an activity may run twice. The slice is as given else.
+// Start records the plan of a PENDING export, makes it PROCESSING and returns the plan. If the export
+// has been started before, Start changes nothing and returns the plan recorded then: an activity may
+// run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, "UPDATE")
+		status, err := lockStatus(ctx, tx, id, forUpdate)
 		if err != nil {
 			return err
 		}
@@ -66,69 +67,17 @@ func selectPlan(ctx context.Context, tx *sqlx.Tx, id string) ([]memory.PlannedRa
 	return ranges, rows.Err()
 }
 
-// Record adds parts that belong together: all of them or none. ErrConflict says that another
-// attempt has recorded one of them, or that the export is no longer PROCESSING: the caller must
-// stop, and its objects are orphans.
-func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
-	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		// The share lock keeps the status from changing until the parts are in.
-		status, err := lockStatus(ctx, tx, id, "SHARE")
-		if err != nil {
-			return err
-		}
-		if status != Processing {
-			return ErrConflict
-		}
-		for _, p := range parts {
-			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
-				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, id, p.Range, p.Number, p.Object, p.Size,
-				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID)
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if uniqueViolation(err) {
-		return ErrConflict
-	}
-	return err
-}
-
-// Parts returns the recorded parts of an export in the order of the file; of one range only, if
-// that is not negative.
-func (s *Store) Parts(ctx context.Context, id string, onlyRange int) ([]Part, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id
-		FROM memexport.export_parts WHERE export_id = $1 AND ($2 < 0 OR range = $2) ORDER BY range, part`, id, onlyRange)
-	if err != nil {
-		return nil, fmt.Errorf("read the parts: %w", err)
-	}
-	defer rows.Close()
-	var parts []Part
-	for rows.Next() {
-		var p Part
-		var checksum int64
-		if err := rows.Scan(&p.Range, &p.Number, &p.Object, &p.Size, &checksum, &p.Continues, &p.Separated,
-			&p.CompressedSize, &p.CRC, &p.Memories, &p.Last.CreatedAt, &p.Last.ID); err != nil {
-			return nil, fmt.Errorf("read the parts: %w", err)
-		}
-		p.Checksum = uint64(checksum)
-		parts = append(parts, p)
-	}
-	return parts, rows.Err()
-}
-
-// File is what a READY export has.
+// File describes the whole file of a READY export.
 type File struct {
 	Memories int64
 	Size     int64 // bytes
 	SHA256   []byte
-	Object   string // its key, if the file is also there as one object
+	Object   string // key of the object that holds the whole file; empty if there is none
 }
 
-// Publish makes a PROCESSING export READY until retention has passed, and returns it. One that is
-// READY already is returned as it is.
+// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns it. It
+// returns an export that has been published before unchanged, and ErrConflict if the export is PENDING
+// or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100`,
@@ -138,16 +87,16 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 	}
 	e, findErr := s.Find(ctx, id)
 	if findErr == nil && e.ExpiresAt == nil {
-		findErr = ErrConflict // it failed in the meantime
+		findErr = ErrConflict // it failed before it could be published
 	}
 	return e, findErr
 }
 
-// Fail makes a PENDING or PROCESSING export FAILED and freezes its progress. ErrConflict says that
-// it was neither.
+// Fail makes a PENDING or PROCESSING export FAILED and records its progress so far. It returns
+// ErrConflict if the export has another status.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, "UPDATE")
+		status, err := lockStatus(ctx, tx, id, forUpdate)
 		if err != nil {
 			return err
 		}
@@ -167,12 +116,13 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	})
 }
 
-// Expire makes a READY export EXPIRED. ErrConflict says that it was not READY.
+// Expire makes a READY export EXPIRED, with now as its expiry unless that has passed already. It
+// returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
 	return s.transition(ctx, id, Expired, `expires_at = least(expires_at, now())`)
 }
 
-// Purged records that no object of the export is left, and forgets its ranges and parts.
+// Purged records that the objects of the export are deleted, and deletes its ranges and parts.
 func (s *Store) Purged(ctx context.Context, id string) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, statement := range []string{
@@ -188,31 +138,33 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 	})
 }
 
-// transition is the compare-and-set of the status; set has more assignments, whose parameters
-// start at $4.
+// transition changes the status to to, if transitions allows that for the current status. Set holds
+// further SQL assignments; their parameters start at $4.
 func transition(ctx context.Context, tx sqlx.ExecerContext, id string, to Status, set string, args ...any) error {
 	result, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = $2, updated_at = now(), `+set+`
 		WHERE id = $1 AND status = ANY($3)`, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
 	if err != nil {
 		return fmt.Errorf("make an export %s: %w", to, err)
 	}
-	if changed, err := result.RowsAffected(); err != nil {
-		return err
-	} else if changed == 0 {
-		return ErrConflict
-	}
-	return nil
+	return oneChanged(result, ErrConflict)
 }
 
 func (s *Store) transition(ctx context.Context, id string, to Status, set string, args ...any) error {
 	return transition(ctx, s.db, id, to, set, args...)
 }
 
-// lockStatus reads the status and keeps it from changing until the transaction ends. The lock is
-// one of Postgres's row locks: UPDATE to change the status, SHARE to rely on it beside others.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id, lock string) (Status, error) {
+// rowLock is one of Postgres's row locks.
+type rowLock string
+
+const (
+	forUpdate rowLock = "UPDATE" // to change the status
+	forShare  rowLock = "SHARE"  // to rely on the status; several transactions can hold it at once
+)
+
+// lockStatus reads the status of an export and keeps it from changing until the transaction ends.
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id string, lock rowLock) (Status, error) {
 	var status Status
-	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+lock, id)
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+string(lock), id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}
@@ -227,7 +179,7 @@ func (s *Store) transact(ctx context.Context, do func(*sqlx.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
 	if err := do(tx); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// operations are all that change a status, by name.
+// operations holds every operation that can change a status or its parts.
 var operations = map[string]func(context.Context, *export.Store, string) error{
 	"Start": func(ctx context.Context, s *export.Store, id string) error {
 		_, err := s.Start(ctx, id, plan)
@@ -33,8 +33,8 @@ var operations = map[string]func(context.Context, *export.Store, string) error{
 	"Expire": func(ctx context.Context, s *export.Store, id string) error { return s.Expire(ctx, id) },
 }
 
-// legal says what each operation makes of each status; what is not here is a conflict and changes
-// nothing.
+// legal maps each operation to the status that follows each status. Any other combination must be a
+// conflict that changes nothing.
 var legal = map[string]map[export.Status]export.Status{
 	"Start":   {export.Pending: export.Processing, export.Processing: export.Processing, export.Ready: export.Ready},
 	"Record":  {export.Processing: export.Processing},
@@ -43,7 +43,7 @@ var legal = map[string]map[export.Status]export.Status{
 	"Expire":  {export.Ready: export.Expired},
 }
 
-func TestOnlyLegalTransitionsHappen(t *testing.T) {
+func TestIllegalTransitionsChangeNothing(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	for name, do := range operations {
@@ -69,7 +69,7 @@ func TestOnlyLegalTransitionsHappen(t *testing.T) {
 	}
 }
 
-func TestNothingHappensToAnUnknownExport(t *testing.T) {
+func TestOperationsOnAnUnknownExportFail(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for _, id := range []string{uuid.NewString(), "", "no-uuid", "urn:uuid:" + tenant} {
@@ -83,7 +83,7 @@ func TestNothingHappensToAnUnknownExport(t *testing.T) {
 	}
 }
 
-func TestOnlyUnfinishedIsNotTerminal(t *testing.T) {
+func TestPendingAndProcessingAreNotTerminal(t *testing.T) {
 	for status, want := range map[export.Status]bool{export.Pending: false, export.Processing: false, export.Ready: true, export.Failed: true, export.Expired: true} {
 		equal(t, string(status), status.Terminal(), want)
 	}
@@ -95,7 +95,7 @@ func TestOnlyUnfinishedIsNotTerminal(t *testing.T) {
 	}
 }
 
-func TestThePlanOfTheFirstStartStands(t *testing.T) {
+func TestASecondStartReturnsTheFirstPlan(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := create(t, s)
@@ -137,7 +137,7 @@ func TestConcurrentStartsAgreeOnOnePlan(t *testing.T) {
 	}
 }
 
-func TestAnEmptyPlanIsReadyToo(t *testing.T) {
+func TestAnExportWithAnEmptyPlanCanBePublished(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := create(t, s)
@@ -154,7 +154,7 @@ func TestAnEmptyPlanIsReadyToo(t *testing.T) {
 	equal(t, "the object", ready.FileObject, (*string)(nil))
 }
 
-func TestPublishSaysWhatTheFileIs(t *testing.T) {
+func TestPublishRecordsTheFile(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
@@ -172,14 +172,14 @@ func TestPublishSaysWhatTheFileIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "what a second call returns", again, ready)
+	equal(t, "the result of a second call", again, ready)
 }
 
-func TestExpiryIsByTheClock(t *testing.T) {
+func TestAnExportExpiresByTheClock(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	e := in(t, s, export.Ready)
-	see := func(want export.Status) {
+	see := func(want, stored export.Status) {
 		t.Helper()
 		got, err := s.Get(t.Context(), tenant, e.ID)
 		if err != nil {
@@ -190,17 +190,18 @@ func TestExpiryIsByTheClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "the status", []export.Status{got.Status, list[0].Status, find(t, s, e.ID).Status}, []export.Status{want, want, want})
+		equal(t, "the stored status", []export.Status{got.StoredStatus, list[0].StoredStatus, find(t, s, e.ID).StoredStatus}, []export.Status{stored, stored, stored})
 	}
-	see(export.Ready)
+	see(export.Ready, export.Ready)
 	db.MustExec(`UPDATE memexport.exports SET expires_at = now() - interval '1 microsecond'`)
-	see(export.Expired)
+	see(export.Expired, export.Ready)
 	if err := s.Expire(t.Context(), e.ID); err != nil {
-		t.Error("the row is still READY, so that the worker's Expire succeeds:", err)
+		t.Error("Expire failed although the stored status is READY:", err)
 	}
-	see(export.Expired)
+	see(export.Expired, export.Expired)
 }
 
-func TestExpiringEarlyMovesTheExpiryToNow(t *testing.T) {
+func TestAnEarlyExpireMovesTheExpiryToNow(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	e := in(t, s, export.Ready)
@@ -219,7 +220,7 @@ func TestExpiringEarlyMovesTheExpiryToNow(t *testing.T) {
 	equal(t, "an expiry that has passed", find(t, s, late.ID).ExpiresAt.Year(), 2020)
 }
 
-func TestPurgingForgetsThePartsAndNothingElse(t *testing.T) {
+func TestPurgedDeletesOnlyTheParts(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for _, status := range []export.Status{export.Failed, export.Expired} {
@@ -236,10 +237,10 @@ func TestPurgingForgetsThePartsAndNothingElse(t *testing.T) {
 		equal(t, "the status", after.Status, status)
 		equal(t, "the count", after.MemoryCount, e.MemoryCount)
 		equal(t, "the progress", after.Progress, e.Progress)
-		if parts, err := s.Parts(t.Context(), e.ID, -1); err != nil || len(parts) != 0 {
+		if parts, err := s.Parts(t.Context(), e.ID); err != nil || len(parts) != 0 {
 			t.Error(parts, err)
 		}
-		if parts, err := s.Parts(t.Context(), other.ID, -1); err != nil || len(parts) != 1 {
+		if parts, err := s.Parts(t.Context(), other.ID); err != nil || len(parts) != 1 {
 			t.Error(parts, err)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -26,11 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
 func open(t *testing.T) (*export.Store, *sqlx.DB) {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 8)
 	return export.NewStore(db), db
 }
 
@@ -43,13 +38,13 @@ func create(t *testing.T, s *export.Store) export.Export {
 	return e
 }
 
-// plan is one of two ranges of 100 memories each.
+// plan has two ranges of 100 memories each.
 var plan = []memory.PlannedRange{
 	{Range: memory.Range{First: memory.Key{CreatedAt: memory.NegativeInfinity, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: -5, ID: uuid.Max.String()}}, Estimate: 100},
 	{Range: memory.Range{First: memory.Key{CreatedAt: 0, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}}, Estimate: 100},
 }
 
-// part is a part of ten memories; what distinguishes attempts is its object.
+// part returns a part of ten memories. Attempts differ in its object.
 func part(rangeNumber, number int, object string) export.Part {
 	return export.Part{
 		Part:  archive.Part{Object: object, Size: 1 << 40, Checksum: 1<<63 + 5, Continues: number%2 == 1, Separated: number%2 == 0, CompressedSize: int64(number) << 33, CRC: 1<<31 + 7},
@@ -63,7 +58,7 @@ var file = export.File{Memories: 10, Size: 1234, SHA256: digest[:], Object: "exp
 
 const retention = 72 * time.Hour
 
-// in returns a new export that has come to the status on the legal way.
+// in makes an export and takes it through legal transitions to a status.
 func in(t *testing.T, s *export.Store, status export.Status) export.Export {
 	t.Helper()
 	e := create(t, s)
@@ -104,7 +99,7 @@ func find(t *testing.T, s *export.Store, id string) export.Export {
 	return e
 }
 
-// row is everything that the database has of an export, for comparison.
+// row returns everything that the database holds about an export, for comparison.
 func row(t *testing.T, db *sqlx.DB, id string) string {
 	t.Helper()
 	var text string

@@ -16,7 +16,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// filter sets everything, with values that are easily lost on the way through JSON.
+// filter sets every condition, to values that JSON easily loses.
 func filter() memory.Filter {
 	user, agent, session, priority := `quo"te\ <&> '`, "好😀\u2028", "\n\t", memory.High
 	after := time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("", 5*3600+45*60))
@@ -24,7 +24,7 @@ func filter() memory.Filter {
 	return memory.Filter{UserID: &user, AgentID: &agent, SessionID: &session, Priority: &priority, Categories: []string{"a b", "", "a"}, CreatedAfter: &after, CreatedBefore: &before}
 }
 
-func TestAnExportIsKeptAsItWasAskedFor(t *testing.T) {
+func TestAnExportIsStoredAsItWasCreated(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	key := "key"
@@ -54,12 +54,13 @@ func TestAnExportIsKeptAsItWasAskedFor(t *testing.T) {
 				t.Errorf("the window is %v to %v", got.Filter.CreatedAfter, got.Filter.CreatedBefore)
 			}
 		}
-		asked.ID, asked.Status, asked.CreatedAt, asked.UpdatedAt, asked.Filter = got.ID, export.Pending, got.CreatedAt, got.UpdatedAt, got.Filter
+		asked.ID, asked.CreatedAt, asked.UpdatedAt, asked.Filter = got.ID, got.CreatedAt, got.UpdatedAt, got.Filter
+		asked.Status, asked.StoredStatus = export.Pending, export.Pending
 		equal(t, "the export", got, asked)
 	}
 }
 
-func TestAnIdempotencyKeyStandsForOneExport(t *testing.T) {
+func TestAnIdempotencyKeyNamesOneExport(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	key, otherKey := "nightly", "Nightly"
@@ -93,7 +94,7 @@ func TestAnIdempotencyKeyStandsForOneExport(t *testing.T) {
 		"key at all": func(e *export.Export) { e.IdempotencyKey = nil },
 	} {
 		if other, err := again(change); err != nil || other.ID == first.ID {
-			t.Errorf("no other %s: %v, %v", what, other.ID, err)
+			t.Errorf("another %s did not make another export: %v, %v", what, other.ID, err)
 		}
 	}
 	if err := s.Fail(t.Context(), first.ID, export.Failures[export.CodeInternal]); err != nil {
@@ -106,11 +107,11 @@ func TestAnIdempotencyKeyStandsForOneExport(t *testing.T) {
 		t.Fatal(err)
 	}
 	if next, err := again(func(e *export.Export) { e.Format = "csv" }); err != nil || next.ID == first.ID {
-		t.Errorf("after its export was deleted the key is not free: %v, %v", next.ID, err)
+		t.Errorf("the key is not free after its export was deleted: %v, %v", next.ID, err)
 	}
 }
 
-func TestRequestsAtOnceWithOneKeyMakeOneExport(t *testing.T) {
+func TestConcurrentRequestsWithOneKeyMakeOneExport(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	key := "key"
@@ -135,7 +136,7 @@ func TestRequestsAtOnceWithOneKeyMakeOneExport(t *testing.T) {
 	}
 }
 
-func TestAWorkspaceSeesItsOwnExportsOnly(t *testing.T) {
+func TestAWorkspaceSeesOnlyItsOwnExports(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	for _, status := range export.Statuses {
@@ -156,7 +157,7 @@ func TestAWorkspaceSeesItsOwnExportsOnly(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoIDIsNotFound(t *testing.T) {
+func TestAnIDThatIsNotAUUIDIsNotFound(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := create(t, s)
@@ -173,7 +174,7 @@ func TestWhatIsNoIDIsNotFound(t *testing.T) {
 	}
 }
 
-func TestADeletedExportIsInvisibleToItsOwner(t *testing.T) {
+func TestADeletedExportIsHiddenFromItsOwner(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	for _, status := range export.Statuses {
@@ -226,6 +227,6 @@ func TestTheListIsNewestFirstAndPaged(t *testing.T) {
 	db.MustExec(`UPDATE memexport.exports SET created_at = '2026-01-01'`)
 	check("the list of one instant")
 	if list, total, err := s.List(t.Context(), tenant, math.MaxInt32, 100); err != nil || total != 7 || len(list) != 0 {
-		t.Errorf("far beyond the end: %v, %d, %v", list, total, err)
+		t.Errorf("a page beyond the end: %v, %d, %v", list, total, err)
 	}
 }

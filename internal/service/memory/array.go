@@ -1,8 +1,8 @@
 package memory
 
-// appendArray rewrites a Postgres array literal of text, such as {a,"b \"c\"",NULL}, as a JSON array.
-// Postgres quotes every element that has a comma, brace, quote, backslash or white space, so that
-// an unquoted element ends at the next comma or brace.
+// appendArray appends a Postgres array literal of text, such as {a,"b \"c\"",NULL}, as a JSON array.
+// Postgres quotes every element that contains a comma, brace, quote, backslash or white space, so an
+// unquoted element ends at the next comma or brace.
 func appendArray(dst, literal []byte) []byte {
 	start := 0
 	if len(literal) > 0 && literal[0] == '[' { // explicit bounds: [2:3]={a,b}
@@ -54,8 +54,8 @@ func appendArray(dst, literal []byte) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// AppendJSONByte writes one byte of a UTF-8 string inside a JSON string, escaped where RFC 8259
-// section 7 demands it.
+// AppendJSONByte appends one byte of a UTF-8 string inside a JSON string. It escapes what RFC 8259,
+// section 7, requires to be escaped.
 func AppendJSONByte(dst []byte, b byte) []byte {
 	switch {
 	case b >= 0x20 && b != '"' && b != '\\':

@@ -12,7 +12,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// checkArray compares appendArray with array_to_json of the same array.
+// checkArray compares the result of appendArray with Postgres's array_to_json.
 func checkArray(t *testing.T, db *sqlx.DB, array any) {
 	t.Helper()
 	var literal, want []byte
@@ -21,22 +21,22 @@ func checkArray(t *testing.T, db *sqlx.DB, array any) {
 	}
 	got := appendArray([]byte("before"), literal)
 	if !strings.HasPrefix(string(got), "before") {
-		t.Fatalf("%s: what was there is gone: %s", literal, got)
+		t.Fatalf("%s: the bytes in dst are gone: %s", literal, got)
 	}
 	got = got[len("before"):]
 	if !json.Valid(got) || !utf8.Valid(got) {
-		t.Fatalf("%q becomes %q, which is no JSON", literal, got)
+		t.Fatalf("%q becomes %q, which is not JSON", literal, got)
 	}
 	if g, w := string(canonical(got)), string(canonical(want)); g != w {
 		t.Fatalf("%q becomes\n%s, want\n%s", literal, g, w)
 	}
 }
 
-// pieces are what elements are made of.
+// pieces are joined to random elements.
 var pieces = []string{"", "a", "NULL", "null", ",", "{", "}", `"`, `\`, " ", "\t", "\n", "\r", "\v", "\f", "\b", "\x01", "\x1f", "\x7f", "'", "[", "]", "=", ":",
 	"ä", "好", "😀", "\u00a0", "\u0085", "\u2028", "\ufeff", "\ufffd", "<", "&", "/", "0", "-"}
 
-func TestArraysBecomeTheJSONThatPostgresMakesOfThem(t *testing.T) {
+func TestArraysBecomeTheSameJSONAsInPostgres(t *testing.T) {
 	t.Parallel()
 	_, db := open(t)
 	random := rand.New(rand.NewPCG(13, 14))
@@ -76,7 +76,7 @@ func FuzzArray(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		for _, s := range []string{a, b, c} {
 			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-				return // no text of Postgres
+				return // Postgres cannot store such a text
 			}
 		}
 		checkArray(t, db, pq.Array([]string{a, b, c}))

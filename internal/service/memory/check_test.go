@@ -9,31 +9,31 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// index makes the statement that replaces the keyset index.
+// index returns statements that drop the keyset index and run the replacement.
 func index(replacement string) string {
 	return `DROP INDEX memories_workspace_id_created_at_id_idx; ` + replacement
 }
 
-func TestCheckNamesWhatIsWrongAndItsRemedy(t *testing.T) {
+func TestCheckNamesTheProblemAndTheRemedy(t *testing.T) {
 	const missingIndex = `CREATE INDEX CONCURRENTLY ON "memories" (workspace_id, created_at, id)`
 	for name, c := range map[string]struct {
 		ddl  string
-		want []string // nothing: it passes
+		want []string // parts of the message; none if the table passes
 	}{
-		"as it should be":        {``, nil},
-		"no index":               {index(``), []string{missingIndex}},
-		"a partial index":        {index(`CREATE INDEX ON memories (workspace_id, created_at, id) WHERE status = 'COMPLETED'`), []string{missingIndex}},
-		"columns in other order": {index(`CREATE INDEX ON memories (created_at, workspace_id, id)`), []string{missingIndex}},
-		"too few columns":        {index(`CREATE INDEX ON memories (workspace_id, created_at)`), []string{missingIndex}},
-		"id included only":       {index(`CREATE INDEX ON memories (workspace_id, created_at) INCLUDE (id)`), []string{missingIndex}},
-		"an expression":          {index(`CREATE INDEX ON memories (workspace_id, date_trunc('day', created_at AT TIME ZONE 'UTC'), created_at, id)`), []string{missingIndex}},
-		"no B-tree":              {index(`CREATE INDEX ON memories USING brin (workspace_id, created_at, id)`), []string{missingIndex}},
-		"opposite directions":    {index(`CREATE INDEX ON memories (workspace_id, created_at DESC, id)`), []string{missingIndex}},
-		"NULLs first":            {index(`CREATE INDEX ON memories (workspace_id, created_at NULLS FIRST, id)`), []string{missingIndex}},
-		"an index that failed":   {`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'memories_workspace_id_created_at_id_idx'::regclass`, []string{missingIndex}},
-		"a longer index":         {index(`CREATE INDEX ON memories (workspace_id, created_at, id, user_id)`), nil},
-		"an index backwards":     {index(`CREATE INDEX ON memories (workspace_id, created_at DESC, id DESC)`), nil},
-		"a unique index":         {index(`CREATE UNIQUE INDEX ON memories (workspace_id, created_at, id)`), nil},
+		"the right table":          {``, nil},
+		"no index":                 {index(``), []string{missingIndex}},
+		"a partial index":          {index(`CREATE INDEX ON memories (workspace_id, created_at, id) WHERE status = 'COMPLETED'`), []string{missingIndex}},
+		"columns in another order": {index(`CREATE INDEX ON memories (created_at, workspace_id, id)`), []string{missingIndex}},
+		"too few columns":          {index(`CREATE INDEX ON memories (workspace_id, created_at)`), []string{missingIndex}},
+		"id included only":         {index(`CREATE INDEX ON memories (workspace_id, created_at) INCLUDE (id)`), []string{missingIndex}},
+		"an expression":            {index(`CREATE INDEX ON memories (workspace_id, date_trunc('day', created_at AT TIME ZONE 'UTC'), created_at, id)`), []string{missingIndex}},
+		"a BRIN index":             {index(`CREATE INDEX ON memories USING brin (workspace_id, created_at, id)`), []string{missingIndex}},
+		"opposite directions":      {index(`CREATE INDEX ON memories (workspace_id, created_at DESC, id)`), []string{missingIndex}},
+		"NULLs first":              {index(`CREATE INDEX ON memories (workspace_id, created_at NULLS FIRST, id)`), []string{missingIndex}},
+		"an index that failed":     {`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'memories_workspace_id_created_at_id_idx'::regclass`, []string{missingIndex}},
+		"a longer index":           {index(`CREATE INDEX ON memories (workspace_id, created_at, id, user_id)`), nil},
+		"an index backwards":       {index(`CREATE INDEX ON memories (workspace_id, created_at DESC, id DESC)`), nil},
+		"a unique index":           {index(`CREATE UNIQUE INDEX ON memories (workspace_id, created_at, id)`), nil},
 		"several columns at once": {`ALTER TABLE memories DROP metadata, ALTER user_id TYPE int USING 1, DROP agent_id`,
 			[]string{"column metadata is missing: it must be jsonb", "column agent_id is missing: it must be text", "column user_id is integer: it must be text"}},
 		"a view needs no index": {index(`ALTER TABLE memories RENAME TO base; CREATE VIEW memories AS SELECT * FROM base`), nil},
@@ -61,11 +61,11 @@ func checkMessage(t *testing.T, s *Source, want []string) {
 	t.Helper()
 	err := s.Check(t.Context())
 	if len(want) == 0 && err != nil {
-		t.Error("Check refuses it:", err)
+		t.Error("Check:", err)
 	}
 	for _, w := range want {
 		if err == nil || !strings.Contains(err.Error(), w) {
-			t.Errorf("the message does not say %q: %v", w, err)
+			t.Errorf("the message does not contain %q: %v", w, err)
 		}
 	}
 }
@@ -91,7 +91,7 @@ func TestCheckNamesEveryWrongType(t *testing.T) {
 	}
 }
 
-func TestCheckRefusesADatabaseWithoutAnEncoding(t *testing.T) {
+func TestCheckRejectsADatabaseWithoutAnEncoding(t *testing.T) {
 	url := pgtest.New(t)
 	admin := pool(t, url, 1)
 	exec(t, admin, `CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0`)
@@ -105,7 +105,7 @@ func TestCheckRefusesADatabaseWithoutAnEncoding(t *testing.T) {
 	checkMessage(t, source(t, db, "memories"), []string{"SQL_ASCII", "UTF8"})
 }
 
-func TestATableNameIsANameAndNothingElse(t *testing.T) {
+func TestNewSourceAcceptsOnlyTableNames(t *testing.T) {
 	for _, name := range []string{"", " ", "a b", "a.b.c", "a.", ".a", `a"`, "a;b", "a'", "1a", "a\n", "a--", "ä"} {
 		if _, err := NewSource(&sqlx.DB{}, name); err == nil || !strings.Contains(err.Error(), "schema.table") {
 			t.Errorf("NewSource(%q): %v", name, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Priority is how important a memory is.
+// Priority says how important a memory is.
 type Priority string
 
 const (
@@ -19,11 +19,12 @@ const (
 	High   Priority = "HIGH"
 )
 
-// Priorities are all of them, from the least to the most important.
+// Priorities lists all priorities, from the least to the most important.
 var Priorities = []Priority{Low, Medium, High}
 
-// Filter chooses memories of a workspace. Its conditions are combined with AND; a nil field filters
-// nothing. A field's tags name the query parameter and its rules, where it becomes SQL.
+// Filter selects memories of a workspace. Its conditions are combined with AND. A nil field is not a
+// condition. The tags of a field describe the query parameter of the API; where, below, turns the field
+// into SQL.
 type Filter struct {
 	UserID        *string    `json:"user_id" query:"user_id" minLength:"1" maxLength:"512" example:"user-123" doc:"Only memories of this user."`
 	AgentID       *string    `json:"agent_id" query:"agent_id" minLength:"1" maxLength:"512" example:"agent-7" doc:"Only memories of this agent."`
@@ -34,7 +35,7 @@ type Filter struct {
 	CreatedBefore *time.Time `json:"created_before" query:"created_before" example:"2026-02-01T00:00:00Z" doc:"Only memories created earlier than this instant (exclusive), so that consecutive windows tile."`
 }
 
-// where adds the filter's conditions.
+// where adds the conditions of the filter to w.
 func (f *Filter) where(w *where) {
 	if f.UserID != nil {
 		w.and("user_id = ?", *f.UserID)
@@ -59,7 +60,7 @@ func (f *Filter) where(w *where) {
 	}
 }
 
-// Check reports a combination of conditions that no memory can meet and that is surely a mistake.
+// Check returns an error if no memory can match the filter because its window is empty.
 func (f *Filter) Check() error {
 	if f.CreatedAfter != nil && f.CreatedBefore != nil && !f.CreatedAfter.Before(*f.CreatedBefore) {
 		return errors.New("created_after must be earlier than created_before")
@@ -67,16 +68,16 @@ func (f *Filter) Check() error {
 	return nil
 }
 
-// IsZero reports whether the filter lets every memory through.
+// IsZero reports whether the filter has no conditions and matches every memory.
 func (f *Filter) IsZero() bool { return len(f.Names()) == 0 }
 
-// where collects conditions together with their arguments, so that the two cannot drift apart.
+// where collects SQL conditions together with their arguments, so that the two cannot drift apart.
 type where struct {
 	conditions []string
 	args       []any
 }
 
-// and adds a condition; every ? in it stands for the next of args.
+// and adds a condition. Each ? in it is replaced by the placeholder of the next argument.
 func (w *where) and(condition string, args ...any) {
 	for _, arg := range args {
 		w.args = append(w.args, arg)
@@ -85,10 +86,10 @@ func (w *where) and(condition string, args ...any) {
 	w.conditions = append(w.conditions, condition)
 }
 
-// sql is the conditions joined by AND, of which there is always at least one: the tenant's.
+// sql returns the conditions joined by AND. There is always at least one: the tenant's.
 func (w *where) sql() string { return strings.Join(w.conditions, " AND ") }
 
-// Names are the query parameters of the conditions that are set.
+// Names returns the query parameters of the filter's conditions.
 func (f *Filter) Names() []string {
 	var names []string
 	v := reflect.ValueOf(*f)

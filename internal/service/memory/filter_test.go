@@ -13,24 +13,24 @@ import (
 	"github.com/lib/pq"
 )
 
-// fact is a memory as the model of the filter sees it.
+// fact is a memory in matches, this test's model of the filter.
 type fact struct {
-	id                string
-	workspace         string
-	user, agent, run  *string
-	priority          *string
-	categories        []*string
-	created           time.Time
-	noCategoriesAtAll bool // NULL instead of an array
+	id               string
+	workspace        string
+	user, agent, run *string
+	priority         *string
+	categories       []*string
+	created          time.Time
+	nullCategories   bool // NULL instead of an array
 }
 
-// nasty are values to be stored and to be asked for: what SQL, LIKE or sloppy code would mistake.
+// nasty holds values to store and to filter by, which SQL, LIKE or careless code could misread.
 var nasty = []string{"", " ", "alice", "Alice", "alice ", "al%", "al_ce", "' OR true --", `" OR "1"="1`, `\`, `{a,b}`, "NULL", "null",
 	"$1", "?", ";DROP TABLE memories", "ålice", "a\u030Alice", "😀", "a\nb", "a,b", tenant}
 
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
 
-// optional is one of the values, or often NULL.
+// optional returns one of the values, or nil in one of four cases.
 func optional(random *rand.Rand, values []string) *string {
 	if random.IntN(4) == 0 {
 		return nil
@@ -41,7 +41,7 @@ func optional(random *rand.Rand, values []string) *string {
 
 var instant = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
 
-// addFacts adds n random memories of two workspaces that have all else in common.
+// addFacts adds n random memories of two workspaces. Their values are drawn from the same sets.
 func addFacts(t *testing.T, db *sqlx.DB, random *rand.Rand, n int) []fact {
 	t.Helper()
 	facts := make([]fact, n)
@@ -56,9 +56,9 @@ func addFacts(t *testing.T, db *sqlx.DB, random *rand.Rand, n int) []fact {
 		for range random.IntN(4) {
 			f.categories = append(f.categories, optional(random, nasty))
 		}
-		f.noCategoriesAtAll = f.categories == nil && random.IntN(2) == 0
+		f.nullCategories = f.categories == nil && random.IntN(2) == 0
 		var categories any = pq.Array(f.categories)
-		if f.categories == nil && !f.noCategoriesAtAll {
+		if f.categories == nil && !f.nullCategories {
 			categories = "{}"
 		}
 		exec(t, db, `INSERT INTO memories (id, memory, workspace_id, user_id, agent_id, session_id, priority, categories, created_at)
@@ -74,7 +74,7 @@ func addFacts(t *testing.T, db *sqlx.DB, random *rand.Rand, n int) []fact {
 	return facts
 }
 
-// matches is the filter's contract, said once more in Go.
+// matches reports whether a memory matches a filter, independently of the SQL.
 func matches(f *Filter, m fact) bool {
 	equal := func(want, have *string) bool { return want == nil || have != nil && *have == *want }
 	meets := len(f.Categories) == 0
@@ -104,7 +104,7 @@ func checkFilter(t *testing.T, s *Source, facts []fact, f Filter) {
 	}
 }
 
-// filters are all that ask for one thing only.
+// filters returns filters with at most one condition each.
 func filters() []Filter {
 	all := []Filter{{}}
 	for _, v := range nasty {
@@ -122,7 +122,7 @@ func filters() []Filter {
 	return append(all, Filter{Categories: nasty[:20]})
 }
 
-func TestEveryFilterAloneReadsWhatItSays(t *testing.T) {
+func TestEverySingleConditionMatchesTheModel(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	facts := addFacts(t, db, rand.New(rand.NewPCG(3, 4)), 400)
@@ -177,7 +177,7 @@ func TestConsecutiveWindowsTile(t *testing.T) {
 	}
 }
 
-func TestAnotherWorkspaceIsOutOfReach(t *testing.T) {
+func TestMemoriesOfAnotherWorkspaceCannotBeRead(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, workspace_id, user_id) VALUES ('secret', $1, 'alice')`, stranger)
@@ -195,14 +195,14 @@ func TestAnotherWorkspaceIsOutOfReach(t *testing.T) {
 			return nil
 		})
 		if err == nil {
-			t.Errorf("workspace %q is no error", workspace)
+			t.Errorf("workspace %q is accepted", workspace)
 		}
 	}
 }
 
-func TestAFilterKnowsWhatIsSet(t *testing.T) {
-	user, priority, at := "u", High, instant
-	full := Filter{&user, &user, &user, &priority, []string{"c"}, &at, &at}
+func TestNamesAreTheConditionsThatAreSet(t *testing.T) {
+	text, priority, at := "u", High, instant
+	full := Filter{UserID: &text, AgentID: &text, SessionID: &text, Priority: &priority, Categories: []string{"c"}, CreatedAfter: &at, CreatedBefore: &at}
 	if got, want := full.Names(), []string{"user_id", "agent_id", "session_id", "priority", "categories", "created_after", "created_before"}; !slices.Equal(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
@@ -211,7 +211,7 @@ func TestAFilterKnowsWhatIsSet(t *testing.T) {
 	}
 }
 
-func TestAWindowThatHoldsNothingIsRefused(t *testing.T) {
+func TestAnEmptyWindowIsRejected(t *testing.T) {
 	later := instant.Add(time.Nanosecond)
 	for _, c := range []struct {
 		after, before *time.Time

@@ -2,14 +2,13 @@ package memory
 
 import "strings"
 
-// Key is a memory's place in the order of every export: by creation, then by id. Keyset pagination
-// and ranges are expressed in it.
+// Key is the position of a memory in an export. Exports are ordered by creation time, then by ID.
 type Key struct {
-	CreatedAt Time   `json:"created_at"` // microseconds since 2000-01-01, see Time
-	ID        string `json:"id"`         // UUID in its 36-character lower-case form
+	CreatedAt Time   `json:"created_at"`
+	ID        string `json:"id"` // UUID in its 36-character lower-case form
 }
 
-// Compare orders keys as Postgres orders (created_at, id).
+// Compare returns -1, 0 or 1, and orders keys as Postgres orders (created_at, id).
 func (k Key) Compare(other Key) int {
 	switch {
 	case k.CreatedAt < other.CreatedAt:
@@ -20,7 +19,7 @@ func (k Key) Compare(other Key) int {
 	return strings.Compare(k.ID, other.ID)
 }
 
-// Range is the keys from First to Last, both included.
+// Range is the set of keys from First to Last, both included.
 type Range struct {
 	First Key `json:"first"`
 	Last  Key `json:"last"`

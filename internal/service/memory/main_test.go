@@ -22,8 +22,8 @@ const (
 	stranger = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b23"
 )
 
-// schema is the laxest table that passes Check: everything that may be NULL is. The columns after
-// updated_at are none of ours and named to be mistaken for something.
+// schema creates the least strict table that passes Check: every column that may be NULL is nullable.
+// The columns after updated_at are extra. Their names collide with names that the queries use.
 const schema = `
 	CREATE TABLE memories (
 		id uuid NOT NULL DEFAULT gen_random_uuid(), memory text, user_id text, agent_id text, session_id text,
@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// open returns a source over the table memories, through a pool of the two connections that one
-// reader is promised to do with, and another pool for the test itself.
+// open returns a source for the table memories and a pool of connections for the test itself. The
+// source has a pool of two connections, which must be enough for one reader.
 func open(tb testing.TB) (*Source, *sqlx.DB) {
 	tb.Helper()
 	url := pgtest.New(tb)
@@ -75,13 +75,13 @@ func exec(tb testing.TB, db *sqlx.DB, statement string, args ...any) {
 	}
 }
 
-// everything is a range that holds every key.
+// everything is the range of all keys.
 var everything = Range{
-	Key{NegativeInfinity, "00000000-0000-0000-0000-000000000000"},
-	Key{Infinity, "ffffffff-ffff-ffff-ffff-ffffffffffff"},
+	First: Key{CreatedAt: NegativeInfinity, ID: "00000000-0000-0000-0000-000000000000"},
+	Last:  Key{CreatedAt: Infinity, ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"},
 }
 
-// read returns what Read visits, a line for each memory.
+// read returns the memories that Read visits, as one line each.
 func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
 	tb.Helper()
 	var lines []string
@@ -109,7 +109,7 @@ func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
 	return lines
 }
 
-// line shows all of a memory, so that two memories are the same exactly if their lines are.
+// line formats all fields of a memory. Two memories are equal exactly if their lines are equal.
 func line(m *Memory, text []byte) string {
 	accessed := "NULL"
 	if m.LastAccessedAt.Valid {
@@ -122,7 +122,7 @@ func line(m *Memory, text []byte) string {
 	}, " | ")
 }
 
-// show tells NULL and the empty string apart, and keeps what is large out of messages.
+// show formats a value. It distinguishes NULL from the empty string, and shortens large values.
 func show(b []byte) string {
 	switch {
 	case b == nil:
@@ -133,7 +133,7 @@ func show(b []byte) string {
 	return strconv.Quote(string(b))
 }
 
-// canonical is JSON as this test's encoder writes it: JSON texts may differ in their escapes.
+// canonical rewrites JSON as encoding/json does, because equal JSON texts may have different escapes.
 func canonical(text []byte) []byte {
 	if text == nil {
 		return nil
@@ -149,8 +149,8 @@ func canonical(text []byte) []byte {
 	return out
 }
 
-// stored returns the lines that read has to return, as Postgres itself shows the rows of a
-// condition through plain text.
+// stored returns the lines that read should return for the rows that match a condition. It reads the
+// rows as plain text, without the code under test.
 func stored(tb testing.TB, db *sqlx.DB, table, condition string) []string {
 	tb.Helper()
 	micros := func(column string) string {
@@ -199,7 +199,7 @@ func storedLine(columns [14]*string) string {
 	return strings.Join(cells, " | ")
 }
 
-// same fails the test at the first line that differs.
+// same fails the test if the lines differ, and shows the first difference.
 func same(tb testing.TB, got, want []string) {
 	tb.Helper()
 	for i := range min(len(got), len(want)) {

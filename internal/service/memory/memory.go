@@ -1,12 +1,14 @@
-// Package memory reads memories, the facts that AI agents store about users, from the table of the
-// memory service that owns them. It never writes to that table.
+// Package memory reads memories from the table of the memory service that owns them. Memories are
+// facts that AI agents store about users. The package never writes to that table.
+//
+// In this package, "memory" always means such a row. The machine's memory is called RAM.
 package memory
 
 // Memory is one row of the source table. Its byte slices belong to the reader and are valid only
-// until the next memory is read; nil stands for NULL, an empty slice for the empty string.
+// until the next memory is read. A nil slice means NULL; an empty slice is the empty string.
 type Memory struct {
 	ID     []byte // UUID in its 36-character form
-	Text   []byte // the column "memory"; of an oversize memory, the first piece
+	Text   []byte // the column "memory"; if Rest is set, only its first piece
 	UserID []byte
 
 	AgentID   []byte
@@ -24,24 +26,25 @@ type Memory struct {
 	CreatedAt      Time
 	UpdatedAt      Time
 
-	// Rest returns the pieces of an oversize text that follow Text, then nil. It is nil for a memory
-	// whose Text is whole. Pieces may be cut in the middle of a UTF-8 sequence.
+	// Rest is set only for an oversize memory. Each call returns the next piece of the text after
+	// Text, and nil after the last one. A piece may end in the middle of a UTF-8 sequence.
 	Rest func() ([]byte, error)
 }
 
-// Columns are the fields of an exported memory, in the order in which every format carries them.
+// Columns lists the fields of an exported memory, in the order in which every format writes them.
 var Columns = []string{
 	"id", "memory", "user_id", "agent_id", "session_id", "priority", "status", "categories",
 	"metadata", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at",
 }
 
-// Limits that keep one row small enough to be held in memory several times over.
+// These limits keep a row small enough to be held in RAM several times. A memory that exceeds one of
+// them is oversize: it is read by a query of its own, see readOversize.
 const (
-	// maxText is the length in bytes up to which a text travels with its row; longer ones are
-	// fetched in pieces of pieceSize.
-	maxText   = 1 << 20
+	// maxText is the largest text, in bytes, that is read with the other rows of its page.
+	maxText = 1 << 20
+	// pieceSize is the size in bytes of the pieces in which an oversize text is read.
 	pieceSize = 4 << 20
-	// maxMetadata is the stored (compressed) size in bytes of metadata that travels with its row.
-	// TOAST compresses at most about 255-fold, so that a row stays below 16 MiB.
+	// maxMetadata is the largest metadata, in bytes as stored, that is read with the other rows. Postgres
+	// compresses stored values at most about 255-fold, so a row stays below 16 MiB.
 	maxMetadata = 64 << 10
 )

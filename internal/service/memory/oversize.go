@@ -11,15 +11,15 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// readOversize reads the memory with the given key, its text in pieces that the server cuts, and
-// visits it. One statement sees one version of the row; if it has been deleted since the page was
-// read there is nothing to visit.
+// readOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
+// A single statement reads all of them, so they belong to the same version of the row. If the row was
+// deleted after its page had been read, there is nothing to visit.
 func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
 	tx, err := s.begin(ctx, q)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 	w := q.where()
 	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
 	args := append(w.args, pieceSize)
@@ -43,18 +43,20 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 	}
 	m := *first
 	if p.read < p.total {
-		m.clone() // what scan points into is overwritten by the next piece
+		m.clone() // reading the next piece overwrites the buffers of first
 		m.Rest = p.rest
 	}
 	return visit(&m)
 }
 
-// textPieces are the rows of an oversize memory: each has all columns and a piece of the text.
+// textPieces reads the rows of an oversize memory. Each row has all columns and one piece of the text.
 type textPieces struct {
-	result        *sqlx.Rows
-	row           *row
-	start, length sql.RawBytes // where the piece starts, from 1, and the length of the whole text
-	read, total   int64        // bytes
+	result *sqlx.Rows
+	row    *row
+	start  sql.RawBytes // position of the piece, counted from 1
+	length sql.RawBytes // length of the whole text
+
+	read, total int64 // bytes
 }
 
 func newTextPieces(result *sqlx.Rows, workspaceID string) *textPieces {
@@ -63,8 +65,8 @@ func newTextPieces(result *sqlx.Rows, workspaceID string) *textPieces {
 	return p
 }
 
-// next scans the next row; nil says that there is none. The pieces must follow one another without
-// a gap, which no ORDER BY promises, since it would have Postgres hold all of them.
+// next scans the next row, or returns nil after the last one. It checks that the pieces arrive in
+// order. The statement has no ORDER BY, because Postgres would have to collect all pieces to sort them.
 func (p *textPieces) next() (*Memory, error) {
 	if !p.result.Next() {
 		return nil, p.result.Err()
@@ -81,7 +83,7 @@ func (p *textPieces) next() (*Memory, error) {
 	return m, nil
 }
 
-// rest is Memory.Rest.
+// rest implements Memory.Rest.
 func (p *textPieces) rest() ([]byte, error) {
 	if p.read == p.total {
 		return nil, nil
@@ -96,7 +98,8 @@ func (p *textPieces) rest() ([]byte, error) {
 	return m.Text, nil
 }
 
-// clone makes m independent of the reader, but for its workspace, which never changes.
+// clone copies m's byte slices, so that m stays valid after the next row is read. It does not copy the
+// workspace's ID, which is the same for all rows.
 func (m *Memory) clone() {
 	for _, field := range []*[]byte{&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata} {
 		if *field != nil {

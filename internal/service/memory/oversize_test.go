@@ -14,7 +14,7 @@ import (
 // sizes are lengths in bytes around every limit.
 var sizes = []int{maxText - 1, maxText, maxText + 1, pieceSize - 1, pieceSize, pieceSize + 1, 2 * pieceSize, 2*pieceSize + 1}
 
-func TestTextsAroundEveryLimitComeOutWhole(t *testing.T) {
+func TestTextsAroundEveryLimitAreReadWhole(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	for _, size := range sizes {
@@ -23,10 +23,10 @@ func TestTextsAroundEveryLimitComeOutWhole(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-func TestPiecesOfMultibyteTextsRejoinExactly(t *testing.T) {
+func TestPiecesOfMultibyteTextsJoinToTheText(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
-	// Ten bytes in characters of every length; the odd start makes every cut fall elsewhere.
+	// The repeated ten bytes have characters of every length. The start shifts the cuts within them.
 	for _, start := range []string{"", "x", "xä"} {
 		exec(t, db, `INSERT INTO memories (memory) VALUES ($1 || repeat('a€😀ß', 2000000))`, start)
 	}
@@ -62,7 +62,8 @@ func TestPiecesOfMultibyteTextsRejoinExactly(t *testing.T) {
 	}
 }
 
-// addMixed adds oversize memories, of text, metadata and both, first, last, in a row and alone.
+// addMixed adds twelve memories of which some are oversize, by their text, metadata or both: the first,
+// the last, several in a row and single ones.
 func addMixed(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	exec(t, db, `
@@ -75,7 +76,7 @@ func addMixed(t *testing.T, db *sqlx.DB) {
 		FROM generate_series(1, 12) i`)
 }
 
-func TestOversizeMemoriesTakeTheirPlaceInEveryPage(t *testing.T) {
+func TestOversizeMemoriesAreReadInOrder(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addMixed(t, db)
@@ -90,7 +91,7 @@ func TestOversizeMemoriesTakeTheirPlaceInEveryPage(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant, Filter: Filter{UserID: &user}}, everything, nil), stored(t, db, "memories", mine+" AND user_id = 'user'"))
 }
 
-func TestAnOversizeMemoryStaysWholeWhileItsPiecesAreRead(t *testing.T) {
+func TestReadingPiecesDoesNotOverwriteTheMemory(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, user_id, agent_id, session_id, priority, status, categories, metadata)
@@ -121,7 +122,7 @@ func TestAnOversizeMemoryStaysWholeWhileItsPiecesAreRead(t *testing.T) {
 	}
 }
 
-func TestPiecesThatNobodyWantsAreNoError(t *testing.T) {
+func TestVisitNeedNotReadThePieces(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory) SELECT repeat('x', 9000000) FROM generate_series(1, 3)`)
@@ -133,7 +134,7 @@ func TestPiecesThatNobodyWantsAreNoError(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-// meanwhile reads, and runs a statement on another connection while the first memory is visited.
+// meanwhile reads memories, and runs a statement on another connection during the first visit.
 func meanwhile(t *testing.T, s *Source, db *sqlx.DB, q Query, statement string) (texts []string) {
 	t.Helper()
 	err := s.Read(t.Context(), q, everything, nil, func(m *Memory) error {
@@ -149,7 +150,7 @@ func meanwhile(t *testing.T, s *Source, db *sqlx.DB, q Query, statement string) 
 	return texts
 }
 
-func TestAnOversizeMemoryThatChangesAfterThePageIsReadAsItIsThen(t *testing.T) {
+func TestAnOversizeMemoryIsReadAsItIsAfterItsPage(t *testing.T) {
 	for name, c := range map[string]struct {
 		statement string
 		want      []string
@@ -157,7 +158,7 @@ func TestAnOversizeMemoryThatChangesAfterThePageIsReadAsItIsThen(t *testing.T) {
 		"deleted":               {`DELETE FROM memories WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
 		"shortened":             {`UPDATE memories SET memory = 'short' WHERE user_id = 'big'`, []string{`"first"`, `"short"`, `"last"`}},
 		"no longer matching":    {`UPDATE memories SET agent_id = 'other' WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
-		"given to another":      {`UPDATE memories SET workspace_id = '` + stranger + `' WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
+		"moved to a workspace":  {`UPDATE memories SET workspace_id = '` + stranger + `' WHERE user_id = 'big'`, []string{`"first"`, `"last"`}},
 		"a small one unchanged": {`DELETE FROM memories WHERE user_id = 'small'`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,7 +166,7 @@ func TestAnOversizeMemoryThatChangesAfterThePageIsReadAsItIsThen(t *testing.T) {
 			exec(t, db, `INSERT INTO memories (memory, user_id, agent_id, created_at) VALUES ('first', 'small', 'agent', '2026-01-01'),
 				(repeat('x', 1100000), 'big', 'agent', '2026-01-02'), ('last', 'small', 'agent', '2026-01-03')`)
 			want := c.want
-			if want == nil { // the page is a snapshot
+			if want == nil { // the page is a snapshot, so nothing changes
 				want = []string{`"first"`, fmt.Sprintf("1100000 bytes %x", md5.Sum(bytes.Repeat([]byte("x"), 1100000))), `"last"`}
 			}
 			agent := "agent"
@@ -174,7 +175,7 @@ func TestAnOversizeMemoryThatChangesAfterThePageIsReadAsItIsThen(t *testing.T) {
 	}
 }
 
-func TestMemoryStaysBoundedForAHugeText(t *testing.T) {
+func TestRAMStaysBoundedForAHugeText(t *testing.T) {
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory) VALUES (repeat('0123456789', 6000000))`)
 	live := func() int64 {

@@ -14,36 +14,38 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// MaxRanges bounds the ranges of one export, and with them the history of its workflow.
+// MaxRanges is the largest number of ranges of one export. It bounds the history of the workflow, which
+// has some events for each range.
 const MaxRanges = 64
 
-// rangeRows is the estimated number of memories from which a range is worth splitting: about half a
-// second of work. The last ranges are verified when nothing else is left to do, so that larger ones
-// would make every export wait.
-const rangeRows = 125_000
+// defaultRangeRows is the estimated number of memories above which a range is split. 125,000 memories
+// take about half a second. A range is verified after it was written; with larger ranges, every export
+// would wait longer for the verification of the last ones.
+const defaultRangeRows = 125_000
 
-// maxSplits bounds the time that planning takes: about a millisecond each.
+// maxSplits bounds the time for planning. A split takes about a millisecond.
 const maxSplits = 4 * MaxRanges
 
-// PlannedRange is a range and the planner's guess of how many memories will be read in it.
+// PlannedRange is a range with Postgres's estimate of how many of its memories the query matches.
 type PlannedRange struct {
 	Range
 	Estimate int64 `json:"estimate"`
 }
 
-// Plan divides the keys that the workspace has at this moment into ranges in ascending order, at
-// most MaxRanges, of roughly equal work. No range means no memory. The last key of the last range
-// is the greatest that exists now: a key and not a clock, since created_at may lie in the future.
+// Plan divides the keys that the workspace has now into ascending ranges of roughly equal work, at most
+// MaxRanges of them. It returns no ranges if there are no memories. The last range ends at the greatest
+// key that exists now. This bound is a key and not the current time, because created_at may be in the
+// future.
 //
-// It counts nothing: a range is halved between its first and its last key, both looked up in the
-// index, and the planner's statistics say how many rows a half holds. What turns out to be small is
-// joined again. Poor statistics make the ranges uneven, never wrong.
+// Plan does not count rows. It halves a range at the middle between its first and last key, which it
+// looks up in the index, and asks Postgres's planner how many rows each half holds. In the end it joins
+// neighbours that are small. Poor statistics make the ranges uneven, but never wrong.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
-	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // look-ups go along the keyset index, without the filter
+	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // without the filter, so that lookups use the keyset index
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 	p := planner{tx: tx, table: s.table, query: q}
 
 	first, err := p.key(ctx, "ASC", "")
@@ -55,12 +57,12 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	}
 	last, err := p.key(ctx, "DESC", "")
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil // deleted in between
+		return nil, nil // deleted since the first lookup
 	}
 	if err != nil {
 		return nil, err
 	}
-	whole := PlannedRange{Range: Range{first, last}}
+	whole := PlannedRange{Range: Range{First: first, Last: last}}
 	if whole.Estimate, err = p.estimate(ctx, whole.Range); err != nil {
 		return nil, err
 	}
@@ -75,14 +77,14 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 			}
 		}
 		if inProportion(ranges[largest].Estimate, whole.Estimate, sum) <= target {
-			break // the largest is small enough, and so are all others
+			break // the largest range is small enough, and so are all others
 		}
 		halves, err := p.split(ctx, ranges[largest])
 		if err != nil {
 			return nil, err
 		}
 		if len(halves) == 1 {
-			halves[0].Estimate = 0 // one key, or gone: no more to split
+			halves[0].Estimate = 0 // it cannot be split, so it must not be chosen again
 		}
 		ranges = slices.Replace(ranges, largest, largest+1, halves...)
 	}
@@ -90,8 +92,9 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	return join(ranges, target), nil
 }
 
-// level makes estimates add up to that of the whole, which is the best that there is: those of its
-// parts are too high together, or too low, where memories lie otherwise than the statistics suppose.
+// level scales the estimates so that they add up to the estimate of the whole. That one is the most
+// reliable: the estimates of small ranges are all too high, or all too low, if the memories are not
+// distributed as the statistics say.
 func level(ranges []PlannedRange, whole int64) {
 	var sum int64
 	for _, r := range ranges {
@@ -102,13 +105,14 @@ func level(ranges []PlannedRange, whole int64) {
 	}
 }
 
-// inProportion is an estimate that is one of several with the sum, if they were to add up to whole.
+// inProportion scales one of several estimates. Their sum is sum and should be whole.
 func inProportion(estimate, whole, sum int64) int64 {
 	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
 }
 
-// join joins neighbours that are small together. Splitting leaves such where the statistics expected
-// more: at an instant, say, at which another workspace has many memories.
+// join joins neighbours whose estimates together do not exceed target, and then the smallest neighbours
+// until there are at most MaxRanges. Splitting leaves small ranges where Postgres had expected more
+// memories, for example around an instant at which another workspace has many.
 func join(ranges []PlannedRange, target int64) []PlannedRange {
 	joined := ranges[:1]
 	for _, r := range ranges[1:] {
@@ -131,15 +135,15 @@ func join(ranges []PlannedRange, target int64) []PlannedRange {
 	return joined
 }
 
-// planner looks things up for one plan, in one transaction.
+// planner runs the lookups of one plan in one transaction.
 type planner struct {
 	tx    *sqlx.Tx
 	table string
 	query Query
 }
 
-// split halves a range at the middle between its first and its last key, and shrinks both halves to
-// keys that exist. A range that cannot be split comes back alone.
+// split halves a range at the middle between its first and last key, and shrinks both halves so that
+// they begin and end with an existing key. It returns a range that cannot be split as the only element.
 func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
 	if r.First.Compare(r.Last) >= 0 {
 		return []PlannedRange{r}, nil
@@ -148,8 +152,8 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	if err != nil {
 		return nil, err
 	}
-	// The middle is at least First and less than Last, so that both halves hold a key, unless it
-	// has been deleted since: then the range stays whole.
+	// First <= middle < Last, so each half holds a key. If that key has been deleted meanwhile, the range
+	// stays whole.
 	left, err := p.key(ctx, "DESC", "<=", middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
@@ -167,7 +171,7 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	if left.Compare(r.First) < 0 || right.Compare(r.Last) > 0 {
 		return []PlannedRange{r}, nil
 	}
-	halves := []PlannedRange{{Range: Range{r.First, left}}, {Range: Range{right, r.Last}}}
+	halves := []PlannedRange{{Range: Range{First: r.First, Last: left}}, {Range: Range{First: right, Last: r.Last}}}
 	for i := range halves {
 		if halves[i].Estimate, err = p.estimate(ctx, halves[i].Range); err != nil {
 			return nil, err
@@ -176,31 +180,32 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	return halves, nil
 }
 
-// key looks up the workspace's first (ASC) or last (DESC) key, of those that compare so to bound.
+// key looks up the workspace's first (ASC) or last (DESC) key. If there is a bound, it considers only
+// keys that are related to the bound by comparison, such as "<=". It returns sql.ErrNoRows if there is no key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// The filter's window counts, its other conditions do not: the index knows nothing of them.
+	// Of the filter, only the window applies: the index does not contain the other columns.
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
-	w := (&Query{p.query.WorkspaceID, window}).where()
+	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 	if len(bound) > 0 {
 		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", bound[0].CreatedAt.literal(), bound[0].ID)
 	}
-	var id uuid.UUID
+	var id uuid.NullUUID
 	var createdAt []byte
 	err := p.tx.QueryRowxContext(ctx, `SELECT id, timestamptz_send(created_at) FROM `+p.table+
 		` WHERE `+w.sql()+` ORDER BY created_at `+order+`, id `+order+` LIMIT 1`, w.args...).Scan(&id, &createdAt)
 	if err != nil {
 		return Key{}, fmt.Errorf("look up a key: %w", err)
 	}
-	if len(createdAt) != 8 {
-		return Key{}, errNotBinary
+	if len(createdAt) != 8 || !id.Valid {
+		return Key{}, errUnreadableRow
 	}
-	return Key{Time(binary.BigEndian.Uint64(createdAt)), id.String()}, nil
+	return Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: id.UUID.String()}, nil
 }
 
-// estimate asks Postgres's planner how many memories of the range the query matches.
+// estimate returns Postgres's estimate of how many memories of the range the query matches.
 func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	w := p.query.where()
-	// Plain comparisons of the columns: Postgres estimates those well, and row comparisons badly.
+	// Postgres estimates plain comparisons of a column well, and comparisons of rows badly.
 	w.and("created_at >= ?::timestamptz", r.First.CreatedAt.literal())
 	w.and("created_at <= ?::timestamptz", r.Last.CreatedAt.literal())
 	if r.First.CreatedAt == r.Last.CreatedAt {
@@ -222,11 +227,11 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	return int64(min(plans[0].Plan.Rows, 1<<50)), nil
 }
 
-// between is the key halfway from a to b, which is greater: at least a and less than b. Keys of
-// different instants are divided in time, keys of one instant by their id.
+// between returns the key halfway from a to b. It requires a < b, and its result is at least a and less
+// than b. It halves the time, or the ID if both keys have the same time.
 func between(a, b Key) (Key, error) {
 	if a.CreatedAt != b.CreatedAt {
-		return Key{middle(a.CreatedAt, b.CreatedAt), "ffffffff-ffff-ffff-ffff-ffffffffffff"}, nil
+		return Key{CreatedAt: middle(a.CreatedAt, b.CreatedAt), ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"}, nil
 	}
 	low, err := uuid.Parse(a.ID)
 	if err != nil {
@@ -239,10 +244,11 @@ func between(a, b Key) (Key, error) {
 	var id uuid.UUID
 	sum := new(big.Int).SetBytes(low[:])
 	sum.Add(sum, new(big.Int).SetBytes(high[:])).Rsh(sum, 1).FillBytes(id[:])
-	return Key{a.CreatedAt, id.String()}, nil
+	return Key{CreatedAt: a.CreatedAt, ID: id.String()}, nil
 }
 
-// middle is halfway from a to b, which is later: at least a and less than b.
+// middle returns the time halfway from a to b. It requires a < b, and its result is at least a and less
+// than b.
 func middle(a, b Time) Time {
 	switch {
 	case a == NegativeInfinity:

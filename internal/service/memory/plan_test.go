@@ -11,9 +11,9 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// plan plans, and checks all that holds of every plan: its ranges ascend, do not overlap, begin and
-// end with a memory, and together hold every memory of the workspace and window. It returns how
-// many memories that the query matches each range has.
+// plan returns the ranges of a plan and the number of matching memories in each. It checks the properties
+// of every plan: the ranges ascend and do not overlap, each begins and ends with the key of a memory, and
+// together they contain every memory of the workspace and window.
 func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int64) {
 	t.Helper()
 	ranges, err := s.Plan(t.Context(), q)
@@ -58,7 +58,7 @@ func count(t *testing.T, db *sqlx.DB, s *Source, q Query, r Range) (n int64) {
 	return n
 }
 
-// shapes are ways in which memories lie on the axis of keys; i runs from 1 to 20,000.
+// shapes are distributions of keys, as the select list of an INSERT. i runs from 1 to 20,000.
 var shapes = map[string]string{
 	"uniform times":           `'m', gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '17 seconds'`,
 	"bulk-loaded":             `'m', gen_random_uuid(), '2026-01-01'::timestamptz + (i / 1000) * interval '1 day'`,
@@ -95,9 +95,9 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 	}
 }
 
-// Postgres's statistics know nothing of what belongs together: where another workspace has many
-// memories, it expects many of ours as well.
-func TestOthersBulkImportsMakeNoTinyRanges(t *testing.T) {
+// Postgres keeps statistics of each column separately: where another workspace has many memories, it
+// expects many of this one too.
+func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // almost four days
@@ -110,7 +110,7 @@ func TestOthersBulkImportsMakeNoTinyRanges(t *testing.T) {
 	}
 }
 
-func TestAPlanCountsWhatTheFilterMatches(t *testing.T) {
+func TestAPlanEstimatesMatchingMemories(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, user_id, created_at) SELECT 'm', CASE WHEN i % 10 > 0 THEN 'heavy' ELSE 'user ' || i END,
@@ -142,7 +142,7 @@ func TestPlanningNeverScansTheTable(t *testing.T) {
 		Read  int64 `db:"idx_tup_read"`
 	}
 	look := func() (c counters) {
-		// On the connection that planned: counters are sent by each on its own.
+		// On the connection that planned, because each backend reports its own counters.
 		exec(t, one.db, `SELECT pg_stat_force_next_flush()`)
 		err := one.db.Get(&c, `SELECT t.seq_scan, i.idx_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname = 'memories'`)
 		if err != nil {
@@ -162,7 +162,7 @@ func TestPlanningNeverScansTheTable(t *testing.T) {
 		t.Errorf("planning did %d sequential scans and read %d entries of the index", after.Scans-before.Scans, after.Read-before.Read)
 	}
 	if after.Read == before.Read {
-		t.Error("the counters do not count")
+		t.Error("the counters did not change, so this tests nothing")
 	}
 }
 
@@ -209,7 +209,7 @@ func TestAPlanWithoutStatisticsIsRight(t *testing.T) {
 	same(t, got, want)
 }
 
-func TestWhatComesAfterThePlanIsNotRead(t *testing.T) {
+func TestMemoriesInsertedAfterThePlanAreNotRead(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, addShape+shapes["the future"]+` FROM generate_series(1, 500) i; ANALYZE memories`)
@@ -234,10 +234,10 @@ func TestALargeWorkspaceIsDividedByDefault(t *testing.T) {
 	exec(t, db, addShape+`'m', gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 550000) i`)
 	exec(t, db, `CREATE INDEX ON memories (workspace_id, created_at, id); ANALYZE memories`)
 	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
-	if len(ranges) < 5 || len(ranges) > 10 || slices.Max(matched) > 2*rangeRows {
+	if len(ranges) < 5 || len(ranges) > 10 || slices.Max(matched) > 2*defaultRangeRows {
 		t.Errorf("550000 memories are divided into %v", matched)
 	}
-	// What a plan is, Temporal and the store must be able to keep.
+	// A plan must survive JSON, as Temporal and the database store it.
 	text, err := json.Marshal(ranges)
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// addTied adds n memories at instants that several of them share, and as many of another workspace
-// among them.
+// addTied adds n memories of the tenant and n of another workspace. Each five of them have the same
+// created_at.
 func addTied(tb testing.TB, db *sqlx.DB, n int) {
 	tb.Helper()
 	exec(tb, db, `INSERT INTO memories (memory, workspace_id, created_at)
@@ -24,7 +24,7 @@ func addTied(tb testing.TB, db *sqlx.DB, n int) {
 		FROM generate_series(1, $1) i, unnest($2::text[]) w`, n, pq.Array([]string{tenant, stranger}))
 }
 
-// keys are those of a workspace in order, as Postgres sorts them.
+// keys returns the keys of a workspace in the order in which Postgres sorts them.
 func keys(tb testing.TB, db *sqlx.DB, workspaceID string) []Key {
 	tb.Helper()
 	rows, err := db.Query(`SELECT ((extract(epoch FROM created_at) - 946684800) * 1000000)::bigint, id::text FROM memories
@@ -49,7 +49,7 @@ func keys(tb testing.TB, db *sqlx.DB, workspaceID string) []Key {
 
 const mine = "workspace_id = '" + tenant + "'"
 
-func TestEveryMemoryIsReadOnceAndInOrderWhateverThePageSize(t *testing.T) {
+func TestEveryMemoryIsReadOnceAndInOrderForEveryPageSize(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addTied(t, db, 23)
@@ -59,14 +59,14 @@ func TestEveryMemoryIsReadOnceAndInOrderWhateverThePageSize(t *testing.T) {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
 		})
 	}
-	s.pageRows = 23 // a full page is followed by an empty one
+	s.pageRows = 23 // the last page is full, so an empty one follows
 	exec(t, db, `DELETE FROM memories WHERE `+mine)
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), nil)
 }
 
-// Were it to read on to the end of the instant, an export of n memories of one instant would read the
-// index as often as it has ranges.
-func TestARangeWithinOneInstantIsReadNoFurtherThanItsEnd(t *testing.T) {
+// If a range were read to the end of its instant, an export of memories of a single instant would read
+// the whole index once per range.
+func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, created_at) SELECT 'm', '2026-01-01' FROM generate_series(1, 20000)`)
@@ -93,13 +93,13 @@ func TestARangeWithinOneInstantIsReadNoFurtherThanItsEnd(t *testing.T) {
 	if err := json.Unmarshal([]byte(explained), &plans); err != nil {
 		t.Fatal(err)
 	}
-	// A block of the table for each memory at most, and the way down the index; the index has over 100.
+	// At most one block of the table per memory, and a few of the index, which has more than 100.
 	if p := plans[0].Plan; p.Rows != 50 || p.Hit+p.Read > 50+10 {
 		t.Errorf("%d memories were read from %d blocks:\n%s", p.Rows, p.Hit+p.Read, explained)
 	}
 }
 
-func TestTheDefaultPageBorderLosesAndRepeatsNothing(t *testing.T) {
+func TestTheDefaultPageSizeOmitsAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, created_at) SELECT 'm', '2026-01-01'::timestamptz + (i / 7) * interval '1 second' FROM generate_series(1, $1) i`, 2*s.pageRows+1)
@@ -126,7 +126,7 @@ func TestReadingResumesAfterAnyKey(t *testing.T) {
 		for i, k := range all {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &k), want[i+1:])
 			same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[0], all[len(all)-1]}, &k), want[i+1:])
-			gap := Key{k.CreatedAt, k.ID[:35] + "0"} // a key that no memory has, or this one's
+			gap := Key{CreatedAt: k.CreatedAt, ID: k.ID[:35] + "0"} // no memory has this key, unless it is k
 			if gap.ID != k.ID {
 				same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &gap), want[i:])
 			}
@@ -134,7 +134,7 @@ func TestReadingResumesAfterAnyKey(t *testing.T) {
 	}
 }
 
-func TestAKeyOutsideTheRangeWidensNothing(t *testing.T) {
+func TestAKeyOutsideTheRangeDoesNotWidenIt(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addTied(t, db, 12)
@@ -149,7 +149,7 @@ func TestAKeyOutsideTheRangeWidensNothing(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[7], all[4]}, nil), nil)
 }
 
-func TestRangesTile(t *testing.T) {
+func TestConsecutiveRangesOmitAndRepeatNothing(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addTied(t, db, 40)
@@ -181,7 +181,7 @@ func TestKeysCompareAsPostgresOrdersThem(t *testing.T) {
 	}
 }
 
-func TestWhatVisitReturnsEndsTheReading(t *testing.T) {
+func TestAnErrorOfVisitStopsReading(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addTied(t, db, 20)

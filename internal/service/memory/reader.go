@@ -3,53 +3,55 @@ package memory
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jmoiron/sqlx"
 )
 
-// Query is whose memories are read, and which of them.
+// Query selects memories: those of one workspace that match a filter.
 type Query struct {
-	WorkspaceID string // UUID; the tenant: part of every statement
+	WorkspaceID string // UUID of the tenant; every statement compares it
 	Filter      Filter
 }
 
-// pageRows is the number of rows of a keyset page. Rows stream, so that a page costs no memory;
-// its end only costs a round trip and lets go of the snapshot that holds back VACUUM.
-const pageRows = 100_000
+// defaultPageRows is the number of rows in a keyset page. Rows are streamed, so a large page needs no
+// more RAM than a small one. The page must end at some point because its snapshot holds back VACUUM;
+// at 100,000 rows that happens after less than a second, and the round trips do not matter.
+const defaultPageRows = 100_000
 
-// selectList is what a row is read as, each column in the form that is cheapest on both sides. What
-// has a fixed width comes as one bytea, which lib/pq takes in binary and without a copy; it would
-// parse a timestamptz. The text and the metadata, which may be oversize, are for the caller to choose.
+// selectList returns the select list of a row, with each column in the form that is cheapest for
+// Postgres and for lib/pq. The columns of fixed width are joined into one bytea, which lib/pq receives
+// in binary and does not copy; a timestamptz it would parse. The caller supplies the expressions for
+// the text and the metadata, because either may be oversize.
 func selectList(text, metadata string) string {
 	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
 		coalesce(timestamptz_send(last_accessed_at), ''), ` + text + `, categories, ` + metadata + `,
 		user_id, agent_id, session_id, priority::text, status::text`
 }
 
-// columns are those of a page, which leaves oversize values out: see readOversize.
+// columns is the select list of a page. It has NULL in place of oversize values: see readOversize.
 var columns = selectList(
 	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
-// Read calls visit for every memory that q matches with a key within r and beyond after (nil: from
-// the start of r), once each and in the order of keys. It reads keyset pages, each in a read-only
-// transaction of its own, so that a long export holds no old snapshot. Whatever visit returns ends
-// the reading and is returned.
+// Read calls visit once for every memory that q matches and whose key is in r, in the order of keys.
+// If after is not nil, it skips all keys up to and including after. It stops at the first error of
+// visit and returns it; visit has then been called for a prefix of the memories.
 //
-// An oversize memory is fetched over a second connection while the page's is busy: a pool that
-// several readers share needs two for each of them.
+// Read fetches keyset pages, each in a read-only transaction of its own, so that a long export does
+// not hold an old snapshot. A memory that is inserted, changed or deleted during the export is seen
+// as it is when its page is read.
+//
+// An oversize memory is read over a second connection while the page's connection is busy. A pool
+// that readers share needs two connections for each of them.
 func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
 	for {
 		last, rows, err := s.readPage(ctx, q, r, after, visit)
 		if err != nil {
 			return err
 		}
-		if rows < s.pageRows { // a page that is not full was the last
+		if rows < s.pageRows { // only the last page is not full
 			return nil
 		}
 		after = &last
@@ -62,7 +64,7 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	if err != nil {
 		return last, 0, err
 	}
-	defer tx.Rollback() //nolint:errcheck // it only reads: nothing is lost
+	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 
 	statement, args := s.page(q, r, after)
 	result, err := tx.QueryxContext(ctx, statement, args...)
@@ -79,8 +81,8 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 		}
 		rows++
 		last.CreatedAt = m.CreatedAt
-		if m.Text == nil { // left out of the page for its size, or NULL
-			err = s.readOversize(ctx, q, Key{m.CreatedAt, string(m.ID)}, visit)
+		if m.Text == nil { // oversize, or NULL
+			err = s.readOversize(ctx, q, Key{CreatedAt: m.CreatedAt, ID: string(m.ID)}, visit)
 		} else {
 			err = visit(m)
 		}
@@ -91,11 +93,11 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	if err := result.Err(); err != nil {
 		return last, 0, fmt.Errorf("read a page of memories: %w", err)
 	}
-	last.ID = string(row.id[:]) // a copy: the buffer is the row's
+	last.ID = string(row.id[:]) // a copy, because the next page overwrites the buffer
 	return last, rows, nil
 }
 
-// page is the statement that reads a page, with its arguments.
+// page returns the statement that reads a page, and its arguments.
 func (s *Source) page(q Query, r Range, after *Key) (statement string, args []any) {
 	from, comparison := r.First, ">="
 	if after != nil && after.Compare(r.First) >= 0 {
@@ -103,8 +105,8 @@ func (s *Source) page(q Query, r Range, after *Key) (statement string, args []an
 	}
 	w := q.where()
 	if from.CreatedAt == r.Last.CreatedAt {
-		// Not as a comparison of rows: at the upper end of one Postgres reads on in the index for as long
-		// as created_at stays the same, which after a bulk import may be all of it.
+		// A range within one instant is compared by id alone. For a comparison of rows, Postgres would read
+		// the index until created_at changes, which after a bulk import may be the whole index.
 		w.and("created_at = ?::timestamptz", from.CreatedAt.literal())
 		w.and("id "+comparison+" ?::uuid", from.ID)
 		w.and("id <= ?::uuid", r.Last.ID)
@@ -115,119 +117,30 @@ func (s *Source) page(q Query, r Range, after *Key) (statement string, args []an
 	return `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(s.pageRows), w.args
 }
 
-// begin opens a read-only transaction whose plan does not depend on what the planner guesses.
+// begin opens a read-only transaction with settings that make Postgres read along the keyset index,
+// whatever its planner estimates.
 func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return nil, fmt.Errorf("begin to read memories: %w", err)
+		return nil, fmt.Errorf("begin reading memories: %w", err)
 	}
 	settings := `SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
 	if q.Filter.IsZero() {
-		// Without a filter the keyset index is right; a sort would repeat itself on every page.
+		// Without a filter the keyset index is always right; a sort would be repeated for every page.
 		settings += `; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off`
 	}
 	if _, err := tx.ExecContext(ctx, settings); err != nil {
-		tx.Rollback() //nolint:errcheck // the first error is the one to tell
-		return nil, fmt.Errorf("begin to read memories: %w", err)
+		tx.Rollback() //nolint:errcheck // the first error is returned
+		return nil, fmt.Errorf("begin reading memories: %w", err)
 	}
 	return tx, nil
 }
 
-// where starts every statement over memories: the tenant's condition, then the filter's.
+// where returns the conditions that every statement over memories begins with: the tenant's, then the
+// filter's.
 func (q *Query) where() *where {
 	w := &where{}
 	w.and("workspace_id = ?::uuid", q.WorkspaceID)
 	q.Filter.where(w)
 	return w
-}
-
-// ErrUnreadable is a row that is not as the contract wants it, which no retry will change.
-var ErrUnreadable = errors.New("unreadable memory")
-
-var errNotBinary = fmt.Errorf("%w: it lacks id, access_count, created_at or updated_at, or the connection does not "+
-	"deliver bytea in binary: drop binary_parameters from MEMORIES_DATABASE_URL", ErrUnreadable)
-
-// row is where rows of a result are scanned to, one after the other.
-type row struct {
-	fixed, body, array, metadata sql.RawBytes // see selectList
-
-	texts      [5]nullText
-	dest       []any
-	id         [36]byte
-	categories []byte
-	memory     Memory
-}
-
-func newRow(workspaceID string) *row {
-	r := &row{memory: Memory{WorkspaceID: []byte(workspaceID)}}
-	r.dest = []any{&r.fixed, &r.body, &r.array, &r.metadata}
-	for i := range r.texts {
-		r.texts[i].buffer = []byte{}
-		r.dest = append(r.dest, &r.texts[i])
-	}
-	return r
-}
-
-// scan reads the current row of result; what it returns is overwritten by the next call.
-func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
-	if err := result.Scan(r.dest...); err != nil {
-		return nil, fmt.Errorf("scan a memory: %w", err)
-	}
-	const id, count, created, updated, accessed, end = 0, 16, 24, 32, 40, 48 // where they are in fixed
-	fixed, m := r.fixed, &r.memory
-	if len(fixed) != accessed && len(fixed) != end {
-		return nil, errNotBinary
-	}
-	encodeUUID(&r.id, fixed[id:count])
-	m.ID = r.id[:]
-	m.Text = r.body
-	m.UserID, m.AgentID, m.SessionID = r.texts[0].value, r.texts[1].value, r.texts[2].value
-	m.Priority, m.Status = r.texts[3].value, r.texts[4].value
-	m.Categories = nil
-	if r.array != nil {
-		r.categories = appendArray(r.categories[:0], r.array)
-		m.Categories = r.categories
-	}
-	m.Metadata = r.metadata
-	m.AccessCount = int64(binary.BigEndian.Uint64(fixed[count:]))
-	m.CreatedAt = Time(binary.BigEndian.Uint64(fixed[created:]))
-	m.UpdatedAt = Time(binary.BigEndian.Uint64(fixed[updated:]))
-	m.LastAccessedAt = NullTime{}
-	if len(fixed) == end {
-		m.LastAccessedAt = NullTime{Time(binary.BigEndian.Uint64(fixed[accessed:])), true}
-	}
-	return m, nil
-}
-
-// nullText scans a text column. Of a sql.RawBytes the empty text cannot always be told from NULL.
-type nullText struct {
-	value  []byte // nil if NULL
-	buffer []byte // of value; never nil
-}
-
-// Scan implements sql.Scanner.
-func (t *nullText) Scan(src any) error {
-	switch s := src.(type) {
-	case nil:
-		t.value = nil
-	case string:
-		t.buffer = append(t.buffer[:0], s...)
-		t.value = t.buffer
-	default:
-		return errNotBinary
-	}
-	return nil
-}
-
-// encodeUUID writes the 16 bytes of a UUID in its 36-character form.
-func encodeUUID(dst *[36]byte, src []byte) {
-	hex.Encode(dst[0:8], src[0:4])
-	dst[8] = '-'
-	hex.Encode(dst[9:13], src[4:6])
-	dst[13] = '-'
-	hex.Encode(dst[14:18], src[6:8])
-	dst[18] = '-'
-	hex.Encode(dst[19:23], src[8:10])
-	dst[23] = '-'
-	hex.Encode(dst[24:36], src[10:16])
 }

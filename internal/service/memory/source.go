@@ -13,33 +13,40 @@ import (
 	"github.com/lib/pq"
 )
 
-// Source is the table or view that memories are read from.
+// Source is the table or view that memories are read from. It belongs to the memory service and is
+// never written to.
 type Source struct {
 	db    *sqlx.DB
-	table string // quoted
+	table string // quoted, for SQL
 	name  string // as configured, for messages
 
-	pageRows  int // see the constants; tests have smaller ones
-	rangeRows int64
+	pageRows  int   // rows of a page: defaultPageRows, except in tests
+	rangeRows int64 // rows of a range: defaultRangeRows, except in tests
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$`)
 
-// NewSource returns the source for a table or view of db, named as "table" or "schema.table" with
-// the letters' case as Postgres stores it. It does not touch the database: see Check.
+// NewSource returns the source for a table or view of db. The name is "table" or "schema.table", in
+// the letter case in which Postgres stores it. NewSource does not access the database: see Check.
 func NewSource(db *sqlx.DB, table string) (*Source, error) {
 	if !tableName.MatchString(table) {
-		return nil, fmt.Errorf("%q is no table name: write table or schema.table", table)
+		return nil, fmt.Errorf("%q is not a table name: write table or schema.table", table)
 	}
 	parts := strings.Split(table, ".")
 	for i, part := range parts {
 		parts[i] = pq.QuoteIdentifier(part)
 	}
-	return &Source{db: db, table: strings.Join(parts, "."), name: table, pageRows: pageRows, rangeRows: rangeRows}, nil
+	return &Source{
+		db:        db,
+		table:     strings.Join(parts, "."),
+		name:      table,
+		pageRows:  defaultPageRows,
+		rangeRows: defaultRangeRows,
+	}, nil
 }
 
-// columnTypes are the types that each column may have, as format_type names them; an enum passes
-// for text where the contract has a closed set.
+// columnTypes lists the types that each column may have, as Postgres's format_type names them. A column
+// with a closed set of values may also be an enum.
 var columnTypes = map[string][]string{
 	"id": {"uuid"}, "memory": {"text"}, "user_id": {"text"}, "agent_id": {"text"}, "session_id": {"text"},
 	"priority": {"text", "enum"}, "status": {"text", "enum"}, "categories": {"text[]"}, "metadata": {"jsonb"},
@@ -48,8 +55,10 @@ var columnTypes = map[string][]string{
 	"updated_at": {"timestamp with time zone"},
 }
 
-// Check reports everything that keeps the table from being exported: its absence, a missing column,
-// a wrong type, an encoding other than UTF-8 and, for a table, the index that keyset pages need.
+// Check returns an error that lists everything that prevents the table from being exported: it does
+// not exist, a column is missing or has the wrong type, the database is encoded as SQL_ASCII, the user
+// may not read it or, for a table, the index that pages are read along is missing. A view cannot have
+// an index, so its tables are not checked: see docs/adopting.md.
 func (s *Source) Check(ctx context.Context) error {
 	var encoding string
 	if err := s.db.GetContext(ctx, &encoding, `SHOW server_encoding`); err != nil {
@@ -57,7 +66,7 @@ func (s *Source) Check(ctx context.Context) error {
 	}
 	var problems []error
 	if encoding == "SQL_ASCII" {
-		problems = append(problems, errors.New("the database's encoding is SQL_ASCII, which may hold bytes that are no text: use a UTF8 database"))
+		problems = append(problems, errors.New("the database's encoding is SQL_ASCII, which may hold bytes that are not text: use a UTF8 database"))
 	}
 	var table struct {
 		OID  int64  `db:"oid"`
@@ -65,7 +74,8 @@ func (s *Source) Check(ctx context.Context) error {
 	}
 	err := s.db.GetContext(ctx, &table, `SELECT oid::bigint, relkind::text FROM pg_class WHERE oid = to_regclass($1)`, s.table)
 	if errors.Is(err, sql.ErrNoRows) {
-		return fmt.Errorf("there is no table or view %q in the memories database: set MEMORIES_TABLE to the memory service's table, or MEMORIES_DATABASE_URL to its database", s.name)
+		return fmt.Errorf("there is no table or view %q in the memories database: set MEMORIES_TABLE to the memory service's table, or MEMORIES_DATABASE_URL to its database, "+
+			"or grant USAGE on its schema", s.name)
 	}
 	if err != nil {
 		return fmt.Errorf("look up the table %q: %w", s.name, err)
@@ -95,9 +105,14 @@ func (s *Source) Check(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("column %s is %s: it must be %s", column, found, strings.Join(allowed, " or ")))
 		}
 	}
-	if len(problems) == 0 && (table.Kind == "r" || table.Kind == "p") {
-		if err := s.checkIndex(ctx, table.OID); err != nil {
+	if len(problems) == 0 {
+		if err := s.checkReadable(ctx); err != nil {
 			problems = append(problems, err)
+		}
+		if table.Kind == "r" || table.Kind == "p" { // an ordinary or a partitioned table
+			if err := s.checkIndex(ctx, table.OID); err != nil {
+				problems = append(problems, err)
+			}
 		}
 	}
 	if len(problems) > 0 {
@@ -106,15 +121,24 @@ func (s *Source) Check(ctx context.Context) error {
 	return nil
 }
 
-// checkIndex looks for a valid B-tree whose first columns are the keyset's; a partial index would
-// not serve every workspace.
+// checkReadable runs the query of a page without reading a row. Postgres checks the permissions of a
+// query when it starts, including those of a view's owner.
+func (s *Source) checkReadable(ctx context.Context) error {
+	if _, err := s.db.ExecContext(ctx, `SELECT `+columns+` FROM `+s.table+` LIMIT 0`); err != nil {
+		return fmt.Errorf("it cannot be read: %w: grant the user of MEMORIES_DATABASE_URL what is missing, such as GRANT SELECT ON %s TO that user", err, s.table)
+	}
+	return nil
+}
+
+// checkIndex looks for a valid B-tree index that starts with the columns of the keyset. A partial
+// index does not count, because it would not serve every workspace.
 func (s *Source) checkIndex(ctx context.Context, table int64) error {
 	var found bool
 	err := s.db.GetContext(ctx, &found, `
 		SELECT EXISTS (SELECT 1 FROM pg_index i
 			JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
 			WHERE i.indrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND m.amname = 'btree' AND i.indnkeyatts >= 3
-			AND i.indoption[1] = i.indoption[2] AND i.indoption[1] IN (0, 3) -- both ASC, or both DESC, as ORDER BY means it
+			AND i.indoption[1] = i.indoption[2] AND i.indoption[1] IN (0, 3) -- created_at and id both ASC, or both DESC, with the default order of NULLs
 			AND (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(i.indkey::int2[]) WITH ORDINALITY k(attnum, n)
 			     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 			     WHERE k.n <= 3) = ARRAY['workspace_id', 'created_at', 'id'])`, table)

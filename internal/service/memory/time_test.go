@@ -13,10 +13,10 @@ import (
 // minFinite is 4714-11-24 BC, Postgres's smallest finite timestamp.
 const minFinite Time = -211_813_488_000_000_000
 
-// unixEpoch is how many microseconds 1970 lies before 2000.
+// unixEpoch is the number of microseconds from 1970 to 2000.
 const unixEpoch = 946_684_800_000_000
 
-// times are random ones of every magnitude, and all that are special.
+// times returns all special times, and random ones of every magnitude.
 func times() []Time {
 	all := []Time{0, 1, -1, minFinite, minFinite + 1, maxFinite, maxFinite - 1, Infinity, NegativeInfinity,
 		math.MaxInt64 - unixEpoch, math.MaxInt64 - unixEpoch + 1, -unixEpoch, -unixEpoch - 1}
@@ -42,7 +42,7 @@ func times() []Time {
 	return all
 }
 
-// std is the instant by the standard library alone.
+// std converts t with the standard library alone.
 func std(t Time) time.Time {
 	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(0).AddDate(0, 0, int(t/86_400_000_000)).Add(time.Duration(t%86_400_000_000) * time.Microsecond)
 }
@@ -91,7 +91,7 @@ func TestATimeIsWrittenAsPostgresDoes(t *testing.T) {
 	}
 }
 
-func TestALiteralIsReadBackWhateverTheSession(t *testing.T) {
+func TestALiteralIsReadBackInEverySession(t *testing.T) {
 	t.Parallel()
 	_, db := open(t)
 	db.SetMaxOpenConns(1)
@@ -116,7 +116,7 @@ func TestALiteralIsReadBackWhateverTheSession(t *testing.T) {
 	}
 }
 
-func TestConversionRoundsToThePastAndBack(t *testing.T) {
+func TestTimeOfRoundsDownAndStdConvertsBack(t *testing.T) {
 	for _, v := range times() {
 		if v == Infinity || v == NegativeInfinity {
 			continue

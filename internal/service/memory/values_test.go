@@ -7,7 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// nastyRows are values that are easily read wrong, in every column and one by one.
+// nastyRows inserts values that are easily read wrong, for every column.
 const nastyRows = `
 	INSERT INTO memories (memory, user_id, agent_id, session_id, priority, status, categories, metadata, access_count, last_accessed_at) VALUES
 		('', '', '', '', '', '', '{}', '""', 0, NULL),
@@ -32,7 +32,7 @@ const nastyRows = `
 		'0001-01-01 00:00:00+00', '1969-12-31 23:59:59.999999+00', '1999-12-31 23:59:59.999999+00', '2000-01-01 00:00:00+00', '2026-03-29 02:30:00+05:45',
 		'9999-12-31 23:59:59.999999+00', '10000-01-01 00:00:00+00', '294276-12-31 23:59:59.999999+00']) v`
 
-func TestEveryValueComesOutAsItIsStored(t *testing.T) {
+func TestEveryValueIsReadAsItIsStored(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, nastyRows)
@@ -63,7 +63,7 @@ func TestEmptyIsNotNull(t *testing.T) {
 	}
 }
 
-func TestARowOverwritesNothingOfTheRowBefore(t *testing.T) {
+func TestValuesOfThePreviousRowDoNotRemain(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, user_id, categories, metadata, last_accessed_at, access_count, created_at)
@@ -73,15 +73,15 @@ func TestARowOverwritesNothingOfTheRowBefore(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-// variants are other shapes that the memory service's table may have, each over the same rows.
+// variants are other shapes that the memory service's table may have. All have the same rows.
 var variants = map[string]struct{ ddl, table string }{
 	"a view": {`CREATE VIEW v AS SELECT * FROM memories`, "v"},
 	"a view that computes": {`CREATE VIEW v AS SELECT id, memory, user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id,
 		access_count * 2 AS access_count, last_accessed_at, created_at, updated_at FROM memories WHERE access_count < 100`, "v"},
-	"another schema":                      {`CREATE SCHEMA service; ALTER TABLE memories SET SCHEMA service`, "service.memories"},
-	"upper case":                          {`ALTER TABLE memories RENAME TO "Memories"`, "Memories"},
-	"upper case schema":                   {`CREATE SCHEMA "Memory"; ALTER TABLE memories SET SCHEMA "Memory"; ALTER TABLE "Memory".memories RENAME TO "SELECT$1"`, "Memory.SELECT$1"},
-	"a table that is named as its column": {`ALTER TABLE memories RENAME TO memory`, "memory"},
+	"another schema":                {`CREATE SCHEMA service; ALTER TABLE memories SET SCHEMA service`, "service.memories"},
+	"upper case":                    {`ALTER TABLE memories RENAME TO "Memories"`, "Memories"},
+	"upper case schema":             {`CREATE SCHEMA "Memory"; ALTER TABLE memories SET SCHEMA "Memory"; ALTER TABLE "Memory".memories RENAME TO "SELECT$1"`, "Memory.SELECT$1"},
+	"a table named like its column": {`ALTER TABLE memories RENAME TO memory`, "memory"},
 	"enums": {`CREATE TYPE level AS ENUM ('LOW', 'MEDIUM', 'HIGH'); CREATE TYPE state AS ENUM ('PENDING', 'PROCESSING', 'COMPLETED', 'FAILED');
 		ALTER TABLE memories ALTER priority TYPE level USING priority::level, ALTER status TYPE state USING status::state`, "memories"},
 	"varchar": {`ALTER TABLE memories ALTER memory TYPE varchar, ALTER user_id TYPE varchar(50), ALTER agent_id TYPE varchar(50), ALTER session_id TYPE varchar,
@@ -104,7 +104,7 @@ func TestEveryShapeOfTheTableReadsTheSame(t *testing.T) {
 			s = source(t, s.db, v.table)
 			s.pageRows = 3
 			if err := s.Check(t.Context()); err != nil {
-				t.Fatal("Check refuses it:", err)
+				t.Fatal("Check:", err)
 			}
 			want := stored(t, db, s.table, mine)
 			if len(want) == 0 {

@@ -1,25 +1,20 @@
-// Package postgres opens Postgres databases and migrates this service's schema, memexport.
+// Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of
+// this service.
 package postgres
 
 import (
 	"bufio"
 	"context"
 	"database/sql"
-	"embed"
-	"fmt"
-	"io/fs"
 	"net"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
-	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
-// Open returns a pool of at most maxConns connections to the database that a postgres:// URL or a
-// keyword/value string names. It connects to nothing yet, so that a process can start before its
-// database does.
+// Open returns a pool of at most maxConns connections to a database. The url is a postgres:// URL or a
+// string of key=value pairs. Open does not connect; the first query does.
 func Open(url string, maxConns int) (*sqlx.DB, error) {
 	connector, err := pq.NewConnector(url)
 	if err != nil {
@@ -29,11 +24,12 @@ func Open(url string, maxConns int) (*sqlx.DB, error) {
 	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened
 	return db, nil
 }
 
-// dialer gives lib/pq, which reads 4 KiB at a time, a larger read-ahead: fewer system calls.
+// dialer adds a read buffer of 64 KiB to connections. lib/pq reads only 4 KiB at a time, which costs
+// many system calls for a large result.
 type dialer struct{ net.Dialer }
 
 func (d dialer) Dial(network, address string) (net.Conn, error) {
@@ -51,80 +47,13 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	return &readAheadConn{conn, bufio.NewReaderSize(conn, 64<<10)}, nil
+	return &bufferedConn{Conn: conn, buffer: bufio.NewReaderSize(conn, 64<<10)}, nil
 }
 
-type readAheadConn struct {
+// bufferedConn reads through a buffer.
+type bufferedConn struct {
 	net.Conn
 	buffer *bufio.Reader
 }
 
-func (c *readAheadConn) Read(p []byte) (int, error) { return c.buffer.Read(p) }
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Migrate brings the schema memexport up to date; several processes may do so at once. It returns
-// the number of migrations that were applied.
-func Migrate(ctx context.Context, db *sqlx.DB) (int, error) {
-	provider, err := newProvider(ctx, db)
-	if err != nil {
-		return 0, err
-	}
-	results, err := provider.Up(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("migrate the schema memexport: %w", err)
-	}
-	return len(results), nil
-}
-
-// CheckMigrated reports a schema that lacks migrations which this program needs.
-func CheckMigrated(ctx context.Context, db *sqlx.DB) error {
-	var missing bool
-	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('memexport.schema_version') IS NULL`); err != nil {
-		return err
-	}
-	if !missing {
-		var version int64
-		if err := db.GetContext(ctx, &version, `SELECT coalesce(max(version_id), 0) FROM memexport.schema_version WHERE is_applied`); err != nil {
-			return err
-		}
-		latest, err := latestVersion()
-		if err != nil {
-			return err
-		}
-		missing = version < latest
-	}
-	if missing {
-		return fmt.Errorf("the schema memexport in DATABASE_URL is not up to date: run `memexport migrate`")
-	}
-	return nil
-}
-
-func newProvider(ctx context.Context, db *sqlx.DB) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	// goose's own table is to stand in the schema, so this one statement precedes every migration.
-	// Unlike CREATE SCHEMA IF NOT EXISTS it does not fail when two processes come at once.
-	const createSchema = `DO $$ BEGIN CREATE SCHEMA memexport; EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL; END $$`
-	if _, err := db.ExecContext(ctx, createSchema); err != nil {
-		return nil, fmt.Errorf("create the schema memexport: %w", err)
-	}
-	// Who comes second looks every second, for five minutes.
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return nil, err
-	}
-	return goose.NewProvider(goose.DialectPostgres, db.DB, files,
-		goose.WithSessionLocker(locker), goose.WithTableName("memexport.schema_version"))
-}
-
-func latestVersion() (int64, error) {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil {
-		return 0, err
-	}
-	return goose.NumericComponent(files[len(files)-1])
-}
+func (c *bufferedConn) Read(p []byte) (int, error) { return c.buffer.Read(p) }

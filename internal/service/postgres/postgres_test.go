@@ -26,7 +26,7 @@ func open(t *testing.T, url string, size int) *sqlx.DB {
 }
 
 func TestMigratingTwiceDoesNothing(t *testing.T) {
-	db := open(t, pgtest.New(t), 1) // a single connection does
+	db := open(t, pgtest.New(t), 1) // a single connection is enough
 	first, err := postgres.Migrate(t.Context(), db)
 	if err != nil || first == 0 {
 		t.Fatalf("applied %d: %v", first, err)
@@ -37,17 +37,17 @@ func TestMigratingTwiceDoesNothing(t *testing.T) {
 	}
 	var rows int
 	if err := db.Get(&rows, `SELECT count(*) FROM memexport.exports`); err != nil || rows != 1 {
-		t.Errorf("%d rows are left: %v", rows, err)
+		t.Errorf("%d rows remain: %v", rows, err)
 	}
-	var foreign []string
-	err = db.Select(&foreign, `SELECT n.nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+	var outside []string
+	err = db.Select(&outside, `SELECT n.nspname || '.' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 		WHERE nspname NOT IN ('memexport', 'pg_catalog', 'information_schema', 'pg_toast')`)
-	if err != nil || len(foreign) != 0 {
-		t.Errorf("outside of the schema memexport it made %v, %v", foreign, err)
+	if err != nil || len(outside) != 0 {
+		t.Errorf("it created %v outside the schema memexport, %v", outside, err)
 	}
 }
 
-func TestSeveralProcessesMayMigrateAtOnce(t *testing.T) {
+func TestSeveralProcessesMayMigrateAtTheSameTime(t *testing.T) {
 	url := pgtest.New(t)
 	applied := make([]int, 4)
 	var group sync.WaitGroup
@@ -71,21 +71,21 @@ func TestSeveralProcessesMayMigrateAtOnce(t *testing.T) {
 	var versions int
 	err := open(t, url, 1).Get(&versions, `SELECT count(*) FROM memexport.schema_version WHERE version_id > 0`)
 	if err != nil || versions != sum || sum == 0 {
-		t.Errorf("the processes applied %v, recorded are %d: %v", applied, versions, err)
+		t.Errorf("the processes applied %v, but %d are recorded: %v", applied, versions, err)
 	}
 }
 
-func TestASchemaThatLacksMigrationsIsRefusedWithTheRemedy(t *testing.T) {
+func TestCheckMigratedNamesTheRemedy(t *testing.T) {
 	db := open(t, pgtest.New(t), 2)
-	refused := func(when string) {
+	wantError := func(when string) {
 		t.Helper()
 		if err := postgres.CheckMigrated(t.Context(), db); err == nil || !strings.Contains(err.Error(), "memexport migrate") {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
-	refused("without the schema")
+	wantError("without the schema")
 	db.MustExec(`CREATE SCHEMA memexport`)
-	refused("with an empty schema")
+	wantError("with an empty schema")
 	if _, err := postgres.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
@@ -94,13 +94,13 @@ func TestASchemaThatLacksMigrationsIsRefusedWithTheRemedy(t *testing.T) {
 	}
 	db.MustExec(`INSERT INTO memexport.schema_version (version_id, is_applied) VALUES (999999, true)`)
 	if err := postgres.CheckMigrated(t.Context(), db); err != nil {
-		t.Error("an older program beside a newer schema:", err)
+		t.Error("a schema newer than the program:", err)
 	}
 	db.MustExec(`DELETE FROM memexport.schema_version WHERE version_id > 0`)
-	refused("when a version is missing")
+	wantError("when a version is missing")
 }
 
-func TestACancelledMigrationIsAnErrorAndCanBeRepeated(t *testing.T) {
+func TestACancelledMigrationCanBeRepeated(t *testing.T) {
 	db := open(t, pgtest.New(t), 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -112,7 +112,7 @@ func TestACancelledMigrationIsAnErrorAndCanBeRepeated(t *testing.T) {
 	}
 }
 
-func TestResultsLargerThanTheReadAheadArriveWhole(t *testing.T) {
+func TestResultsLargerThanTheReadBufferArriveWhole(t *testing.T) {
 	db := open(t, pgtest.New(t), 2)
 	for _, size := range []int{1, 4095, 4096, 4097, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 10_000_000} {
 		var text string
@@ -120,7 +120,7 @@ func TestResultsLargerThanTheReadAheadArriveWhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		if want := strings.Repeat("0123456789", size/10+1); text != want {
-			t.Errorf("%d bytes arrive as %d others", len(want), len(text))
+			t.Errorf("%d bytes arrive as %d other bytes", len(want), len(text))
 		}
 	}
 	rows, err := db.Query(`SELECT i, repeat(chr(65 + i % 26), i % 3000) FROM generate_series(1, 20000) i`)
@@ -144,7 +144,7 @@ func TestResultsLargerThanTheReadAheadArriveWhole(t *testing.T) {
 	}
 }
 
-func TestACancelledQueryEndsAndThePoolGoesOn(t *testing.T) {
+func TestACancelledQueryEndsAndThePoolStaysUsable(t *testing.T) {
 	db := open(t, pgtest.New(t), 2)
 	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -170,25 +170,25 @@ func TestACancelledQueryEndsAndThePoolGoesOn(t *testing.T) {
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	waits := make(chan error, 1)
-	go func() { _, err := db.ExecContext(ctx, `SELECT pg_sleep(3600)`); waits <- err }()
+	done := make(chan error, 1)
+	go func() { _, err := db.ExecContext(ctx, `SELECT pg_sleep(3600)`); done <- err }()
 	cancel()
-	if err := <-waits; err == nil {
-		t.Error("an hour has passed")
+	if err := <-done; err == nil {
+		t.Error("the query was not cancelled")
 	} else if !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "cancel") {
 		t.Error(err)
 	}
 }
 
-func TestOpenConnectsToNothing(t *testing.T) {
+func TestOpenDoesNotConnect(t *testing.T) {
 	db := open(t, "postgres://nobody@127.0.0.1:1/nothing?connect_timeout=5", 3)
-	if open := db.Stats().OpenConnections; open != 0 || db.Stats().MaxOpenConnections != 3 {
-		t.Errorf("%d connections of %d", open, db.Stats().MaxOpenConnections)
+	if stats := db.Stats(); stats.OpenConnections != 0 || stats.MaxOpenConnections != 3 {
+		t.Errorf("%d connections of %d", stats.OpenConnections, stats.MaxOpenConnections)
 	}
 	if err := db.Ping(); err == nil {
-		t.Error("there is no such server")
+		t.Error("Ping succeeds without a server")
 	}
 	if _, err := postgres.Open("postgres://%zz", 1); err == nil {
-		t.Error("a URL that is none is accepted")
+		t.Error("an invalid URL is accepted")
 	}
 }

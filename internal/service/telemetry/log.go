@@ -1,4 +1,4 @@
-// Package telemetry is how the processes report what they do.
+// Package telemetry configures how the processes report what they do.
 package telemetry
 
 import (
@@ -6,7 +6,8 @@ import (
 	"log/slog"
 )
 
-// NewLogger returns a logger that writes JSON lines, or key=value text.
+// NewLogger returns a logger that writes to w: key=value pairs if format is "text", otherwise one JSON
+// object per line.
 func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "text" {

@@ -1,12 +1,13 @@
 -- +goose Up
--- The schema itself is created before the first migration: goose keeps its version table in it.
+-- The schema itself exists already: it is created before the first migration, because goose keeps its
+-- version table in it.
 
 CREATE TABLE memexport.api_keys (
     id           uuid PRIMARY KEY,
     workspace_id uuid NOT NULL,
     name         text NOT NULL,
-    display      text NOT NULL, -- the first characters, to tell keys apart
-    hash         bytea NOT NULL UNIQUE, -- SHA-256 of the key, which itself is stored nowhere
+    display      text NOT NULL, -- the first characters of the secret, to tell keys apart
+    hash         bytea NOT NULL UNIQUE, -- SHA-256 of the secret, which is not stored
     permissions  text[] NOT NULL,
     created_at   timestamptz NOT NULL DEFAULT now(),
     last_used_at timestamptz,
@@ -28,8 +29,8 @@ CREATE TABLE memexport.exports (
     completed_at    timestamptz, -- when it became READY or FAILED
     expires_at      timestamptz,
     purged_at       timestamptz, -- when the last of its objects was deleted
-    deleted_at      timestamptz, -- when its owner deleted it: from then on it does not exist for the API
-    estimate        bigint, -- memories, as guessed by the plan
+    deleted_at      timestamptz, -- when its owner deleted it; the API then answers 404
+    estimate        bigint, -- memories, as estimated by the plan
     memory_count    bigint,
     size_bytes      bigint,
     sha256          text, -- of the whole file, in hexadecimal
@@ -41,13 +42,13 @@ CREATE TABLE memexport.exports (
 -- The list, newest first.
 CREATE INDEX exports_by_workspace ON memexport.exports (workspace_id, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX exports_by_idempotency_key ON memexport.exports (workspace_id, idempotency_key) WHERE deleted_at IS NULL;
--- What the reconciler looks at: everything that still has something to be done.
+-- For the reconciler, which looks at exports that are not finished.
 CREATE INDEX exports_open ON memexport.exports (updated_at) WHERE purged_at IS NULL;
 
 CREATE TABLE memexport.export_ranges (
     export_id        uuid NOT NULL REFERENCES memexport.exports ON DELETE CASCADE,
     range            integer NOT NULL,
-    first_created_at bigint NOT NULL, -- microseconds since 2000-01-01, as Postgres counts them
+    first_created_at bigint NOT NULL, -- microseconds since 2000-01-01, as Postgres stores a timestamptz
     first_id         uuid NOT NULL,
     last_created_at  bigint NOT NULL,
     last_id          uuid NOT NULL,
@@ -59,14 +60,14 @@ CREATE TABLE memexport.export_parts (
     export_id       uuid NOT NULL REFERENCES memexport.exports ON DELETE CASCADE,
     range           integer NOT NULL,
     part            integer NOT NULL,
-    object          text NOT NULL, -- its key in the bucket
-    size            bigint NOT NULL, -- bytes
-    checksum        bigint NOT NULL, -- XXH64 of the bytes
-    continues       boolean NOT NULL, -- it goes on in the middle of a memory
-    memories        bigint NOT NULL, -- that end in this part
+    object          text NOT NULL, -- key in the bucket
+    size            bigint NOT NULL, -- uncompressed, in bytes
+    checksum        bigint NOT NULL, -- XXH64 of the object's bytes
+    continues       boolean NOT NULL, -- starts in the middle of a memory
+    memories        bigint NOT NULL, -- number of memories that end in this part
     last_created_at bigint NOT NULL,
     last_id         uuid NOT NULL,
-    -- The fence: of two attempts that write the same part, one fails.
+    -- The fence: if two attempts record the same part, one of them fails.
     PRIMARY KEY (export_id, range, part)
 );
 

@@ -1,5 +1,6 @@
 -- +goose Up
--- The key of the object that the file was composed to, if it was: clients may be sent there.
+-- The key of the object that holds the whole file, if the parts were joined into one. Downloads can
+-- be redirected to it.
 ALTER TABLE memexport.exports ADD file_object text;
 
 -- +goose Down

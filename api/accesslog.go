@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+)
+
+// observe is the outermost handler. It gives every request an id, logs the request when it is done,
+// and answers if a handler panics.
+func observe(log *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		info := &requestInfo{id: requestID(r)}
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
+		recorder := &responseRecorder{ResponseWriter: w}
+		setCommonHeaders(w.Header(), info.id)
+		if len(r.TransferEncoding) > 0 {
+			// RFC 9112, section 6.1: after a request with both Transfer-Encoding and Content-Length the
+			// connection must be closed. net/http hides the Content-Length of such a request.
+			w.Header().Set("Connection", "close")
+		}
+
+		defer func() {
+			failure := recover()
+			if failure != nil && failure != http.ErrAbortHandler {
+				log.ErrorContext(r.Context(), "a handler panicked", append(info.attrs(), "panic", failure, "stack", string(debug.Stack()))...)
+				if recorder.status == 0 {
+					writeProblem(recorder, newProblem(codeInternal))
+					failure = nil
+				}
+			}
+			// The log has the route, never the path or query as sent: a filter may be personal data.
+			attrs := append(info.attrs(), "method", r.Method, "route", r.Pattern, "status", recorder.status,
+				"duration", time.Since(start), "bytes", recorder.bytes)
+			if failure != nil {
+				attrs = append(attrs, "aborted", true)
+			}
+			log.Log(r.Context(), accessLevel(r.Pattern), "request", attrs...)
+			if failure != nil {
+				panic(http.ErrAbortHandler) // breaks the connection, so that the client sees an incomplete answer
+			}
+		}()
+		next.ServeHTTP(recorder, r)
+	})
+}
+
+// accessLevel returns the level at which requests to a route are logged.
+func accessLevel(pattern string) slog.Level {
+	if pattern == "GET /healthz" || pattern == "GET /readyz" {
+		return slog.LevelDebug // every probe asks every few seconds
+	}
+	return slog.LevelInfo
+}
+
+// requestID returns the id that the caller sent, or a new one if that is missing, longer than 128
+// characters or not printable ASCII without spaces.
+func requestID(r *http.Request) string {
+	id := r.Header.Get(requestIDHeader)
+	if id == "" || len(id) > 128 {
+		return rand.Text()
+	}
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return rand.Text()
+		}
+	}
+	return id
+}
+
+// responseRecorder notes the status and size of an answer.
+type responseRecorder struct {
+	http.ResponseWriter
+	status int // 0 until the header is written
+	bytes  int64
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *responseRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *responseRecorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *responseRecorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(p)
+	r.bytes += int64(n)
+	return n, err
+}

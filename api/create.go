@@ -1,0 +1,118 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
+)
+
+func createOperation() huma.Operation {
+	formatParam := &huma.Param{Name: "format", In: "query", Description: "The format of the file.",
+		Schema: &huma.Schema{Ref: schemaPrefix + "ExportFormat", Default: defaultFormat}, Example: "csv"}
+	return operation(huma.Operation{
+		OperationID: "createExport",
+		Method:      http.MethodPost,
+		Path:        "/v1/exports",
+		Summary:     "Create an export",
+		Description: "Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. " +
+			"A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.\n\n" +
+			"The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.",
+		DefaultStatus: http.StatusAccepted,
+		Parameters:    append([]*huma.Param{formatParam}, filterDocs()...),
+		Responses: map[string]*huma.Response{
+			"202": {Description: "The export was accepted. For a repeated Idempotency-Key: the export of the first request.",
+				Headers: headerRefs("Location", "Retry-After"), Content: jsonExample("pending", "Just accepted.", pendingExample())},
+		},
+	}, apikey.WriteExports)
+}
+
+type createInput struct {
+	Format         exportFormat `query:"format"`
+	IdempotencyKey string       `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" example:"nightly-2026-01-15" doc:"A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. A key is free again when its export is deleted."`
+	filter         memory.Filter
+}
+
+// Resolve reads and checks what the struct tags of Huma cannot express.
+func (in *createInput) Resolve(ctx huma.Context) []error {
+	r, _ := humago.Unwrap(ctx)
+	filter, errs := parseFilter(r.URL.Query())
+	in.filter = filter
+	if keys := r.Header.Values("Idempotency-Key"); len(keys) > 1 || len(keys) == 1 && keys[0] == "" {
+		errs = append(errs, &huma.ErrorDetail{Location: "header.Idempotency-Key", Message: "must be given once and not be empty, or be left out"})
+	}
+	if err := refuseBody(ctx); err != nil {
+		errs = append(errs, err)
+	}
+	return errs
+}
+
+type createOutput struct {
+	Location   string `header:"Location" hidden:"true"`
+	RetryAfter string `header:"Retry-After" hidden:"true"`
+	Body       Export
+}
+
+func (s *service) createExport(ctx context.Context, in *createInput) (*createOutput, error) {
+	wanted := export.Export{WorkspaceID: workspaceOf(ctx), Format: string(cmp.Or(in.Format, defaultFormat)), Filter: in.filter}
+	if in.IdempotencyKey != "" {
+		wanted.IdempotencyKey = &in.IdempotencyKey
+	}
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	e, err := s.exports.Create(bounded, wanted)
+	if err != nil {
+		return nil, s.problem(ctx, err)
+	}
+	infoOf(ctx).exportID = e.ID
+	if e.Status == export.Pending { // with an Idempotency-Key, the first request's export may be further
+		s.start(ctx, e)
+	}
+	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil
+}
+
+// start starts the workflow of an export. It may fail: the row is in the database, and the reconciler
+// starts the workflow of every row that has none.
+func (s *service) start(ctx context.Context, e export.Export) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)
+	defer cancel()
+	if err := s.starter.Start(ctx, e); err != nil {
+		s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(infoOf(ctx).attrs(), "error", err)...)
+	}
+}
+
+const (
+	maxBody     = 64 << 10         // room for an empty object with white space
+	bodyTimeout = 10 * time.Second // for a body of at most 64 KiB
+)
+
+// refuseBody returns an error unless the body is empty or an empty JSON object. A body with filters
+// must not be ignored: the export would have more memories than was meant.
+func refuseBody(ctx huma.Context) error {
+	r, _ := humago.Unwrap(ctx)
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	_ = ctx.SetReadDeadline(time.Time{})
+	var object map[string]any
+	switch {
+	case err != nil:
+		return &huma.ErrorDetail{Location: "body", Message: "the body could not be read"}
+	case len(body) == 0:
+		return nil
+	case len(body) <= maxBody && json.Unmarshal(body, &object) == nil && object != nil && len(object) == 0:
+		return nil
+	}
+	return &huma.ErrorDetail{Location: "body", Message: "the body must be empty or {}: the parameters go into the query string"}
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"memexport/internal/service/archive"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+)
+
+// openFile is the file of a READY export, in the forms in which it can be sent.
+type openFile struct {
+	export export.Export
+	format *format.Format
+	plain  *archive.File
+	gzip   *archive.File // nil unless the file is stored compressed
+}
+
+// open returns the file of a READY export. It reads nothing from the store yet.
+func (s *service) open(ctx context.Context, e export.Export) (o openFile, err error) {
+	f, ok := format.Lookup(e.Format)
+	if !ok {
+		return o, fmt.Errorf("the format %q of the export %s is unknown", e.Format, e.ID)
+	}
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	recorded, err := s.exports.Parts(bounded, e.ID)
+	if err != nil {
+		return o, err
+	}
+	parts := export.Stored(recorded)
+	o = openFile{export: e, format: f, plain: s.archive.File(ctx, f, parts)}
+	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
+		return o, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
+	}
+	if o.plain.Size() != *e.SizeBytes {
+		return o, fmt.Errorf("the parts of the export %s make %d bytes instead of %d", e.ID, o.plain.Size(), *e.SizeBytes)
+	}
+	if member, ok := s.archive.GzipFile(ctx, f, parts); ok {
+		o.gzip = member
+	}
+	return o, nil
+}
+
+// filename returns the name that a client gives the downloaded file.
+func filename(e export.Export, f *format.Format) string {
+	return fmt.Sprintf("memories-%s-%s.%s", e.CompletedAt.Format("20060102"), e.ID, f.Extension)
+}
+
+// notDownloadable returns why an export has no file to download, or nil if it has one.
+func notDownloadable(e export.Export) *Problem {
+	switch e.Status {
+	case export.Ready:
+		return nil
+	case export.Expired:
+		return newProblem(codeExportExpired)
+	case export.Failed:
+		return newProblem(codeExportFailed)
+	}
+	return newProblem(codeExportNotReady).with("Retry-After", retryAfter(e))
+}
+
+// unreadable returns the problem for a file that could not be read because of cause. It reads the row
+// again, since an export that has expired or been deleted meanwhile has lost its parts.
+func (s *service) unreadable(ctx context.Context, e export.Export, cause error) *Problem {
+	now, err := s.find(ctx, e.ID)
+	if errors.Is(err, export.ErrNotFound) {
+		return newProblem(codeExportNotFound)
+	}
+	if err == nil {
+		if p := notDownloadable(now); p != nil {
+			return p
+		}
+	}
+	return s.problem(ctx, cause)
+}

@@ -1,0 +1,61 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"memexport/internal/service/archive"
+)
+
+var errDownloadOver = errors.New("the download is over")
+
+// downloadReader is the file for http.ServeContent, which hides read errors: downloadReader keeps
+// the last one. For several ranges ServeContent reads in a goroutine that it does not wait for; hence
+// the lock.
+type downloadReader struct {
+	mu     sync.Mutex
+	file   *archive.File
+	err    error
+	closed bool
+}
+
+func (d *downloadReader) Seek(offset int64, whence int) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.file.Seek(offset, whence)
+}
+
+// Read fills p unless the file ends. So the first read goes beyond the prefix of the format into the
+// first part, and finds out whether that can be read.
+func (d *downloadReader) Read(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return 0, errDownloadOver
+	}
+	n, err := io.ReadFull(d.file, p)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.Is(err, io.ErrUnexpectedEOF) && d.atEnd():
+		return n, nil // the next read returns io.EOF
+	}
+	d.err = err
+	return 0, err
+}
+
+// atEnd reports whether the whole file has been read.
+func (d *downloadReader) atEnd() bool {
+	offset, err := d.file.Seek(0, io.SeekCurrent)
+	return err == nil && offset == d.file.Size()
+}
+
+// close makes further reads fail and returns the error of an earlier read, if there was one.
+func (d *downloadReader) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
+	d.file.Close() //nolint:errcheck // it was only read
+	return d.err
+}

@@ -1,0 +1,86 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+)
+
+// maxRanges is how many ranges of the file one request may ask for. Each opens an object in the store.
+const maxRanges = 16
+
+// byteRanges matches the values of Range that are served. A server may ignore any other
+// (RFC 9110, section 14.2).
+var byteRanges = regexp.MustCompile(`^bytes=[ \t]*(([0-9]+-[0-9]*|-0*[1-9][0-9]*)[ \t]*(,[ \t]*|$))+$`)
+
+// ignoreOddRange removes a Range that is not served, so that the answer is the whole file.
+func ignoreOddRange(h http.Header) {
+	value := h.Get("Range")
+	if !byteRanges.MatchString(value) || strings.Count(value, "-") > maxRanges {
+		h.Del("Range")
+	}
+}
+
+// wantsGzip reports whether to send the compressed form of a file whose ETag in that form is gzipTag.
+// A Range counts the bytes of the plain file, since browsers and download managers resume at the
+// length of what they have uncompressed, unless If-Range says that the client has the beginning of
+// the compressed form.
+func wantsGzip(h http.Header, gzipTag string) bool {
+	if h.Get("Range") != "" && h.Get("If-Range") != gzipTag {
+		return false
+	}
+	return acceptsGzip(h)
+}
+
+// serveFile answers with a file, or with the part of it that the request asks for. If the file cannot
+// be read to its end, serveFile panics with http.ErrAbortHandler, so that the client sees a broken
+// transfer and not a short file.
+func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
+	e, f, file := o.export, o.format, o.plain
+	digest, err := hex.DecodeString(*e.SHA256)
+	if err != nil {
+		writeProblem(w, s.problem(r.Context(), fmt.Errorf("the digest of the export %s: %w", e.ID, err)))
+		return
+	}
+	ignoreOddRange(r.Header)
+	h := w.Header()
+	h.Set("Content-Type", f.ContentType)
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", filename(e, f)))
+	h.Set("ETag", `"`+*e.SHA256+`"`)
+	h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(digest)+":")
+	h.Add("Vary", "Accept-Encoding")
+	if gzipTag := `"` + *e.SHA256 + `-gzip"`; o.gzip != nil && wantsGzip(r.Header, gzipTag) {
+		file = o.gzip
+		h.Set("Content-Encoding", "gzip")
+		h.Set("ETag", gzipTag)
+		h.Del("Repr-Digest") // it would have to cover the compressed bytes
+	}
+	h.Set("Cache-Control", "private, no-transform")
+	h.Set("Content-Security-Policy", "sandbox") // if a browser shows the file, no script in it runs
+
+	reader := &downloadReader{file: file}
+	writer := &downloadWriter{ResponseWriter: w, controller: http.NewResponseController(w), size: file.Size()}
+	http.ServeContent(writer, r, "", *e.CompletedAt, reader)
+
+	switch err := reader.close(); {
+	case err != nil && writer.begun:
+		if r.Context().Err() == nil {
+			s.log.ErrorContext(r.Context(), "a download broke off", append(infoOf(r.Context()).attrs(), "error", err)...)
+		}
+		if file == o.gzip {
+			writer.reset()
+		}
+		panic(http.ErrAbortHandler)
+	case err != nil:
+		writer.refuse(s.unreadable(r.Context(), e, err))
+	case writer.status == http.StatusPreconditionFailed:
+		writer.refuse(newProblem(codePreconditionFailed))
+	case writer.status == http.StatusRequestedRangeNotSatisfiable:
+		writer.refuse(newProblem(codeRangeNotSatisfiable).with("Content-Range", fmt.Sprintf("bytes */%d", file.Size())))
+	default:
+		writer.finish()
+	}
+}

@@ -1,0 +1,39 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+type requestKey struct{}
+
+// requestInfo is what the log shows about a request. It holds ids only, never content. Middleware
+// and handlers fill it in as they learn more.
+type requestInfo struct {
+	id          string
+	workspaceID string
+	exportID    string
+}
+
+// infoOf returns the requestInfo of the request that ctx belongs to.
+func infoOf(ctx context.Context) *requestInfo { return ctx.Value(requestKey{}).(*requestInfo) }
+
+// attrs returns the ids as attributes for slog, without those that are not known yet.
+func (r *requestInfo) attrs() []any {
+	attrs := []any{"request_id", r.id}
+	if r.workspaceID != "" {
+		attrs = append(attrs, "workspace_id", r.workspaceID)
+	}
+	if r.exportID != "" {
+		attrs = append(attrs, "export_id", r.exportID)
+	}
+	return attrs
+}
+
+// setCommonHeaders sets the headers that every answer has. id is the id of the request.
+func setCommonHeaders(h http.Header, id string) {
+	h.Set(requestIDHeader, id)
+	h.Set("X-Content-Type-Options", "nosniff")
+}

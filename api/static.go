@@ -1,0 +1,74 @@
+package api
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// static serves content that changes only with the program. Caches keep it, but ask each time whether
+// it is still current.
+func static(contentType string, content []byte) http.Handler {
+	etag := `"` + shortDigest(content) + `"`
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("ETag", etag)
+		ignoreConditions(r)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	})
+}
+
+// staticGzip serves gzipped content under a name that never stands for other content. A client that
+// does not accept gzip gets it uncompressed.
+func staticGzip(contentType string, zipped []byte) http.Handler {
+	tag := shortDigest(zipped)
+	// It is uncompressed once for all requests, so that memory does not grow with their number.
+	plain := sync.OnceValue(func() []byte {
+		reader, err := gzip.NewReader(bytes.NewReader(zipped))
+		if err != nil {
+			panic(err) // it is embedded, and a test uncompresses it
+		}
+		content, err := io.ReadAll(reader)
+		if err != nil {
+			panic(err)
+		}
+		return content
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+		h.Set("Vary", "Accept-Encoding")
+		ignoreConditions(r)
+		content := zipped
+		if acceptsGzip(r.Header) {
+			h.Set("ETag", `"`+tag+`-gzip"`)
+			h.Set("Content-Encoding", "gzip")
+			h.Set("Content-Length", strconv.Itoa(len(content))) // http.ServeContent leaves it out if there is a Content-Encoding
+		} else {
+			h.Set("ETag", `"`+tag+`"`)
+			content = plain()
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+	})
+}
+
+// shortDigest returns 128 bits of the SHA-256 of content, enough for an ETag.
+func shortDigest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:16])
+}
+
+// ignoreConditions removes headers to which http.ServeContent may answer with an error in plain text.
+// Nobody needs a part of such a small file.
+func ignoreConditions(r *http.Request) {
+	r.Header.Del("Range")
+	r.Header.Del("If-Match")
+}

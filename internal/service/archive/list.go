@@ -1,0 +1,115 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/service/rowid"
+)
+
+// DeleteExport deletes every object of an export, including objects that no recorded part refers
+// to. Objects that are already gone are not an error, so it is safe to repeat.
+func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
+	// Each page is deleted before the next is listed, because listing a directory fails when a listed
+	// file disappears.
+	for token := blob.FirstPageToken; token != nil; {
+		var page []*blob.ListObject
+		err := a.request(ctx, func(limited context.Context) (err error) {
+			page, token, err = a.bucket.ListPage(limited, token, listPageSize, &blob.ListOptions{Prefix: prefix(exportID)})
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.SetLimit(parallelRequests)
+		for _, object := range page {
+			group.Go(func() error {
+				err := a.request(groupCtx, func(limited context.Context) error { return a.bucket.Delete(limited, object.Key) })
+				if isNotFound(err) {
+					return nil
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	if a.options.Compose {
+		if err := a.abortUploads(ctx, prefix(exportID)); err != nil {
+			return err
+		}
+	}
+	if a.dir != "" { // fileblob leaves the empty directory
+		err := os.Remove(filepath.Join(a.dir, filepath.FromSlash(a.folder+prefix(exportID))))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return explain(ctx, err)
+		}
+	}
+	return nil
+}
+
+const (
+	// listPageSize is the number of objects listed in one request. Every store supports 1000.
+	listPageSize = 1000
+	// parallelRequests limits the concurrent requests of one operation: enough to hide the latency of
+	// a store, too few for it to answer with "slow down".
+	parallelRequests = 16
+)
+
+// Exports calls visit with the ID of every export that has objects in the bucket. It ignores
+// objects whose name does not contain a UUID, because they belong to others. An error of visit ends
+// the listing and is returned.
+func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error) error {
+	dirs := a.bucket.List(&blob.ListOptions{Prefix: "exports/", Delimiter: "/"})
+	for {
+		dir, err := a.next(ctx, dirs)
+		if dir == nil {
+			return err
+		}
+		id := strings.TrimSuffix(strings.TrimPrefix(dir.Key, "exports/"), "/")
+		if !dir.IsDir || !rowid.Valid(id) {
+			continue
+		}
+		if err := visit(id); err != nil {
+			return err
+		}
+	}
+}
+
+// LastWritten returns the time at which the newest object of an export was written, or the zero time
+// if the export has no objects.
+func (a *Archive) LastWritten(ctx context.Context, exportID string) (time.Time, error) {
+	var last time.Time
+	objects := a.bucket.List(&blob.ListOptions{Prefix: prefix(exportID)})
+	for {
+		object, err := a.next(ctx, objects)
+		if object == nil {
+			return last, err
+		}
+		if object.ModTime.After(last) {
+			last = object.ModTime
+		}
+	}
+}
+
+// next returns the next object of a listing, or nil after the last one.
+func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object *blob.ListObject, err error) {
+	err = a.request(ctx, func(limited context.Context) (err error) {
+		if object, err = objects.Next(limited); errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
+	})
+	return object, err
+}

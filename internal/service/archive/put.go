@@ -1,0 +1,135 @@
+package archive
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/cespare/xxhash/v2"
+	"gocloud.dev/blob"
+
+	"memexport/internal/service/format"
+)
+
+// Part describes an immutable object in the bucket. It holds whole encoded memories, or a section
+// of one memory that is too large for a single part.
+type Part struct {
+	Object    string // key in the bucket
+	Size      int64  // uncompressed size in bytes
+	Checksum  uint64 // XXH64 of the object's bytes
+	Continues bool   // starts in the middle of a memory, so no separator precedes it
+	Separated bool   // the part's own bytes start with the separator; otherwise File inserts it
+
+	// CompressedSize is the object's size in bytes and CRC the CRC-32 of the uncompressed bytes, as in
+	// gzip. Both are zero for a part that is stored uncompressed.
+	CompressedSize int64
+	CRC            uint32
+}
+
+// opening says how the part joins the file: the literal to write before it, and the number of its
+// own leading bytes to skip. No separator precedes the first part.
+func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64) {
+	switch {
+	case p.Continues:
+		return "", 0
+	case first && p.Separated:
+		return "", int64(len(f.Separator))
+	case first || p.Separated:
+		return "", 0
+	}
+	return f.Separator, 0
+}
+
+// objectSize is the length of the object in bytes.
+func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
+
+// Put stores data as the part with the given number within a range. The object's key contains the
+// checksum of its bytes: a retry overwrites the object with the same bytes, and a late attempt with
+// other bytes cannot overwrite a recorded part.
+//
+// When Put returns nil, the bytes are durable. When it fails, the store may still have accepted the
+// upload; the object is then complete, never truncated.
+func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
+	part := Part{Size: int64(len(data))}
+	if a.options.Compress {
+		compressed := compressedBuffers.Get().(*bytes.Buffer)
+		defer compressedBuffers.Put(compressed)
+		compressed.Reset()
+		if err := deflate(compressed, data); err != nil {
+			return part, err
+		}
+		part.CompressedSize, part.CRC = int64(compressed.Len()), crc32.ChecksumIEEE(data)
+		data = compressed.Bytes()
+	}
+	part.Checksum = xxhash.Sum64(data)
+	part.Object = fmt.Sprintf("%s%03d-%06d-%016x", prefix(exportID), rangeNumber, number, part.Checksum)
+	return part, a.upload(ctx, part.Object, data)
+}
+
+// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment.
+func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
+	body, dir := bytes.NewReader(data), ""
+	options := &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides it
+		BeforeWrite: func(as func(any) bool) error {
+			var file *os.File
+			var manager *transfermanager.Client
+			switch {
+			case as(&file):
+				// The data is written here because the driver renames the temporary file even when
+				// writing it failed, for example on a full disk.
+				dir = filepath.Dir(file.Name())
+				n, err := writeDirect(file, data)
+				if err == nil {
+					_, err = file.Write(data[n:])
+				}
+				body.Reset(nil) // the driver has nothing left to write
+				return errors.Join(err, file.Sync())
+			case as(&manager):
+				a.disableMultipart(manager, int64(len(data)))
+			}
+			return nil
+		},
+	}
+	limited, cancel := context.WithTimeout(ctx, a.uploadTimeout(len(data)))
+	defer cancel()
+	// Upload rather than a Writer: azureblob's Writer panics when the store rejects the request.
+	err := a.bucket.Upload(limited, key, body, options)
+	if isNotFound(err) {
+		err = fmt.Errorf("%w: %w", errNoBucket, err)
+	}
+	if err == nil && dir != "" {
+		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	}
+	return explain(ctx, err)
+}
+
+// syncDir makes a directory's entries durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// disableMultipart makes the S3 SDK upload an object of this size in one request. An interrupted
+// multipart upload would stay in the bucket, invisible and billed.
+func (a *Archive) disableMultipart(manager *transfermanager.Client, size int64) {
+	var client *s3.Client
+	if size < minPiece || !a.bucket.As(&client) { // smaller objects are never split
+		return
+	}
+	*manager = *transfermanager.New(client, func(o *transfermanager.Options) {
+		o.RequestChecksumCalculation = client.Options().RequestChecksumCalculation
+		o.MultipartUploadThreshold = size + 1
+	})
+}

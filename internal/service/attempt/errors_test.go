@@ -1,0 +1,90 @@
+package attempt_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+	"go.temporal.io/sdk/temporal"
+
+	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
+)
+
+func TestErrorsAreClassified(t *testing.T) {
+	postgres := func(code pqerror.Code) error {
+		return fmt.Errorf("read: %w", &pq.Error{Code: code, Message: "quoted memory"})
+	}
+	const final, retryable = true, false
+	for _, c := range []struct {
+		classify func(context.Context, error) error
+		err      error
+		want     string // the type
+		final    bool
+	}{
+		{attempt.SourceError, postgres("22012"), attempt.TypeSourceInvalid, final}, // division by zero
+		{attempt.SourceError, postgres("22P02"), attempt.TypeSourceInvalid, final}, // invalid text
+		{attempt.SourceError, postgres("42P01"), attempt.TypeSourceInvalid, final}, // no such table
+		{attempt.SourceError, postgres("42501"), attempt.TypeSourceInvalid, final}, // no privilege
+		{attempt.SourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
+		{attempt.SourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
+		{attempt.SourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
+		{attempt.SourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
+		{attempt.SourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator
+		{attempt.SourceError, postgres("08006"), attempt.TypeSourceUnavailable, retryable}, // connection failure
+		{attempt.SourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
+		{attempt.StorageError, fmt.Errorf("put: %w", fs.ErrPermission), attempt.TypeStorageDenied, final},
+		{attempt.StorageError, fmt.Errorf("read: %w", archive.ErrCorrupt), attempt.TypeStorageCorrupt, final},
+		{attempt.StorageError, errors.New("503 slow down"), attempt.TypeStorageUnavailable, retryable},
+		{attempt.DatabaseError, fmt.Errorf("find: %w", export.ErrNotFound), attempt.TypeInvalidExport, final},
+		{attempt.DatabaseError, fmt.Errorf("lock: %w", sql.ErrNoRows), attempt.TypeInvalidExport, final},
+		{attempt.DatabaseError, export.ErrConflict, attempt.TypeExportClosed, final},
+		{attempt.DatabaseError, postgres("57P01"), attempt.TypeDatabaseUnavailable, retryable},
+		{attempt.DatabaseError, postgres("22021"), attempt.TypeDatabaseUnavailable, retryable},
+		{attempt.DatabaseError, errors.New("broken pipe"), attempt.TypeDatabaseUnavailable, retryable},
+	} {
+		got := c.classify(t.Context(), c.err)
+		var applicationErr *temporal.ApplicationError
+		if !errors.As(got, &applicationErr) || applicationErr.Type() != c.want || applicationErr.NonRetryable() != c.final {
+			t.Errorf("%v became %v, want the type %s (final: %v)", c.err, got, c.want, c.final)
+		}
+		if strings.Contains(got.Error(), "quoted") {
+			t.Errorf("%v quotes what Postgres said", got)
+		}
+	}
+}
+
+func TestNilStaysNil(t *testing.T) {
+	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+		if err := classify(t.Context(), nil); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// After the context has ended, an error is a consequence of that.
+func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+		if err := classify(ctx, errors.New("broken pipe")); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+}
+
+func TestEveryFailureCodeHasAFailure(t *testing.T) {
+	for kind, code := range attempt.FailureCodes {
+		if _, ok := export.Failures[code]; !ok {
+			t.Errorf("%s has the code %s, which export.Failures lacks", kind, code)
+		}
+	}
+}

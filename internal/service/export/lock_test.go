@@ -1,0 +1,69 @@
+package export_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/export"
+)
+
+// waiting waits until locks block n statements. It fails the test if one of the operations, whose
+// results the channels deliver, ends before that.
+func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+		for _, c := range early {
+			select {
+			case err := <-c:
+				t.Fatal("the operation did not wait:", err)
+			default:
+			}
+		}
+		var blocked int
+		err := db.Get(&blocked, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if blocked == n {
+			return
+		}
+	}
+	t.Fatalf("locks did not block %d statements within 20 s", n)
+}
+
+func TestATransitionWaitsForARecording(t *testing.T) {
+	t.Parallel()
+	for name, do := range operations {
+		if name == "Record" || name == "Expire" || name == "Start" { // Record is the recording itself; the others do not change a PROCESSING export
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			s, db := open(t)
+			e := in(t, s, export.Processing)
+			// An uncommitted insert of the same part blocks the recording in the middle.
+			rival := db.MustBegin()
+			rival.MustExec(`INSERT INTO memexport.export_parts SELECT export_id, 1, 7, object, size, checksum, continues, memories, last_created_at, last_id FROM memexport.export_parts`)
+			recorded, done := make(chan error, 1), make(chan error, 1)
+			go func() { recorded <- operations["Record"](context.Background(), s, e.ID) }()
+			waiting(t, db, 1, recorded)
+			go func() { done <- do(context.Background(), s, e.ID) }()
+			waiting(t, db, 2, recorded, done)
+			if err := rival.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-recorded; err != nil {
+				t.Error("Record:", err)
+			}
+			if err := <-done; err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			parts, err := s.Parts(t.Context(), e.ID)
+			if err != nil || len(parts) != 2 {
+				t.Errorf("%d parts: %v", len(parts), err)
+			}
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package export
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// Record adds parts in one transaction: all of them or none. It returns ErrConflict if another attempt
+// has recorded one of them, or if the export is not PROCESSING. The caller must then stop; the objects
+// of its parts are orphans, which the sweep deletes later.
+func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
+		// The lock keeps the status from changing until the parts are committed.
+		status, err := lockStatus(ctx, tx, id, forShare)
+		if err != nil {
+			return err
+		}
+		if status != Processing {
+			return ErrConflict
+		}
+		for _, p := range parts {
+			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
+				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, id, p.Range, p.Number, p.Object, p.Size,
+				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if uniqueViolation(err) {
+		return ErrConflict
+	}
+	return err
+}
+
+// Parts returns the recorded parts of an export, in the order of the file.
+func (s *Store) Parts(ctx context.Context, id string) ([]Part, error) {
+	return s.selectParts(ctx, `WHERE export_id = $1`, id)
+}
+
+// PartsOfRange returns the recorded parts of one range of an export, in the order of the file.
+func (s *Store) PartsOfRange(ctx context.Context, id string, number int) ([]Part, error) {
+	return s.selectParts(ctx, `WHERE export_id = $1 AND range = $2`, id, number)
+}
+
+func (s *Store) selectParts(ctx context.Context, where string, args ...any) ([]Part, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT range, part, object, size, checksum, continues, separated, compressed_size, crc32,
+		memories, last_created_at, last_id FROM memexport.export_parts `+where+` ORDER BY range, part`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the parts: %w", err)
+	}
+	defer rows.Close()
+	var parts []Part
+	for rows.Next() {
+		var p Part
+		var checksum int64
+		if err := rows.Scan(&p.Range, &p.Number, &p.Object, &p.Size, &checksum, &p.Continues, &p.Separated,
+			&p.CompressedSize, &p.CRC, &p.Memories, &p.Last.CreatedAt, &p.Last.ID); err != nil {
+			return nil, fmt.Errorf("read the parts: %w", err)
+		}
+		p.Checksum = uint64(checksum)
+		parts = append(parts, p)
+	}
+	return parts, rows.Err()
+}
+
+// uniqueViolation reports whether err says that the row exists already.
+func uniqueViolation(err error) bool {
+	var pqErr *pq.Error
+	return errors.As(err, &pqErr) && pqErr.Code == pqerror.UniqueViolation
+}

@@ -1,0 +1,195 @@
+package export_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"memexport/internal/service/export"
+	"memexport/internal/service/memory"
+)
+
+func TestPartsReturnsWhatWasRecordedInTheOrderOfTheFile(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := create(t, s)
+	if _, err := s.Start(t.Context(), e.ID, plan); err != nil {
+		t.Fatal(err)
+	}
+	want := []export.Part{part(0, 0, "a"), part(0, 1, "b"), part(0, 2, "c"), part(1, 0, "d"), part(1, 1, "e")}
+	for _, group := range [][]export.Part{{want[4], want[3]}, {want[0]}, {want[2], want[1]}, {}} {
+		if err := s.Record(t.Context(), e.ID, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Parts(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the whole export", all, want)
+	for number, want := range map[int][]export.Part{0: want[:3], 1: want[3:], 2: nil} {
+		got, err := s.PartsOfRange(t.Context(), e.ID, number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("range %d", number), got, want)
+	}
+}
+
+func TestALateAttemptRecordsNothing(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := in(t, s, export.Processing)
+	if err := s.Record(t.Context(), e.ID, []export.Part{part(0, 1, "first")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, late := range [][]export.Part{{part(0, 1, "late")}, {part(0, 1, "first")}, {part(0, 2, "late"), part(0, 1, "late")},
+		{part(0, 2, "late"), part(0, 3, "late"), part(0, 2, "late")}} {
+		if err := s.Record(t.Context(), e.ID, late); !errors.Is(err, export.ErrConflict) {
+			t.Errorf("a late attempt: %v", err)
+		}
+	}
+	parts, err := s.Parts(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "the recorded parts", parts, []export.Part{part(0, 0, "a"), part(0, 1, "first")})
+}
+
+func TestExactlyOneOfConcurrentAttemptsRecords(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := in(t, s, export.Processing)
+	for round := range 10 {
+		var won atomic.Int64
+		var group sync.WaitGroup
+		for attempt := range 6 {
+			group.Go(func() {
+				object := fmt.Sprint("attempt ", attempt)
+				err := s.Record(context.Background(), e.ID, []export.Part{part(1, 2*round, object), part(1, 2*round+1, object)})
+				switch {
+				case err == nil:
+					won.Add(1)
+				case !errors.Is(err, export.ErrConflict):
+					t.Error(err)
+				}
+			})
+		}
+		group.Wait()
+		equal(t, "the number of winners", won.Load(), int64(1))
+		parts, err := s.PartsOfRange(t.Context(), e.ID, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "the number of parts", len(parts), 2*round+2)
+		equal(t, "the winner of the second part", parts[2*round+1].Object, parts[2*round].Object)
+	}
+}
+
+func TestAFailureKeepsTheProgressOfTheRecordedParts(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	for range 10 {
+		e := in(t, s, export.Processing)
+		var group sync.WaitGroup
+		var recorded atomic.Int64
+		recorded.Store(1)
+		for i := range 6 {
+			group.Go(func() {
+				err := s.Record(context.Background(), e.ID, []export.Part{part(1, i, "b")})
+				if err == nil {
+					recorded.Add(1)
+				} else if !errors.Is(err, export.ErrConflict) {
+					t.Error(err)
+				}
+			})
+		}
+		group.Go(func() {
+			if err := s.Fail(context.Background(), e.ID, export.Failures[export.CodeCancelled]); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Wait()
+		failed := find(t, s, e.ID)
+		equal(t, "the count", failed.MemoryCount, 10*recorded.Load())
+		equal(t, "the progress", failed.Progress, int(5*recorded.Load()))
+		equal(t, "the failure", *failed.Failure, export.Failures[export.CodeCancelled])
+		if failed.CompletedAt == nil || failed.ExpiresAt != nil {
+			t.Errorf("%+v", failed)
+		}
+	}
+}
+
+func TestOneOfConcurrentPublishAndFailWins(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	for range 20 {
+		e := in(t, s, export.Processing)
+		var publish, fail error
+		var group sync.WaitGroup
+		group.Go(func() {
+			_, publish = s.Publish(context.Background(), e.ID, export.File{Memories: 10, Size: 5, SHA256: digest[:]}, retention)
+		})
+		group.Go(func() { fail = s.Fail(context.Background(), e.ID, export.Failures[export.CodeCancelled]) })
+		group.Wait()
+		status := find(t, s, e.ID).Status
+		switch {
+		case publish == nil && errors.Is(fail, export.ErrConflict) && status == export.Ready:
+		case fail == nil && errors.Is(publish, export.ErrConflict) && status == export.Failed:
+		default:
+			t.Fatalf("%s: publish %v, fail %v", status, publish, fail)
+		}
+	}
+}
+
+func TestProgressNeverFalls(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := create(t, s)
+	last, seen := 0, map[int]bool{}
+	look := func() {
+		t.Helper()
+		now, err := s.Get(t.Context(), tenant, e.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.Progress < last || now.Progress == 100 && now.Status != export.Ready && now.Status != export.Expired {
+			t.Errorf("%s: %d%% after %d%%", now.Status, now.Progress, last)
+		}
+		last = now.Progress
+		seen[last] = true
+	}
+	look()
+	small := []memory.PlannedRange{plan[0]}
+	small[0].Estimate = 70 // too low: 120 memories follow
+	if _, err := s.Start(t.Context(), e.ID, small); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	for i := range 12 {
+		if err := s.Record(t.Context(), e.ID, []export.Part{part(0, i, "a")}); err != nil {
+			t.Fatal(err)
+		}
+		look()
+	}
+	equal(t, "the progress before it is ready", last, 99)
+	if _, err := s.Publish(t.Context(), e.ID, export.File{Memories: 120, Size: 5, SHA256: digest[:]}, retention); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if err := s.Expire(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	if err := s.Purged(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	equal(t, "the progress at the end", last, 100)
+	if len(seen) < 8 {
+		t.Errorf("only %d values were seen", len(seen))
+	}
+}

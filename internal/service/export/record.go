@@ -1,0 +1,95 @@
+package export
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// record is a row that selectRecord returns.
+type record struct {
+	ID             string     `db:"id"`
+	WorkspaceID    string     `db:"workspace_id"`
+	Format         string     `db:"format"`
+	Filter         []byte     `db:"filter"`
+	Status         Status     `db:"status"`
+	StoredStatus   Status     `db:"stored_status"`
+	IdempotencyKey *string    `db:"idempotency_key"`
+	CreatedAt      time.Time  `db:"created_at"`
+	UpdatedAt      time.Time  `db:"updated_at"`
+	StartedAt      *time.Time `db:"started_at"`
+	CompletedAt    *time.Time `db:"completed_at"`
+	ExpiresAt      *time.Time `db:"expires_at"`
+	PurgedAt       *time.Time `db:"purged_at"`
+	DeletedAt      *time.Time `db:"deleted_at"`
+	Estimate       *int64     `db:"estimate"`
+	MemoryCount    int64      `db:"memory_count"`
+	SizeBytes      *int64     `db:"size_bytes"`
+	SHA256         *string    `db:"sha256"`
+	FileObject     *string    `db:"file_object"`
+	Progress       int        `db:"progress"`
+	ErrorCode      *string    `db:"error_code"`
+	ErrorMessage   *string    `db:"error_message"`
+	ErrorRetryable *bool      `db:"error_retryable"`
+}
+
+// selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so that a
+// late worker makes no difference. The count of a PROCESSING export is the sum over its parts.
+const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, idempotency_key, created_at, updated_at,
+	started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
+	error_code, error_message, error_retryable,
+	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,
+	CASE WHEN status = 'PROCESSING' THEN
+		(SELECT coalesce(sum(memories), 0)::bigint FROM memexport.export_parts p WHERE p.export_id = e.id)
+	ELSE coalesce(memory_count, 0) END AS memory_count
+	FROM memexport.exports e `
+
+func (r *record) export() (Export, error) {
+	e := Export{
+		ID: r.ID, WorkspaceID: r.WorkspaceID, Format: r.Format,
+		Status: r.Status, StoredStatus: r.StoredStatus, IdempotencyKey: r.IdempotencyKey,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), StartedAt: utc(r.StartedAt), CompletedAt: utc(r.CompletedAt),
+		ExpiresAt: utc(r.ExpiresAt), PurgedAt: utc(r.PurgedAt), DeletedAt: utc(r.DeletedAt),
+		MemoryCount: r.MemoryCount, SizeBytes: r.SizeBytes, SHA256: r.SHA256, FileObject: r.FileObject, Progress: r.Progress,
+	}
+	if err := json.Unmarshal(r.Filter, &e.Filter); err != nil {
+		return e, fmt.Errorf("decode the filter of export %s: %w", r.ID, err)
+	}
+	if r.Status == Processing {
+		e.Progress = progress(r.MemoryCount, r.Estimate)
+	}
+	if r.ErrorCode != nil {
+		e.Failure = &Failure{Code: *r.ErrorCode, Message: *r.ErrorMessage, Retryable: *r.ErrorRetryable}
+	}
+	return e, nil
+}
+
+// exportsOf converts records to exports, in the same order.
+func exportsOf(records []record) ([]Export, error) {
+	exports := make([]Export, len(records))
+	for i := range records {
+		var err error
+		if exports[i], err = records[i].export(); err != nil {
+			return nil, err
+		}
+	}
+	return exports, nil
+}
+
+// progress returns the percentage of the estimate that has been written. It stays below 100 until the
+// export is READY: the estimate may be too low, and the file must still be verified.
+func progress(written int64, estimate *int64) int {
+	if estimate == nil || *estimate == 0 {
+		return 0
+	}
+	return int(min(99, 100*written / *estimate))
+}
+
+// utc converts a time that may be nil.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,208 @@
+package memory_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
+)
+
+// adoption is a database in which the page's SQL is run.
+type adoption struct {
+	*testing.T
+	url    string
+	db     *sqlx.DB
+	blocks map[string]string
+}
+
+func newAdoption(t *testing.T) *adoption {
+	t.Helper()
+	a := &adoption{T: t, url: pgtest.New(t), blocks: map[string]string{}}
+	a.db = a.open(a.url)
+	for _, m := range regexp.MustCompile("(?s)```sql\n-- (.*?)\n(.*?)```").FindAllStringSubmatch(readPage(t), -1) {
+		a.blocks[m[1]] = m[2]
+	}
+	return a
+}
+
+func readPage(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile(adoptingPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(page)
+}
+
+func (a *adoption) open(url string) *sqlx.DB {
+	a.Helper()
+	db, err := postgres.Open(url, 2)
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.Cleanup(func() { db.Close() })
+	return db
+}
+
+// run executes the blocks with these names.
+func (a *adoption) run(names ...string) {
+	a.Helper()
+	for _, name := range names {
+		if a.blocks[name] == "" {
+			a.Fatalf("%s has no block %q", adoptingPage, name)
+		}
+		a.exec(a.blocks[name])
+	}
+}
+
+func (a *adoption) exec(statements string) {
+	a.Helper()
+	if _, err := a.db.Exec(statements); err != nil {
+		a.Fatalf("%v\n%s", err, statements)
+	}
+}
+
+func (a *adoption) source(db *sqlx.DB, table string) *memory.Source {
+	a.Helper()
+	s, err := memory.NewSource(db, table)
+	if err != nil {
+		a.Fatal(err)
+	}
+	return s
+}
+
+// export returns the view's memories of the workspace as a file.
+func (a *adoption) export(db *sqlx.DB, f *format.Format) string {
+	a.Helper()
+	s := a.source(db, view)
+	if err := s.Check(a.Context()); err != nil {
+		a.Fatal(err)
+	}
+	q := memory.Query{WorkspaceID: workspace}
+	ranges, err := s.Plan(a.Context(), q)
+	if err != nil {
+		a.Fatal(err)
+	}
+	var file []byte
+	for _, r := range ranges {
+		err := s.Read(a.Context(), q, r.Range, nil, func(m *memory.Memory) error {
+			if len(file) > 0 {
+				file = append(file, f.Separator...)
+			}
+			file = f.Append(file, m)
+			return nil
+		})
+		if err != nil {
+			a.Fatal(err)
+		}
+	}
+	return f.Prefix + string(file) + f.Suffix
+}
+
+// wantFiles checks every format against the JSON of the memories.
+func (a *adoption) wantFiles(want string) {
+	a.Helper()
+	var memories []map[string]any
+	if err := json.Unmarshal([]byte(want), &memories); err != nil {
+		a.Fatal(err)
+	}
+	var got, expected bytes.Buffer
+	for buffer, text := range map[*bytes.Buffer]string{&got: a.export(a.db, format.JSON), &expected: want} {
+		if err := json.Indent(buffer, []byte(text), "", " "); err != nil {
+			a.Fatal(err)
+		}
+	}
+	if strings.TrimSpace(got.String()) != strings.TrimSpace(expected.String()) {
+		a.Errorf("exported\n%s\nwant\n%s", &got, &expected)
+	}
+	rows, err := csv.NewReader(strings.NewReader(a.export(a.db, format.CSV))).ReadAll()
+	if err != nil || len(rows) != 1+len(memories) {
+		a.Fatalf("%d rows of CSV: %v", len(rows), err)
+	}
+	markdown := a.export(a.db, format.Markdown)
+	for i, m := range memories {
+		for j, column := range memory.Columns {
+			value, isText := m[column].(string)
+			if isText && rows[1+i][j] != value {
+				a.Errorf("CSV has the %s %q, want %q", column, rows[1+i][j], value)
+			}
+			if isText && !strings.Contains(markdown, value) {
+				a.Errorf("Markdown lacks the %s %q", column, value)
+			}
+		}
+	}
+}
+
+// wantIndexed checks that the plan of a page uses an index and sorts nothing.
+func (a *adoption) wantIndexed() {
+	a.Helper()
+	tx, err := a.db.Begin()
+	if err != nil {
+		a.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec(`SET LOCAL enable_sort = off; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off`); err != nil {
+		a.Fatal(err)
+	}
+	rows, err := tx.Query(a.blocks["the plan of a page"])
+	if err != nil {
+		a.Fatal(err)
+	}
+	defer rows.Close()
+	var plan, line string
+	for rows.Next() {
+		if err := rows.Scan(&line); err != nil {
+			a.Fatal(err)
+		}
+		plan += line + "\n"
+	}
+	if rows.Err() != nil || !strings.Contains(plan, "Index Scan") || strings.Contains(plan, "Sort") || strings.Contains(plan, "Filter") {
+		a.Errorf("the plan of a page, %v:\n%s", rows.Err(), plan)
+	}
+}
+
+// wantUnexportable checks the number of rows that cannot be exported.
+func (a *adoption) wantUnexportable(want int) {
+	a.Helper()
+	var got int
+	if err := a.db.Get(&got, a.blocks["rows that cannot be exported"]); err != nil || got != want {
+		a.Errorf("%d rows cannot be exported, want %d: %v", got, want, err)
+	}
+}
+
+// readAll plans and reads an export of the view.
+func (a *adoption) readAll() error {
+	a.Helper()
+	q := memory.Query{WorkspaceID: workspace}
+	s := a.source(a.db, view)
+	ranges, err := s.Plan(a.Context(), q)
+	if err != nil {
+		return err
+	}
+	for _, r := range ranges {
+		if err := s.Read(a.Context(), q, r.Range, nil, func(*memory.Memory) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func databaseName(a *adoption) string {
+	a.Helper()
+	var name string
+	if err := a.db.Get(&name, `SELECT current_database()`); err != nil {
+		a.Fatal(err)
+	}
+	return pq.QuoteIdentifier(name)
+}

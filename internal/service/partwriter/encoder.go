@@ -1,0 +1,181 @@
+package partwriter
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+)
+
+// buffers holds the buffers of uploaded parts for reuse.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// encoder encodes memories into parts and hands each part to an uploader in the background.
+type encoder struct {
+	ctx      context.Context // ends when uploading fails, so that reading stops
+	cancel   context.CancelFunc
+	format   *format.Format
+	partSize int // bytes
+
+	buffer   *[]byte     // the part that is being filled
+	memories int64       // memories whose encoding ends in buffer
+	lastTime memory.Time // created_at of the last memory
+	lastID   [36]byte
+	first    bool // the next memory is the first of the file: no separator precedes it
+
+	queue chan part
+	done  chan struct{} // closed when the uploader has ended; only then written and err may be read
+
+	written export.Written
+	err     error
+}
+
+// part is an encoded part on its way to the store.
+type part struct {
+	data     *[]byte
+	memories int64
+	last     memory.Key
+	cut
+}
+
+// cut says where the boundaries of a part lie within an oversize memory. The zero value means that
+// the part holds whole memories only.
+type cut struct {
+	startsInside bool // the part starts in the middle of a memory
+	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next one
+}
+
+// startEncoder starts the uploader. The caller must call wait in the end.
+func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploader) *encoder {
+	e := &encoder{
+		format: f, partSize: partSize, first: u.atStartOfFile(),
+		buffer: buffers.Get().(*[]byte), queue: make(chan part), done: make(chan struct{}),
+	}
+	e.ctx, e.cancel = context.WithCancel(ctx)
+	go func() {
+		defer close(e.done)
+		e.written, e.err = u.run(e.ctx, e.queue)
+		if e.err != nil {
+			e.cancel()
+		}
+	}()
+	return e
+}
+
+// maxPart is the size in bytes that neither a part of ordinary memories nor its buffer exceeds: a
+// memory that might not fit begins the next part.
+func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
+
+// add encodes a memory.
+func (e *encoder) add(m *memory.Memory) error {
+	if m.Rest != nil {
+		return e.addOversize(m)
+	}
+	need := 2*len(m.Text) + len(m.Metadata)
+	if len(*e.buffer) > 0 && len(*e.buffer)+need > e.maxPart() {
+		if err := e.flush(cut{}); err != nil {
+			return err
+		}
+	}
+	e.grow(need)
+	e.separate()
+	*e.buffer = e.format.Append(*e.buffer, m)
+	e.setLast(m)
+	e.memories++
+	if len(*e.buffer) >= e.partSize {
+		return e.flush(cut{})
+	}
+	return nil
+}
+
+// addOversize encodes a memory that is read in pieces. It gets parts of its own, which are recorded
+// together, so that an attempt never resumes in the middle of it.
+func (e *encoder) addOversize(m *memory.Memory) error {
+	if len(*e.buffer) > 0 {
+		if err := e.flush(cut{}); err != nil {
+			return err
+		}
+	}
+	e.setLast(m) // every part of the memory has its key
+	e.separate()
+	*e.buffer = e.format.Before(*e.buffer, m)
+	var err error
+	var previous byte
+	startsInside := false
+	for piece := m.Text; piece != nil; {
+		e.grow(2 * len(piece))
+		*e.buffer, previous = e.format.Text(*e.buffer, piece, previous)
+		if len(*e.buffer) >= e.partSize {
+			if err := e.flush(cut{startsInside: startsInside, endsInside: true}); err != nil {
+				return err
+			}
+			startsInside = true
+		}
+		if piece, err = m.Rest(); err != nil {
+			return err
+		}
+	}
+	*e.buffer = e.format.After(*e.buffer, m)
+	e.memories++
+	return e.flush(cut{startsInside: startsInside})
+}
+
+// separate appends the separator that precedes every memory but the first of the file.
+func (e *encoder) separate() {
+	if !e.first {
+		*e.buffer = append(*e.buffer, e.format.Separator...)
+	}
+	e.first = false
+}
+
+// setLast copies the key of a memory: the reader reuses the memory for the next row.
+func (e *encoder) setLast(m *memory.Memory) {
+	e.lastTime = m.CreatedAt
+	copy(e.lastID[:], m.ID)
+}
+
+// grow makes room for n more bytes and 1 KiB of attributes. It doubles a small buffer, so that a small
+// export needs little RAM, and then grows it at once to the size of the largest part.
+func (e *encoder) grow(n int) {
+	b := *e.buffer
+	n += 1 << 10
+	if cap(b)-len(b) >= n {
+		return
+	}
+	if size := e.maxPart() + 1<<10; cap(b) >= size/8 && len(b)+n <= size {
+		*e.buffer = append(make([]byte, 0, size), b...)
+		return
+	}
+	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
+}
+
+// flush hands the buffer to the uploader and starts a new one. It waits while the uploader is busy:
+// this wait bounds the RAM that a range needs to two parts. It fails when uploading has failed.
+func (e *encoder) flush(c cut) error {
+	last := memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}
+	select {
+	case e.queue <- part{data: e.buffer, memories: e.memories, last: last, cut: c}:
+		e.buffer, e.memories = buffers.Get().(*[]byte), 0
+		return nil
+	case <-e.ctx.Done():
+		return e.ctx.Err()
+	}
+}
+
+// flushLast hands over what is left in the buffer after the last memory.
+func (e *encoder) flushLast() {
+	if len(*e.buffer) > 0 {
+		_ = e.flush(cut{}) // it fails only if the uploader has failed, and wait returns that error
+	}
+}
+
+// wait waits until the uploader has handled every part, and returns what it has recorded.
+func (e *encoder) wait() (export.Written, error) {
+	close(e.queue)
+	<-e.done
+	e.cancel()
+	return e.written, e.err
+}

@@ -1,0 +1,141 @@
+package partwriter_test
+
+import (
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+
+	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/partwriter"
+	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/pgtest"
+)
+
+const (
+	workspaceID = "0190a000-0000-4000-8000-00000000000f"
+	memories    = 200
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
+
+// everything bounds a range that holds all memories.
+var everything = memory.Range{
+	First: memory.Key{CreatedAt: memory.NegativeInfinity, ID: uuid.Nil.String()},
+	Last:  memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()},
+}
+
+// newWriter returns a writer of small parts, whose source has some memories.
+func newWriter(t *testing.T) *partwriter.Writer {
+	t.Helper()
+	db := pgtest.Open(t, 8)
+	if _, err := demo.Fill(t.Context(), db, workspaceID, memories); err != nil {
+		t.Fatal(err)
+	}
+	source, err := memory.NewSource(db, "memories")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bucket.Close() })
+	return &partwriter.Writer{Source: source, Exports: export.NewStore(db), Archive: bucket, PartSize: 4 << 10}
+}
+
+// newRange returns the only range of a new PROCESSING export.
+func newRange(t *testing.T, w *partwriter.Writer, f *format.Format) partwriter.Range {
+	t.Helper()
+	e, err := w.Exports.Create(t.Context(), export.Export{WorkspaceID: workspaceID, Format: f.Name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Exports.Start(t.Context(), e.ID, []memory.PlannedRange{{Range: everything, Estimate: memories}}); err != nil {
+		t.Fatal(err)
+	}
+	return partwriter.Range{Export: e, Format: f, Bounds: everything}
+}
+
+func recorded(t *testing.T, w *partwriter.Writer, r partwriter.Range) []export.Part {
+	t.Helper()
+	parts, err := w.Exports.PartsOfRange(t.Context(), r.Export.ID, r.Number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parts
+}
+
+func file(t *testing.T, w *partwriter.Writer, r partwriter.Range) string {
+	t.Helper()
+	content, err := io.ReadAll(w.Archive.File(t.Context(), r.Format, export.Stored(recorded(t, w, r))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
+	w := newWriter(t)
+	for _, f := range format.All {
+		whole := newRange(t, w, f)
+		written, err := w.Write(t.Context(), whole)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts := recorded(t, w, whole)
+		if written != export.Count(parts) || written.Memories != memories || written.Parts < 5 {
+			t.Errorf("%s: %+v was written and %+v recorded", f.Name, written, export.Count(parts))
+		}
+		resumed := newRange(t, w, f)
+		resumed.Bounds.Last = parts[2].Last // as if the attempt had ended after three parts
+		first, err := w.Write(t.Context(), resumed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed.Bounds = everything
+		resumed.Recorded = recorded(t, w, resumed)
+		rest, err := w.Write(t.Context(), resumed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first.Parts != 3 || first.Plus(rest) != written {
+			t.Errorf("%s: %+v and %+v were written, want %+v together", f.Name, first, rest, written)
+		}
+		if file(t, w, resumed) != file(t, w, whole) {
+			t.Errorf("%s: the file of the resumed export differs", f.Name)
+		}
+	}
+}
+
+func TestALateWriterRecordsNothing(t *testing.T) {
+	w := newWriter(t)
+	r := newRange(t, w, format.JSON)
+	if _, err := w.Write(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	before := recorded(t, w, r)
+	late := func(errorType string, final bool) {
+		t.Helper()
+		written, err := w.Write(t.Context(), r) // it does not know of the recorded parts
+		var applicationErr *temporal.ApplicationError
+		if !errors.As(err, &applicationErr) || applicationErr.Type() != errorType || applicationErr.NonRetryable() != final {
+			t.Errorf("the error is %v, want a %s (final: %v)", err, errorType, final)
+		}
+		if written != (export.Written{}) || !reflect.DeepEqual(before, recorded(t, w, r)) {
+			t.Errorf("the late writer recorded %+v", written)
+		}
+	}
+	late(attempt.TypeOvertaken, false)
+	if err := w.Exports.Fail(t.Context(), r.Export.ID, export.Failures[export.CodeCancelled]); err != nil {
+		t.Fatal(err)
+	}
+	late(attempt.TypeExportClosed, true)
+}

@@ -1,0 +1,65 @@
+package partwriter
+
+import (
+	"context"
+	"errors"
+
+	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+)
+
+// uploader stores and records the parts of a range, one after the other.
+type uploader struct {
+	exports     *export.Store
+	archive     *archive.Archive
+	exportID    string
+	rangeNumber int
+	nextPart    int // number of the next part
+}
+
+// atStartOfFile reports whether the next part is the first of the file. If range 0 turns out to be
+// empty, a part of a later range comes first; the archive then leaves out its separator.
+func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
+
+// run stores and records the parts of the queue until it is closed, and returns what it has recorded.
+func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, error) {
+	var written export.Written
+	var group []export.Part // stored, and recorded together
+	for p := range queue {
+		separated := !p.startsInside && !u.atStartOfFile()
+		stored, err := u.archive.Put(ctx, u.exportID, u.rangeNumber, u.nextPart, *p.data)
+		*p.data = (*p.data)[:0]
+		buffers.Put(p.data)
+		if err != nil {
+			return written, attempt.StorageError(ctx, err)
+		}
+		stored.Continues, stored.Separated = p.startsInside, separated
+		group = append(group, export.Part{Part: stored, Range: u.rangeNumber, Number: u.nextPart, Memories: p.memories, Last: p.last})
+		u.nextPart++
+		if p.endsInside {
+			continue
+		}
+		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
+			return written, u.recordError(ctx, err)
+		}
+		written = written.Plus(export.Count(group))
+		group = group[:0]
+	}
+	return written, nil
+}
+
+// recordError classifies an error from recording parts. If another attempt was faster, the error is
+// retryable: Temporal may have given up that attempt, and the next one must go on where it ends.
+func (u *uploader) recordError(ctx context.Context, err error) error {
+	if errors.Is(err, export.ErrConflict) {
+		e, findErr := u.exports.Find(ctx, u.exportID)
+		if findErr != nil {
+			return attempt.DatabaseError(ctx, findErr)
+		}
+		if e.Status == export.Processing {
+			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part"))
+		}
+	}
+	return attempt.DatabaseError(ctx, err)
+}

@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+
+	"memexport/activities"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+	"memexport/workflows"
+)
+
+const (
+	// slack is how long a healthy workflow may take for its next step.
+	slack = 10 * time.Second
+	// batch bounds the exports that one run handles; the next run handles the others.
+	batch = 1000
+)
+
+// Activities holds what the activities Reconcile and Sweep need. Every field without a default is
+// required.
+type Activities struct {
+	Steps   *activities.Activities // the store, the bucket, and the activities that end an export
+	Client  client.Client          // to look up the state of a workflow
+	Starter *workflows.Starter
+
+	// OrphanAge is how old the newest object of an unknown or purged export must be before Sweep
+	// deletes its objects. It is longer than any attempt that could still record such an object.
+	// Defaults to 24 hours.
+	OrphanAge time.Duration
+}
+
+// Reconciled counts what a run has done.
+type Reconciled struct {
+	Looked  int `json:"looked"`  // exports that were overdue
+	Started int `json:"started"` // exports whose workflow was started
+	Settled int `json:"settled"` // exports that were failed, expired or purged
+	Errors  int `json:"errors"`  // exports for which that failed; the next run tries again
+}
+
+// Reconcile starts the workflows that the API could not start, and settles the exports that a
+// terminated or lost workflow has left behind. An export that fails does not stop the others.
+func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+	defer attempt.Heartbeat(ctx)()
+	var done Reconciled
+	overdue, err := a.Steps.Exports.Unsettled(ctx, slack, a.Steps.Grace, batch)
+	if err != nil {
+		return done, attempt.DatabaseError(ctx, err)
+	}
+	for _, e := range overdue {
+		done.Looked++
+		if err := a.settle(ctx, e, &done); err != nil {
+			if ctx.Err() != nil {
+				return done, ctx.Err()
+			}
+			done.Errors++
+			activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
+				"export", e.ID, "error", attempt.SafeMessage(err))
+		}
+	}
+	return done, nil
+}
+
+// settle does what decide says about one export.
+func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconciled) error {
+	state, err := a.workflowState(ctx, e.ID)
+	if err != nil {
+		return err
+	}
+	ref := activities.ExportRef{ExportID: e.ID}
+	switch what, code := decide(e, state); what {
+	case cancel:
+		return a.Starter.Cancel(ctx, e.ID)
+	case start:
+		done.Started++
+		return a.Starter.Start(ctx, e)
+	case fail:
+		done.Settled++
+		if err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
+			return err
+		}
+		return a.Steps.Purge(ctx, ref)
+	case expire:
+		done.Settled++
+		_, err := a.Steps.Expire(ctx, ref)
+		return err
+	case purge:
+		done.Settled++
+		if _, err := a.Steps.Expire(ctx, ref); err != nil {
+			return err
+		}
+		return a.Steps.Purge(ctx, ref)
+	}
+	return nil // leave
+}
+
+func (a *Activities) workflowState(ctx context.Context, exportID string) (workflowState, error) {
+	description, err := a.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return missing, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("describe the workflow: %w", err)
+	}
+	switch description.WorkflowExecutionInfo.Status {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+		return running, nil
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return terminated, nil
+	}
+	return ended, nil
+}

@@ -1,0 +1,50 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+)
+
+const defaultOrphanAge = 24 * time.Hour
+
+// Sweep deletes the objects of exports that have no row, and objects that a late attempt wrote after
+// its export was purged. It returns the number of exports whose objects it deleted.
+func (a *Activities) Sweep(ctx context.Context) (int, error) {
+	defer attempt.Heartbeat(ctx)()
+	swept := 0
+	err := a.Steps.Archive.Exports(ctx, func(id string) error {
+		orphaned, err := a.orphaned(ctx, id)
+		if err != nil || !orphaned {
+			return err
+		}
+		swept++
+		return a.Steps.Archive.DeleteExport(ctx, id)
+	})
+	if err != nil {
+		if ctx.Err() != nil {
+			return swept, ctx.Err()
+		}
+		return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)
+	}
+	return swept, nil
+}
+
+// orphaned reports whether the objects under an export's id belong to no export and are old enough to
+// be deleted.
+func (a *Activities) orphaned(ctx context.Context, id string) (bool, error) {
+	e, err := a.Steps.Exports.Find(ctx, id)
+	unknown := errors.Is(err, export.ErrNotFound)
+	if err != nil && !unknown {
+		return false, err
+	}
+	if !unknown && e.PurgedAt == nil {
+		return false, nil
+	}
+	newest, err := a.Steps.Archive.LastWritten(ctx, id)
+	return err == nil && time.Since(newest) >= cmp.Or(a.OrphanAge, defaultOrphanAge), err
+}

@@ -1,0 +1,72 @@
+package reconcile_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	old   = 25 * time.Hour // older than the default of Activities.OrphanAge
+	young = 23 * time.Hour
+)
+
+// orphan stores an object of an export without recording it, as a late attempt would.
+func (f *fixture) orphan(id string, age time.Duration) {
+	f.Helper()
+	part, err := f.archive.Put(f.Context(), id, 9, 9, []byte(age.String())) // an object of another age has another key
+	if err != nil {
+		f.Fatal(err)
+	}
+	written := time.Now().Add(-age)
+	if err := os.Chtimes(filepath.Join(f.dir, filepath.FromSlash(part.Object)), written, written); err != nil {
+		f.Fatal(err)
+	}
+}
+
+func TestSweepDeletesOldOrphansOnly(t *testing.T) {
+	f := newFixture(t)
+	live, purged, recent, running := f.published(), f.purged(), f.purged(), f.processing()
+	unknownOld, unknownYoung := uuid.NewString(), uuid.NewString()
+	for id, age := range map[string]time.Duration{
+		unknownOld: old, purged: old, recent: young, live: old, running: old,
+	} {
+		f.orphan(id, age)
+	}
+	f.orphan(unknownYoung, old) // the age of the newest object counts
+	f.orphan(unknownYoung, young)
+	if swept := f.sweep(); swept != 2 {
+		t.Errorf("the objects of %d exports were deleted, want 2", swept)
+	}
+	for id, want := range map[string]int{unknownOld: 0, purged: 0, unknownYoung: 2, recent: 1, live: 3, running: 1} {
+		if got := f.objects(id); got != want {
+			t.Errorf("export %s has %d objects, want %d", id, got, want)
+		}
+	}
+	f.wantWhole(live)
+	if swept := f.sweep(); swept != 0 {
+		t.Errorf("the second sweep deleted the objects of %d exports", swept)
+	}
+}
+
+func TestSweepKeepsForeignFoldersAndGoesOn(t *testing.T) {
+	f := newFixture(t)
+	unknown := uuid.NewString()
+	f.orphan(unknown, old)
+	f.orphan("00-notes", old)
+	if swept := f.sweep(); swept != 1 {
+		t.Errorf("the objects of %d exports were deleted, want 1", swept)
+	}
+	if f.objects(unknown) != 0 || f.objects("00-notes") != 1 {
+		t.Error("the wrong objects were deleted")
+	}
+}
+
+func TestSweepOfAnEmptyBucketDoesNothing(t *testing.T) {
+	if swept := newFixture(t).sweep(); swept != 0 {
+		t.Errorf("the objects of %d exports were deleted", swept)
+	}
+}

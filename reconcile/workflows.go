@@ -1,0 +1,39 @@
+// Package reconcile repairs what the workflows of exports cannot: Reconcile brings rows and workflows
+// together again, and Sweep deletes objects that belong to no export. Both run on a schedule.
+//
+// The code of the workflows must stay deterministic, as in package workflows.
+package reconcile
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// Reconcile runs the activity Reconcile and returns what it has done.
+func Reconcile(ctx workflow.Context) (Reconciled, error) {
+	var a *Activities // nil: it only names the activity
+	var done Reconciled
+	err := workflow.ExecuteActivity(withOptions(ctx), a.Reconcile).Get(ctx, &done)
+	return done, err
+}
+
+// Sweep runs the activity Sweep and returns the number of exports whose objects it deleted.
+func Sweep(ctx workflow.Context) (int, error) {
+	var a *Activities
+	var swept int
+	err := workflow.ExecuteActivity(withOptions(ctx), a.Sweep).Get(ctx, &swept)
+	return swept, err
+}
+
+// withOptions sets the options of both activities. Their retries may end: the next run of the schedule
+// does the work that is left.
+func withOptions(ctx workflow.Context) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout:    time.Hour,        // bounds an attempt that never returns
+		ScheduleToCloseTimeout: 2 * time.Hour,    // then the schedule starts a new run
+		HeartbeatTimeout:       30 * time.Second, // a worker records a heartbeat every 5 seconds
+		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
+	})
+}

@@ -1,0 +1,43 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"memexport/internal/service/export"
+)
+
+// UpdateExpireNow is the update with which an operator ends the downloads of a READY export before it
+// expires.
+const UpdateExpireNow = "expire-now"
+
+// handleExpireNow registers the update, which can be sent from the Temporal UI or CLI.
+func (r *run) handleExpireNow(ctx workflow.Context) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateExpireNow,
+		func(workflow.Context) error {
+			r.expireNow = true
+			return nil
+		},
+		workflow.UpdateHandlerOptions{
+			Description: "Ends the downloads of a READY export now and deletes its objects.",
+			Validator: func() error {
+				if r.details.status != export.Ready {
+					return fmt.Errorf("the export is %s: only a READY one can expire", r.details.status)
+				}
+				return nil
+			},
+		})
+}
+
+// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. Event names
+// what happens at t, for the Temporal UI.
+func (r *run) sleepUntil(ctx workflow.Context, t time.Time, event string) {
+	timerCtx, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	timer := workflow.NewTimerWithOptions(timerCtx, t.Sub(workflow.Now(ctx)),
+		workflow.TimerOptions{Summary: event + " " + t.UTC().Format(time.RFC3339)})
+	// The only error is a cancellation. Export cleans up after one, and then returns ctx.Err().
+	_ = workflow.Await(ctx, func() bool { return timer.IsReady() || r.expireNow })
+}
