@@ -36,8 +36,9 @@ export function same(rows, memories) {
       if (column === 'categories' && want !== null) {
         if (exact.categories !== undefined) assert.deepEqual(exact.categories, want)
         want = want.flat(Infinity)
+        if (got.length === want.length && got.every((item, j) => item === want[j])) continue
       }
-      assert.deepEqual(withoutMark(got), withoutMark(want), `row ${i}: ${column}`)
+      if (got !== want) assert.deepEqual(withoutMark(got), withoutMark(want), `row ${i}: ${column}`)
     }
   }
 }
