@@ -62,7 +62,7 @@ docs-component: ## fetch the component of the docs page from npm again, and chec
 	@node tools/docs-page/vendor.mjs
 
 .PHONY: bench
-bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 set the sizes, ARGS="..." the sections
+bench: ## compare exports with psql; BENCH_ROWS=100000,1000000 sets the sizes, ARGS="-sections ..." the sections
 	@$(GO) run ./bench $(ARGS)
 
 .PHONY: clients
