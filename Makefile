@@ -1,6 +1,6 @@
 # memexport. Run `make` without a target to list the targets.
 
-# Even with an empty environment, set a home directory and find the Go toolchain.
+# Set a home directory and find the Go toolchain even if the environment is empty.
 export HOME ?= $(shell getent passwd $$(id -u) | cut -d: -f6)
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin):/usr/local/go/bin
 

@@ -15,7 +15,7 @@ import (
 const clients = 8
 
 // load runs the clients for the duration d. Each client calls do repeatedly. load returns how long
-// each call took, and how long the whole took, which is a little more than d.
+// each call took, and how long all calls together took, which is a little more than d.
 func load(ctx context.Context, d time.Duration, do func(context.Context) error) (calls []time.Duration, took time.Duration, err error) {
 	var mu sync.Mutex
 	began := time.Now()
@@ -66,7 +66,7 @@ func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (sto
 				} else if err != nil {
 					return err
 				}
-				// stop cancels the call of Wait, but not the calls of Delete and Create. If it
+				// stop cancels the call to Wait, but not the calls to Delete and Create. If it
 				// cancelled a Create, it could leave an export whose id we do not know.
 				if err := c.Delete(ctx, last); err != nil {
 					return err

@@ -73,7 +73,7 @@ func (b *benchmark) readRows(ctx context.Context) (measure.Table, error) {
 	return t, b.Discard(ctx, c, ids...)
 }
 
-// readFiles compares downloading a file with copying the same file by cp.
+// readFiles compares downloading a file with copying the same file with cp.
 func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
 	t := measure.Table{Title: "Reads: download of the largest size, CSV", Head: []string{"Way", "median s", "MB/s", "ratio to cp"},
 		Note: "`cp` reads one file from the page cache and writes another there; on a file system with reflinks it copies nothing. " +

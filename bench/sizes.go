@@ -12,9 +12,8 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// sizes shows that the time of an export grows with the number of memories but its memory does not.
-// It also shows how exports behave with very long texts and with memories that share one
-// created_at.
+// sizes shows that an export of more memories takes more time but not more RAM. It also shows how
+// exports behave with very long texts and with memories that share one created_at.
 func (b *benchmark) sizes(ctx context.Context) ([]measure.Table, error) {
 	var sets []benchstack.Dataset
 	for _, n := range b.rows {

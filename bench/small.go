@@ -13,7 +13,8 @@ import (
 // sequenceTimeout ends a sequence of small exports early on a slow machine.
 const sequenceTimeout = time.Minute
 
-// small measures the time that every export takes, however small, by exporting very few memories.
+// small measures how long an export of very few memories takes, which is about the fixed cost of
+// any export.
 func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 	c, err := b.Client(ctx, benchstack.Tiny)
 	if err != nil {

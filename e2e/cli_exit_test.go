@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// says fails the test unless the text contains all of the parts. what is the text's name in the
-// message, such as "standard error".
+// says fails the test unless the text contains all of the parts. The parameter what names the text
+// in the message, such as "standard error".
 func says(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// hold is how many bytes of a download the proxy forwards before it holds the download.
+// hold is how many bytes of a download the proxy forwards before it pauses the download.
 const hold = 1 << 20
 
 func TestARunAfterAKilledDownloadFetchesOnlyTheRest(t *testing.T) {

@@ -27,8 +27,8 @@ type command struct {
 // that configure memexport, plus env.
 func start(env []string, args ...string) (*command, error) { return startIn("", env, args...) }
 
-// startIn is like start, but sets the working directory. If dir is "", it is the directory of the
-// tests.
+// startIn is like start, but sets the working directory. If dir is "", the command runs in the
+// directory of the tests.
 func startIn(dir string, env []string, args ...string) (*command, error) {
 	c := &command{args: strings.Join(args, " ")}
 	cmd := exec.Command(program, args...)
@@ -122,8 +122,8 @@ func (c *command) wantSays(t *testing.T, text string) {
 	}
 }
 
-// receive waits until a value can be received from the channel or the channel is closed. fact
-// describes this in the message if it takes too long.
+// receive waits until a value arrives on the channel or the channel is closed. After a minute it
+// fails the test with fact in the message.
 func receive(t *testing.T, c <-chan struct{}, fact string) {
 	t.Helper()
 	select {

@@ -26,15 +26,15 @@ type choice struct {
 	args      []any
 }
 
-// choices returns queries with every single filter, and with several together. The values in them
-// occur in the memories.
+// choices returns a query for every single filter, and queries with several filters. The values of
+// the filters occur in the memories.
 func choices(t *testing.T, all []memory) []choice {
 	t.Helper()
 	// one is a memory that has a value for every filter.
 	one := all[slices.IndexFunc(all[len(all)/3:], func(m memory) bool {
 		return m.user != nil && m.agent != nil && m.session != nil && len(m.categories) > 1 && !strings.Contains(m.categories[0], ",")
 	})+len(all)/3]
-	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // these are exactly the created_at of two rows, which has microseconds
+	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // exactly the created_at of two rows, including microseconds
 	earlyTime, err := time.Parse(time.RFC3339, early)
 	if err != nil {
 		t.Fatal(err)

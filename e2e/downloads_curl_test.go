@@ -41,7 +41,7 @@ func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	return stored
 }
 
-// cut makes wire.count cut the connection.
+// cut is passed to wire.count to make the proxy cut the connection.
 func cut() (goOn bool) { return false }
 
 func curlResumesAfterCuts(t *testing.T, f *downloads) {

@@ -22,7 +22,7 @@ const (
 	slowDownloads = 200
 	slowRate      = 20_000 // bytes per second for each download
 	slowFor       = 15 * time.Second
-	slowMemory    = 64 << 20 // how many bytes more than when it is idle the API process may use
+	slowMemory    = 64 << 20 // by how many bytes the memory of the API process may grow
 )
 
 func manySlowDownloadsNeedLittleMemory(t *testing.T, f *downloads) {
@@ -44,7 +44,7 @@ func (f *downloads) slowly(t *testing.T, encoding string) {
 		t.Fatal("the kernel does not tell the memory of a process")
 	}
 	idle := measure.ResidentMemory(api.PID())
-	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // from another API process, so that this download does not change the memory of api
+	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // this request goes to another API process
 
 	ctx, cancel := context.WithTimeout(t.Context(), slowFor)
 	defer cancel()

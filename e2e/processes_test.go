@@ -236,7 +236,8 @@ func absentFromFiles(t *testing.T, dir, pattern string, texts ...string) (search
 	return searched
 }
 
-// absent fails the test if the content contains one of the texts. where describes the content.
+// absent fails the test if the content contains one of the texts. The parameter where names the
+// content in the message.
 func absent(t *testing.T, where string, content []byte, texts ...string) {
 	t.Helper()
 	for _, text := range texts {

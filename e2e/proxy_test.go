@@ -20,9 +20,9 @@ type proxy struct {
 	mu       sync.Mutex
 	target   *url.URL
 	requests []*proxied
-	limit    int64         // each download is held after this many bytes; -1 for no limit
-	held     chan struct{} // closed when a download is held
-	released chan struct{} // closed when held downloads may continue
+	limit    int64         // each download is paused after this many bytes; -1 for no limit
+	held     chan struct{} // closed when a download is paused
+	released chan struct{} // closed when paused downloads may continue
 	damage   bool          // whether to flip a bit in each piece of a download
 	swallow  chan struct{} // if not nil, drop the response to the next POST and then close this channel
 }
@@ -151,8 +151,8 @@ func (p *proxy) creations() (n int) {
 	return n
 }
 
-// proxiedBody is the body of a response. Read applies the limit and the damage that the proxy is
-// set to.
+// proxiedBody is the body of a response. Read pauses and damages the body as the proxy's fields
+// say.
 type proxiedBody struct {
 	io.ReadCloser
 	request *http.Request

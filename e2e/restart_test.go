@@ -14,8 +14,8 @@ import (
 
 func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 	t.Parallel()
-	// RECONCILE_EVERY keeps the reconciler from running during the test. Otherwise it could delete
-	// the objects of a deleted export instead of the workflow.
+	// Set RECONCILE_EVERY so that the reconciler does not run during the test. The test checks that
+	// the workflow deletes the objects of a deleted export, and the reconciler could do the same.
 	o := devOptions{dir: newDir(t, "restart"), memories: 200, env: []string{"RECONCILE_EVERY=1h"}}
 	first := newDev(t, o)
 	c := first.client()
@@ -61,7 +61,7 @@ func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 	}
 
 	// The workflows have survived the restart, too. Each sleeps until its export expires. The
-	// DELETE wakes this one up, and it then deletes the objects.
+	// DELETE wakes up the workflow of this export, which then deletes the objects.
 	e := after.Data[0]
 	c.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
 	await.True(t, time.Minute, "the objects of the deleted export are gone", func() bool {

@@ -126,7 +126,7 @@ func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
 }
 
 // generate adds n memories with texts of about width characters to a workspace. Postgres generates
-// them, which is fast. Memories that follow each other have ids that are close in the index.
+// them, which is fast. Consecutive memories have ids that are close to each other in the index.
 func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
 	t.Helper()
 	began := time.Now()
@@ -179,8 +179,8 @@ func (s *stack) objects(t *testing.T, exportID string) []string {
 	return objects(t, filepath.Join(s.dir, "bucket"), exportID)
 }
 
-// same fails the test unless got equals want. what describes them in the message, such as "the
-// status".
+// same fails the test unless got equals want. The parameter what names them in the message, such as
+// "the status".
 func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {

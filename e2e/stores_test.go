@@ -182,7 +182,7 @@ func (s *inStore) wantPurged(t *testing.T, id string) {
 // uploads reports whether a request uploads data to the store.
 func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
 
-// refuse applies the fault to the requests that which selects, until the end of the test.
+// refuse gives the fault to every request for which which(r) is true, until the end of the test.
 func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
 	s.faults.Set(func(r *http.Request) storetest.Fault {
 		if which(r) {

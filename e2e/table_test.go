@@ -123,8 +123,8 @@ func insert(t *testing.T, db *sql.DB, memories []memory) {
 }
 
 // canonical returns JSON in a form in which equal values are equal texts: without spaces, with
-// sorted keys, and with unchanged numbers. For the JSON value null it returns NULL, because the
-// files do not distinguish the two.
+// sorted keys, and with unchanged numbers. For the JSON value null it returns nil, which stands for
+// NULL, because the files do not distinguish the two.
 func canonical(text *string) (*string, error) {
 	if text == nil {
 		return nil, nil
@@ -149,7 +149,7 @@ func canonical(text *string) (*string, error) {
 	return &same, err
 }
 
-// compare fails the test unless got, the memories in the file, and want are the same memories in
+// compare fails the test unless the memories in the file, got, are the same as those in want and in
 // the same order.
 func compare(t *testing.T, file string, got, want []memory) {
 	t.Helper()

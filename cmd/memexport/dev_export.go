@@ -56,7 +56,7 @@ func (d *dev) export(ctx context.Context, baseURL, formatName, path string) (rem
 	if err != nil {
 		return remote.Export{}, err
 	}
-	// Restart is set because an earlier run may have left a partial file whose URL is different.
+	// Set Restart, because an earlier run may have left a partial download from a different URL.
 	saved, err := r.Save(ctx, remote.Job{Params: client.CreateExportParams{Format: new(client.ExportFormat(formatName))}, Output: path, Restart: true})
 	return saved.Export, err
 }

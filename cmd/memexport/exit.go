@@ -40,8 +40,8 @@ type interruptedError struct{ err error }
 func (i interruptedError) Error() string { return i.err.Error() }
 func (i interruptedError) Unwrap() error { return i.err }
 
-// noteRun makes every command in the tree set running when it runs. If a command fails without
-// setting it, the error is about its flags or arguments.
+// noteRun makes every command in the tree set running when it runs. If an error occurs before that,
+// it is about flags or arguments.
 func noteRun(c *cobra.Command, running *bool) {
 	for _, sub := range c.Commands() {
 		noteRun(sub, running)

@@ -16,7 +16,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// remoteFlags are the flags that all commands that call a service have.
+// remoteFlags are the flags of every command that calls a service.
 type remoteFlags struct {
 	url      string
 	keyFile  string

@@ -23,8 +23,8 @@ const (
 var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
 
 // compare returns an error if the document breaks clients of the last release's document and has
-// the same major version. Then it makes changes to that document for which the result is known, and
-// checks that oasdiff gives this result. So compare fails if oasdiff accepts everything.
+// the same major version. Then it checks that oasdiff judges a list of known changes correctly. So
+// compare fails if oasdiff accepts everything.
 func compare(ctx context.Context, work string) error {
 	dir := filepath.Join(work, "oasdiff")
 	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {
@@ -110,7 +110,7 @@ func in(node map[string]any, path ...string) map[string]any {
 	return node
 }
 
-// changes lists changes to a document, and whether each breaks clients.
+// changes lists changes to a document, and says whether each one breaks clients.
 var changes = []struct {
 	name   string
 	breaks bool

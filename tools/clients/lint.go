@@ -11,7 +11,7 @@ import (
 
 const lintConfig = "tools/clients/lint"
 
-// linters are the linters and their arguments. They must fail on any finding, even on a hint.
+// linters lists the linters with arguments that make them fail on any finding, even on a hint.
 var linters = []struct {
 	name string
 	args func(document string) []string

@@ -1,6 +1,6 @@
 // Command clients checks that third-party tools understand the OpenAPI documents. It generates
 // clients with four generators, compiles them, and runs each against the real service. It also runs
-// linters on the documents, and compares them with the last release by oasdiff.
+// linters on the documents, and uses oasdiff to compare them with the last release.
 //
 //	make clients
 //

@@ -5,10 +5,10 @@ import { createServer, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 // startProxy resolves to {base, seen, cuts, stop}. The path / is a page with a link to path.
-//- seen has an entry for every request to the API: {range, ifRange, status, encoding, sent, cut}. sent is
-//  the number of bytes of the response body that were forwarded.
-//- The test pushes {after, reset} to cuts. Each entry breaks one response, in order. after is the fraction
-//  of the body to send before the break. If reset is true, the connection is reset instead of closed.
+// - seen has an entry for every request to the API: {range, ifRange, status, encoding, sent, cut}. sent is
+//   the number of bytes of the response body that were forwarded.
+// - The test pushes {after, reset} to cuts. Each entry breaks one response, in order. after is the fraction
+//   of the body to send before the break. If reset is true, the connection is reset instead of closed.
 export async function startProxy(service, path, { addKey = true, link = 'download' } = {}) {
   const seen = []
   const cuts = []

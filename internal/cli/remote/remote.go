@@ -124,8 +124,7 @@ func (e *Export) UnmarshalJSON(text []byte) error {
 
 func (e Export) MarshalJSON() ([]byte, error) { return e.JSON, nil }
 
-// once sends a request, without retrying it, and decodes the response into into, unless into is
-// nil.
+// once sends a request without retrying it. Unless into is nil, it decodes the response.
 func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(context.Context) (*http.Response, error), into any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -166,7 +165,7 @@ func (svc *Service) Get(ctx context.Context, id uuid.UUID) (e Export, err error)
 	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.GetExport(ctx, id, nil) }, &e)
 }
 
-// Delete deletes an export. It succeeds if a retry gets the status 404.
+// Delete deletes an export. A retry that gets the status 404 counts as success.
 func (svc *Service) Delete(ctx context.Context, id uuid.UUID) error {
 	repeated := false
 	return svc.retry.Do(ctx, func(ctx context.Context) error {
@@ -256,8 +255,8 @@ func (svc *Service) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 		case client.EXPIRED:
 			return e, &Expired{ID: e.ID}
 		}
-		// If a server or proxy ignores Prefer, it answers at once. Pause, so that it does not get
-		// one request immediately after the other.
+		// If a server or proxy ignores Prefer, it answers at once. Pause, so that the requests do
+		// not follow each other without a break.
 		if early := min(wait, shortestWait) - time.Since(asked); early > 0 {
 			select {
 			case <-ctx.Done():

@@ -164,8 +164,8 @@ func (s *saving) await(ctx context.Context) (Export, error) {
 	return s.Await(ctx, id)
 }
 
-// serverName returns the file name that the server suggests in Content-Disposition. It returns
-// another name instead if safeName rejects the server's name.
+// serverName returns the file name that the server suggests in Content-Disposition. If safeName
+// rejects that name, serverName returns one made from the export's id.
 func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	var disposition string
 	err := s.call(ctx, func(ctx context.Context) (*http.Response, error) {

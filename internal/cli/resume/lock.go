@@ -48,7 +48,7 @@ func unlock(l *flock.Flock) error {
 	}
 	if runtime.GOOS == "windows" {
 		// Windows deletes a file only if no process has it open. So it is safe to delete the file
-		// after unlocking it: another process that uses it has it open.
+		// after unlocking it: if another process uses the lock, it has the file open.
 		err := l.Unlock()
 		_ = os.Remove(l.Path()) // it fails if another process has the file open
 		return err

@@ -71,8 +71,8 @@ func (o *Output) restart(etag string) error {
 			return err
 		}
 	}
-	// Save the ETag only after the truncation. So even after a crash, a saved ETag never stands
-	// beside bytes of another file.
+	// Save the ETag only after the truncation. So even after a crash, the saved ETag never belongs
+	// to a different file than the saved bytes.
 	o.etag, o.size, o.inherited = etag, 0, false
 	o.sum.Reset()
 	o.partial.State.ETag = etag

@@ -38,7 +38,7 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) erro
 }
 
 // DoWithProgress is like Do for attempts that can make progress before they fail. After an attempt
-// that made progress, the time that is compared with r.For and the pauses start from the beginning.
+// that made progress, the time limit of r.For starts again and the pauses are short again.
 func (r Retry) DoWithProgress(ctx context.Context, attempt func(context.Context) (progressed bool, err error)) error {
 	var pauses backoff.Backoff
 	var began time.Time
@@ -114,8 +114,8 @@ func TransientStatus(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// NoResponse returns an error that adds the host to an error of http.Client.Do. The error is
-// Transient. But if the host or the certificate is wrong, it is a *GaveUp.
+// NoResponse returns an error that adds the host to an error of http.Client.Do. The error is a
+// *GaveUp if the host or the certificate is wrong. Otherwise it is Transient.
 func NoResponse(err error) error {
 	var dns *net.DNSError
 	var address *net.AddrError

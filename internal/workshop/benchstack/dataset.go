@@ -34,7 +34,7 @@ const seedMemories = 10_000
 
 var seed = Dataset{Name: "seed", Memories: seedMemories}
 
-// Tiny is so small that exporting it takes only the time that every export takes, however small.
+// Tiny is a data set so small that exporting it takes hardly longer than exporting nothing.
 var Tiny = Distinct(100)
 
 // workspace returns an id that depends only on the name, so that later runs find the data set
@@ -43,20 +43,21 @@ func (d Dataset) workspace() string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("memexport benchmark "+d.Name)).String()
 }
 
-// Distinct is a data set of n memories. As in the demo, at most two of them share a created_at.
+// Distinct returns a data set of n memories. As in the demo, at most two of them share a
+// created_at.
 func Distinct(n int) Dataset {
 	// The seed spans a little more than six days, so copies that are seven days apart do not
 	// overlap.
 	return copies(humanize.Comma(int64(n))+" memories", n, `created_at + $2::int * interval '7 days'`)
 }
 
-// SameInstant is a data set of n memories that share one created_at, as after a bulk import.
+// SameInstant returns a data set of n memories that share one created_at, as after a bulk import.
 func SameInstant(n int) Dataset {
 	return copies(humanize.Comma(int64(n))+" memories of one instant", n, `timestamptz '2025-06-01 12:00:00Z' + 0 * $2::int * interval '1 day'`)
 }
 
-// copies is a data set of n memories, which are repeated copies of the seed. createdAt is the SQL
-// for created_at, in which $2 is the number of the copy.
+// copies returns a data set of n memories, which are copies of the seed's memories. createdAt is
+// the SQL for created_at, in which $2 is the number of the copy.
 func copies(name string, n int, createdAt string) Dataset {
 	return Dataset{Name: name, Memories: n, insert: func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error {
 		statement := `INSERT INTO memories (` + strings.Join(memory.Columns, ", ") + `)
@@ -78,8 +79,8 @@ func copies(name string, n int, createdAt string) Dataset {
 	}}
 }
 
-// Long is a data set of n memories whose texts have size characters each. Every text repeats the
-// seed's texts and begins at a different place in them.
+// Long returns a data set of n memories whose texts have size characters each. Every text repeats
+// the seed's texts and begins at a different place in them.
 func Long(n, size int) Dataset {
 	name := fmt.Sprintf("%s memories of %d MB", humanize.Comma(int64(n)), size/1_000_000)
 	return Dataset{Name: name, Memories: n, insert: func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error {

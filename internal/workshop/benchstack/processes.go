@@ -17,8 +17,8 @@ import (
 const readyTimeout = 30 * time.Second
 
 // Restart replaces the API and the workers by new processes, so that earlier measurements leave
-// nothing in their memory and caches. It returns once the new processes work. They get the extra
-// environment variables, such as "EXPORT_COMPRESSION=gzip", until the next Restart.
+// nothing in their memory and caches. It returns once the new processes are ready. They get the
+// extra environment variables, such as "EXPORT_COMPRESSION=gzip", until the next Restart.
 func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error {
 	if err := s.stopProcesses(); err != nil {
 		return err

@@ -1,8 +1,8 @@
 // Package benchstack runs the whole product for a benchmark, as users run it: a real Postgres, a
 // real Temporal server, and `memexport api` and `memexport worker` as separate processes.
 //
-// It also contains what a benchmark uses them with: workspaces with known content, an HTTP client,
-// and psql, which exports are compared with.
+// It also contains workspaces with known content, an HTTP client, and psql, which exports are
+// compared with.
 package benchstack
 
 import (
@@ -92,9 +92,9 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if err := s.startServers(ctx); err != nil {
 		return s, err
 	}
-	// Insert the memories before `memexport migrate` creates the schema memexport. Postgres looks
-	// for unqualified table names first in the schema with the user's name, which is memexport.
-	// startServers has just dropped that schema.
+	// Insert the memories while there is no schema memexport: startServers has dropped it, and
+	// `memexport migrate` creates it again below. Postgres would look for unqualified table names
+	// in that schema first, because the user has the same name.
 	if err := s.prepareData(ctx); err != nil {
 		return s, err
 	}
@@ -169,13 +169,13 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.DB.Close)
-	// The exports of an earlier run belong to Temporal's state, which makeWorkDir has deleted.
+	// Delete the exports of an earlier run, because makeWorkDir has deleted their workflows.
 	_, err = s.DB.ExecContext(ctx, `DROP SCHEMA IF EXISTS memexport CASCADE`)
 	return err
 }
 
 func (s *Stack) makeEnvironment() error {
-	apiPort, err := port.Restartable() // for every api process of this run
+	apiPort, err := port.Restartable() // all API processes of this run use this port, one after the other
 	if err != nil {
 		return err
 	}

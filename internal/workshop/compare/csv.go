@@ -47,7 +47,7 @@ const psqlTime = "2006-01-02 15:04:05.999999-07"
 // CSV compares an export in CSV with psql's CSV of the same rows. It accepts three differences: an
 // export has timestamps in RFC 3339, has categories in JSON, and puts an apostrophe before text
 // that a spreadsheet would run as a formula. CSV cannot tell NULL from the empty string, or CRLF
-// from LF, because encoding/csv cannot. JSON can.
+// from LF, because encoding/csv cannot. The function JSON can.
 func CSV(ours, psqls io.Reader) (memories int, err error) {
 	a, b := csvReader(ours), csvReader(psqls)
 	for n := -1; ; n++ { // row -1 is the header

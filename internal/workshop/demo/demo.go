@@ -47,9 +47,9 @@ func CreateTable(ctx context.Context, db *sqlx.DB) error {
 			created_at       timestamptz NOT NULL DEFAULT now(),
 			updated_at       timestamptz NOT NULL DEFAULT now()
 		);
-		-- Every export reads along this index; memexport refuses to start without it.
+		-- Every export uses this index. memexport refuses to start without it.
 		CREATE INDEX memories_keyset ON public.memories (workspace_id, created_at, id);
-		-- Exports of one user read along this index if there are many users.
+		-- Exports of one user use this index if there are many users.
 		CREATE INDEX memories_by_user ON public.memories (workspace_id, user_id, created_at, id);
 		COMMENT ON TABLE public.memories IS '`+comment+`'`)
 	if err != nil {
@@ -108,7 +108,7 @@ func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added in
 	if err := errors.Join(copyIn.Close(), tx.Commit()); err != nil {
 		return 0, fmt.Errorf("add demo memories: %w", err)
 	}
-	// Without fresh statistics, the planner would choose the first query plans by a guess.
+	// Without fresh statistics, Postgres could choose bad plans for the first queries.
 	_, err = db.ExecContext(ctx, `ANALYZE public.memories`)
 	return n - have, err
 }

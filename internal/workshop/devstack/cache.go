@@ -11,8 +11,8 @@ import (
 )
 
 // cacheDir returns the folder for programs that are built or downloaded once per user, and creates
-// it when missing. It is the folder memexport in the user's cache, or .dev/bin in the working
-// directory if the user has no cache.
+// it when missing. It is the folder memexport in the user's cache directory. If the user has no
+// cache directory, it is .dev/bin in the working directory.
 func cacheDir() (string, error) {
 	var firstErr error
 	if base, err := os.UserCacheDir(); err == nil {
@@ -34,7 +34,7 @@ func cacheDir() (string, error) {
 // cached returns path, which is a file or folder in the cache. If it does not exist, cached calls
 // get, which builds or downloads it to the path out. Then cached renames out to path, so path is
 // always either complete or missing. If several processes need the same path, only one calls get
-// and the others wait. what is the name of the program in messages.
+// and the others wait. The parameter what names the program in messages.
 func cached(ctx context.Context, path, what string, log logFunc, get func(out string) error) (string, error) {
 	if exists, err := exists(path); exists || err != nil {
 		return path, err

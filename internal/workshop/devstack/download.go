@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// downloadPatience is how long a server may take to answer. It is also the length of the
-	// windows in each of which at least downloadMinimum must arrive. So a download over a hanging
-	// network fails after at most 10 seconds.
+	// downloadPatience is how long a server may take to answer. It is also the length of a window.
+	// In each window at least downloadMinimum bytes must arrive. So a download over a network that
+	// hangs fails after at most 10 seconds.
 	downloadPatience = 5 * time.Second
 	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that
 	// rate the archive of Temporal takes 15 minutes. Building Temporal takes about five.

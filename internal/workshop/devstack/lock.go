@@ -28,7 +28,7 @@ func Lock(dir string) (release func(), err error) {
 	if !ok {
 		return nil, fmt.Errorf("another memexport dev (pid %s) runs in %s: stop it, or use --dir", holder(path), dir)
 	}
-	// The lock works without the number in the file: only the error message above uses it.
+	// Ignore an error here, because only the message above needs the number in the file.
 	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
 	return func() { _ = lock.Close() }, nil
 }

@@ -17,7 +17,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// patience is how long a test waits. On an idle machine, the waits take one or two seconds.
+// patience limits how long a test waits for something. On an idle machine it takes one or two
+// seconds.
 const patience = 30 * time.Second
 
 // roleVariable is set in a process of this test binary that plays a parent, which the test then

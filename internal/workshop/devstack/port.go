@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// startAttempts is how often a server is started at most, if other programs take its ports each
-// time. With the pauses between the attempts, the last one comes about five seconds after the
-// first.
+// startAttempts is the maximum number of attempts to start a server if other programs keep taking
+// its ports. Because of the pauses, the last attempt begins about five seconds after the first.
 const (
 	startAttempts = 5
 	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is longer by this

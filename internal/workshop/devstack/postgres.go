@@ -158,7 +158,7 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	}
 	buffers := cmp.Or(o.SharedBuffers, "256MB")
 	if o.Fast {
-		// synchronous_commit=off and full_page_writes=off would make this hardly faster. With them,
+		// synchronous_commit=off and full_page_writes=off would hardly make this faster. With them,
 		// a killed server could lose commits or leave torn pages.
 		settings = append(settings, "fsync=off")
 		buffers = cmp.Or(o.SharedBuffers, "64MB")

@@ -49,7 +49,7 @@ func (a *account) own(dir string) error {
 }
 
 // reaches reports whether the account can enter dir. It runs a program in dir as the account, so
-// the result takes groups and access control lists into account.
+// the result is also right with groups and access control lists.
 func (a *account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", ":")
 	cmd.Dir = dir

@@ -85,7 +85,7 @@ var (
 	versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 )
 
-// versionIn returns the first number in a path. As numbers, 15 sorts after 9.
+// versionIn returns the first number in a path. It returns an int so that 15 sorts after 9.
 func versionIn(path string) int {
 	n, _ := strconv.Atoi(number.FindString(path))
 	return n

@@ -95,7 +95,7 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 		return err
 	}
 	for _, dir := range halfMade {
-		_ = os.RemoveAll(dir) // if a dying initdb still writes to it, the next start deletes it
+		_ = os.RemoveAll(dir) // if initdb is ending but still writes to dir, the next start deletes dir
 	}
 	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")

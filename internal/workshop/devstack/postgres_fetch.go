@@ -101,7 +101,7 @@ func fetchCache(runAs *account) (string, error) {
 	if runAs.reaches(cache) {
 		return cache, nil
 	}
-	cache = "/usr/local/lib/memexport" // we can write here: reaches returned false, so this process runs as root
+	cache = "/usr/local/lib/memexport" // reaches is false only if root runs this process, and root can write here
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("the cache for Postgres: %w", err)
 	}

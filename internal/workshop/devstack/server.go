@@ -17,7 +17,7 @@ const (
 	serverStopGrace    = 5 * time.Second
 )
 
-// ServerOptions configure any other server that tests need.
+// ServerOptions configure a server other than Postgres and Temporal.
 type ServerOptions struct {
 	// Name is the server's name in messages and in the file name of its log.
 	Name string

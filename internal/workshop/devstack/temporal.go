@@ -92,7 +92,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	ui := portRequest{server: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
 	// Picking other ports for the frontend and the UI is not enough. The server itself picks six
 	// more ports when it starts. It panics if no port is free, or if another program takes one
-	// before the server listens on it. So start the server again.
+	// before the server listens on it. In that case, start the server again.
 	return retryStart(ctx, func() (*Temporal, error) {
 		port, err := frontend.pick(ctx)
 		if err != nil {

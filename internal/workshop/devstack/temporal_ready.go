@@ -50,8 +50,9 @@ func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) 
 	})
 }
 
-// prepare makes one attempt at what waitReady waits for. It creates a new gRPC connection every
-// time, because after a failed dial a connection waits a second before it dials again.
+// prepare tries once to reach the namespace and to register the search attributes. It creates a new
+// gRPC connection every time, because after a failed dial a connection waits a second before it
+// dials again.
 func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -71,7 +72,7 @@ func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) er
 }
 
 // addAttributes registers the search attributes that are missing. The flag --search-attribute does
-// not help here, because the server ignores it if its state exists already.
+// not help here, because the server ignores the flag if it has an older state.
 func addAttributes(ctx context.Context, c client.Client, attributes map[string]string) error {
 	if len(attributes) == 0 {
 		return nil

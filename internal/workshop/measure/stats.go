@@ -23,8 +23,9 @@ func Median[T Number](values []T) T {
 	return T(median)
 }
 
-// Percentile returns the p-th percentile by the nearest-rank method: the smallest of the values for
-// which at least p percent of the values are not greater. It returns zero if there are no values.
+// Percentile returns the p-th percentile by the nearest-rank method: the smallest value v such that
+// at least p percent of the values are less than or equal to v. It returns zero if there are no
+// values.
 func Percentile(values []time.Duration, p float64) time.Duration {
 	value, err := stats.PercentileNearestRank(floats(values), p)
 	if err != nil {

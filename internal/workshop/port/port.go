@@ -13,8 +13,8 @@ import (
 const lowest, highest = 20_000, 32_000
 
 // Restartable returns a free port on 127.0.0.1 for a server that stops and later listens on the
-// same port again. Meanwhile the system might assign an ephemeral port to another program, so the
-// port is not one.
+// same port again. The port is not an ephemeral one, because the system could assign an ephemeral
+// port to another program while the server is down.
 func Restartable() (int, error) {
 	const attempts = 100 // most ports in the range are free, so this is more than enough
 	for range attempts {

@@ -99,7 +99,7 @@ func (p *Process) Output() string {
 	return text
 }
 
-// describeOutput returns the digest of the output with an introduction, for an error message.
+// describeOutput returns the part of an error message that shows the digest of the output.
 func (p *Process) describeOutput() string {
 	if p.log != nil {
 		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Digest(p.Output()))
@@ -107,9 +107,9 @@ func (p *Process) describeOutput() string {
 	return "its output:\n" + Digest(p.Output())
 }
 
-// errorLine and fatalLine match the lines that programs print when an error occurs and before they
-// die. A Go program that panics prints the reason first and then a long dump of its goroutines, so
-// the last lines do not contain the reason.
+// errorLine matches a line that reports an error. fatalLine matches a line that a program prints
+// because it is about to die. A Go program that panics prints the reason first and then a long dump
+// of its goroutines, so the last lines do not contain the reason.
 var (
 	errorLine = regexp.MustCompile(`(?i)\blevel=error\b|"level":"error"|^error\b|\bERROR:`)
 	fatalLine = regexp.MustCompile(`(?i)\blevel=(fatal|panic)\b|"level":"(fatal|panic)"|^panic: |^fatal error: |^runtime: |\bFATAL\b`)

@@ -14,7 +14,7 @@ import (
 
 // Faults is a store behind a proxy that makes some requests fail.
 type Faults struct {
-	*Store // its address is that of the proxy
+	*Store // with the address of the proxy
 
 	mu      sync.Mutex
 	decide  func(*http.Request) Fault
@@ -27,7 +27,7 @@ type Fault struct {
 	// Status makes the proxy answer with an error that has this HTTP status and the store's error
 	// format.
 	Status int
-	// CutAfter makes the proxy close the connection after so many bytes of the response body. The
+	// CutAfter makes the proxy close the connection after this many bytes of the response body. The
 	// response header still has the full Content-Length. The value Nothing closes the connection
 	// before the first byte of the body.
 	CutAfter int

@@ -20,7 +20,8 @@ const startTimeout = 30 * time.Minute
 
 const toxiproxy = "toxiproxy"
 
-// goPrograms are the servers that are written in Go. The keys are the names that start takes.
+// goPrograms are the servers that are written in Go. The keys are the names that the function start
+// takes.
 var goPrograms = map[string]struct{ name, pkg string }{
 	"s3":      {"versitygw", "github.com/versity/versitygw/cmd/versitygw"},
 	"gcs":     {"fake-gcs-server", "github.com/fsouza/fake-gcs-server"},

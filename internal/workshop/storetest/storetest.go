@@ -79,7 +79,7 @@ const (
 	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// Env returns the environment variables that a process needs to open URL.
+// Env returns the environment variables that a process needs to open the bucket.
 func (s *Store) Env() []string {
 	switch s.Name {
 	case "s3":
@@ -92,8 +92,8 @@ func (s *Store) Env() []string {
 	return nil
 }
 
-// Setenv sets the variables of Env in this process, so that code in this process can open URL. They
-// stay set after the test.
+// Setenv sets the variables of Env in this process, so that code in this process can open the
+// bucket. They stay set after the test.
 func (s *Store) Setenv(t testing.TB) {
 	t.Helper()
 	for _, variable := range s.Env() {

@@ -13,7 +13,7 @@ import (
 
 // Toxic is a store behind Toxiproxy, which can disturb connections.
 type Toxic struct {
-	*Store // its address is that of the proxy
+	*Store // with the address of the proxy
 
 	api string // address of Toxiproxy's HTTP API
 }

@@ -182,7 +182,8 @@ func pages(c *exports.Client) {
 	}
 }
 
-// refused prints a call that the API refused. The type of answer must be the one for this status.
+// refused prints a call that the API refused. The answer must have the Go type that ogen generates
+// for this status.
 func refused(operation, what string, answer any, err error, status int, code string) {
 	must(err)
 	gotStatus, p := problemOf(answer)
