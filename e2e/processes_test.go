@@ -73,7 +73,7 @@ func (d *deployment) worker(t *testing.T, env ...string) *command {
 	return p
 }
 
-// tenant creates a workspace with memories and returns it with a client that has a key for it.
+// tenant creates a workspace with memories, and a client with an API key for that workspace.
 func (d *deployment) tenant(t *testing.T, url string, memories int) tenant {
 	t.Helper()
 	workspace := uuid.NewString()

@@ -6,7 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// A release build sets both variables: -ldflags "-X main.version=1.2.3 -X main.commit=...".
+// A release sets both: -ldflags "-X main.version=1.2.3 -X main.commit=...".
 var version, commit = "0.1.0", ""
 
 // versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". In other

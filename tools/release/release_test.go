@@ -20,7 +20,7 @@ import (
 )
 
 // testPlatforms are only some of the platforms, to save time. They cover both kinds of archives and
-// both images.
+// both platforms of the image.
 var testPlatforms = []platform{{os: "linux", arch: "amd64"}, {os: "linux", arch: "arm64"}, {os: "windows", arch: "amd64"}}
 
 // repository creates a small repository with a program that prints its version, and commits it.

@@ -16,7 +16,7 @@ import (
 // its ports. Because of the pauses, the last attempt begins about five seconds after the first.
 const (
 	startAttempts = 5
-	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is longer by this
+	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is 500 ms longer
 )
 
 // takenPort is the error of a start that failed because of a port. Either another program took the
