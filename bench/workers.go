@@ -9,8 +9,8 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// workers measures whether a second worker process helps, and checks that it does not change the
-// files.
+// workers measures how much faster two worker processes are than one. It also checks that the files
+// are the same.
 func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	data := benchstack.Distinct(b.batchMemories)
 	t := measure.Table{Title: fmt.Sprintf("Workers: %d exports of %s at once, CSV", b.batch, data.Name),
@@ -52,7 +52,8 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// measureBatch creates exports at once and measures from the first POST until all are READY.
+// measureBatch creates a batch of exports at once. It measures from the first POST until all are
+// READY.
 func (b *benchmark) measureBatch(ctx context.Context, c benchstack.Client, digest string) (sample, error) {
 	var m sample
 	var ids []string
