@@ -37,8 +37,8 @@ var seed = Dataset{Name: "seed", Memories: seedMemories}
 // Tiny is so small that its export shows only what an export costs besides its memories.
 var Tiny = Distinct(100)
 
-// workspace returns an id that depends on the name alone, so that a data set is made only once.
-func (d Dataset) workspace() string {
+// Workspace returns the id of its workspace, which depends on the name alone, so that a data set is made only once.
+func (d Dataset) Workspace() string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("memexport benchmark "+d.Name)).String()
 }
 
@@ -62,7 +62,7 @@ func copies(name string, n int, createdAt string) Dataset {
 			FROM memories WHERE workspace_id = $3 ORDER BY created_at, id LIMIT $4`
 		told := time.Now()
 		for done := 0; done < n; done += seedMemories {
-			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.workspace(), min(seedMemories, n-done))
+			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.Workspace(), min(seedMemories, n-done))
 			if err != nil {
 				return err
 			}
@@ -88,7 +88,7 @@ func Long(n, size int) Dataset {
 			INSERT INTO memories (id, memory, user_id, priority, status, categories, metadata, workspace_id, created_at, updated_at)
 			SELECT gen_random_uuid(), substr(text, 1 + i * 7919 % period, $4::int), 'user-001', 'HIGH', 'COMPLETED', '{work}',
 				'{"source": "import"}', $1::uuid, timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute', timestamptz '2025-07-01 00:00:00Z'
-			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.workspace(), size)
+			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.Workspace(), size)
 		return err
 	}}
 }
@@ -98,7 +98,7 @@ func (s *Stack) prepareData(ctx context.Context) error {
 	if err := demo.CreateTable(ctx, s.DB); err != nil {
 		return err
 	}
-	if _, err := demo.Fill(ctx, s.DB, seed.workspace(), seed.Memories); err != nil {
+	if _, err := demo.Fill(ctx, s.DB, seed.Workspace(), seed.Memories); err != nil {
 		return err
 	}
 	changed := false
@@ -123,7 +123,7 @@ func (s *Stack) prepareData(ctx context.Context) error {
 // that looks complete.
 func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 	var found int
-	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.workspace())
+	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.Workspace())
 	if err != nil || found == d.Memories {
 		return false, err
 	}
@@ -133,10 +133,10 @@ func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.workspace()); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.Workspace()); err != nil {
 		return false, err
 	}
-	if err := d.insert(ctx, tx, insertOptions{workspace: d.workspace(), log: s.options.Log}); err != nil {
+	if err := d.insert(ctx, tx, insertOptions{workspace: d.Workspace(), log: s.options.Log}); err != nil {
 		return false, err
 	}
 	return true, tx.Commit()
