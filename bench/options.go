@@ -31,6 +31,7 @@ type options struct {
 	sustained            time.Duration // how long several clients create small exports
 	reads                time.Duration // how long each kind of read is repeated
 	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
+	flooding             time.Duration // how long a workspace creates exports without pause
 }
 
 // full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
@@ -38,7 +39,7 @@ var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000,
+	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second,
 }
 
 // quick takes about a minute. It only shows that everything works.
@@ -46,7 +47,7 @@ var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000,
+	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second,
 }
 
 // section is a part of the benchmark that can run alone.
@@ -63,6 +64,7 @@ var sections = []section{
 	{"reads", (*benchmark).readRequests},
 	{"workers", (*benchmark).workers},
 	{"compression", (*benchmark).compression},
+	{"flood", (*benchmark).flood},
 }
 
 func sectionNames() []string {
@@ -167,6 +169,8 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
 		case "compression":
 			needed = append(needed, o.moderate())
+		case "flood":
+			needed = append(needed, o.flooder())
 		}
 		if section == "sizes" {
 			needed = append(needed, benchstack.SameInstant(o.largest().Memories), o.longTexts(), o.giantTexts())

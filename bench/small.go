@@ -20,7 +20,7 @@ func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Restart(ctx, 1); err != nil {
+	if err := b.Restart(ctx, 1, allAtOnce); err != nil {
 		return nil, err
 	}
 	latency := measure.Table{Title: fmt.Sprintf("Small exports: %s, JSON, from POST to READY", benchstack.Tiny.Name),

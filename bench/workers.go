@@ -9,6 +9,9 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
+// allAtOnce lets the exports of one workspace run at the same time, where that is what is measured.
+const allAtOnce = "EXPORT_WORKSPACE_RUNNING=0"
+
 // workers measures how much faster two worker processes are than one. It also checks that the files
 // are the same.
 func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
@@ -33,7 +36,7 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	results := map[int]samples{}
 	for round := range b.rounds {
 		for _, workers := range []int{1, 2} {
-			if err := b.Restart(ctx, workers); err != nil {
+			if err := b.Restart(ctx, workers, allAtOnce); err != nil {
 				return nil, err
 			}
 			m, err := b.measureBatch(ctx, c, single.SHA256)

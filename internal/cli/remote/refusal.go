@@ -45,6 +45,9 @@ func (svc *Service) refusal(response *http.Response) error {
 		return resume.Transient(err, response)
 	case resume.TransientStatus(response.StatusCode):
 		refused.text = "the server answered " + response.Status
+		if isProblem { // it says which limit was reached, or that the store is full
+			refused.text = fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)
+		}
 		return resume.Transient(refused, response)
 	case isProblem && p.Code != "NOT_FOUND" && p.Code != "METHOD_NOT_ALLOWED": // NOT_FOUND and METHOD_NOT_ALLOWED mean that the path, and so the URL, is wrong
 		refused.text = fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)

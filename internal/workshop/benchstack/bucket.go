@@ -50,12 +50,24 @@ func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
 }
 
 // StoredBytes returns the total size of the objects of a READY export.
-func (s *Stack) StoredBytes(id string) (total int64, err error) {
-	err = filepath.WalkDir(s.objects(id), func(_ string, d fs.DirEntry, err error) error {
+func (s *Stack) StoredBytes(id string) (int64, error) { return sizeOf(s.objects(id)) }
+
+// BucketBytes returns the total size of all objects.
+func (s *Stack) BucketBytes() (int64, error) { return sizeOf(s.bucket) }
+
+// sizeOf returns the total size of the files in a directory. Files may come and go meanwhile.
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err == nil {
 			total += info.Size()
 		}

@@ -22,15 +22,15 @@ type Client struct {
 
 // Client returns the client for a data set's workspace.
 func (s *Stack) Client(ctx context.Context, d Dataset) (Client, error) {
-	if c, ok := s.clients[d.workspace()]; ok {
+	if c, ok := s.clients[d.Workspace()]; ok {
 		return c, nil
 	}
-	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
+	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.Workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
 	if err != nil {
 		return Client{}, err
 	}
 	c := Client{Key: secret, baseURL: s.baseURL, http: s.http}
-	s.clients[d.workspace()] = c
+	s.clients[d.Workspace()] = c
 	return c, nil
 }
 
@@ -73,6 +73,9 @@ func (e *Export) CheckSHA256(digest string) error {
 	}
 	return nil
 }
+
+// ErrTooManyRequests means that the API refused a request because a limit was reached (429).
+var ErrTooManyRequests = errors.New("a limit was reached")
 
 // Create creates an export and returns it as the POST response shows it.
 func (c Client) Create(ctx context.Context, format string) (Export, error) {
@@ -188,7 +191,11 @@ func (c Client) request(ctx context.Context, method, path string, header http.He
 	if response.StatusCode/100 != 2 {
 		defer response.Body.Close()
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(body)))
+		err := fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(body)))
+		if response.StatusCode == http.StatusTooManyRequests {
+			err = fmt.Errorf("%w: %w", ErrTooManyRequests, err)
+		}
+		return nil, err
 	}
 	return response, nil
 }

@@ -37,9 +37,9 @@ var seed = Dataset{Name: "seed", Memories: seedMemories}
 // Tiny is a data set so small that exporting it takes hardly longer than exporting nothing.
 var Tiny = Distinct(100)
 
-// workspace returns an id that depends only on the name, so that later runs find the data set
-// again.
-func (d Dataset) workspace() string {
+// Workspace returns the id of the workspace. It depends only on the name, so that later runs find the
+// data set again.
+func (d Dataset) Workspace() string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("memexport benchmark "+d.Name)).String()
 }
 
@@ -66,7 +66,7 @@ func copies(name string, n int, createdAt string) Dataset {
 			FROM memories WHERE workspace_id = $3 ORDER BY created_at, id LIMIT $4`
 		told := time.Now()
 		for done := 0; done < n; done += seedMemories {
-			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.workspace(), min(seedMemories, n-done))
+			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.Workspace(), min(seedMemories, n-done))
 			if err != nil {
 				return err
 			}
@@ -92,7 +92,7 @@ func Long(n, size int) Dataset {
 			INSERT INTO memories (id, memory, user_id, priority, status, categories, metadata, workspace_id, created_at, updated_at)
 			SELECT gen_random_uuid(), substr(text, 1 + i * 7919 % period, $4::int), 'user-001', 'HIGH', 'COMPLETED', '{work}',
 				'{"source": "import"}', $1::uuid, timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute', timestamptz '2025-07-01 00:00:00Z'
-			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.workspace(), size)
+			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.Workspace(), size)
 		return err
 	}}
 }
@@ -102,7 +102,7 @@ func (s *Stack) prepareData(ctx context.Context) error {
 	if err := demo.CreateTable(ctx, s.DB); err != nil {
 		return err
 	}
-	if _, err := demo.Fill(ctx, s.DB, seed.workspace(), seed.Memories); err != nil {
+	if _, err := demo.Fill(ctx, s.DB, seed.Workspace(), seed.Memories); err != nil {
 		return err
 	}
 	changed := false
@@ -127,7 +127,7 @@ func (s *Stack) prepareData(ctx context.Context) error {
 // not leave an incomplete data set.
 func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 	var found int
-	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.workspace())
+	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.Workspace())
 	if err != nil || found == d.Memories {
 		return false, err
 	}
@@ -137,10 +137,10 @@ func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.workspace()); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.Workspace()); err != nil {
 		return false, err
 	}
-	if err := d.insert(ctx, tx, insertOptions{workspace: d.workspace(), log: s.options.Log}); err != nil {
+	if err := d.insert(ctx, tx, insertOptions{workspace: d.Workspace(), log: s.options.Log}); err != nil {
 		return false, err
 	}
 	return true, tx.Commit()

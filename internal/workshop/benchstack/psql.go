@@ -30,7 +30,7 @@ func findPsql() (string, error) {
 
 // selectMemories returns the SQL that reads a data set in the same order as an export.
 func selectMemories(d Dataset) string {
-	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.workspace())
+	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.Workspace())
 }
 
 // CopyCSV returns the psql command that writes a data set to a file as CSV.
