@@ -64,6 +64,7 @@ var sections = []section{
 	{"reads", (*benchmark).readRequests},
 	{"workers", (*benchmark).workers},
 	{"compression", (*benchmark).compression},
+	{"formats", (*benchmark).formats},
 	{"flood", (*benchmark).flood},
 }
 
@@ -169,6 +170,8 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
 		case "compression":
 			needed = append(needed, o.moderate())
+		case "formats":
+			needed = append(needed, o.moderate(), o.giantTexts())
 		case "flood":
 			needed = append(needed, o.flooder())
 		}
@@ -185,5 +188,5 @@ func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.gia
 
 // needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
-	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
+	return slices.ContainsFunc([]string{"speed", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
 }
