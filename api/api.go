@@ -30,6 +30,8 @@ type Options struct {
 	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
 	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
+	// Limits bound what clients can use. Defaults to the defaults of its fields.
+	Limits Limits
 	// Log gets one line for each request and the causes of 5xx answers. It never gets keys, query
 	// strings or memories. Defaults to no log.
 	Log *slog.Logger
@@ -52,5 +54,5 @@ func New(o Options) *Server {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	return newServer(observe(s.log, refuseUnroutable(mux)), s.log)
+	return newServer(observe(s.log, refuseUnroutable(mux)), o.Limits.withDefaults(), s.log)
 }

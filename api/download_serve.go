@@ -62,7 +62,7 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) 
 	h.Set("Content-Security-Policy", "sandbox") // if a browser shows the file, no script in it runs
 
 	reader := &downloadReader{file: file}
-	writer := &downloadWriter{ResponseWriter: w, controller: http.NewResponseController(w), size: file.Size()}
+	writer := &downloadWriter{ResponseWriter: w, size: file.Size()}
 	http.ServeContent(writer, r, "", *e.CompletedAt, reader)
 
 	switch err := reader.close(); {
