@@ -51,9 +51,9 @@ test-docs: bin/memexport ## try the docs page in a real Chromium; screenshots go
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 .PHONY: test-downloads
-test-downloads: bin/memexport ## break downloads by curl, aria2 and a real Chromium, and resume them
+test-downloads: bin/memexport ## break downloads by curl, aria2 and a real Chromium, and resume them; pass one through nginx
 	@$(GO) run ./cmd/memexport dev prepare
-	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
+	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads' -count=1 -timeout 20m ./e2e ./api
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
 .PHONY: docs-component

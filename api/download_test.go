@@ -37,7 +37,7 @@ func TestTheFileOfEveryFormatIsServedWhole(t *testing.T) {
 			a.header(t, "Last-Modified", e.CompletedAt.Format(http.TimeFormat))
 			a.header(t, "Accept-Ranges", "bytes")
 			a.header(t, "Cache-Control", "private, no-transform")
-			a.header(t, "X-Content-Type-Options", "nosniff")
+			a.header(t, "X-Accel-Buffering", "no")
 			a.header(t, "Content-Security-Policy", "sandbox")
 			if method == "HEAD" && len(a.body) > 0 {
 				t.Errorf("HEAD has a body of %d bytes", len(a.body))
