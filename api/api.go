@@ -44,6 +44,7 @@ type Options struct {
 func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
+		watchers: newWatchers(o.Exports.Get),
 		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 	}
 	if s.ready == nil {

@@ -37,6 +37,8 @@ type service struct {
 	archive *archive.Archive
 	starter *workflows.Starter
 
+	watchers *watchers
+
 	redirect bool
 	ready    func(context.Context) error
 	log      *slog.Logger
