@@ -3,128 +3,83 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"io/fs"
-	"net/http"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
+
+	"memexport/internal/workshop/benchstack"
+	"memexport/internal/workshop/measure"
 )
 
-// packing is one way of storing files, and what was measured with it.
+// packing is a value of EXPORT_COMPRESSION, with what was measured under it.
 type packing struct {
-	compression string // EXPORT_COMPRESSION
-	exports     []sample
-	stored      int64
-	plain, gzip []time.Duration // downloads by who accepts nothing, and by who accepts gzip
-	gzipBytes   int64
+	compression string
+	exports     samples
+	stored      int64           // size of the objects in bytes
+	gzip        []time.Duration // downloads by a client that accepts gzip
+	gzipBytes   int64           // what was sent to that client
 }
 
-// compressed lets stored-as-is and stored-compressed take turns.
-func (s *stack) compressed(ctx context.Context) ([]table, error) {
-	data := distinct(s.atMostAMillion())
-	t := table{title: "Compression: " + data.name + ", stored as they are and compressed",
-		head: []string{"Format, EXPORT_COMPRESSION", "READY after s", "ratio", "CPU s", "worker peak MiB", "MB", "MB stored", "plain download s", "gzip download s", "MB sent as gzip"},
-		note: "Downloads are read and thrown away, without unpacking. The memories are made of some thousand texts: real ones compress less. " +
-			"Every file had the SHA-256 of the one that was stored as it is."}
-	c, err := s.clientOf(ctx, data)
+// compression compares exports that are stored as they are with exports that are stored compressed.
+// They take turns.
+func (b *benchmark) compression(ctx context.Context) ([]measure.Table, error) {
+	data := b.moderate()
+	t := measure.Table{Title: "Compression: " + data.Name + ", stored as they are and compressed",
+		Head: []string{"Format, EXPORT_COMPRESSION", "READY after s", "ratio", "CPU s", "worker peak MiB", "MB", "MB stored", "plain download s", "gzip download s", "MB sent as gzip"},
+		Note: "Downloads are read and discarded, without unpacking. The memories repeat some thousand texts, so real ones compress less. " +
+			"Every file had the SHA-256 of the file that was stored as it is."}
+	c, err := b.Client(ctx, data)
 	if err != nil {
 		return nil, err
 	}
 	for _, format := range []string{"csv", "json"} {
-		ways := []*packing{{compression: "none"}, {compression: "gzip"}}
-		sum := ""
-		for round := range s.rounds + 1 { // round 0 fills the caches
-			for _, way := range ways {
-				if err := s.measurePacking(ctx, c, way, format, &sum, round > 0); err != nil {
+		packings := []*packing{{compression: "none"}, {compression: "gzip"}}
+		digest := ""
+		for round := range b.rounds + 1 { // round 0 fills the caches and does not count
+			for _, p := range packings {
+				e, err := b.measurePacking(ctx, c, p, format)
+				if err != nil {
 					return nil, err
 				}
+				if digest == "" {
+					digest = e.SHA256
+				}
+				if err := e.CheckSHA256(digest); err != nil {
+					return nil, fmt.Errorf("with EXPORT_COMPRESSION=%s: %w", p.compression, err)
+				}
+				if round == 0 {
+					p.exports, p.gzip = nil, nil
+				}
 			}
-			say("%s, compression: round %d of %d", format, round, s.rounds)
+			say("%s, compression: round %d of %d", format, round, b.rounds)
 		}
-		for _, way := range ways {
-			t.add(format+", "+way.compression, seconds(median(pick(way.exports, wall))), spread(ratios(pick(way.exports, wall), pick(ways[0].exports, wall))),
-				seconds(median(pick(way.exports, func(m sample) time.Duration { return m.cpu }))),
-				mebibytes(slices.Max(pick(way.exports, func(m sample) int64 { return m.peak }))), megabytes(way.exports[0].bytes), megabytes(way.stored),
-				seconds(median(way.plain)), seconds(median(way.gzip)), megabytes(way.gzipBytes))
+		for _, p := range packings {
+			t.Add(format+", "+p.compression, measure.Seconds(p.exports.wall()), p.exports.ratioTo(packings[0].exports), measure.Seconds(p.exports.cpu()),
+				measure.Mebibytes(p.exports.peak()), measure.Megabytes(p.exports[0].bytes), measure.Megabytes(p.stored),
+				measure.Seconds(p.exports.download()), measure.Seconds(measure.Median(p.gzip)), measure.Megabytes(p.gzipBytes))
 		}
 	}
-	s.environment = setVariable(s.environment, "EXPORT_COMPRESSION", "none")
-	return []table{t}, s.restart(ctx, 1)
+	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-func (s *stack) measurePacking(ctx context.Context, c client, way *packing, format string, sum *string, counts bool) error {
-	s.environment = setVariable(s.environment, "EXPORT_COMPRESSION", way.compression)
-	if err := s.restart(ctx, 1); err != nil {
-		return err
+// measurePacking makes an export with new processes, downloads it as each kind of client, adds the
+// results to p, and deletes it.
+func (b *benchmark) measurePacking(ctx context.Context, c benchstack.Client, p *packing, format string) (benchstack.Export, error) {
+	if err := b.Restart(ctx, 1, "EXPORT_COMPRESSION="+p.compression); err != nil {
+		return benchstack.Export{}, err
 	}
-	m, e, err := s.measureExport(ctx, c, format)
+	m, e, err := b.measureExport(ctx, c, format)
 	if err != nil {
-		return err
+		return e, err
 	}
-	if *sum == "" {
-		*sum = e.SHA256
+	if m.download, m.downloadPeak, err = b.measureDownload(ctx, c, e); err != nil {
+		return e, err
 	}
-	if e.SHA256 != *sum {
-		return fmt.Errorf("with EXPORT_COMPRESSION=%s export %s has the SHA-256 %s instead of %s", way.compression, e.ID, e.SHA256, *sum)
-	}
-	if m.download, m.downloadPeak, err = s.measureDownload(ctx, c, e); err != nil {
-		return err
-	}
-	packed, size, err := c.downloadPacked(ctx, e)
-	if err != nil {
-		return err
-	}
-	stored, err := s.storedBytes(e.ID)
-	if err != nil {
-		return err
-	}
-	if counts {
-		way.exports, way.stored, way.gzipBytes = append(way.exports, m), stored, size
-		way.plain, way.gzip = append(way.plain, m.download), append(way.gzip, packed)
-	}
-	return s.discard(ctx, c, e.ID)
-}
-
-// downloadPacked downloads a file as who accepts gzip, and returns how much was sent.
-func (c client) downloadPacked(ctx context.Context, e exported) (took time.Duration, size int64, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/v1/exports/"+e.ID+"/download", nil)
-	if err != nil {
-		return 0, 0, err
-	}
-	request.Header.Set("X-Api-Key", c.key)
-	request.Header.Set("Accept-Encoding", "gzip")
 	began := time.Now()
-	response, err := c.http.Do(request)
-	if err != nil {
-		return 0, 0, err
+	if p.gzipBytes, err = c.DownloadGzip(ctx, e); err != nil {
+		return e, err
 	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return 0, 0, fmt.Errorf("download: %s", response.Status)
+	p.exports, p.gzip = append(p.exports, m), append(p.gzip, time.Since(began))
+	if p.stored, err = b.StoredBytes(e.ID); err != nil {
+		return e, err
 	}
-	size, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, response.Body, make([]byte, 256<<10))
-	return time.Since(began), size, err
-}
-
-// storedBytes is the size of an export's objects.
-func (s *stack) storedBytes(exportID string) (total int64, err error) {
-	err = filepath.WalkDir(filepath.Join(s.bucket, "exports", exportID), func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			total += info.Size()
-		}
-		return err
-	})
-	return total, err
-}
-
-// setVariable is the environment with the variable set to value.
-func setVariable(environment []string, name, value string) []string {
-	rest := slices.DeleteFunc(slices.Clone(environment), func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
-	return append(rest, name+"="+value)
+	return e, b.Discard(ctx, c, e.ID)
 }

@@ -3,18 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/workshop/benchstack"
 )
 
-// clients is how many work at the same time where several do.
+// clients is how many clients work at the same time where several do.
 const clients = 8
 
-// load has the clients call do, each again and again, until the time is over. It returns how long
-// every call took, and how long all of it.
+// load lets the clients call do again and again for the duration d. It returns how long each call
+// took, and how long everything took, which is a little more than d.
 func load(ctx context.Context, d time.Duration, do func(context.Context) error) (calls []time.Duration, took time.Duration, err error) {
 	var mu sync.Mutex
 	began := time.Now()
@@ -40,21 +41,19 @@ func load(ctx context.Context, d time.Duration, do func(context.Context) error) 
 }
 
 // inBackground exports a data set again and again until stop is called, which returns how many
-// exports were completed. When it returns the first one is being written.
-func (s *stack) inBackground(ctx context.Context, d dataset) (stop func() (int, error), err error) {
-	c, err := s.clientOf(ctx, d)
+// exports were completed. When inBackground returns, the first export is being written.
+func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (stop func() (int, error), err error) {
+	c, err := b.Client(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	e, err := c.create(ctx, "json")
-	if err != nil {
-		return nil, err
-	}
-	for e.Status == "PENDING" {
+	e, err := c.Create(ctx, "json")
+	for err == nil && e.Status == "PENDING" {
 		time.Sleep(5 * time.Millisecond)
-		if err := c.call(ctx, http.MethodGet, "/v1/exports/"+e.ID, "", &e); err != nil {
-			return nil, err
-		}
+		e, err = c.Get(ctx, e.ID)
+	}
+	if err != nil {
+		return nil, err
 	}
 	waiting, cancel := context.WithCancel(ctx)
 	ids, failed := []string{e.ID}, make(chan error, 1)
@@ -62,16 +61,16 @@ func (s *stack) inBackground(ctx context.Context, d dataset) (stop func() (int, 
 		failed <- func() error {
 			for {
 				last := ids[len(ids)-1]
-				if _, err := c.wait(waiting, last); waiting.Err() != nil {
+				if _, err := c.Wait(waiting, last); waiting.Err() != nil {
 					return nil
 				} else if err != nil {
 					return err
 				}
-				// Only waiting is cut short, so that no export is left which nobody knows of.
-				if err := c.delete(ctx, last); err != nil {
+				// stop cancels only the waiting. A cancelled POST could leave an export whose id is unknown.
+				if err := c.Delete(ctx, last); err != nil {
 					return err
 				}
-				next, err := c.create(ctx, "json")
+				next, err := c.Create(ctx, "json")
 				if err != nil {
 					return err
 				}
@@ -84,16 +83,17 @@ func (s *stack) inBackground(ctx context.Context, d dataset) (stop func() (int, 
 		if err := <-failed; err != nil {
 			return 0, err
 		}
-		if err := c.delete(ctx, ids[len(ids)-1]); err != nil {
+		if err := c.Delete(ctx, ids[len(ids)-1]); err != nil {
 			return 0, err
 		}
-		return len(ids) - 1, s.purged(ctx, ids...)
+		return len(ids) - 1, b.WaitPurged(ctx, ids...)
 	}, nil
 }
 
-// withBackground runs do while a data set is exported in a loop.
-func (s *stack) withBackground(ctx context.Context, d dataset, do func() error) (completed int, err error) {
-	stop, err := s.inBackground(ctx, d)
+// withBackground calls do while a data set is exported in a loop, and returns how many of those
+// exports were completed.
+func (b *benchmark) withBackground(ctx context.Context, d benchstack.Dataset, do func() error) (completed int, err error) {
+	stop, err := b.inBackground(ctx, d)
 	if err != nil {
 		return 0, err
 	}

@@ -3,37 +3,40 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
+
+	"memexport/internal/workshop/benchstack"
+	"memexport/internal/workshop/measure"
 )
 
-// twoWorkers is whether a second worker process helps, and whether it changes the files.
-func (s *stack) twoWorkers(ctx context.Context) ([]table, error) {
-	data := distinct(s.batchMemories)
-	t := table{title: fmt.Sprintf("Workers: %d exports of %s at once, CSV", s.batch, data.name),
-		head: []string{"Workers", "median s", "ratio to one", "memories/s", "CPU s", "Postgres CPU s", "peak MiB of one"},
-		note: "Every file had the SHA-256 of that of a single export."}
-	c, err := s.clientOf(ctx, data)
+// workers measures whether a second worker process helps, and checks that it does not change the
+// files.
+func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
+	data := benchstack.Distinct(b.batchMemories)
+	t := measure.Table{Title: fmt.Sprintf("Workers: %d exports of %s at once, CSV", b.batch, data.Name),
+		Head: []string{"Workers", "median s", "ratio to one", "memories/s", "CPU s", "Postgres CPU s", "peak MiB of one"},
+		Note: "Every file had the SHA-256 of the file of a single export."}
+	c, err := b.Client(ctx, data)
 	if err != nil {
 		return nil, err
 	}
-	single, _, err := c.export(ctx, "csv")
-	if err == nil && single.MemoryCount != data.memories {
-		err = fmt.Errorf("export %s has %d memories instead of %d", single.ID, single.MemoryCount, data.memories)
+	single, _, err := c.Export(ctx, "csv")
+	if err == nil {
+		err = single.CheckCount(data.Memories)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.discard(ctx, c, single.ID); err != nil {
+	if err := b.Discard(ctx, c, single.ID); err != nil {
 		return nil, err
 	}
-	results := map[int][]sample{}
-	for round := range s.rounds {
+	results := map[int]samples{}
+	for round := range b.rounds {
 		for _, workers := range []int{1, 2} {
-			if err := s.restart(ctx, workers); err != nil {
+			if err := b.Restart(ctx, workers); err != nil {
 				return nil, err
 			}
-			m, err := s.batchOf(ctx, c, single.SHA256)
+			m, err := b.measureBatch(ctx, c, single.SHA256)
 			if err != nil {
 				return nil, fmt.Errorf("with %d workers: %w", workers, err)
 			}
@@ -42,38 +45,35 @@ func (s *stack) twoWorkers(ctx context.Context) ([]table, error) {
 		}
 	}
 	for _, workers := range []int{1, 2} {
-		samples := results[workers]
-		took := median(pick(samples, wall))
-		t.add(workers, seconds(took), spread(ratios(pick(samples, wall), pick(results[1], wall))), perSecond(float64(s.batch*data.memories), took),
-			seconds(median(pick(samples, func(m sample) time.Duration { return m.cpu }))),
-			seconds(median(pick(samples, func(m sample) time.Duration { return m.postgresCPU }))),
-			mebibytes(slices.Max(pick(samples, func(m sample) int64 { return m.peak }))))
+		r := results[workers]
+		t.Add(workers, measure.Seconds(r.wall()), r.ratioTo(results[1]), measure.PerSecond(float64(b.batch*data.Memories), r.wall()),
+			measure.Seconds(r.cpu()), measure.Seconds(r.postgresCPU()), measure.Mebibytes(r.peak()))
 	}
-	return []table{t}, s.restart(ctx, 1)
+	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// batchOf measures exports that are created at once, from the first POST until all are READY.
-func (s *stack) batchOf(ctx context.Context, c client, sum string) (sample, error) {
+// measureBatch creates exports at once and measures from the first POST until all are READY.
+func (b *benchmark) measureBatch(ctx context.Context, c benchstack.Client, digest string) (sample, error) {
 	var m sample
 	var ids []string
-	worker, server, began := s.workerCPU(), s.postgresCPU(), time.Now()
-	for range s.batch {
-		e, err := c.create(ctx, "csv")
+	worker, server, began := b.WorkerCPU(), b.PostgresCPU(), time.Now()
+	for range b.batch {
+		e, err := c.Create(ctx, "csv")
 		if err != nil {
 			return m, err
 		}
 		ids = append(ids, e.ID)
 	}
 	for _, id := range ids {
-		e, err := c.wait(ctx, id)
+		e, err := c.Wait(ctx, id)
 		if err != nil {
 			return m, err
 		}
-		if e.SHA256 != sum {
-			return m, fmt.Errorf("export %s has the SHA-256 %s instead of %s", id, e.SHA256, sum)
+		if err := e.CheckSHA256(digest); err != nil {
+			return m, err
 		}
 		m.bytes += e.SizeBytes
 	}
-	m.wall, m.cpu, m.postgresCPU, m.peak = time.Since(began), s.workerCPU()-worker, s.postgresCPU()-server, s.workerPeak()
-	return m, s.discard(ctx, c, ids...)
+	m.wall, m.cpu, m.postgresCPU, m.peak = time.Since(began), b.WorkerCPU()-worker, b.PostgresCPU()-server, b.WorkerPeak()
+	return m, b.Discard(ctx, c, ids...)
 }

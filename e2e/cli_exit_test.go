@@ -5,11 +5,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// says fails the test unless the text has all of the parts.
+// says fails the test unless the text has all of the parts. what names the text: "standard error".
 func says(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -19,9 +20,10 @@ func says(t *testing.T, what, text string, parts ...string) {
 	}
 }
 
-const nobodys = "0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24"
+// unknownID is a valid id that no export has.
+const unknownID = "0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24"
 
-func TestACommandThatIsNotRightEndsWith2AndSendsNothing(t *testing.T) {
+func TestWrongArgumentsEndWithExitCode2AndSendNothing(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	p := newPerson(t, s.url, c.key)
@@ -47,7 +49,7 @@ func TestACommandThatIsNotRightEndsWith2AndSendsNothing(t *testing.T) {
 		"download":                   "download",
 		"get nonsense":               "memexport list",
 		"list --status DONE":         "EXPIRED",
-		"export --since 2026-02-01 --until 2026-01-01 -o new": "created_after", // the API says so
+		"export --since 2026-02-01 --until 2026-01-01 -o new": "created_after", // this message comes from the API
 	} {
 		_, stderr := p.run(t, 2, strings.Fields(args)...)
 		says(t, args, stderr, part)
@@ -56,16 +58,18 @@ func TestACommandThatIsNotRightEndsWith2AndSendsNothing(t *testing.T) {
 	same(t, "the file that was there", string(p.read(t, "mine")), "mine")
 	same(t, "exports", c.list(t, "").Meta.Total, 0)
 	for _, missing := range []string{"MEMEXPORT_URL", "MEMEXPORT_API_KEY"} {
-		_, stderr := (&person{p.dir, []string{missing + "=", "MEMEXPORT_URL=" + s.url, "MEMEXPORT_API_KEY=" + c.key, missing + "="}}).run(t, 2, "list")
+		user := person{dir: p.dir, env: []string{"MEMEXPORT_URL=" + s.url, "MEMEXPORT_API_KEY=" + c.key, missing + "="}}
+		_, stderr := user.run(t, 2, "list")
 		says(t, "without "+missing, stderr, missing)
 	}
 	if err := os.WriteFile(p.path("key"), []byte(c.key+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	(&person{p.dir, []string{"MEMEXPORT_URL=" + s.url}}).run(t, 0, "list", "--api-key-file", "key")
+	withKeyFile := person{dir: p.dir, env: []string{"MEMEXPORT_URL=" + s.url}}
+	withKeyFile.run(t, 0, "list", "--api-key-file", "key")
 }
 
-func TestAKeyThatMayNotEndsWith3(t *testing.T) {
+func TestAMissingPermissionEndsWithExitCode3(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	e := c.create(t, "")
@@ -79,33 +83,32 @@ func TestAKeyThatMayNotEndsWith3(t *testing.T) {
 	}
 	reader := newPerson(t, s.url, createKey(t, s.database, c.workspace, "export.read"))
 	_, stderr := reader.run(t, 3, "export", "-o", "out")
-	says(t, "export with a key that may only read", stderr, "PERMISSION_DENIED", "export.write")
+	says(t, "an export with a key for reading only", stderr, "PERMISSION_DENIED", "export.write")
 	reader.run(t, 3, "delete", e.ID)
 	reader.run(t, 0, "get", e.ID)
 	same(t, "files", reader.files(t), "")
 	writer := newPerson(t, s.url, createKey(t, s.database, c.workspace, "export.write"))
-	writer.run(t, 3, "export", "-o", "out") // it creates it, and may not look at it
+	writer.run(t, 3, "export", "-o", "out") // it may create the export, but not get it
 }
 
-func TestWhatIsNotThereEndsWith4(t *testing.T) {
+func TestAnUnknownExportEndsWithExitCode4(t *testing.T) {
 	s := sharedStack(t)
 	p := newPerson(t, s.url, s.newTenant(t).key)
 	for _, command := range []string{"get", "download", "delete"} {
-		_, stderr := p.run(t, 4, command, nobodys)
+		_, stderr := p.run(t, 4, command, unknownID)
 		says(t, command, stderr, "EXPORT_NOT_FOUND", "memexport list")
 	}
 	same(t, "files", p.files(t), "")
 }
 
-func TestAFailedExportEndsWith5AndTheNextRunMakesAnother(t *testing.T) {
+func TestAFailedExportEndsWithExitCode5AndTheNextRunMakesAnother(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 10, 100)
 	p := newPerson(t, s.url, c.key)
 	execute(t, s.db, `ALTER TABLE memories RENAME COLUMN metadata TO renamed`)
-	rename := func() { execute(t, s.db, `ALTER TABLE memories RENAME COLUMN renamed TO metadata`) }
 	_, stderr := func() (string, string) {
-		defer rename()
+		defer execute(t, s.db, `ALTER TABLE memories RENAME COLUMN renamed TO metadata`)
 		return p.run(t, 5, "export", "-o", "out")
 	}()
 	says(t, "export", stderr, "SOURCE_INVALID")
@@ -119,16 +122,16 @@ func TestAFailedExportEndsWith5AndTheNextRunMakesAnother(t *testing.T) {
 	same(t, "exports", c.list(t, "").Meta.Total, 2)
 }
 
-func TestAnExpiredExportEndsWith6AndAnUnfinishedRunMakesAnother(t *testing.T) {
+func TestAnExpiredExportEndsWithExitCode6AndAnUnfinishedRunMakesAnother(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 20_000, 200)
 	front := newProxy(t, s.url)
 	p := newPerson(t, front.url, c.key)
 	held := front.hold(1 << 20)
-	process := p.start(t, "export", "-o", "out")
-	<-held
-	process.kill()
+	child := p.start(t, "export", "-o", "out")
+	receive(t, held, "the download is held")
+	child.Kill()
 	front.release()
 	first := c.list(t, "").Data[0]
 	execute(t, s.db, `UPDATE memexport.exports SET expires_at = now() WHERE id = $1`, first.ID)
@@ -138,35 +141,35 @@ func TestAnExpiredExportEndsWith6AndAnUnfinishedRunMakesAnother(t *testing.T) {
 	says(t, "export", stderr, first.ID, "gone")
 	second := c.list(t, "").Data[0]
 	if second.ID == first.ID {
-		t.Error("no other export was made")
+		t.Error("the second run did not make another export")
 	}
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *second.SHA256)
 	same(t, "files", p.files(t), "out")
 
-	// One that expires while it is downloaded.
+	// This one expires while it is downloaded.
 	held = front.hold(1 << 20)
-	process = p.start(t, "export", "-o", "third")
-	<-held
+	child = p.start(t, "export", "-o", "third")
+	receive(t, held, "the download is held")
 	third := c.list(t, "").Data[0]
 	execute(t, s.db, `UPDATE memexport.exports SET expires_at = now() WHERE id = $1`, third.ID)
-	process.kill()
+	child.Kill()
 	front.release()
 	p.run(t, 6, "download", third.ID, "-o", "third")
 	same(t, "files", p.files(t), "out")
 }
 
-func TestNoAnswerEndsWith7AndAWrongURLIsNamed(t *testing.T) {
+func TestNoAnswerEndsWithExitCode7AndAWrongURLIsNamed(t *testing.T) {
 	s := sharedStack(t)
-	nobody := newPerson(t, "http://127.0.0.1:1", s.key)
-	_, stderr := nobody.run(t, 7, "list", "--retry-for", "2s")
+	unreachable := newPerson(t, "http://127.0.0.1:1", s.key) // nothing listens on port 1
+	_, stderr := unreachable.run(t, 7, "list", "--retry-for", "2s")
 	says(t, "list", stderr, "127.0.0.1:1", "trying again", "given up")
-	nobody.run(t, 7, "export", "-o", "out", "--retry-for", "0s")
-	same(t, "files", nobody.files(t), "")
+	unreachable.run(t, 7, "export", "-o", "out", "--retry-for", "0s")
+	same(t, "files", unreachable.files(t), "")
 	_, stderr = newPerson(t, "http://no-such-host.invalid", s.key).run(t, 7, "list")
 	says(t, "list", stderr, "no-such-host.invalid")
 	_, stderr = newPerson(t, strings.Replace(s.url, "http:", "https:", 1), s.key).run(t, 7, "list")
 	if strings.Contains(stderr, "trying again") {
-		t.Errorf("a server without TLS is asked again:\n%s", stderr)
+		t.Errorf("a server that does not speak TLS is asked again:\n%s", stderr)
 	}
 
 	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
@@ -174,8 +177,8 @@ func TestNoAnswerEndsWith7AndAWrongURLIsNamed(t *testing.T) {
 	_, stderr = newPerson(t, down.URL, s.key).run(t, 7, "list", "--retry-for", "1s")
 	says(t, "list", stderr, "502")
 
-	var leaked bool
-	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { leaked = true }))
+	var leaked atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Store(true) }))
 	defer other.Close()
 	for name, handler := range map[string]http.Handler{
 		"redirects":    http.RedirectHandler(other.URL, http.StatusFound),
@@ -184,33 +187,33 @@ func TestNoAnswerEndsWith7AndAWrongURLIsNamed(t *testing.T) {
 	} {
 		server := httptest.NewServer(handler)
 		p := newPerson(t, server.URL, s.key)
-		for _, args := range [][]string{{"list"}, {"export", "-o", "out"}, {"get", nobodys}} {
+		for _, args := range [][]string{{"list"}, {"export", "-o", "out"}, {"get", unknownID}} {
 			_, stderr := p.run(t, 2, args...)
 			says(t, args[0], stderr, name, "MEMEXPORT_URL")
 		}
 		same(t, "files", p.files(t), "")
 		server.Close()
 	}
-	if leaked {
+	if leaked.Load() {
 		t.Error("a redirect was followed, with the key")
 	}
 	_, stderr = newPerson(t, s.url+"/elsewhere", s.key).run(t, 2, "list")
 	says(t, "list", stderr, "MEMEXPORT_URL")
 }
 
-func TestAFileThatIsSpoiltOnTheWayEndsWith8(t *testing.T) {
+func TestAFileThatIsDamagedOnTheWayEndsWithExitCode8(t *testing.T) {
 	s := sharedStack(t)
 	front := newProxy(t, s.url)
 	p := newPerson(t, front.url, s.key)
 	e := s.client().ready(t, s.client().create(t, "priority=LOW").ID, time.Minute)
-	front.spoil = true
+	front.setDamage(true)
 	_, stderr := p.run(t, 8, "download", e.ID, "-o", "out")
 	says(t, "download", stderr, *e.SHA256)
 	if _, err := os.Stat(p.path("out")); err == nil {
-		t.Error("the spoilt file was kept")
+		t.Error("the damaged file was kept")
 	}
 	p.run(t, 8, "download", e.ID, "-o", "-")
-	front.spoil = false
+	front.setDamage(false)
 	p.run(t, 0, "download", e.ID, "-o", "out")
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
 }

@@ -4,25 +4,20 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
-func TestTheProgramSaysWhatItDoesInPlainLinesToWhatIsNoTerminal(t *testing.T) {
+func TestProgressIsPlainLinesWhenStandardErrorIsNotATerminal(t *testing.T) {
 	s := sharedStack(t)
 	p := newPerson(t, s.url, s.key)
 	release := blockReading(t, s.db)
-	process := p.start(t, "export", "--format", "csv", "-o", "out")
-	if err := process.says("exporting: 0 memories, 0%\n", time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	child := p.start(t, "export", "--format", "csv", "-o", "out")
+	child.wantSays(t, "exporting: 0 memories, 0%\n")
 	release()
-	if code, ok := process.wait(time.Minute); !ok || code != 0 {
-		t.Fatalf("it ended: %t with %d:\n%s", ok, code, process.text())
-	}
+	child.wantCode(t, 0)
 	e := s.client().list(t, "page_size=1").Data[0]
-	stdout, stderr := process.stdout.String(), process.stderr.String()
+	stdout, stderr := child.stdout.String(), child.stderr.String()
 	if strings.ContainsAny(stdout+stderr, "\r\x1b") {
-		t.Errorf("it draws:\n%q", stderr)
+		t.Errorf("it moves the cursor, as on a terminal:\n%q", stderr)
 	}
 	says(t, "standard error", stderr, "export "+e.ID+"\n", "exporting: 10,000 memories, 100%", "downloading: ", ", 100%")
 	if !regexp.MustCompile(`^out: 10,000 memories, [0-9.]+ MB, sha256 ` + *e.SHA256 + "\n$").MatchString(stdout) {
@@ -30,36 +25,36 @@ func TestTheProgramSaysWhatItDoesInPlainLinesToWhatIsNoTerminal(t *testing.T) {
 	}
 }
 
-func TestQuietIsQuiet(t *testing.T) {
+func TestQuietPrintsOnlyErrors(t *testing.T) {
 	s := sharedStack(t)
 	p := newPerson(t, s.url, s.key)
 	stdout, stderr := p.run(t, 0, "export", "--quiet", "-o", "out")
-	same(t, "what it says", stdout+stderr, "")
+	same(t, "its output", stdout+stderr, "")
 	stdout, stderr = p.run(t, 0, "export", "--quiet", "--json", "-o", "json")
-	same(t, "what it says beside JSON", stderr, "")
+	same(t, "standard error with --json", stderr, "")
 	same(t, "the file in JSON", decode[struct{ File string }](t, stdout).File, "json")
-	// Errors are said, failures that pass are not.
+	// It prints the final error, but not the failures before its retries.
 	_, stderr = p.run(t, 7, "export", "-q", "-o", "other", "--url", "http://127.0.0.1:1", "--retry-for", "1s")
 	if strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "trying again") {
 		t.Errorf("standard error is:\n%s", stderr)
 	}
 }
 
-func TestAFileIsOverwrittenByForceOnly(t *testing.T) {
+func TestAFileIsOverwrittenOnlyWithForce(t *testing.T) {
 	s := sharedStack(t)
 	p := newPerson(t, s.url, s.key)
 	p.run(t, 0, "export", "--priority", "LOW", "-o", "out")
 	before := hexDigest(p.read(t, "out"))
 	_, stderr := p.run(t, 2, "export", "--priority", "HIGH", "-o", "out")
-	says(t, "it", stderr, "out", "--force")
+	says(t, "standard error", stderr, "out", "--force")
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), before)
 	p.run(t, 0, "export", "--priority", "HIGH", "-o", "out", "--force")
 	e := s.client().list(t, "page_size=1").Data[0]
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
-	// Also one with the name that the server gives.
+	// The same goes for a file with the name that the server suggests.
 	p.run(t, 0, "download", e.ID)
 	_, stderr = p.run(t, 2, "download", e.ID)
-	says(t, "it", stderr, e.ID, "--force")
+	says(t, "standard error", stderr, e.ID, "--force")
 	p.run(t, 0, "download", e.ID, "--force")
 	same(t, "files", len(strings.Fields(p.files(t))), 2)
 }

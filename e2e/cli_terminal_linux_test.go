@@ -9,11 +9,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"memexport/internal/workshop/process"
 )
 
-// terminal makes a pseudo-terminal: what is written to the second can be read from the first.
+// terminal makes a pseudo-terminal: text that is written to tty can be read from screen.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -34,30 +37,51 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 	return screen, tty
 }
 
-func TestATerminalShowsBars(t *testing.T) {
+func TestATerminalShowsProgressBars(t *testing.T) {
 	s := sharedStack(t)
+	for _, columns := range []int{100, 40, 12} {
+		t.Run(fmt.Sprintf("%d columns", columns), func(t *testing.T) { testBars(t, s, columns) })
+	}
+}
+
+func testBars(t *testing.T, s *stack, columns int) {
 	p := newPerson(t, s.url, s.key)
 	screen, tty := terminal(t)
-	cmd := exec.Command(program, "export", "--format", "csv", "-o", "out")
-	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, append(cleanEnv(), p.env...), tty
-	if err := cmd.Start(); err != nil {
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
 		t.Fatal(err)
 	}
+	cmd := exec.Command(program, "export", "--format", "csv", "-o", "out")
+	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, append(process.CleanEnviron(), p.env...), tty
+	child, err := process.Start(cmd, process.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer child.Kill()
+	timeout := time.AfterFunc(endTimeout, child.Kill) // which also ends the Copy below
+	defer timeout.Stop()
 	tty.Close()
 	var shown bytes.Buffer
-	_, _ = io.Copy(&shown, screen) // it ends with an error when the last writer is gone
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v:\n%s", err, shown.String())
+	_, _ = io.Copy(&shown, screen) // ends with an error when nobody has tty open any more
+	if code := child.ExitCode(); code != 0 {
+		t.Fatalf("memexport ended with %d:\n%s", code, shown.String())
 	}
 	for _, title := range []string{"exporting: ", "downloading: "} {
 		drawn := 0
+		visible := title[:min(len(title), columns-11)] // a narrow line cuts the text
 		for _, frame := range strings.Split(shown.String(), "\r") {
-			if strings.Contains(frame, title) && strings.Contains(frame, "% |") {
+			frame = strings.NewReplacer("\x1b[0K", "", "\x1b[2K", "").Replace(frame)
+			if !strings.Contains(frame, "% |") {
+				continue
+			}
+			if strings.Contains(frame, visible) {
 				drawn++
+			}
+			if len([]rune(frame)) > columns {
+				t.Errorf("a bar wraps, with %d columns: %q", len([]rune(frame)), frame)
 			}
 		}
 		if drawn == 0 {
-			t.Errorf("no bar of %q in\n%q", title, shown.String())
+			t.Errorf("no progress bar %q in\n%q", title, shown.String())
 		}
 	}
 	e := s.client().list(t, "page_size=1").Data[0]

@@ -7,51 +7,48 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
 
-// person is somebody with a key who runs memexport in a directory of theirs.
+// person is a user of the client commands: a directory in which they run, and the environment.
 type person struct {
 	dir string
 	env []string
 }
 
 func newPerson(t *testing.T, url, key string) *person {
-	return &person{t.TempDir(), []string{"MEMEXPORT_URL=" + url, "MEMEXPORT_API_KEY=" + key}}
+	return &person{dir: t.TempDir(), env: []string{"MEMEXPORT_URL=" + url, "MEMEXPORT_API_KEY=" + key}}
 }
 
-// start runs a command without waiting for it.
-func (p *person) start(t *testing.T, args ...string) *process {
+// start starts a command. At the end of the test it is killed if it still runs.
+func (p *person) start(t *testing.T, args ...string) *command {
 	t.Helper()
-	process, err := startIn(p.dir, p.env, args...)
+	child, err := startIn(p.dir, p.env, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { process.end(syscall.SIGKILL) })
-	return process
+	t.Cleanup(child.Kill)
+	return child
 }
 
-// run runs a command to its end, which has to be this one.
+// run runs a command to its end and fails the test unless want is its exit code. Neither output may
+// have the key.
 func (p *person) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
-	process := p.start(t, args...)
-	code, ok := process.wait(2 * time.Minute)
-	if !ok || code != want {
-		t.Fatalf("memexport %s ended: %t with %d, want %d:\n%s", strings.Join(args, " "), ok, code, want, process.text())
-	}
+	child := p.start(t, args...)
+	child.wantCode(t, want)
 	for _, env := range p.env {
-		if key, found := strings.CutPrefix(env, "MEMEXPORT_API_KEY="); found && key != "" && strings.Contains(process.text(), key) {
-			t.Errorf("memexport %s prints the key:\n%s", strings.Join(args, " "), process.text())
+		if key, found := strings.CutPrefix(env, "MEMEXPORT_API_KEY="); found && key != "" && strings.Contains(child.Output(), key) {
+			t.Errorf("memexport %s prints the key:\n%s", strings.Join(args, " "), child.Output())
 		}
 	}
-	return process.stdout.String(), process.stderr.String()
+	return child.stdout.String(), child.stderr.String()
 }
 
 func (p *person) path(name string) string { return filepath.Join(p.dir, name) }
 
-// files are the names of all files.
+// files returns the names of all files, sorted, with spaces between them.
 func (p *person) files(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir(p.dir)
@@ -88,7 +85,7 @@ func hexDigest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestTheProgramExportsWhatTheTableHasWithEveryFilter(t *testing.T) {
+func TestTheClientCommandExportsWithEveryFilter(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 1000, 100)
@@ -117,13 +114,13 @@ func TestTheProgramExportsWhatTheTableHasWithEveryFilter(t *testing.T) {
 		want := table(t, s.db, c.workspace, one.condition)
 		compare(t, one.args, got, want)
 		if len(want) == 0 || len(want) == 1000 && one.condition != "true" {
-			t.Errorf("%s: %d memories, so that this tests nothing", one.args, len(want))
+			t.Errorf("%s selects %d memories, so this tests nothing", one.args, len(want))
 		}
 		same(t, "files", p.files(t), "out")
 	}
 }
 
-func TestTheProgramListsShowsAndDeletesExports(t *testing.T) {
+func TestTheClientCommandsListShowAndDeleteExports(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	p := newPerson(t, s.url, c.key)
@@ -148,7 +145,7 @@ func TestTheProgramListsShowsAndDeletesExports(t *testing.T) {
 		for i := range min(len(list), len(want)) {
 			same(t, args, list[i].ID, want[i])
 		}
-		same(t, "words of "+args, stderr, "")
+		same(t, "standard error of "+args, stderr, "")
 	}
 	shown, _ := p.run(t, 0, "get", first.ID)
 	for _, part := range []string{first.ID, "READY", "csv", *first.SHA256, `"u"`} {
@@ -162,7 +159,7 @@ func TestTheProgramListsShowsAndDeletesExports(t *testing.T) {
 	p.run(t, 0, "download", first.ID, "-q")
 	name := "memories-" + first.CompletedAt.UTC().Format("20060102") + "-" + first.ID + ".csv"
 	same(t, "files", p.files(t), name)
-	same(t, "the digest of the file under the name that the server gives", hexDigest(p.read(t, name)), *first.SHA256)
+	same(t, "the digest of the file with the name that the server suggests", hexDigest(p.read(t, name)), *first.SHA256)
 	piped, _ := p.run(t, 0, "download", first.ID, "-o", "-")
 	same(t, "the digest of standard output", hexDigest([]byte(piped)), *first.SHA256)
 	same(t, "files", p.files(t), name)

@@ -19,17 +19,17 @@ type client struct {
 	url, key string
 
 	mu   sync.Mutex
-	seen bytes.Buffer // every answer but files, headers included
+	seen bytes.Buffer // every answer except files, with its headers
 }
 
 func newClient(url, key string) *client { return &client{url: url, key: key} }
 
-// at is the same user of another process.
+// at returns a client with the same key for another API process.
 func (c *client) at(url string) *client { return newClient(url, c.key) }
 
 var transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100, IdleConnTimeout: 10 * time.Second}
 
-// requestTimeout bounds a request with its answer; the machine may be busy.
+// requestTimeout bounds a request with its answer. It is generous: the machine may be busy.
 const requestTimeout = 2 * time.Minute
 
 // answer is a response with its whole body.
@@ -40,7 +40,7 @@ type answer struct {
 	body   []byte
 }
 
-// try sends a request; headers are names and values in turn.
+// try sends a request. headers are names and values in turn.
 func (c *client) try(ctx context.Context, method, path string, headers ...string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -71,7 +71,7 @@ func (c *client) try(ctx context.Context, method, path string, headers ...string
 	return a, nil
 }
 
-// do is try for what has to be answered.
+// do sends a request and fails the test unless it is answered.
 func (c *client) do(t *testing.T, method, path string, headers ...string) *answer {
 	t.Helper()
 	a, err := c.try(t.Context(), method, path, headers...)
@@ -90,7 +90,7 @@ func (a *answer) want(t *testing.T, status int) *answer {
 	return a
 }
 
-// problem fails the test unless the answer is a refusal with the code, in the one form of refusals.
+// problem fails the test unless the answer is problem details with the status and the code.
 func (a *answer) problem(t *testing.T, status int, code string) *answer {
 	t.Helper()
 	a.want(t, status)
@@ -102,7 +102,7 @@ func (a *answer) problem(t *testing.T, status int, code string) *answer {
 		t.Fatalf("%s: %v: %s", a.what, err, short(string(a.body)))
 	}
 	if p.Code != code || p.Status != status || p.Title == "" || p.Detail == "" || a.header.Get("Content-Type") != "application/problem+json" {
-		t.Errorf("%s: want the code %s in problem details: %s: %s", a.what, code, a.header.Get("Content-Type"), a.body)
+		t.Errorf("%s: want problem details with the code %s, got %s: %s", a.what, code, a.header.Get("Content-Type"), a.body)
 	}
 	return a
 }
@@ -165,7 +165,7 @@ func (c *client) get(t *testing.T, id string, headers ...string) object {
 	return c.do(t, "GET", "/v1/exports/"+id, headers...).want(t, 200).export(t)
 }
 
-// ready waits until the export is READY; progress must not fall meanwhile.
+// ready waits until the export is READY, and fails the test if its progress falls meanwhile.
 func (c *client) ready(t *testing.T, id string, limit time.Duration) object {
 	t.Helper()
 	progress := 0
@@ -186,7 +186,7 @@ func (c *client) ready(t *testing.T, id string, limit time.Duration) object {
 	}
 }
 
-// open begins a download; the test is to read and close it.
+// open begins a download. The test must read it; it is closed at the end of the test.
 func (c *client) open(t *testing.T, id string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", c.url+"/v1/exports/"+id+"/download", nil)
@@ -194,7 +194,7 @@ func (c *client) open(t *testing.T, id string) *http.Response {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Api-Key", c.key)
-	// A connection of its own, that nothing waits behind.
+	// A connection of its own, so that no other request waits behind it.
 	own := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	response, err := own.RoundTrip(request)
 	if err != nil {
@@ -207,7 +207,7 @@ func (c *client) open(t *testing.T, id string) *http.Response {
 	return response
 }
 
-// digest downloads a file, compares it with what its export says about it, and returns its digest.
+// digest downloads the file of an export, checks its size and digest, and returns the digest.
 func (c *client) digest(t *testing.T, e object) string {
 	t.Helper()
 	response := c.open(t, e.ID)
@@ -215,7 +215,7 @@ func (c *client) digest(t *testing.T, e object) string {
 	sum := sha256.New()
 	size, err := io.Copy(sum, response.Body)
 	if err != nil {
-		t.Fatal("the download broke off:", err)
+		t.Fatal("the download broke:", err)
 	}
 	same(t, "size_bytes", *e.SizeBytes, size)
 	digest := hex.EncodeToString(sum.Sum(nil))

@@ -15,32 +15,32 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-// formats are the formats with the extensions of their files and their media types.
+// formats has, for each format, the extension of its files and their media type.
 var formats = map[string][2]string{"json": {"json", "application/json"}, "csv": {"csv", "text/csv"}, "markdown": {"md", "text/markdown"}}
 
-// choice is a query of filters and the condition in SQL that a careful reader of the contract would
-// write for it.
+// choice is a query with filters, and the SQL condition that a reader of the API's documentation would
+// expect it to stand for.
 type choice struct {
 	query     string
 	condition string
 	args      []any
 }
 
-// choices are all filters alone, and combined, with values that the demo memories have.
+// choices returns every filter alone, and some together, with values that occur in the memories.
 func choices(t *testing.T, all []memory) []choice {
 	t.Helper()
-	// One memory that has everything to be found by.
+	// This memory has a value for every filter.
 	one := all[slices.IndexFunc(all[len(all)/3:], func(m memory) bool {
 		return m.user != nil && m.agent != nil && m.session != nil && len(m.categories) > 1 && !strings.Contains(m.categories[0], ",")
 	})+len(all)/3]
-	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // both are those of rows, to the microsecond
+	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // created_at of two rows, to the microsecond
 	earlyTime, err := time.Parse(time.RFC3339, early)
 	if err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := earlyTime.In(time.FixedZone("", -(5*3600 + 30*60))).Format(time.RFC3339Nano)
 	return []choice{
-		{"", "true", nil},
+		{"", "true", nil}, // no filter
 		{"user_id=" + *one.user, "user_id = $2", []any{*one.user}},
 		{"agent_id=" + *one.agent, "agent_id = $2", []any{*one.agent}},
 		{"session_id=" + *one.session, "session_id = $2", []any{*one.session}},
@@ -64,19 +64,19 @@ func choices(t *testing.T, all []memory) []choice {
 	}
 }
 
-func TestEveryFilterInEveryFormatExportsWhatTheTableHas(t *testing.T) {
+func TestEveryFilterExportsTheMatchingRowsInEveryFormat(t *testing.T) {
 	s := sharedStack(t)
 	c := s.client()
 	all := table(t, s.db, demo.WorkspaceID, "")
 	same(t, "demo memories", len(all), sharedMemories)
-	type asked struct {
+	type requested struct {
 		choice
 		object
 	}
-	var exports []asked
+	var exports []requested
 	for _, choice := range choices(t, all) {
 		for format := range formats {
-			exports = append(exports, asked{choice, c.create(t, strings.TrimSuffix("format="+format+"&"+choice.query, "&"))})
+			exports = append(exports, requested{choice, c.create(t, strings.TrimSuffix("format="+format+"&"+choice.query, "&"))})
 		}
 	}
 	began := time.Now()
@@ -86,13 +86,13 @@ func TestEveryFilterInEveryFormatExportsWhatTheTableHas(t *testing.T) {
 		checkFilter(t, ready, e.query)
 		checkFile(t, c, ready, want)
 		if (len(want) == 0) != (e.condition == "false") {
-			t.Errorf("%s: %d memories, so that this tests nothing", e.query, len(want))
+			t.Errorf("%s selects %d memories, so this tests nothing", e.query, len(want))
 		}
 	}
 	t.Logf("%d exports in %s", len(exports), time.Since(began).Round(time.Millisecond))
 }
 
-// checkFilter says that the Export object repeats what was asked for.
+// checkFilter fails the test unless the Export object repeats the filters of the query.
 func checkFilter(t *testing.T, e object, query string) {
 	t.Helper()
 	asked, err := url.ParseQuery(query)
@@ -123,13 +123,12 @@ func checkFilter(t *testing.T, e object, query string) {
 	}
 }
 
-// checkFile downloads the file of a READY export and says that it is what the object and the table
-// say.
+// checkFile downloads the file of a READY export, and checks it and its headers against the Export
+// object and the rows of the table.
 func checkFile(t *testing.T, c *client, e object, want []memory) {
 	t.Helper()
 	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200)
-	sum := sha256.Sum256(file.body)
-	digest := hex.EncodeToString(sum[:])
+	digest := hexDigest(file.body)
 	same(t, "sha256", *e.SHA256, digest)
 	same(t, "ETag", file.header.Get("ETag"), `"`+digest+`"`)
 	same(t, "size_bytes", *e.SizeBytes, int64(len(file.body)))
@@ -155,7 +154,7 @@ func checkFile(t *testing.T, c *client, e object, want []memory) {
 	compare(t, e.Format, got, want)
 }
 
-// awkward are texts that break careless programs somewhere between table and file.
+// awkward texts break careless programs somewhere between the table and the file.
 var awkward = []string{
 	"", " ", "\n", "\r", "\r\n", "\n\r\r\n\n", "\t", "ends\n", "ends\r", "ends\r\n", " both ends ", "a\rb\r\rc", "> quoted\n>> twice",
 	"# heading\n## heading · not\n", "- **user_id:** `x`", "```\nfence", "`", "``` ` ``", "<!-- never closed", "<script>alert(1)</script>",
@@ -166,7 +165,7 @@ var awkward = []string{
 	"👩🏽‍🚀", "e\u0301", "日本語", "مرحبا", "\U0010ffff", "\ufffd", "%00%0a", "$1", "?", "${x}", "%s%d", "x' OR '1'='1", "; DROP TABLE memories; --",
 }
 
-func TestNoContentBreaksAFile(t *testing.T) {
+func TestNoTextBreaksAFile(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	oversize := strings.Repeat("An \"oversize\" text,\r\nwith [everything] <in> it \\ 日本語.\n", 60_000) // 3.5 MB
@@ -180,7 +179,7 @@ func TestNoContentBreaksAFile(t *testing.T) {
 	}
 }
 
-func TestFiltersAreTakenAsTheyStand(t *testing.T) {
+func TestFilterValuesAreTakenLiterally(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	texts := []string{" ", "\n", `"`, `\`, ",", "a,b\r\nc", "NULL", "{}", `{"a":1}`, "\x01\x1b", "👩🏽‍🚀", "e\u0301", "\u00e9", "%00%0a", "a&b=c+d#e", "?", "$1",
@@ -189,7 +188,7 @@ func TestFiltersAreTakenAsTheyStand(t *testing.T) {
 	var exports []object
 	for _, text := range texts {
 		query := url.Values{"user_id": {text}, "agent_id": {text}, "session_id": {text}, "format": {"json"}}
-		if !strings.Contains(text, ",") { // an item of a list cannot have one
+		if !strings.Contains(text, ",") { // it separates the items of a list
 			query.Set("categories", text)
 		}
 		exports = append(exports, c.create(t, query.Encode()))
@@ -203,8 +202,8 @@ func TestFiltersAreTakenAsTheyStand(t *testing.T) {
 	}
 }
 
-// awkwardMemories have every text in every place, three memories a text: with it everywhere, with it
-// as the text, and with NULL wherever it is allowed.
+// awkwardMemories returns three memories for each text: one with it in every field, one with it only
+// as the memory's text, and one with NULL in every field that allows it.
 func awkwardMemories(workspace string, texts, times []string) []memory {
 	var memories []memory
 	for i, text := range texts {
@@ -214,7 +213,7 @@ func awkwardMemories(workspace string, texts, times []string) []memory {
 		}
 		encoded, err := json.Marshal(map[string]any{"key " + attribute: []any{attribute, nil, 1.5, "12345678901234567890"}, "n": json.Number("1e400")})
 		if err != nil {
-			panic(err) // texts and numbers only
+			panic(err) // impossible: it has only texts and numbers
 		}
 		metadata, empty := string(encoded), ""
 		created := times[i%len(times)]

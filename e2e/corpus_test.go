@@ -17,21 +17,21 @@ import (
 	"unicode/utf8"
 )
 
-// These bound the corpus: more would only take longer.
 const (
-	corpusMemories = 105_000
-	corpusFile     = 64 << 10 // bytes
+	corpusMemories = 105_000  // more would take longer and find nothing new
+	corpusFile     = 64 << 10 // bytes; larger files have much of the same
 )
 
+// errEnough ends a walk when the corpus is large enough.
 var errEnough = errors.New("enough")
 
-func TestRealTextComesOutAsItWentIn(t *testing.T) {
+func TestRealTextIsExportedUnchanged(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	began := time.Now()
 	corpus := readCorpus(t, c.workspace)
 	if len(corpus) < 100_000 {
-		t.Fatalf("the corpus has %d texts only", len(corpus))
+		t.Fatalf("the corpus has only %d texts", len(corpus))
 	}
 	insert(t, s.db, corpus)
 	want := table(t, s.db, c.workspace, "")
@@ -56,8 +56,9 @@ func TestRealTextComesOutAsItWentIn(t *testing.T) {
 	}
 }
 
-// readCorpus makes memories of the paragraphs of the Go distribution: code in several languages,
-// prose, and the inputs with which parsers and encoders are tested. First comes what is rarest.
+// readCorpus makes memories from the paragraphs of the Go distribution: code in several languages,
+// prose, and the inputs with which parsers and encoders are tested. It reads the rarest kinds first,
+// because it stops when the corpus is large enough.
 func readCorpus(t *testing.T, workspace string) []memory {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOROOT").Output()
@@ -94,7 +95,7 @@ func (k *corpusReader) walk(dir string, wanted func(path string) bool) error {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil || len(content) > corpusFile || !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
-			return nil // no text, or none that Postgres takes
+			return nil // not text, or text that Postgres does not accept
 		}
 		return k.add(path, string(content))
 	})
@@ -104,7 +105,7 @@ func (k *corpusReader) walk(dir string, wanted func(path string) bool) error {
 	return err
 }
 
-// add takes the paragraphs of a file that have not been seen yet, white space and all.
+// add makes memories from the paragraphs of a file that it has not seen yet, white space included.
 func (k *corpusReader) add(path, content string) error {
 	line := 1
 	for paragraph := range strings.SplitSeq(content, "\n\n") {
@@ -130,7 +131,7 @@ func (k *corpusReader) remember(path string, line int, text string) error {
 		return err
 	}
 	sum := sha256.Sum256([]byte(k.workspace + text))
-	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // near the one before it in the index, in no order
+	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // close to the previous one in the index, but not in order
 	words := strings.Fields(firstLine)
 	encoded, user, agent := string(metadata), filepath.Dir(path), filepath.Ext(path)
 	created := k.first.Add(time.Duration(n/2) * 1_000_003 * time.Microsecond).Format(time.RFC3339Nano)

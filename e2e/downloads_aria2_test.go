@@ -6,33 +6,32 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 )
 
-// several connections are what aria2 is for.
+// several makes aria2 download over four connections.
 var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 
-func aria2GoesOnWhereItWasEnded(t *testing.T, f *downloads) {
+func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// It notes every second how far it is, and has some seconds for its first half.
-		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1", "--max-download-limit", "6M")
+		// It must have noted how far it is, which it does every second.
+		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1")
 	})
 }
 
-// aria2InTwoRuns downloads the file over several connections, with a run that a signal ends halfway,
-// and another one. The options are for the first.
+// aria2InTwoRuns downloads the file over several connections with two runs. A signal ends the first
+// halfway; the options are for this one.
 func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options ...string) {
 	p := newWire(t, f.client.url)
 	dir := t.TempDir()
 	f.aria2Halfway(t, p, dir, *f.export.SizeBytes/2, signal, append(options, several...)...)
 	before, connections := p.counted()
 	if connections < 4 {
-		t.Errorf("aria2c made %d connections only", connections)
+		t.Errorf("aria2c made only %d connections", connections)
 	}
 	p.count(0, nil)
 	if r := f.aria2(t, p, dir, several...); r.code(t) != 0 {
-		t.Fatal("aria2c does not get the rest:", r.output.String())
+		t.Fatal("aria2c does not get the rest:", r.Output())
 	}
 	after, again := p.counted()
 	t.Logf("sent: %d bytes over %d connections, and then %d over %d, of %d", before, connections, after, again, *f.export.SizeBytes)
@@ -42,15 +41,15 @@ func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options 
 	f.isWhole(t, filepath.Join(dir, "file"))
 }
 
-// aria2 cannot go on with what it unpacks, and begins a second file beside the first. What is stored
-// plain is sent plain.
-func aria2BeginsAnewWhatItUnpacks(t *testing.T, f *downloads) {
+// aria2 cannot resume a file that it unpacks: it begins a second file beside the first. An export that
+// is not stored compressed is not sent compressed, so there it resumes.
+func aria2BeginsAnewAFileThatItUnpacks(t *testing.T, f *downloads) {
 	p := newWire(t, f.client.url)
 	dir := t.TempDir()
 	const unpack = "--http-accept-gzip=true"
 	f.aria2Halfway(t, p, dir, f.sentOf(t, []string{unpack})/2, syscall.SIGTERM, unpack)
 	if r := f.aria2(t, p, dir, unpack); r.code(t) != 0 {
-		t.Fatal("aria2c does not get the file:", r.output.String())
+		t.Fatal("aria2c does not get the file:", r.Output())
 	}
 	name := "file"
 	if f.compressed {
@@ -65,7 +64,8 @@ func (f *downloads) aria2(t *testing.T, p *wire, dir string, options ...string) 
 		"-d", dir, "-o", "file", p.url + f.path()}, options...)...)
 }
 
-// aria2Halfway ends a run of aria2 when it has been sent some bytes.
+// aria2Halfway ends a run of aria2 with a signal when that many bytes were sent. The run downloads at
+// 6 MB a second at most, so that it lasts for some seconds and is not done before the signal.
 func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64, signal syscall.Signal, options ...string) {
 	t.Helper()
 	halfway := make(chan struct{})
@@ -73,16 +73,10 @@ func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64,
 		close(halfway)
 		return true
 	})
-	run := f.aria2(t, p, dir, options...)
-	select {
-	case <-halfway:
-	case <-time.After(time.Minute):
-		t.Fatalf("aria2c does not download: %s", run.output.String())
-	}
-	if err := run.cmd.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
+	run := f.aria2(t, p, dir, append(options, "--max-download-limit", "6M")...)
+	receive(t, halfway, "aria2c has downloaded half of the file")
+	run.Signal(signal)
 	if run.code(t) == 0 {
-		t.Fatal("aria2c was done before it could be ended")
+		t.Fatal("aria2c was done before the signal came")
 	}
 }

@@ -13,20 +13,20 @@ import (
 	"testing"
 )
 
-// headerBytes is more than the headers of an answer take.
+// headerBytes is more than the headers of an answer have.
 const headerBytes = 2000
 
-// curl starts a download of the file to path, which goes on where the file there ends.
+// curl starts a download of the file to path, and resumes it if path has a part of the file.
 func (f *downloads) curl(t *testing.T, url, path string, args ...string) *tool {
 	t.Helper()
 	return startTool(t, "curl", append([]string{"-sSf", "-H", f.keyHeader(), "-C", "-", "-o", path, url + f.path()}, args...)...)
 }
 
-// ways are the options with which curl downloads: of a compressed export --compressed gets the
-// compressed file, and unpacks it.
+// ways are the options with which curl downloads. With --compressed it accepts the compressed file, if
+// the export is stored compressed, and unpacks it.
 var ways = map[string][]string{"plain": nil, "--compressed": {"--compressed"}}
 
-// sentOf is how many bytes a whole download with the options of curl has, about.
+// sentOf returns about how many bytes are sent for a whole download with these options of curl.
 func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	t.Helper()
 	if !f.compressed || len(options) == 0 {
@@ -39,6 +39,7 @@ func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	return stored
 }
 
+// cut ends a connection: see wire.count.
 func cut() (goOn bool) { return false }
 
 func curlResumesAfterCuts(t *testing.T, f *downloads) {
@@ -67,7 +68,7 @@ func curlResumesAfterCuts(t *testing.T, f *downloads) {
 			}
 			p.count(0, nil)
 			if r := f.curl(t, p.url, path, options...); r.code(t) != 0 {
-				t.Fatal("curl does not get the rest:", r.output.String())
+				t.Fatal("curl does not get the rest:", r.Output())
 			}
 			third, _ := p.counted()
 			t.Logf("sent: %d, %d and %d bytes with headers; the file had %d, %d and %d", first, second, third, have, now, size)
@@ -86,7 +87,7 @@ func curlResumesAfterTheAPIWasKilled(t *testing.T, f *downloads) {
 			p := newWire(t, url)
 			path := filepath.Join(t.TempDir(), "file")
 			p.count(f.sentOf(t, options)/3, func() (goOn bool) {
-				api.kill()
+				api.Kill()
 				return true
 			})
 			if code := f.curl(t, p.url, path, options...).code(t); code == 0 {
@@ -96,10 +97,11 @@ func curlResumesAfterTheAPIWasKilled(t *testing.T, f *downloads) {
 			if have == 0 {
 				t.Fatal("nothing was downloaded before the API was killed")
 			}
-			f.api(t, "HTTP_ADDR="+strings.TrimPrefix(url, "http://"))
+			_, url = f.api(t)
+			p.pointTo(t, url)
 			p.count(0, nil)
 			if r := f.curl(t, p.url, path, options...); r.code(t) != 0 {
-				t.Fatal("curl does not get the rest:", r.output.String())
+				t.Fatal("curl does not get the rest:", r.Output())
 			}
 			sent, _ := p.counted()
 			missing := *f.export.SizeBytes - have
@@ -124,7 +126,7 @@ func curlFailsWhenTheStoreLosesAPart(t *testing.T, f *downloads) {
 	}
 }
 
-func curlFailsWhenPartsAreCutShort(t *testing.T, f *downloads) {
+func curlFailsWhenPartsAreTruncated(t *testing.T, f *downloads) {
 	for way, options := range ways {
 		t.Run(way, func(t *testing.T) {
 			p := newWire(t, f.client.url)
@@ -142,20 +144,20 @@ func curlFailsWhenPartsAreCutShort(t *testing.T, f *downloads) {
 	}
 }
 
-// failsInTheMiddle says that curl gets a part of the file, and says that it is no more.
+// failsInTheMiddle fails the test unless curl gets a part of the file and reports an error.
 func (f *downloads) failsInTheMiddle(t *testing.T, url string, options []string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
 	r := f.curl(t, url, path, options...)
 	code := r.code(t)
 	got := sizeOf(t, path)
-	t.Logf("curl got %d of %d bytes and ended with %d: %s", got, *f.export.SizeBytes, code, strings.TrimSpace(r.output.String()))
+	t.Logf("curl got %d of %d bytes and ended with %d: %s", got, *f.export.SizeBytes, code, strings.TrimSpace(r.Output()))
 	if code == 0 || got == 0 || got >= *f.export.SizeBytes {
 		t.Errorf("curl ended with %d and a file of %d bytes, though the store broke in the middle of %d", code, got, *f.export.SizeBytes)
 	}
 }
 
-// Who keeps the compressed file as it is has to say so when going on: bytes of the compressed file
+// A client that keeps the compressed file must name its ETag to resume it: bytes of the compressed file
 // must not follow bytes of the plain one, nor the other way round.
 func curlResumesACompressedFileByItsETag(t *testing.T, f *downloads) {
 	path := filepath.Join(t.TempDir(), "file.gz")
@@ -172,16 +174,16 @@ func curlResumesACompressedFileByItsETag(t *testing.T, f *downloads) {
 	r := f.curl(t, p.url, path, append(accept, "-H", "If-Range: "+tag)...)
 	code := r.code(t)
 	sent, _ := p.counted()
-	if !f.compressed { // there is no such file
+	if !f.compressed { // there is no compressed file
 		if code == 0 {
 			t.Error("curl took bytes of a file with another ETag")
 		}
 		return
 	}
 	if code != 0 {
-		t.Fatal("curl does not get the rest:", r.output.String())
+		t.Fatal("curl does not get the rest:", r.Output())
 	}
-	t.Logf("of a compressed file of about %d bytes, %d were there and %d with headers were sent", whole, have, sent)
+	t.Logf("the compressed file has about %d bytes: %d were there, and %d with headers were sent", whole, have, sent)
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)

@@ -9,24 +9,23 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/measure"
 )
 
 const (
 	slowDownloads = 200
 	slowRate      = 20_000 // bytes a second, each
 	slowFor       = 15 * time.Second
-	slowMemory    = 64 << 20 // bytes of the API process, above what it has when idle
+	slowMemory    = 64 << 20 // bytes that the API process may have more than when it is idle
 )
 
-func manySlowDownloadsTakeLittleMemory(t *testing.T, f *downloads) {
+func manySlowDownloadsNeedLittleMemory(t *testing.T, f *downloads) {
 	encodings := []string{"identity"}
 	if f.compressed {
 		encodings = append(encodings, "gzip")
@@ -36,13 +35,16 @@ func manySlowDownloadsTakeLittleMemory(t *testing.T, f *downloads) {
 	}
 }
 
-// slowly downloads the file many times at once, as its encoding, from an API process of its own.
+// slowly downloads the file many times at once in one encoding, from an API process of its own.
 func (f *downloads) slowly(t *testing.T, encoding string) {
 	api, url := f.api(t)
 	c := f.client.at(url)
 	c.do(t, "GET", "/readyz").want(t, 200)
-	idle := resident(t, api.pid())
-	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // of another process
+	if measure.ResidentMemory(api.PID()) == 0 {
+		t.Fatal("the kernel does not tell the memory of a process")
+	}
+	idle := measure.ResidentMemory(api.PID())
+	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // from another API process
 
 	ctx, cancel := context.WithTimeout(t.Context(), slowFor)
 	defer cancel()
@@ -57,8 +59,8 @@ func (f *downloads) slowly(t *testing.T, encoding string) {
 	}
 	peak, most := idle, int64(0)
 	for ctx.Err() == nil {
-		peak, most = max(peak, resident(t, api.pid())), max(most, reading.Load())
-		time.Sleep(pollEvery)
+		peak, most = max(peak, measure.ResidentMemory(api.PID())), max(most, reading.Load())
+		time.Sleep(20 * time.Millisecond)
 	}
 	group.Wait()
 	t.Logf("%d downloads at once of %d bytes, %s: from %.1f to at most %.1f MiB, %.1f KiB each", most, len(file), encoding,
@@ -70,9 +72,9 @@ func (f *downloads) slowly(t *testing.T, encoding string) {
 	c.do(t, "GET", "/readyz").want(t, 200)
 }
 
-// readSlowly reads until the context ends, and compares it with the file.
+// readSlowly downloads until the context ends, and compares what it gets with the file.
 func readSlowly(ctx context.Context, c *client, path, encoding string, file []byte, reading *atomic.Int64) error {
-	// A small window, so that it is the server that waits and not the kernel that has the file.
+	// With a small window the server must wait. Otherwise the kernel would take the whole file at once.
 	dialer := net.Dialer{Control: func(_, _ string, connection syscall.RawConn) (err error) {
 		controlErr := connection.Control(func(fd uintptr) {
 			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10)
@@ -105,10 +107,10 @@ func readSlowly(ctx context.Context, c *client, path, encoding string, file []by
 	piece := make([]byte, slowRate*every/time.Second)
 	for offset := 0; ; offset += len(piece) {
 		if _, err := io.ReadFull(response.Body, piece); err != nil {
-			return fmt.Errorf("a download broke off after %d bytes: %w", offset, err)
+			return fmt.Errorf("a download broke after %d bytes: %w", offset, err)
 		}
 		if !bytes.Equal(piece, file[offset:offset+len(piece)]) {
-			return fmt.Errorf("a download is not the file near byte %d", offset)
+			return fmt.Errorf("a download differs from the file near byte %d", offset)
 		}
 		select {
 		case <-tick.C:
@@ -116,22 +118,4 @@ func readSlowly(ctx context.Context, c *client, path, encoding string, file []by
 			return nil
 		}
 	}
-}
-
-// resident is the memory in bytes that a process has in RAM.
-func resident(t *testing.T, pid int) int64 {
-	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, found := strings.Cut(string(status), "VmRSS:")
-	if !found {
-		t.Fatalf("the kernel does not tell the memory of a process: %s", status)
-	}
-	kib, err := strconv.ParseInt(strings.Fields(after)[0], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
 }

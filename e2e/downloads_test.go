@@ -5,7 +5,6 @@ package e2e
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -13,17 +12,19 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
-// downloadMemories make a file of some 50 MB, of several parts.
+// downloadMemories make a file of about 50 MB with several parts.
 const downloadMemories = 110_000
 
-// downloads is an export whose file real programs download.
+// downloads is a READY export that real programs download.
 type downloads struct {
 	*deployment
 	client     *client
 	export     object
-	compressed bool // in the bucket
+	compressed bool // whether the bucket has it compressed
 }
 
 func TestDownloads(t *testing.T) {
@@ -32,7 +33,8 @@ func TestDownloads(t *testing.T) {
 	c := d.tenant(t, url, downloadMemories).client
 	for _, compression := range []string{"none", "gzip"} {
 		worker := d.worker(t, "EXPORT_COMPRESSION="+compression)
-		f := &downloads{d, c, c.ready(t, c.create(t, "format=json").ID, 2*time.Minute), compression == "gzip"}
+		e := c.ready(t, c.create(t, "format=json").ID, 2*time.Minute)
+		f := &downloads{deployment: d, client: c, export: e, compressed: compression == "gzip"}
 		worker.end(syscall.SIGTERM)
 		t.Logf("stored with compression %s: %d bytes in %d parts", compression, *f.export.SizeBytes, len(objects(t, f.bucket(), f.export.ID)))
 		t.Run("compression "+compression, func(t *testing.T) {
@@ -44,10 +46,10 @@ func TestDownloads(t *testing.T) {
 				{"curl resumes after the API was killed", curlResumesAfterTheAPIWasKilled},
 				{"curl resumes a compressed file by its ETag", curlResumesACompressedFileByItsETag},
 				{"curl fails when the store loses a part", curlFailsWhenTheStoreLosesAPart},
-				{"curl fails when parts are cut short", curlFailsWhenPartsAreCutShort},
-				{"aria2 goes on where it was ended", aria2GoesOnWhereItWasEnded},
-				{"aria2 begins anew what it unpacks", aria2BeginsAnewWhatItUnpacks},
-				{"many slow downloads take little memory", manySlowDownloadsTakeLittleMemory},
+				{"curl fails when parts are truncated", curlFailsWhenPartsAreTruncated},
+				{"aria2 resumes after a signal", aria2ResumesAfterASignal},
+				{"aria2 begins anew a file that it unpacks", aria2BeginsAnewAFileThatItUnpacks},
+				{"many slow downloads need little memory", manySlowDownloadsNeedLittleMemory},
 			} {
 				t.Run(test.name, func(t *testing.T) { test.run(t, f) })
 			}
@@ -61,7 +63,7 @@ func (f *downloads) path() string { return "/v1/exports/" + f.export.ID + "/down
 
 func (f *downloads) keyHeader() string { return "X-Api-Key: " + f.client.key }
 
-// isWhole says that a file on disk is the export's.
+// isWhole fails the test unless a file on disk is the whole file of the export.
 func (f *downloads) isWhole(t *testing.T, path string) {
 	t.Helper()
 	same(t, "size of the file", sizeOf(t, path), *f.export.SizeBytes)
@@ -69,31 +71,31 @@ func (f *downloads) isWhole(t *testing.T, path string) {
 }
 
 // tool is a run of an installed program.
-type tool struct {
-	cmd    *exec.Cmd
-	output output
-}
+type tool struct{ *process.Process }
 
-// startTool runs a program that has to be installed.
+// startTool starts a program that must be installed.
 func startTool(t *testing.T, name string, args ...string) *tool {
 	t.Helper()
-	p := &tool{cmd: exec.CommandContext(t.Context(), name, args...)}
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		t.Fatalf("%v: install it: apt-get install curl aria2", err)
+	cmd := exec.Command(name, args...)
+	output := &process.Buffer{}
+	cmd.Stdout, cmd.Stderr = output, output
+	p, err := process.Start(cmd, process.Options{})
+	if err != nil {
+		t.Fatalf("%v: install it with apt-get install curl aria2", err)
 	}
-	return p
+	t.Cleanup(p.Kill)
+	return &tool{p}
 }
 
-// code waits for the end and returns the exit code, -1 if the program was killed.
+// code waits until the program ends and returns its exit code, or -1 if a signal ended it.
 func (p *tool) code(t *testing.T) int {
 	t.Helper()
-	err := p.cmd.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
+	select {
+	case <-p.Done():
+	case <-time.After(endTimeout):
+		t.Fatalf("the program still runs after %s:\n%s", endTimeout, p.Output())
 	}
-	return p.cmd.ProcessState.ExitCode()
+	return p.ExitCode()
 }
 
 func sizeOf(t *testing.T, path string) int64 {
@@ -119,7 +121,8 @@ func digestOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// parts are the paths of the file's parts in order. The test may spoil them: they are mended at its end.
+// parts returns the paths of the file's parts in order. The test may damage them: they are restored at
+// its end.
 func (f *downloads) parts(t *testing.T) []string {
 	t.Helper()
 	var paths []string

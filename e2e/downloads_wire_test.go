@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// wire passes TCP connections on to the API and counts what it sends to the clients.
+// wire passes TCP connections on to the API and counts the bytes that it sends to the clients.
 type wire struct {
-	url    string
-	target string
+	url string
 
 	mu          sync.Mutex
-	sent        int64 // bytes towards the clients, headers included, since count
-	connections int   // since count
-	at          int64 // when sent gets there, then is called, once
+	target      string // host:port of the API
+	sent        int64  // bytes to the clients since count, with headers
+	connections int    // since count
+	at          int64  // when sent reaches it, then is called, once
 	then        func() (goOn bool)
 }
 
@@ -28,11 +28,8 @@ func newWire(t *testing.T, api string) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u, err := url.Parse(api)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &wire{url: "http://" + listener.Addr().String(), target: u.Host}
+	p := &wire{url: "http://" + listener.Addr().String()}
+	p.pointTo(t, api)
 	var group sync.WaitGroup
 	group.Go(func() {
 		for {
@@ -50,8 +47,20 @@ func newWire(t *testing.T, api string) *wire {
 	return p
 }
 
-// count starts the count anew, and has then called when at bytes have been sent. If it returns false,
-// the connection that sent them is cut.
+// pointTo passes new connections on to another API process.
+func (p *wire) pointTo(t *testing.T, api string) {
+	t.Helper()
+	u, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = u.Host
+}
+
+// count starts the count anew. When at bytes were sent, it calls then, unless that is nil. If then
+// returns false, the connection that sent the last of them is cut.
 func (p *wire) count(at int64, then func() (goOn bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,18 +77,19 @@ func (p *wire) pass(client *net.TCPConn) {
 	defer client.Close()
 	p.mu.Lock()
 	p.connections++
+	target := p.target
 	p.mu.Unlock()
-	api, err := net.Dial("tcp", p.target)
+	api, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
 	defer api.Close()
-	// What is under way is little, so that what happens at some byte happens to the server at about it.
+	// Small buffers keep the server from being far ahead of the count.
 	_ = api.(*net.TCPConn).SetReadBuffer(64 << 10)
 	_ = client.SetWriteBuffer(64 << 10)
 	go func() {
 		_, _ = io.Copy(api, client)
-		api.Close() // the client has gone
+		api.Close() // the client is gone
 	}()
 	buffer := make([]byte, 16<<10)
 	for {

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/await"
 )
 
-func TestAnExportThatIsNotReadyCannotBeDownloaded(t *testing.T) {
+func TestAnExportCanBeDownloadedOnlyWhenItIsReady(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 10, 100)
@@ -31,11 +33,11 @@ func TestAnExportThatIsNotReadyCannotBeDownloaded(t *testing.T) {
 	c.do(t, "GET", "/v1/exports/"+e.ID+"/download").problem(t, 409, "EXPORT_NOT_READY")
 	time.AfterFunc(500*time.Millisecond, release)
 	waited := c.get(t, e.ID, "Prefer", "wait=60")
-	same(t, "the status that was waited for", waited.Status, "READY")
+	same(t, "the status after waiting", waited.Status, "READY")
 	checkFile(t, c.client, waited, table(t, s.db, c.workspace, ""))
 }
 
-func TestADeletedExportIsGoneWithItsBytes(t *testing.T) {
+func TestADeletedExportIsGoneWithItsObjects(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 10, 100)
@@ -55,7 +57,7 @@ func TestADeletedExportIsGoneWithItsBytes(t *testing.T) {
 	same(t, "exports in the list", c.list(t, "").Meta.Total, 0)
 	release()
 	for _, e := range []object{finished, running} {
-		eventually(t, time.Minute, "no object is left of a deleted export, and that is known", func() bool {
+		await.True(t, time.Minute, "no object of the deleted export is left, and its row says so", func() bool {
 			var purged bool
 			if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, e.ID).Scan(&purged); err != nil {
 				t.Fatal(err)
@@ -66,7 +68,7 @@ func TestADeletedExportIsGoneWithItsBytes(t *testing.T) {
 	}
 }
 
-func TestARepeatedRequestAnswersWithTheSameExport(t *testing.T) {
+func TestARepeatedIdempotencyKeyReturnsTheSameExport(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	var mu sync.Mutex
@@ -87,15 +89,15 @@ func TestARepeatedRequestAnswersWithTheSameExport(t *testing.T) {
 	group.Wait()
 	same(t, "exports of ten requests at once", len(ids), 1)
 	e := c.create(t, "priority=LOW&format=csv", "Idempotency-Key", "nightly")
-	same(t, "requests that were answered with it", ids["/v1/exports/"+e.ID], 10)
+	same(t, "requests that returned this export", ids["/v1/exports/"+e.ID], 10)
 	for _, query := range []string{"format=csv", "format=json&priority=LOW", "format=csv&priority=LOW&user_id=x"} {
 		c.do(t, "POST", "/v1/exports?"+query, "Idempotency-Key", "nightly").problem(t, 422, "IDEMPOTENCY_KEY_REUSED")
 	}
 	c.ready(t, e.ID, time.Minute)
-	same(t, "the export of a request after it was READY", c.create(t, "format=csv&priority=LOW", "Idempotency-Key", "nightly").ID, e.ID)
+	same(t, "the export of a request after READY", c.create(t, "format=csv&priority=LOW", "Idempotency-Key", "nightly").ID, e.ID)
 	c.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
 	if again := c.create(t, "format=csv&priority=LOW", "Idempotency-Key", "nightly"); again.ID == e.ID {
-		t.Error("the key of a deleted export is answered with that")
+		t.Error("the key of a deleted export returns that export")
 	}
 	same(t, "exports", c.list(t, "").Meta.Total, 1)
 	for _, key := range []string{"", strings.Repeat("x", 256), "ü"} {
@@ -103,7 +105,7 @@ func TestARepeatedRequestAnswersWithTheSameExport(t *testing.T) {
 	}
 }
 
-func TestAFileCanBeFetchedInPieces(t *testing.T) {
+func TestAFileCanBeFetchedInRanges(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, 40_000, 500) // several parts
@@ -114,7 +116,7 @@ func TestAFileCanBeFetchedInPieces(t *testing.T) {
 	size := len(whole.body)
 	etag := whole.header.Get("ETag")
 	if parts < 2 {
-		t.Errorf("%d parts, so that this tests nothing", parts)
+		t.Errorf("the file has %d parts, so this tests no border between parts", parts)
 	}
 	var joined []byte
 	for at, step := 0, size/7+1; at < size; at += step {
@@ -124,21 +126,21 @@ func TestAFileCanBeFetchedInPieces(t *testing.T) {
 		joined = append(joined, piece.body...)
 	}
 	if !bytes.Equal(joined, whole.body) {
-		t.Error("the pieces do not make the file")
+		t.Error("the ranges together are not the file")
 	}
 	tail := c.do(t, "GET", path, "Range", "bytes=-5").want(t, 206)
 	same(t, "the last bytes", string(tail.body), string(whole.body[size-5:]))
-	same(t, "bytes with an If-Range of another file", len(c.do(t, "GET", path, "Range", "bytes=0-9", "If-Range", `"x"`).want(t, 200).body), size)
+	same(t, "bytes sent for an If-Range of another file", len(c.do(t, "GET", path, "Range", "bytes=0-9", "If-Range", `"x"`).want(t, 200).body), size)
 	c.do(t, "GET", path, "Range", fmt.Sprintf("bytes=%d-", size)).problem(t, 416, "RANGE_NOT_SATISFIABLE")
 	c.do(t, "GET", path, "If-Match", `"x"`).problem(t, 412, "PRECONDITION_FAILED")
 	same(t, "bytes of a 304", len(c.do(t, "GET", path, "If-None-Match", etag).want(t, 304).body), 0)
 	head := c.do(t, "HEAD", path).want(t, 200)
 	same(t, "Content-Length of HEAD", head.header.Get("Content-Length"), strconv.Itoa(size))
 	same(t, "Content-Type of HEAD", head.header.Get("Content-Type"), whole.header.Get("Content-Type"))
-	same(t, "Accept-Encoding makes no difference", c.do(t, "GET", path, "Accept-Encoding", "gzip").header.Get("Content-Encoding"), "")
+	same(t, "Content-Encoding for a client that accepts gzip", c.do(t, "GET", path, "Accept-Encoding", "gzip").header.Get("Content-Encoding"), "")
 }
 
-func TestWhatWouldWidenAnExportByAccidentIsRefused(t *testing.T) {
+func TestRequestsThatCouldWidenAnExportByMistakeAreRefused(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	for _, query := range []string{"format=xml", "format=JSON", "format=", "user_id=", "agent_id=", "session_id=", "priority=", "priority=high",
@@ -158,7 +160,7 @@ func TestWhatWouldWidenAnExportByAccidentIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	response.Body.Close()
-	same(t, "the status of a body with filters", response.StatusCode, 422)
+	same(t, "the status for a body with filters", response.StatusCode, 422)
 	same(t, "exports that were made", c.list(t, "").Meta.Total, 0)
 
 	for _, id := range []string{"0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24", "nonsense", "%00", "'"} {

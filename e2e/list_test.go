@@ -29,7 +29,7 @@ func (c *client) list(t *testing.T, query string) page {
 	return p
 }
 
-func TestTheListHasEveryExportOnceTheNewestFirst(t *testing.T) {
+func TestTheListHasEveryExportOnceNewestFirst(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	empty := c.list(t, "")

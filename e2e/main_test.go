@@ -12,7 +12,7 @@ import (
 
 var (
 	program string // the built memexport
-	root    string // where the tests keep their state; also other users can reach it, unlike t.TempDir
+	root    string // the directory of the tests; unlike t.TempDir, other users can reach it
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -21,7 +21,7 @@ func run(m *testing.M) int {
 	var err error
 	if root, err = os.MkdirTemp("", "memexport-e2e-"); err == nil {
 		defer os.RemoveAll(root)
-		// Postgres, which refuses to run as root, has to get in.
+		// Postgres refuses to run as root, and its user must reach the directory.
 		err = os.Chmod(root, 0o755)
 	}
 	if err != nil {
@@ -34,7 +34,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stopShared()
-	// The tests with stacks of their own wait more than they work. -parallel overrides this.
+	// Tests with stacks of their own mostly wait, so three can run at once even on two cores.
 	if err := flag.Set("test.parallel", "3"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -42,14 +42,14 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// shared is the stack of all tests that do not kill anything. They run one after the other.
+// shared is the stack of all tests that kill nothing. They run one after the other.
 var shared = sync.OnceValues(func() (*stack, error) {
 	s, err := startDev(devOptions{dir: filepath.Join(root, "shared"), memories: sharedMemories})
 	sharedProcess = s
 	return s, err
 })
 
-// sharedMemories are in the demo workspace of the shared stack.
+// sharedMemories is how many memories the demo workspace of the shared stack has.
 const sharedMemories = 10_000
 
 var sharedProcess *stack
@@ -60,7 +60,7 @@ func stopShared() {
 	}
 }
 
-// sharedStack returns the shared stack, which the first test starts.
+// sharedStack returns the shared stack, and starts it for the first test that needs it.
 func sharedStack(t *testing.T) *stack {
 	t.Helper()
 	s, err := shared()

@@ -18,8 +18,8 @@ var (
 	item    = regexp.MustCompile("^- \\*\\*(\\w+):\\*\\* (`+)")
 )
 
-// parseMarkdown reads a file back by the rules that the format documents, and asks a real Markdown
-// parser whether the document is what it seems to be.
+// parseMarkdown reads a file by the rules that the format documents. Then it lets a real Markdown
+// parser check the structure of the document.
 func parseMarkdown(file []byte) ([]memory, error) {
 	rest, ok := strings.CutPrefix(string(file), "# Memories\n")
 	if !ok {
@@ -32,7 +32,7 @@ func parseMarkdown(file []byte) ([]memory, error) {
 		rest, ok = strings.CutPrefix(rest, "\n")
 		head := heading.FindStringSubmatch(rest)
 		if !ok || head == nil {
-			return nil, fmt.Errorf("no heading where memory %d begins: %.80q", len(memories), rest)
+			return nil, fmt.Errorf("memory %d does not begin with a heading: %.80q", len(memories), rest)
 		}
 		rest = rest[len(head[0]):]
 		m.created, m.id = &head[1], head[2]
@@ -53,7 +53,7 @@ func parseMarkdown(file []byte) ([]memory, error) {
 	return memories, checkDocument(file, len(memories), quotes)
 }
 
-// parseItems reads the list of a memory's attributes, one a line.
+// parseItems reads the list of a memory's attributes, one per line.
 func parseItems(m *memory, rest string) (string, error) {
 	for {
 		label := item.FindStringSubmatch(rest)
@@ -63,7 +63,7 @@ func parseItems(m *memory, rest string) (string, error) {
 		name, fence := label[1], label[2]
 		value, after, found := strings.Cut(rest[len(label[0]):], fence+"\n")
 		if !found || strings.Contains(value, fence) || strings.ContainsAny(value, "\r\n") {
-			return "", fmt.Errorf("%s is no code span: %.80q", name, rest)
+			return "", fmt.Errorf("%s is not a code span: %.80q", name, rest)
 		}
 		rest = after
 		if strings.HasPrefix(value, `"`) && name != "metadata" {
@@ -80,7 +80,7 @@ func parseItems(m *memory, rest string) (string, error) {
 	}
 }
 
-// parseQuote reads a block quote without its first mark and returns what follows it.
+// parseQuote reads a block quote whose first "> " was already cut off, and returns what follows it.
 func parseQuote(s string) (content, rest string, err error) {
 	var b strings.Builder
 	for {
@@ -101,21 +101,21 @@ func parseQuote(s string) (content, rest string, err error) {
 		case c == '<' || c == '[':
 			return "", "", fmt.Errorf("a bare %c", c)
 		case c == '\r' && strings.HasPrefix(s, "\n"):
-			// One line end of two characters, or a CR of the text before the end of the quote.
+			// A line end of two characters, or a CR that is the last character of the text.
 			b.WriteByte(c)
 		case strings.HasPrefix(s, "> "):
 			b.WriteByte(c)
 			s = s[2:]
 		case c == '\r':
-			return "", "", errors.New("a CR with no mark after it")
+			return "", "", errors.New("a CR without \"> \" after it")
 		default:
 			return b.String(), s, nil
 		}
 	}
 }
 
-// checkDocument says that a reader sees a title and, for every memory, a heading, a list and
-// perhaps a quote, and that nothing of a content has become anything else: no HTML anywhere.
+// checkDocument returns an error unless the document has a title and, for every memory, a heading, a
+// list and, if it has a text, a quote. No memory's text may have become HTML, a link or an image.
 func checkDocument(file []byte, memories, quotes int) error {
 	document := goldmark.DefaultParser().Parse(text.NewReader(file))
 	seen := map[ast.NodeKind]int{}
@@ -123,7 +123,7 @@ func checkDocument(file []byte, memories, quotes int) error {
 		seen[node.Kind()]++
 	}
 	if seen[ast.KindHeading] != memories+1 || seen[ast.KindList] != memories || seen[ast.KindBlockquote] != quotes || len(seen) > 3 {
-		return fmt.Errorf("%d memories, %d of them with text, make the document %v", memories, quotes, seen)
+		return fmt.Errorf("%d memories, %d of them with text, make a document of %v", memories, quotes, seen)
 	}
 	return ast.Walk(document, func(node ast.Node, _ bool) (ast.WalkStatus, error) {
 		if slices.Contains([]ast.NodeKind{ast.KindHTMLBlock, ast.KindRawHTML, ast.KindLink, ast.KindAutoLink, ast.KindImage}, node.Kind()) {

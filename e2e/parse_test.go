@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// parsers read files as somebody would who knows the documented format and nothing of the program.
+// parsers read files as the formats are documented. They share no code with the program.
 var parsers = map[string]func([]byte) ([]memory, error){"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown}
 
-// parseJSON reads an array with one object a line.
+// parseJSON reads an array with one object per line.
 func parseJSON(file []byte) ([]memory, error) {
 	decoder := json.NewDecoder(bytes.NewReader(file))
 	decoder.UseNumber()
@@ -29,7 +29,7 @@ func parseJSON(file []byte) ([]memory, error) {
 			return nil, err
 		}
 		if bytes.ContainsAny(raw, "\r\n") {
-			return nil, fmt.Errorf("an object of several lines: %q", raw)
+			return nil, fmt.Errorf("an object has several lines: %q", raw)
 		}
 		m, err := parseObject(raw)
 		if err != nil {
@@ -51,7 +51,7 @@ func parseJSON(file []byte) ([]memory, error) {
 
 func parseObject(raw []byte) (m memory, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
-	_, _ = decoder.Token() // {
+	_, _ = decoder.Token() // the opening brace
 	for _, column := range columns {
 		if key, err := decoder.Token(); err != nil || key != column {
 			return m, fmt.Errorf("the key %v, %v instead of %s", key, err, column)
@@ -71,12 +71,12 @@ func parseObject(raw []byte) (m memory, err error) {
 		}
 	}
 	if decoder.More() {
-		return m, errors.New("more keys than there should be")
+		return m, errors.New("an object has more keys than columns")
 	}
 	return m, nil
 }
 
-// target points at a field of the memory by the name of its column.
+// target returns a pointer to the field of a column, or nil if there is no such column.
 func (m *memory) target(column string) any {
 	switch column {
 	case "id":
@@ -111,7 +111,7 @@ func (m *memory) target(column string) any {
 	return nil
 }
 
-// set gives a field the value that a text stands for; nil is NULL.
+// set sets the field of a column from its text. A nil value is NULL.
 func (m *memory) set(column string, value *string) (err error) {
 	switch target := m.target(column).(type) {
 	case **string:
@@ -138,8 +138,9 @@ func (m *memory) set(column string, value *string) (err error) {
 	return err
 }
 
-// parseCSV reads RFC 4180. encoding/csv, which makes CR LF in a cell LF and cannot tell NULL from
-// the empty string, has to agree apart from that.
+// parseCSV reads RFC 4180 and compares the result with that of encoding/csv. The two may differ only
+// where encoding/csv loses information: it turns CR LF in a cell into LF, and does not tell NULL from
+// the empty string.
 func parseCSV(file []byte) ([]memory, error) {
 	records, err := parseRecords(string(file))
 	if err != nil {
@@ -178,8 +179,8 @@ func parseCSV(file []byte) ([]memory, error) {
 	return memories, nil
 }
 
-// parseRecords is RFC 4180 by the letter: CRLF after every record, quotes doubled in quotes. A cell
-// that is empty and not quoted is nil.
+// parseRecords follows RFC 4180 strictly: CRLF after every record, and quotes doubled within quotes. A
+// cell that is empty and not quoted is nil.
 func parseRecords(file string) ([][]*string, error) {
 	var records [][]*string
 	var record []*string

@@ -12,39 +12,41 @@ import (
 	"testing"
 )
 
-// proxy is what stands before the API: it sees what is asked and counts what is sent, and can hold a
-// download back in the middle or spoil it.
+// proxy stands between a client and the API. It records the requests, counts the bytes that are sent,
+// and can hold a download in the middle, damage it, or lose an answer.
 type proxy struct {
 	url string
 
 	mu       sync.Mutex
+	target   *url.URL
 	requests []*proxied
 	limit    int64         // how many bytes of a download go through before it is held; -1 for all
 	held     chan struct{} // closed when a download is held
-	released chan struct{}
-	spoil    bool          // turn a bit over in each download
-	swallow  chan struct{} // if not nil, what says that the answer to a POST was swallowed
+	released chan struct{} // closed when a held download may go on
+	damage   bool          // flip a bit in each piece of a download
+	swallow  chan struct{} // unless nil, closed when the answer to a POST was thrown away
 }
 
-// proxied is a request with its answer.
+// proxied is a request with what the proxy knows of its answer.
 type proxied struct {
 	method, path, requestRange, ifRange, encoding string
 	status                                        int
-	sent                                          int64 // bytes of the body, as far as they were read from the API
+	sent                                          int64 // bytes of the body that were read from the API
 }
 
 func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	u, err := url.Parse(target)
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := &proxy{limit: -1}
+	p.pointTo(t, target)
 	reverse := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(u) },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			r.SetURL(p.target)
+		},
 		Transport:     &http.Transport{DisableCompression: true, DisableKeepAlives: true},
 		FlushInterval: -1,
-		ErrorLog:      log.New(io.Discard, "", 0), // what breaks here is meant to
+		ErrorLog:      log.New(io.Discard, "", 0), // the tests break connections on purpose
 		ModifyResponse: func(r *http.Response) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -53,10 +55,11 @@ func newProxy(t *testing.T, target string) *proxy {
 				p.swallow = nil
 				panic(http.ErrAbortHandler)
 			}
-			seen := &proxied{r.Request.Method, r.Request.URL.Path, r.Request.Header.Get("Range"), r.Request.Header.Get("If-Range"),
-				r.Request.Header.Get("Accept-Encoding"), r.StatusCode, 0}
+			header := r.Request.Header
+			seen := &proxied{method: r.Request.Method, path: r.Request.URL.Path, requestRange: header.Get("Range"),
+				ifRange: header.Get("If-Range"), encoding: header.Get("Accept-Encoding"), status: r.StatusCode}
 			p.requests = append(p.requests, seen)
-			r.Body = &proxiedBody{r.Body, r.Request, p, seen}
+			r.Body = &proxiedBody{ReadCloser: r.Body, request: r.Request, proxy: p, seen: seen}
 			return nil
 		},
 	}
@@ -70,7 +73,35 @@ func newProxy(t *testing.T, target string) *proxy {
 	return p
 }
 
-// hold lets n bytes of every download through, and returns a channel that says when one is held.
+// pointTo makes the proxy pass requests on to another API process.
+func (p *proxy) pointTo(t *testing.T, target string) {
+	t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = u
+}
+
+// setDamage turns the damage to downloads on or off.
+func (p *proxy) setDamage(damage bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.damage = damage
+}
+
+// swallowNextPost makes the proxy throw away the answer to the next POST. The returned channel is
+// closed when it has.
+func (p *proxy) swallowNextPost() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swallow = make(chan struct{})
+	return p.swallow
+}
+
+// hold lets n bytes of every download through. The returned channel is closed when one is held.
 func (p *proxy) hold(n int64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,14 +119,14 @@ func (p *proxy) release() {
 	}
 }
 
-// forget forgets the requests so far.
+// forget makes downloads and creations count anew.
 func (p *proxy) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = nil
 }
 
-// downloads are the GETs of files so far.
+// downloads returns the requests for files since forget.
 func (p *proxy) downloads() (found []proxied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +138,7 @@ func (p *proxy) downloads() (found []proxied) {
 	return found
 }
 
-// creations are how many exports were asked for.
+// creations returns how many POST requests there were since forget.
 func (p *proxy) creations() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,6 +150,7 @@ func (p *proxy) creations() (n int) {
 	return n
 }
 
+// proxiedBody is the body of an answer, on its way from the API to the client.
 type proxiedBody struct {
 	io.ReadCloser
 	request *http.Request
@@ -129,10 +161,10 @@ type proxiedBody struct {
 func (b *proxiedBody) Read(buffer []byte) (int, error) {
 	p := b.proxy
 	p.mu.Lock()
-	left, held, released, spoil := p.limit-b.seen.sent, p.held, p.released, p.spoil
-	download := p.limit >= 0 && b.seen.method == "GET" && strings.HasSuffix(b.seen.path, "/download")
+	left, held, released, damage := p.limit-b.seen.sent, p.held, p.released, p.damage
+	limited := p.limit >= 0 && b.seen.method == "GET" && strings.HasSuffix(b.seen.path, "/download")
 	p.mu.Unlock()
-	if download && left <= 0 {
+	if limited && left <= 0 {
 		p.mu.Lock()
 		select {
 		case <-held:
@@ -145,11 +177,11 @@ func (b *proxiedBody) Read(buffer []byte) (int, error) {
 		case <-b.request.Context().Done(): // the client is gone
 			return 0, b.request.Context().Err()
 		}
-	} else if download {
+	} else if limited {
 		buffer = buffer[:min(int64(len(buffer)), left)]
 	}
 	n, err := b.ReadCloser.Read(buffer)
-	if spoil && n > 0 && strings.HasSuffix(b.seen.path, "/download") {
+	if damage && n > 0 && strings.HasSuffix(b.seen.path, "/download") {
 		buffer[0] ^= 1
 	}
 	p.mu.Lock()

@@ -7,11 +7,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/demo"
 )
 
-func TestASecondStartKeepsEverythingAndExportsNothingAnew(t *testing.T) {
+func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 	t.Parallel()
-	o := devOptions{dir: newDir(t, "restart"), memories: 200}
+	// The reconciler, which could also remove the objects of a deleted export, does not run during the test.
+	o := devOptions{dir: newDir(t, "restart"), memories: 200, env: []string{"RECONCILE_EVERY=1h"}}
 	first := newDev(t, o)
 	c := first.client()
 	before := c.list(t, "")
@@ -21,21 +25,18 @@ func TestASecondStartKeepsEverythingAndExportsNothingAnew(t *testing.T) {
 		digests[e.ID] = c.digest(t, e)
 		file, err := os.ReadFile(filepath.Join(o.dir, "exports", "memories."+formats[e.Format][0]))
 		if err != nil || int64(len(file)) != *e.SizeBytes {
-			t.Errorf("the file of dev itself has %d bytes, %v; the export has %d", len(file), err, *e.SizeBytes)
+			t.Errorf("the file that dev wrote has %d bytes, %v; the export has %d", len(file), err, *e.SizeBytes)
 		}
 	}
-	children := descendants(t, first.pid())
+	children := descendants(t, first.PID())
 	if len(children) < 3 {
-		t.Errorf("%d children: a Postgres with its own, and a Temporal, are more", len(children))
+		t.Errorf("dev has %d descendants, want Temporal, Postgres and the children of Postgres", len(children))
 	}
 	began := time.Now()
-	first.signal(syscall.SIGINT)
-	code, ok := first.wait(time.Minute)
-	if !ok || code != 0 {
-		t.Fatalf("after SIGINT dev ended: %t with %d:\n%s", ok, code, first.text())
-	}
+	first.Signal(syscall.SIGINT)
+	first.wantCode(t, 0)
 	if left := alive(t, children); len(left) > 0 {
-		t.Errorf("dev has ended, and these of its children have not: %v", left)
+		t.Errorf("dev has ended, but these of its children still run: %v", left)
 	}
 	t.Logf("stopped in %s", time.Since(began).Round(time.Millisecond))
 
@@ -48,7 +49,7 @@ func TestASecondStartKeepsEverythingAndExportsNothingAnew(t *testing.T) {
 	}
 	same(t, "the key", second.key, first.key)
 	if got := strings.Count(second.stdout.String(), "of an earlier run"); got != len(formats) {
-		t.Errorf("dev names %d files of an earlier run:\n%s", got, second.stdout.String())
+		t.Errorf("dev names %d files from an earlier run:\n%s", got, second.stdout.String())
 	}
 	c = second.client()
 	after := c.list(t, "")
@@ -58,32 +59,30 @@ func TestASecondStartKeepsEverythingAndExportsNothingAnew(t *testing.T) {
 		same(t, "the digest of a file", c.digest(t, e), digests[e.ID])
 	}
 
-	// The workflows that sleep until the exports expire are there, too: one of them clears up.
+	// The workflows are still there, too. They sleep until the exports expire, and this one wakes up.
 	e := after.Data[0]
 	c.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
-	eventually(t, 8*time.Second, "the objects of a deleted export are gone, before any reconciler looks", func() bool {
+	await.True(t, time.Minute, "the objects of the deleted export are gone", func() bool {
 		return len(second.objects(t, e.ID)) == 0
 	})
-	if memories := table(t, second.db, "de300000-0000-4000-8000-000000000001", ""); len(memories) != 200 {
-		t.Errorf("%d demo memories", len(memories))
+	if memories := table(t, second.db, demo.WorkspaceID, ""); len(memories) != 200 {
+		t.Errorf("there are %d demo memories", len(memories))
 	}
 }
 
-func TestSIGTERMInTheMiddleOfTheFirstStartLeavesNothingBehind(t *testing.T) {
+func TestSIGTERMDuringTheFirstStartLeavesNoProcessBehind(t *testing.T) {
 	t.Parallel()
 	o := devOptions{dir: newDir(t, "early"), memories: 200}
 	p := launch(t, nil, "dev", "--dir", o.dir, "--http", "127.0.0.1:0", "--temporal-port", "0", "--ui-port", "0", "--memories", "200")
 	var children []running
-	eventually(t, time.Minute, "it has children", func() bool {
-		children = descendants(t, p.pid())
+	await.True(t, time.Minute, "dev has children", func() bool {
+		children = descendants(t, p.PID())
 		return len(children) > 0
 	})
-	p.signal(syscall.SIGTERM)
-	if _, ok := p.wait(time.Minute); !ok {
-		t.Fatalf("dev does not end:\n%s", p.text())
-	}
+	p.Signal(syscall.SIGTERM)
+	p.code(t)
 	if left := alive(t, children); len(left) > 0 {
-		t.Errorf("dev has ended, and these of its children have not: %v", left)
+		t.Errorf("dev has ended, but these of its children still run: %v", left)
 	}
 	s := newDev(t, o)
 	same(t, "exports of the next start", s.client().list(t, "").Meta.Total, len(formats))

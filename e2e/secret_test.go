@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-func TestMemoriesAndKeysStayWhereTheyBelong(t *testing.T) {
+func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	word := strings.ReplaceAll(uuid.NewString(), "-", "")
@@ -27,11 +27,11 @@ func TestMemoriesAndKeysStayWhereTheyBelong(t *testing.T) {
 		e := c.ready(t, c.create(t, "format="+format+"&user_id="+attribute+"&agent_id="+attribute+"&session_id="+attribute+"&categories="+attribute).ID, time.Minute)
 		file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200)
 		if !bytes.Contains(file.body, []byte(text)) || !bytes.Contains(file.body, []byte(attribute)) {
-			t.Errorf("the file as %s has no secret, so that this tests nothing", format)
+			t.Errorf("the file as %s does not have the secret, so this tests nothing", format)
 		}
 	}
-	// Refusals repeat nothing of what was refused either.
-	refused := bytes.NewBuffer(nil)
+	// Refusals do not repeat the value that they refuse. (They may repeat the name of a parameter.)
+	var refused bytes.Buffer
 	for _, query := range []string{"user_id=" + word + "&format=xml", word + "x=1", "created_after=" + word, "page=" + word, "priority=" + word, "%zz" + word} {
 		a := c.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
 		if !strings.HasPrefix(query, word) {
@@ -42,22 +42,15 @@ func TestMemoriesAndKeysStayWhereTheyBelong(t *testing.T) {
 	c.do(t, "GET", "/v1/exports/"+word).problem(t, 404, "EXPORT_NOT_FOUND")
 	c.list(t, "")
 	absent(t, "a refusal", refused.Bytes(), word)
-	absent(t, "an answer", withoutQuestions(c.answers()), text, c.key)
+	absent(t, "an answer", withoutRequests(c.answers()), text, c.key)
 
-	var searched int64
+	searched := 0
 	for _, pattern := range []string{"memexport.log", "temporal.log", "temporal-*.db*", "postgres.log"} {
-		for _, path := range files(t, s.dir, pattern) {
-			content, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			searched += int64(len(content))
-			absent(t, path, content, word, c.key, s.key)
-		}
+		searched += absentFromFiles(t, s.dir, pattern, word, c.key, s.key)
 	}
 	t.Logf("searched %d bytes of logs and of Temporal's state", searched)
 
-	// The database has the memories, and of keys only hashes.
+	// The database has the memories, but only hashes of the keys.
 	execute(t, s.db, `CHECKPOINT`)
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || entry.Name() == "api-key" {
@@ -72,6 +65,7 @@ func TestMemoriesAndKeysStayWhereTheyBelong(t *testing.T) {
 	}
 }
 
+// ignoreGone returns nil for a file that disappeared: Postgres removes files all the time.
 func ignoreGone(err error) error {
 	if gone(err) {
 		return nil
@@ -79,8 +73,8 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// withoutQuestions leaves out the lines that repeat what was asked for.
-func withoutQuestions(answers []byte) []byte {
+// withoutRequests leaves out the lines that repeat the request.
+func withoutRequests(answers []byte) []byte {
 	var kept []byte
 	for line := range bytes.Lines(answers) {
 		if !bytes.HasPrefix(line, []byte("GET ")) && !bytes.HasPrefix(line, []byte("POST ")) {

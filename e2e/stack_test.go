@@ -13,18 +13,20 @@ import (
 
 	"github.com/google/uuid"
 	_ "github.com/lib/pq" // the driver "postgres"
+
+	"memexport/internal/workshop/pgtest"
 )
 
 // devOptions say how to run `memexport dev`.
 type devOptions struct {
 	dir      string
-	memories int
-	env      []string
+	memories int      // in the demo workspace
+	env      []string // settings beside the defaults
 }
 
 // stack is a running `memexport dev`.
 type stack struct {
-	*process
+	*command
 	dir      string
 	url      string // of the API
 	key      string // of the demo workspace
@@ -42,7 +44,7 @@ func startDev(o devOptions) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stack{process: p, dir: o.dir}
+	s := &stack{command: p, dir: o.dir}
 	if err := p.says("Press Ctrl-C", startTimeout); err != nil {
 		p.end(syscall.SIGINT)
 		return nil, err
@@ -62,7 +64,7 @@ func startDev(o devOptions) (*stack, error) {
 	return s, nil
 }
 
-// newDev is startDev for a test, at the end of which it is stopped.
+// newDev runs `memexport dev` until the end of the test.
 func newDev(t *testing.T, o devOptions) *stack {
 	t.Helper()
 	s, err := startDev(o)
@@ -78,10 +80,10 @@ func (s *stack) stop() {
 	s.end(syscall.SIGINT)
 }
 
-// client is one with the key of the demo workspace.
+// client returns a client with the key of the demo workspace.
 func (s *stack) client() *client { return newClient(s.url, s.key) }
 
-// tenant is a workspace of a test's own.
+// tenant is a workspace for one test, with a client that has its key.
 type tenant struct {
 	*client
 	workspace string
@@ -91,10 +93,10 @@ type tenant struct {
 func (s *stack) newTenant(t *testing.T) tenant {
 	t.Helper()
 	workspace := uuid.NewString()
-	return tenant{newClient(s.url, createKey(t, s.database, workspace, "export.read", "export.write")), workspace}
+	return tenant{client: newClient(s.url, createKey(t, s.database, workspace, "export.read", "export.write")), workspace: workspace}
 }
 
-// createKey runs `memexport keys create`.
+// createKey creates a key with `memexport keys create`.
 func createKey(t *testing.T, database, workspace string, permissions ...string) string {
 	t.Helper()
 	args := []string{"keys", "create", "--workspace", workspace, "--name", t.Name()}
@@ -103,7 +105,7 @@ func createKey(t *testing.T, database, workspace string, permissions ...string) 
 	}
 	key := mustRun(t, []string{"DATABASE_URL=" + database}, args...)
 	if !strings.HasPrefix(key, "msk_live_") || strings.Count(key, "\n") != 1 {
-		t.Fatalf("this is no key alone on a line: %q", key)
+		t.Fatalf("keys create does not print a key alone on a line: %q", key)
 	}
 	return strings.TrimSpace(key)
 }
@@ -111,12 +113,7 @@ func createKey(t *testing.T, database, workspace string, permissions ...string) 
 // openDatabase opens a database for as long as the test runs.
 func openDatabase(t *testing.T, url string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("postgres", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
+	return pgtest.OpenURL(t, url, 4).DB
 }
 
 func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
@@ -126,9 +123,8 @@ func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
 	}
 }
 
-// generate adds n memories to a workspace, all of them made by the database, which is fast, above all
-// since what follows each other is close to each other in the indexes. width is about how long each
-// text is.
+// generate adds n memories to a workspace. width is about how many characters each text has. The
+// database makes them, which is fast, and gives neighbours ids that are close in its indexes.
 func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
 	t.Helper()
 	began := time.Now()
@@ -146,15 +142,15 @@ func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
 	t.Logf("made %d memories in %s", n, time.Since(began).Round(time.Millisecond))
 }
 
-// blockReading makes every read of the memories wait, as behind a migration of theirs, until
-// the returned function is called.
+// blockReading makes every query on the memories wait until release is called, as during a migration
+// of their table.
 func blockReading(t *testing.T, db *sql.DB) (release func()) {
 	t.Helper()
 	tx, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	release = func() { _ = tx.Rollback() } // the second time it has no effect
+	release = func() { _ = tx.Rollback() } // a second call has no effect
 	t.Cleanup(release)
 	if _, err := tx.Exec(`LOCK TABLE memories IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
@@ -162,7 +158,7 @@ func blockReading(t *testing.T, db *sql.DB) (release func()) {
 	return release
 }
 
-// objects are the names of the files that the bucket has of an export.
+// objects returns the names of an export's files in a bucket directory.
 func objects(t *testing.T, bucket, exportID string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(bucket, "exports", exportID))
@@ -181,7 +177,7 @@ func (s *stack) objects(t *testing.T, exportID string) []string {
 	return objects(t, filepath.Join(s.dir, "bucket"), exportID)
 }
 
-// same says that two values are equal or fails the test.
+// same fails the test unless two values are equal. what names them: "the status".
 func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -189,7 +185,7 @@ func same[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// short is a value as an error shows it.
+// short formats a value for a message, and cuts it off after 500 characters.
 func short(v any) string {
 	text := fmt.Sprintf("%#v", v)
 	if len(text) > 500 {

@@ -9,22 +9,18 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// refuses says that memexport ends with 1 and a message with all of the parts.
+// refuses fails the test unless memexport ends with exit code 1 and a message that has all parts.
 func refuses(t *testing.T, env, args []string, parts ...string) {
 	t.Helper()
 	code, stdout, stderr := finish(t, env, args...)
 	same(t, "exit code of "+strings.Join(args, " "), code, 1)
-	for _, part := range parts {
-		if !strings.Contains(stderr, part) {
-			t.Errorf("memexport %s does not say %q:\n%s", strings.Join(args, " "), part, stderr)
-		}
-	}
+	says(t, "memexport "+strings.Join(args, " "), stderr, parts...)
 	if strings.Contains(stderr, "panic") || strings.Contains(stderr, "goroutine") || stdout != "" {
-		t.Errorf("memexport %s says:\n%s%s", strings.Join(args, " "), stdout, stderr)
+		t.Errorf("memexport %s prints more than a message:\n%s%s", strings.Join(args, " "), stdout, stderr)
 	}
 }
 
-func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
+func TestAllMistakesInTheEnvironmentAreReportedTogether(t *testing.T) {
 	for _, command := range []string{"api", "worker"} {
 		refuses(t, []string{"EXPORT_RETENTION=3 days"}, []string{command}, "DATABASE_URL", "BUCKET_URL", "EXPORT_RETENTION", "72h")
 	}
@@ -42,11 +38,11 @@ func TestEveryMistakeInTheEnvironmentIsNamedAtOnce(t *testing.T) {
 func TestAPasswordIsNeverInAMessage(t *testing.T) {
 	const password = "Tr0ub4dor"
 	for _, url := range []string{
-		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=disable",     // nobody listens there
-		"postgres://user:" + password + "@127.0.0.1:port/x",                  // no port
+		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=disable",     // nothing listens there
+		"postgres://user:" + password + "@127.0.0.1:port/x",                  // not a port number
 		"postgres://user:" + password + "%zz@127.0.0.1:1/x",                  // not escaped
-		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=nonsense",    // no such mode
-		"host=127.0.0.1 port=1 user=user password=" + password + " nonsense", // the other form, broken
+		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=nonsense",    // unknown sslmode
+		"host=127.0.0.1 port=1 user=user password=" + password + " nonsense", // malformed keyword/value string
 		"mysql://user:" + password + "@127.0.0.1:1/x",
 	} {
 		for _, variable := range []string{"DATABASE_URL", "MEMORIES_DATABASE_URL"} {
@@ -63,7 +59,7 @@ func TestAPasswordIsNeverInAMessage(t *testing.T) {
 	}
 }
 
-func TestDevNamesWhatIsInItsWay(t *testing.T) {
+func TestDevNamesTheTakenPortOrDirectory(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -71,15 +67,15 @@ func TestDevNamesWhatIsInItsWay(t *testing.T) {
 	defer taken.Close()
 	port := strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)
 	ports := []string{"--http", "127.0.0.1:0", "--temporal-port", "0", "--ui-port", "0"}
-	dir := newDir(t, "in-its-way")
+	dir := newDir(t, "taken")
 	dev := func(args ...string) []string { return append(append([]string{"dev", "--dir", dir}, ports...), args...) }
 	refuses(t, nil, dev("--http", "127.0.0.1:"+port), port, "--http")
 	s := sharedStack(t)
-	refuses(t, nil, dev("--dir", s.dir), strconv.Itoa(s.pid()), "--dir")
-	s.client().do(t, "GET", "/readyz").want(t, 200) // the first one goes on
+	refuses(t, nil, dev("--dir", s.dir), strconv.Itoa(s.PID()), "--dir")
+	s.client().do(t, "GET", "/readyz").want(t, 200) // the running stack is not disturbed
 }
 
-func TestAServiceThatCannotWorkSaysWhyAtStart(t *testing.T) {
+func TestTheServiceRefusesToStartWhereItCannotWork(t *testing.T) {
 	server := startPostgres(t, newDir(t, "startup"))
 	admin := openDatabase(t, server.URL)
 	url := func(name string) string {
@@ -94,7 +90,7 @@ func TestAServiceThatCannotWorkSaysWhyAtStart(t *testing.T) {
 	}
 	mustRun(t, []string{fresh}, "migrate")
 	if again := mustRun(t, []string{fresh}, "migrate"); !strings.Contains(again, "0 migrations") {
-		t.Errorf("a second migration says %q", again)
+		t.Errorf("a second migrate prints %q", again)
 	}
 	refuses(t, []string{fresh, bucket}, []string{"worker"}, "MEMORIES_TABLE", `"memories"`)
 	refuses(t, []string{fresh, bucket, "MEMORIES_TABLE=other.memories"}, []string{"worker"}, "MEMORIES_TABLE", "other.memories")
@@ -115,6 +111,7 @@ func TestAServiceThatCannotWorkSaysWhyAtStart(t *testing.T) {
 	refuses(t, []string{fresh}, []string{"keys", "revoke", "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"}, "keys list")
 }
 
+// startPostgres starts a Postgres for as long as the test runs.
 func startPostgres(t *testing.T, dir string) *devstack.Postgres {
 	t.Helper()
 	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir, Fast: true, Log: t.Logf})

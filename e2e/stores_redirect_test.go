@@ -16,7 +16,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// downloadsFromTheStore is a stack of its own that sends those who download to the store.
+// downloadsFromTheStore tests a stack that redirects downloads to the store.
 func downloadsFromTheStore(t *testing.T, _ *inStore) {
 	s := newInStore(t, "s3", "DOWNLOAD_MODE=redirect")
 	for _, c := range []struct {
@@ -24,7 +24,7 @@ func downloadsFromTheStore(t *testing.T, _ *inStore) {
 		run  func(*testing.T, *inStore)
 	}{
 		{"the_whole_file", wholeFileFromTheStore},
-		{"the_program_goes_on", programGoesOnAtTheStore},
+		{"the_client_command_resumes", clientCommandResumesAtTheStore},
 		{"deleted_while_composed", deletedWhileComposed},
 		{"worker_checks_composing", workerChecksComposing},
 	} {
@@ -32,7 +32,7 @@ func downloadsFromTheStore(t *testing.T, _ *inStore) {
 	}
 }
 
-// seen are requests that came to the store.
+// seen collects requests that came to the store.
 type seen struct {
 	mu       sync.Mutex
 	requests []*http.Request
@@ -50,7 +50,7 @@ func (s *seen) all() []*http.Request {
 	return slices.Clone(s.requests)
 }
 
-// fetches are the requests of clients that were sent to the store.
+// fetches reports whether a request is a download by a client that was redirected to the store.
 func fetches(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file") && r.URL.Query().Has("X-Amz-Signature")
 }
@@ -66,7 +66,7 @@ func wholeFileFromTheStore(t *testing.T, s *inStore) {
 			t.Fatal(err)
 		}
 		if seconds, err := strconv.Atoi(u.Query().Get("X-Amz-Expires")); err != nil || seconds < 800 || seconds > 900 {
-			t.Errorf("the address is good for %q s", u.Query().Get("X-Amz-Expires"))
+			t.Errorf("the URL is valid for %q s", u.Query().Get("X-Amz-Expires"))
 		}
 		get := func(headers ...string) (*http.Response, []byte) {
 			request, err := http.NewRequestWithContext(t.Context(), "GET", address, nil)
@@ -95,22 +95,23 @@ func wholeFileFromTheStore(t *testing.T, s *inStore) {
 		part, some := get("Range", "bytes=9000000-9000099", "If-Range", whole.Header.Get("ETag"))
 		same(t, "the status of a range", part.StatusCode, 206)
 		same(t, "the range", string(some), string(body[9000000:9000100]))
-		// What the store cannot answer, the API does.
+		// The API answers itself where the store could not: the store knows neither this ETag nor HEAD.
 		same(t, "HEAD", s.do(t, "HEAD", path).want(t, 200).header.Get("Content-Length"), strconv.FormatInt(*e.SizeBytes, 10))
 		own := `"` + *e.SHA256 + `"`
-		same(t, "the range by the API", string(s.do(t, "GET", path, "Range", "bytes=9000000-9000099", "If-Range", own).want(t, 206).body), string(some))
+		same(t, "the range from the API", string(s.do(t, "GET", path, "Range", "bytes=9000000-9000099", "If-Range", own).want(t, 206).body), string(some))
 		s.do(t, "GET", path, "If-None-Match", own).want(t, 304)
 
 		s.expire(t, e)
 		s.do(t, "GET", path).problem(t, 410, "EXPORT_EXPIRED")
 		if gone, _ := get(); gone.StatusCode != 404 {
-			t.Errorf("the address of a purged file: %s", gone.Status)
+			t.Errorf("the URL of a purged file is answered with %s", gone.Status)
 		}
 	}
 }
 
-// The program follows, without the key, and asks the store for the rest of what broke off.
-func programGoesOnAtTheStore(t *testing.T, s *inStore) {
+// The client command follows the redirect without the key, and asks the store for the rest of a
+// download that broke.
+func clientCommandResumesAtTheStore(t *testing.T, s *inStore) {
 	var requests seen
 	s.faults.Set(func(r *http.Request) (f storetest.Fault) {
 		if fetches(r) {
@@ -132,12 +133,12 @@ func programGoesOnAtTheStore(t *testing.T, s *inStore) {
 			t.Errorf("request %d asks for %q", i, r.Header.Get("Range"))
 		}
 		if r.Header.Get("X-Api-Key") != "" {
-			t.Error("the key came to the store")
+			t.Error("the API key was sent to the store")
 		}
 	}
 	s.refuse(t, fetches, storetest.Fault{Status: http.StatusForbidden})
 	_, stderr := p.run(t, 7, "download", e.ID, "-o", "again.json", "--retry-for", "0s")
-	says(t, "the program", stderr, "the store at "+s.faults.Address)
+	says(t, "standard error", stderr, "the store at "+s.faults.Address)
 }
 
 func deletedWhileComposed(t *testing.T, s *inStore) {
@@ -151,9 +152,9 @@ func deletedWhileComposed(t *testing.T, s *inStore) {
 	})
 	defer s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
 	e := s.create(t, "format=json")
-	<-begun
+	receive(t, begun, "the worker composes the file")
 	s.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
-	time.Sleep(time.Second) // for the cancel to arrive
+	time.Sleep(time.Second) // so that the worker usually hears of the cancel first
 	close(release)
 	s.wantPurged(t, e.ID)
 }
@@ -163,5 +164,5 @@ func workerChecksComposing(t *testing.T, s *inStore) {
 	s.refuse(t, copies, storetest.Fault{Status: http.StatusForbidden})
 	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
 	refuses(t, append(env, "DOWNLOAD_MODE=redirect"), []string{"worker"}, "DOWNLOAD_MODE is redirect", "put together", "docs/stores.md")
-	same(t, "what the check left", len(s.objectsOf(t, "memexport-probe")), 0)
+	same(t, "objects that the check left", len(s.objectsOf(t, "memexport-probe")), 0)
 }

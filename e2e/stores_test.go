@@ -13,36 +13,37 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	temporalclient "go.temporal.io/sdk/client"
 
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
 	"memexport/internal/workshop/storetest"
 )
 
-// storeMemories make a file of several parts.
+// storeMemories make a file with several parts.
 const storeMemories = 9000
 
-// storeWorkspace is the same in every store, so that the files have to be the same as well.
+// storeWorkspace is the same in every store, so that the files must be the same, too.
 const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
-// inStore is a whole stack that keeps its exports in a store.
+// inStore is a stack that keeps its exports in a store.
 type inStore struct {
 	*stack
 	tenant
 	store    *storetest.Store
-	faults   *storetest.Faults // in front of a store that is a server, else nil
+	faults   *storetest.Faults // in front of the store; nil for a directory
 	temporal *devstack.Temporal
 }
 
-// storeCases run one after the other on the stack of a store.
+// storeCases run one after the other on the stack of each store.
 var storeCases = []struct {
 	name string
-	on   func(*inStore) bool // nil for all
+	on   func(*inStore) bool // which stores it is for; nil for all
 	run  func(*testing.T, *inStore)
 }{
 	{"purge_leaves_nothing", nil, purgeLeavesNothing},
 	{"delete_while_running", nil, deleteWhileRunning},
 	{"busy_store_is_waited_for", hasFaults, busyStoreIsWaitedFor},
 	{"refusal_fails_the_export", hasFaults, refusalFailsTheExport},
-	{"broken_download_is_no_short_file", hasFaults, brokenDownload},
+	{"broken_download_is_continued_or_refused", hasFaults, brokenDownload},
 	{"worker_checks_writing", hasFaults, workerChecksWriting},
 	{"read_only_token", func(s *inStore) bool { return s.store.Name == "azure" }, readOnlyToken},
 	{"downloads_from_the_store", func(s *inStore) bool { return s.store.Name == "s3" }, downloadsFromTheStore},
@@ -61,7 +62,7 @@ func TestStores(t *testing.T) {
 					e := s.ready(t, s.create(t, "format="+format).ID, 2*time.Minute)
 					same(t, "memory_count", e.MemoryCount, storeMemories)
 					if parts := s.objectsOf(t, e.ID); len(parts) < 2 {
-						t.Errorf("the file has %d parts, so that no border is tested", len(parts))
+						t.Errorf("the file has %d parts, so this tests no border between parts", len(parts))
 					}
 					digest := s.digest(t, e)
 					if digests[format] == "" {
@@ -82,7 +83,7 @@ func TestStores(t *testing.T) {
 func newInStore(t *testing.T, name string, env ...string) *inStore {
 	t.Helper()
 	s := &inStore{store: storetest.New(t, name)}
-	seen := s.store // as the stack sees it
+	seen := s.store // the store as the stack sees it
 	if name != "file" {
 		s.faults = s.store.NewFaults(t)
 		seen = s.faults.Store
@@ -91,7 +92,7 @@ func newInStore(t *testing.T, name string, env ...string) *inStore {
 	s.temporal = startTemporal(t, devstack.TemporalOptions{Dir: dir, InMemory: true})
 	env = append(append(env, seen.Env()...), "BUCKET_URL="+seen.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "EXPORT_GRACE=1s", "RECONCILE_EVERY=2s")
 	s.stack = newDev(t, devOptions{dir: dir, memories: 1000, env: env})
-	s.tenant = tenant{newClient(s.url(), createKey(t, s.database, storeWorkspace, "export.read", "export.write")), storeWorkspace}
+	s.tenant = tenant{client: newClient(s.url(), createKey(t, s.database, storeWorkspace, "export.read", "export.write")), workspace: storeWorkspace}
 	generate(t, s.db, storeWorkspace, storeMemories, 2000)
 	execute(t, s.db, `UPDATE memories SET last_accessed_at = created_at WHERE workspace_id = $1 AND last_accessed_at IS NOT NULL`, storeWorkspace)
 	return s
@@ -99,7 +100,7 @@ func newInStore(t *testing.T, name string, env ...string) *inStore {
 
 func (s *inStore) url() string { return s.stack.url }
 
-// objectsOf are the keys of an export's objects and unfinished uploads, temporary files included.
+// objectsOf returns the keys of an export's objects and unfinished uploads, temporary files included.
 func (s *inStore) objectsOf(t *testing.T, exportID string) []string {
 	t.Helper()
 	keys := s.store.Uploads(t)
@@ -117,7 +118,7 @@ func purgeLeavesNothing(t *testing.T, s *inStore) {
 	s.expire(t, e)
 }
 
-// expire has an export expire before its time, and waits until nothing of it is left.
+// expire lets an export expire early, and waits until nothing of it is left.
 func (s *inStore) expire(t *testing.T, e object) {
 	t.Helper()
 	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address})
@@ -125,17 +126,17 @@ func (s *inStore) expire(t *testing.T, e object) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	eventually(t, time.Minute, "its workflow lets it expire", func() bool { // it learns a little later that it is READY
+	await.True(t, time.Minute, "its workflow lets it expire", func() bool { // the row is READY a little before the workflow knows it
 		update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID,
 			UpdateName: "expire-now", WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
 		return err == nil && update.Get(t.Context(), nil) == nil
 	})
-	eventually(t, time.Minute, "the export is EXPIRED", func() bool { return s.get(t, e.ID).Status == "EXPIRED" })
-	eventually(t, time.Minute, "no object of the export is left", func() bool { return len(s.objectsOf(t, e.ID)) == 0 })
+	await.True(t, time.Minute, "the export is EXPIRED", func() bool { return s.get(t, e.ID).Status == "EXPIRED" })
+	await.True(t, time.Minute, "no object of the export is left", func() bool { return len(s.objectsOf(t, e.ID)) == 0 })
 }
 
 func deleteWhileRunning(t *testing.T, s *inStore) {
-	if s.faults != nil { // the second part is held back
+	if s.faults != nil { // hold the second upload
 		var mu sync.Mutex
 		parts := 0
 		s.faults.Set(func(r *http.Request) (f storetest.Fault) {
@@ -151,20 +152,20 @@ func deleteWhileRunning(t *testing.T, s *inStore) {
 		defer s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
 	}
 	e := s.create(t, "format=json")
-	eventually(t, time.Minute, "a part is in the store", func() bool { return len(s.objectsOf(t, e.ID)) > 0 })
+	await.True(t, time.Minute, "a part is in the store", func() bool { return len(s.objectsOf(t, e.ID)) > 0 })
 	status := s.get(t, e.ID).Status
 	s.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
-	t.Logf("it was %s when it was deleted", status)
+	t.Logf("the export was %s when it was deleted", status)
 	if s.faults != nil {
 		same(t, "the status", status, "PROCESSING")
 	}
 	s.wantPurged(t, e.ID)
 }
 
-// wantPurged waits until a deleted export is purged.
+// wantPurged waits until a deleted export is purged, and fails the test if objects of it are left.
 func (s *inStore) wantPurged(t *testing.T, id string) {
 	t.Helper()
-	eventually(t, time.Minute, "it is purged", func() bool {
+	await.True(t, time.Minute, "the export is purged", func() bool {
 		var purged bool
 		if err := s.db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, id).Scan(&purged); err != nil {
 			t.Fatal(err)
@@ -172,14 +173,14 @@ func (s *inStore) wantPurged(t *testing.T, id string) {
 		return purged
 	})
 	if left := s.objectsOf(t, id); len(left) > 0 {
-		t.Errorf("of a deleted export these are left: %v", left)
+		t.Errorf("these objects of a deleted export are left: %v", left)
 	}
 }
 
-// uploads are the requests that write objects.
+// uploads reports whether a request writes an object.
 func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
 
-// refuse makes the store refuse some requests for as long as the test runs.
+// refuse gives some requests to the store a fault, until the end of the test.
 func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
 	s.faults.Set(func(r *http.Request) storetest.Fault {
 		if which(r) {
@@ -193,7 +194,7 @@ func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault sto
 func busyStoreIsWaitedFor(t *testing.T, s *inStore) {
 	s.refuse(t, uploads, storetest.Fault{Status: http.StatusServiceUnavailable})
 	e := s.create(t, "format=csv")
-	eventually(t, time.Minute, "the store was asked several times", func() bool { return s.faults.Answers() >= 5 })
+	await.True(t, time.Minute, "the store was asked several times", func() bool { return s.faults.Answers() >= 5 })
 	same(t, "the status meanwhile", s.get(t, e.ID).Status, "PROCESSING")
 	s.faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
 	e = s.ready(t, e.ID, 2*time.Minute)
@@ -203,7 +204,7 @@ func busyStoreIsWaitedFor(t *testing.T, s *inStore) {
 func refusalFailsTheExport(t *testing.T, s *inStore) {
 	s.refuse(t, uploads, storetest.Fault{Status: http.StatusForbidden})
 	e := s.create(t, "format=csv")
-	eventually(t, time.Minute, "the export is FAILED", func() bool { e = s.get(t, e.ID); return e.Status == "FAILED" })
+	await.True(t, time.Minute, "the export is FAILED", func() bool { e = s.get(t, e.ID); return e.Status == "FAILED" })
 	if e.Error == nil || e.Error.Code != "STORAGE_DENIED" || e.Error.Retryable {
 		t.Errorf("the failure is %+v", e.Error)
 	}
@@ -213,11 +214,11 @@ func refusalFailsTheExport(t *testing.T, s *inStore) {
 func brokenDownload(t *testing.T, s *inStore) {
 	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
 	reads := func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, e.ID) }
-	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // goes on where it broke
+	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // the API goes on where the connection broke
 	s.digest(t, e)
 	s.refuse(t, reads, storetest.Fault{Status: http.StatusForbidden})
 	if a, err := s.try(t.Context(), "GET", "/v1/exports/"+e.ID+"/download"); err != nil || a.status < 500 {
-		t.Errorf("the download of a file that cannot be read: %v, %+v", err, a)
+		t.Errorf("the download of a file that cannot be read was answered with %v, %+v", err, a)
 	}
 }
 
@@ -227,8 +228,8 @@ func workerChecksWriting(t *testing.T, s *inStore) {
 	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
 }
 
-// The API needs no more than to read, a worker does. A token is in every URL that the client asks
-// for, and must not get into a message.
+// The API only needs to read; a worker also needs to write. The token is part of every URL that goes
+// to the store, and must not appear in a message.
 func readOnlyToken(t *testing.T, s *inStore) {
 	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
 	url, env, token := s.store.WithSAS(t, sas.ContainerPermissions{Read: true, List: true})
@@ -237,15 +238,13 @@ func readOnlyToken(t *testing.T, s *inStore) {
 	same(t, "the file", s.at(apiURL(t, api)).digest(t, e), *e.SHA256)
 	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
 
-	env = append(env, "AZURE_STORAGE_DOMAIN=127.0.0.1:1") // where nobody listens
+	env = append(env, "AZURE_STORAGE_DOMAIN=127.0.0.1:1") // where nothing listens
 	down := launch(t, env, "api")
-	if code, ok := down.wait(2 * time.Minute); !ok || code != 1 {
-		t.Errorf("an API without a store ended: %t with %d", ok, code)
+	down.wantCode(t, 1)
+	for what, p := range map[string]*command{"the API": api, "the API without a store": down} {
+		absent(t, "the output of "+what, []byte(p.Output()), token[strings.Index(token, "sig=")+4:], "sig=")
 	}
-	for what, p := range map[string]*process{"the API": api, "the API without a store": down} {
-		absent(t, "what "+what+" says", []byte(p.text()), token[strings.Index(token, "sig=")+4:], "sig=")
-	}
-	if !strings.Contains(down.text(), "BUCKET_URL") {
-		t.Errorf("an API without a store says:\n%s", down.text())
+	if !strings.Contains(down.Output(), "BUCKET_URL") {
+		t.Errorf("an API without a store does not name the setting:\n%s", down.Output())
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// memory is a row of the table, or what a file says about it. Times are as the files write them.
+// memory is a row of the table, or a memory that was read from a file. Times are texts in the form of
+// the files.
 type memory struct {
 	id                         string
 	text                       *string
@@ -25,17 +26,18 @@ type memory struct {
 	accessed, created, updated *string
 }
 
-// columns are the fields of a memory in the order in which files carry them.
+// columns are the fields of a memory in the order of the files.
 var columns = []string{"id", "memory", "user_id", "agent_id", "session_id", "priority", "status", "categories", "metadata",
 	"workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at"}
 
-// fields are the memory's values in the order of columns, such that equal ones are equal texts.
+// fields returns the memory's values as texts in the order of columns. Equal values are equal texts.
 func (m *memory) fields() []string {
 	return []string{m.id, optional(m.text), optional(m.user), optional(m.agent), optional(m.session), m.priority, m.status,
 		list(m.categories), optional(m.metadata), m.workspace, fmt.Sprint(m.accessCount),
 		optional(m.accessed), optional(m.created), optional(m.updated)}
 }
 
+// optional formats a text so that NULL differs from every text.
 func optional(s *string) string {
 	if s == nil {
 		return "NULL"
@@ -43,6 +45,7 @@ func optional(s *string) string {
 	return "=" + *s
 }
 
+// list formats a list so that NULL differs from every list.
 func list(items []string) string {
 	if items == nil {
 		return "NULL"
@@ -50,7 +53,7 @@ func list(items []string) string {
 	return fmt.Sprintf("%q", items)
 }
 
-// selectMemories asks Postgres itself for the form of times in files.
+// selectMemories lets Postgres format times as the files do.
 var selectMemories = func() string {
 	stamp := func(column string) string {
 		return `to_char(` + column + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
@@ -59,8 +62,8 @@ var selectMemories = func() string {
 		stamp("last_accessed_at") + `, ` + stamp("created_at") + `, ` + stamp("updated_at") + ` FROM memories WHERE workspace_id = $1 `
 }()
 
-// table returns the workspace's memories that also meet the condition, in the order of exports. Its
-// parameters start at $2.
+// table returns the workspace's memories that meet the condition, in the order of exports. The
+// parameters of the condition start at $2. An empty condition selects all.
 func table(t *testing.T, db *sql.DB, workspace, condition string, args ...any) []memory {
 	t.Helper()
 	if condition == "" {
@@ -117,8 +120,8 @@ func insert(t *testing.T, db *sql.DB, memories []memory) {
 	execute(t, db, `ANALYZE memories`)
 }
 
-// canonical brings JSON into a form that is the same for the same value: no spaces, sorted keys,
-// numbers as they were written. The JSON value null is NULL, from which no file can tell it.
+// canonical formats JSON so that equal values are equal texts: no spaces, sorted keys, numbers as they
+// were written. It turns the JSON value null into NULL, because files do not tell the two apart.
 func canonical(text *string) (*string, error) {
 	if text == nil {
 		return nil, nil
@@ -143,7 +146,7 @@ func canonical(text *string) (*string, error) {
 	return &same, err
 }
 
-// compare says that the file has what the table has: every memory once, every field, in order.
+// compare fails the test unless the file has the memories of the table, with every field, in order.
 func compare(t *testing.T, file string, got, want []memory) {
 	t.Helper()
 	if len(got) != len(want) {

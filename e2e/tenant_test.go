@@ -9,22 +9,22 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-func TestNothingOfAnotherWorkspaceCanBeReachedOrInferred(t *testing.T) {
+func TestAnotherWorkspaceCanNeitherBeReachedNorInferred(t *testing.T) {
 	s := sharedStack(t)
 	ours, theirs := s.newTenant(t), s.newTenant(t)
 	generate(t, s.db, theirs.workspace, 30, 100)
 	theirExport := theirs.ready(t, theirs.create(t, "format=json", "Idempotency-Key", "shared name").ID, time.Minute)
 
-	// An id of another workspace and one of nobody's are answered alike, to the byte.
+	// An id of another workspace and an id that does not exist get the same answer, to the byte.
 	for _, method := range []string{"GET", "DELETE"} {
 		for _, suffix := range []string{"", "/download"} {
 			if method == "DELETE" && suffix != "" {
 				continue
 			}
 			foreign := ours.do(t, method, "/v1/exports/"+theirExport.ID+suffix).problem(t, 404, "EXPORT_NOT_FOUND")
-			nobodys := ours.do(t, method, "/v1/exports/0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24"+suffix).problem(t, 404, "EXPORT_NOT_FOUND")
-			if !bytes.Equal(foreign.body, nobodys.body) {
-				t.Errorf("another workspace's export: %s, nobody's: %s", foreign.body, nobodys.body)
+			unknown := ours.do(t, method, "/v1/exports/"+unknownID+suffix).problem(t, 404, "EXPORT_NOT_FOUND")
+			if !bytes.Equal(foreign.body, unknown.body) {
+				t.Errorf("another workspace's export: %s, an unknown export: %s", foreign.body, unknown.body)
 			}
 		}
 	}
@@ -32,12 +32,12 @@ func TestNothingOfAnotherWorkspaceCanBeReachedOrInferred(t *testing.T) {
 	same(t, "exports in their list", theirs.list(t, "").Meta.Total, 1)
 	ourExport := ours.create(t, "format=json", "Idempotency-Key", "shared name")
 	if ourExport.ID == theirExport.ID {
-		t.Error("a key of another workspace's request answers with its export")
+		t.Error("an idempotency key of another workspace returns its export")
 	}
 	ourExport = ours.ready(t, ourExport.ID, time.Minute)
 	checkFile(t, ours.client, ourExport, []memory{})
 	checkFile(t, theirs.client, theirs.get(t, theirExport.ID), table(t, s.db, theirs.workspace, ""))
-	// Neither does asking for it help.
+	// A request cannot choose its workspace.
 	for _, query := range []string{"workspace_id=" + theirs.workspace, "workspace=" + theirs.workspace, "account=" + theirs.workspace} {
 		ours.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
 	}
@@ -45,7 +45,7 @@ func TestNothingOfAnotherWorkspaceCanBeReachedOrInferred(t *testing.T) {
 	same(t, "memories of another workspace", ours.ready(t, e.ID, time.Minute).MemoryCount, 0)
 }
 
-func TestKeysAreListedAndRevokedAndWorkOnlyForWhatTheyMay(t *testing.T) {
+func TestKeysAreListedAndRevokedAndHaveOnlyTheirPermissions(t *testing.T) {
 	s := sharedStack(t)
 	workspace := "0c9d7a52-3f1e-4b8a-9a61-5e1f6c2d7b10"
 	env := []string{"DATABASE_URL=" + s.database}
@@ -79,7 +79,7 @@ func TestKeysAreListedAndRevokedAndWorkOnlyForWhatTheyMay(t *testing.T) {
 	for _, path := range []string{"/v1/exports", "/v1/exports/" + e.ID, "/v1/exports/" + e.ID + "/download"} {
 		reader.do(t, "GET", path).problem(t, 401, "UNAUTHORIZED")
 	}
-	writer.create(t, "") // the other key goes on
+	writer.create(t, "") // the other key still works
 	refuses(t, env, []string{"keys", "revoke", id}, id, "keys list")
 
 	for _, key := range []string{"", "nonsense", "msk_live_", reader.key + "x", writer.key[:len(writer.key)-1], strings.ToUpper(writer.key), " "} {

@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,44 +11,45 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-func TestTheLinesThatDevPrintsWorkWhenPasted(t *testing.T) {
+func TestTheCommandsThatDevPrintsWork(t *testing.T) {
 	s := sharedStack(t)
 	_, after, found := strings.Cut(s.stdout.String(), "Try it in another terminal:")
 	lines, _, closed := strings.Cut(after, "Press Ctrl-C")
 	if !found || !closed || strings.Count(lines, "curl") < 3 {
-		t.Fatalf("dev does not say what to try:\n%s", s.stdout.String())
+		t.Fatalf("dev does not print commands to try:\n%s", s.stdout.String())
 	}
 	for _, wanted := range []string{s.url, s.key, filepath.Join(s.dir, "memexport.log")} {
 		if !strings.Contains(s.stdout.String(), wanted) {
 			t.Errorf("dev does not print %s", wanted)
 		}
 	}
-	cmd := exec.Command("bash", "-euo", "pipefail", "-c", lines)
+	ctx, cancel := context.WithTimeout(t.Context(), endTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", lines)
 	cmd.Dir = t.TempDir()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s\nprinted:\n%s", err, lines, out)
 	}
 	if !strings.Contains(string(out), `"status":"READY"`) {
-		t.Errorf("the lines print no READY export:\n%s", out)
+		t.Errorf("the commands do not print a READY export:\n%s", out)
 	}
 	files, err := filepath.Glob(filepath.Join(cmd.Dir, "memories-*.csv"))
 	if err != nil || len(files) != 1 {
-		t.Fatalf("the lines have downloaded %q, %v, and printed:\n%s", files, err, out)
+		t.Fatalf("the commands downloaded %q, %v, and printed:\n%s", files, err, out)
 	}
 	file, err := os.ReadFile(files[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256(file)
-	if !strings.Contains(string(out), hex.EncodeToString(sum[:])) {
-		t.Errorf("the downloaded file is not the one whose digest was printed:\n%s", out)
+	if !strings.Contains(string(out), hexDigest(file)) {
+		t.Errorf("the digest of the downloaded file was not printed:\n%s", out)
 	}
 	again, err := os.ReadFile(filepath.Join(cmd.Dir, "high.csv"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "the file that memexport export has made", string(again), string(file))
+	same(t, "the file of memexport export", string(again), string(file))
 	got, err := parseCSV(file)
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +57,7 @@ func TestTheLinesThatDevPrintsWorkWhenPasted(t *testing.T) {
 	compare(t, "the downloaded file", got, table(t, s.db, demo.WorkspaceID, "priority = 'HIGH'"))
 }
 
-func TestDevKeepsWhatScriptsNeedToItself(t *testing.T) {
+func TestOnlyTheOwnerCanReadTheSecretsOfDev(t *testing.T) {
 	s := sharedStack(t)
 	for _, name := range []string{"api-key", "database-url", "memexport.log"} {
 		info, err := os.Stat(filepath.Join(s.dir, name))

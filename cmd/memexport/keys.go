@@ -18,7 +18,7 @@ func keysCommand() *cobra.Command {
 	return c
 }
 
-// withKeys runs do with the store of keys.
+// withKeys calls do with the store of keys in DATABASE_URL.
 func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	cfg, err := config.Load(config.Database)
 	if err != nil {
@@ -38,7 +38,7 @@ func keysCreateCommand() *cobra.Command {
 	var test bool
 	c := &cobra.Command{
 		Use:     "create",
-		Short:   "Mint a key for a workspace and print it, this once",
+		Short:   "Create a key for a workspace and print it, which happens only once",
 		Example: "  memexport keys create --workspace 7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22 \\\n    --permission export.read --permission export.write --name nightly-backup",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -55,20 +55,20 @@ func keysCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				// The key alone on standard output, so that a script can take it.
+				// Standard output has only the key, so that a script can read it.
 				fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) for the workspace %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID)
 				fmt.Fprintln(cmd.OutOrStdout(), secret)
 				return nil
 			})
 		},
 	}
-	c.Flags().StringVar(&workspace, "workspace", "", "the workspace's id, a UUID")
+	c.Flags().StringVar(&workspace, "workspace", "", "the id of the workspace, a UUID")
 	c.Flags().StringVar(&name, "name", "", "what the key is for")
 	c.Flags().StringArrayVar(&permissions, "permission", nil, "export.read or export.write; give it once for each")
-	c.Flags().BoolVar(&test, "test", false, "a key that begins with msk_test_ instead of msk_live_")
+	c.Flags().BoolVar(&test, "test", false, "create a key that begins with msk_test_ instead of msk_live_")
 	for _, flag := range []string{"workspace", "name", "permission"} {
 		if err := c.MarkFlagRequired(flag); err != nil {
-			panic(err) // a flag that was not defined above
+			panic(err) // the flag was not defined above
 		}
 	}
 	return c
@@ -78,7 +78,7 @@ func keysListCommand() *cobra.Command {
 	var workspace string
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List keys; the keys themselves are not known to the service",
+		Short: "List keys; the service stores only their hashes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withKeys(cmd, func(keys *apikey.Store) error {
@@ -100,6 +100,7 @@ func keysListCommand() *cobra.Command {
 	return c
 }
 
+// when formats a time, or "-" for none.
 func when(t *time.Time) string {
 	if t == nil {
 		return "-"
@@ -110,13 +111,13 @@ func when(t *time.Time) string {
 func keysRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke ID",
-		Short: "Make a key useless at once",
+		Short: "Revoke a key, which takes effect at once",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withKeys(cmd, func(keys *apikey.Store) error {
 				err := keys.Revoke(cmd.Context(), args[0])
 				if errors.Is(err, apikey.ErrUnknown) {
-					return fmt.Errorf("there is no key %s to revoke: `memexport keys list` shows the ids", args[0])
+					return fmt.Errorf("the key %s does not exist: `memexport keys list` shows the ids", args[0])
 				}
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "key %s is revoked\n", args[0])

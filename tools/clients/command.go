@@ -1,35 +1,28 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
-	"syscall"
 	"time"
+
+	"memexport/internal/workshop/process"
 )
 
-// output runs a program to its end and returns what it prints. The error has what it complained of.
-func output(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	gently(cmd)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			return "", fmt.Errorf("%s is missing: install it, on Debian with apt-get install %s", name, name)
-		}
-		return stdout.String(), fmt.Errorf("%s: %w\n%s%s", strings.Join(append([]string{name}, args...), " "), err, stdout.String(), stderr.String())
-	}
-	return stdout.String(), nil
-}
+// stopGrace is how long a program may take to end by itself when make clients is interrupted.
+const stopGrace = time.Minute
 
-// gently has a cancelled command end by itself if it can.
-func gently(cmd *exec.Cmd) {
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = time.Minute
+// output runs a program to its end and returns its standard output. env is added to the environment.
+// The error has everything that the program printed.
+func output(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	text, err := process.Run(ctx, cmd, process.RunOptions{Grace: stopGrace})
+	var failure *process.Failure
+	if errors.As(err, &failure) {
+		err = fmt.Errorf("%s: %w\n%s", failure.Command, failure.Err, failure.Output)
+	}
+	return text, err
 }

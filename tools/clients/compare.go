@@ -19,21 +19,22 @@ const (
 	accepted = "openapi/released/accepted.txt"
 )
 
-// errBreaks is what old clients would not survive.
+// errBreaks says that clients of the last release would no longer work.
 var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
 
-// compare holds the document against that of the last release: what breaks clients needs a new major
-// version. Then it does the same with documents of which the outcome is known.
+// compare checks the document against the document of the last release: a change that breaks clients
+// needs a new major version. Then it checks made-up changes whose result is known, so that a check that
+// lets everything pass is noticed.
 func compare(ctx context.Context, work string) error {
 	dir := filepath.Join(work, "oasdiff")
 	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {
 		return err
 	}
-	c := comparison{filepath.Join(dir, "oasdiff")}
+	c := comparison{program: filepath.Join(dir, "oasdiff")}
 	if err := c.breaks(ctx, released, current); err != nil {
 		return err
 	}
-	fmt.Printf("oasdiff   %-26s breaks no client of %s\n", current, released)
+	fmt.Printf("oasdiff   %-26s does not break clients of %s\n", current, released)
 	for _, change := range changes {
 		document, err := readDocument(released)
 		if err != nil {
@@ -49,16 +50,17 @@ func compare(ctx context.Context, work string) error {
 			return err
 		}
 		if err := c.breaks(ctx, released, changed); errors.Is(err, errBreaks) != change.breaks || err != nil && !change.breaks {
-			return fmt.Errorf("oasdiff lets the wrong documents pass: %s, breaking: %t: %w", change.name, change.breaks, err)
+			return fmt.Errorf("oasdiff judges the made-up change %q wrongly; breaking should be %t: %w", change.name, change.breaks, err)
 		}
 	}
-	fmt.Printf("oasdiff   %d made-up changes         judged as they must be\n", len(changes))
+	fmt.Printf("oasdiff   %d made-up changes         judged correctly\n", len(changes))
 	return nil
 }
 
+// comparison runs oasdiff.
 type comparison struct{ program string }
 
-// breaks is errBreaks if a document breaks clients of an older one and has the same major version.
+// breaks returns errBreaks if a document breaks clients of an older one and has the same major version.
 func (c comparison) breaks(ctx context.Context, older, newer string) error {
 	text, err := output(ctx, "", nil, c.program, "breaking", older, newer, "--fail-on", "ERR", "--color", "never",
 		"--severity-levels", filepath.Join(lintConfig, "severity.txt"), "--err-ignore", accepted)
@@ -80,6 +82,7 @@ func (c comparison) breaks(ctx context.Context, older, newer string) error {
 	return fmt.Errorf("%w\n%s", errBreaks, text)
 }
 
+// majorOf returns the major version of a document.
 func majorOf(path string) (string, error) {
 	document, err := readDocument(path)
 	if err != nil {
@@ -99,7 +102,7 @@ func readDocument(path string) (map[string]any, error) {
 	return document, json.Unmarshal(text, &document)
 }
 
-// in is the object that a path of names leads to.
+// in returns the object that a path of names leads to.
 func in(node map[string]any, path ...string) map[string]any {
 	for _, name := range path {
 		node = node[name].(map[string]any)
@@ -107,7 +110,7 @@ func in(node map[string]any, path ...string) map[string]any {
 	return node
 }
 
-// changes are such as a careless or a careful hand would make.
+// changes are made up; each says whether it breaks clients.
 var changes = []struct {
 	name   string
 	breaks bool
@@ -146,7 +149,7 @@ var changes = []struct {
 		status["enum"] = append(status["enum"].([]any), "PAUSED")
 	}},
 	{"a format removed", true, func(d map[string]any) { in(d, "components", "schemas", "ExportFormat")["enum"] = []any{"json", "csv"} }},
-	{"a refusal removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses"), "410") }},
+	{"an error response removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses"), "410") }},
 	{"a media type removed", true, func(d map[string]any) {
 		delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses", "200", "content"), "text/markdown")
 	}},

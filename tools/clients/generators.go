@@ -16,8 +16,8 @@ type client struct {
 	command                      []string
 }
 
-// generator makes a client: it copies the live program into the client's folder, generates code of
-// the document beside it and compiles both.
+// generator makes a client: it copies our program into the client's folder, generates code from the
+// document beside it, and compiles both.
 type generator struct {
 	name string
 	make func(context.Context, *client, node) error
@@ -34,14 +34,18 @@ var generators = []generator{
 	})},
 }
 
-// makeGo is for generators that are a tool of the program's own module.
+// makeGo returns the make function of a generator that is a tool of the program's Go module.
 func makeGo(module, config string, tool ...string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, _ node) error {
-		files := []string{"go.mod", "go.sum", "main.go", "check.go"}
+		files := []string{"go.mod", "go.sum", "main.go"}
 		if config != "" {
 			files = append(files, config)
 		}
 		if err := copyFiles(c.dir, filepath.Join("tools/clients", c.generator), files...); err != nil {
+			return err
+		}
+		// The programs print their calls with the same code.
+		if err := copyFiles(c.dir, "tools/clients/oapi-codegen", "check.go"); err != nil {
 			return err
 		}
 		if err := os.Mkdir(filepath.Join(c.dir, "exports"), 0o755); err != nil {
@@ -67,7 +71,8 @@ func makeGo(module, config string, tool ...string) func(context.Context, *client
 	}
 }
 
-// makeTypeScript is for generators that are an npm package; the result is checked by tsc --strict.
+// makeTypeScript returns the make function of a generator that is an npm package. tsc --strict checks
+// the result.
 func makeTypeScript(name string, args func(document string) []string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, n node) error {
 		if err := copyFiles(c.dir, typescript, "package.json", "tsconfig.json", "check.ts", c.generator+".ts"); err != nil {
@@ -93,10 +98,10 @@ func makeTypeScript(name string, args func(document string) []string) func(conte
 	}
 }
 
-// runTimeout is generous: a run takes seconds.
+// runTimeout is generous: a run takes some seconds.
 const runTimeout = 3 * time.Minute
 
-// run runs the client and returns what it did, line by line.
+// run runs the client and returns the calls that it made. It prints each as a line of three fields.
 func (c *client) run(ctx context.Context, environment []string) ([]call, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()
@@ -108,9 +113,9 @@ func (c *client) run(ctx context.Context, environment []string) ([]call, error) 
 	for line := range strings.Lines(lines) {
 		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
 		if len(fields) != 3 {
-			return nil, fmt.Errorf("it prints the line %q", line)
+			return nil, fmt.Errorf("it prints the line %q instead of three fields with tabs between them", line)
 		}
-		calls = append(calls, call{fields[0], fields[1], fields[2]})
+		calls = append(calls, call{operation: fields[0], status: fields[1], what: fields[2]})
 	}
-	return calls, complete(calls)
+	return calls, checkComplete(calls)
 }

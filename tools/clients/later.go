@@ -14,8 +14,9 @@ import (
 	"strings"
 )
 
-// later is the service as a coming release may be: every object of every answer but files has a
-// field more, which today's clients have to bear. It serves until ctx ends.
+// later imitates a later release of the service: in every answer except files, every object has one
+// more field, which today's clients must ignore. It returns the environment for a client, and serves
+// until ctx ends.
 func (s *service) later(ctx context.Context) ([]string, error) {
 	urls := []string{s.url, s.idle, s.brief}
 	for i := range urls {
@@ -34,9 +35,10 @@ func (s *service) later(ctx context.Context) ([]string, error) {
 		go server.Serve(listener) //nolint:errcheck // it ends with the program
 		urls[i] = "http://" + listener.Addr().String()
 	}
-	return s.at(urls[0], urls[1], urls[2]), nil
+	return s.environmentAt(urls[0], urls[1], urls[2]), nil
 }
 
+// addFields adds a field to every object of a JSON answer.
 func addFields(r *http.Response) error {
 	mediaType := r.Header.Get("Content-Type")
 	if r.Header.Get("Content-Disposition") != "" || !slices.Contains([]string{"application/json", "application/problem+json"}, mediaType) {
@@ -47,7 +49,7 @@ func addFields(r *http.Response) error {
 		return err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber() // a float would not be the same number
+	decoder.UseNumber() // a float64 could change the number
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		return err
@@ -72,6 +74,6 @@ func addField(value any) {
 		for _, item := range value {
 			addField(item)
 		}
-		value["added_later"] = map[string]any{"what": []string{"nobody", "knows"}}
+		value["added_later"] = map[string]any{"unknown": []string{"to", "clients"}}
 	}
 }

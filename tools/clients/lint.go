@@ -11,7 +11,7 @@ import (
 
 const lintConfig = "tools/clients/lint"
 
-// linters read a document and fail at whatever they find.
+// linters fail on any finding in a document, also on hints.
 var linters = []struct {
 	name string
 	args func(document string) []string
@@ -24,7 +24,7 @@ var linters = []struct {
 	}},
 }
 
-// lint has the linters read both documents, and one that they must refuse.
+// lint runs the linters on both documents, and on a wrong one that they must refuse.
 func lint(ctx context.Context, work string, npm node) error {
 	sound, err := os.ReadFile(documents["3.1"])
 	if err != nil {
@@ -46,9 +46,9 @@ func lint(ctx context.Context, work string, npm node) error {
 			fmt.Printf("%-9s %-26s clean\n", linter.name, document)
 		}
 		if npm.run(ctx, "", linter.name, linter.args(wrong)...) == nil {
-			return fmt.Errorf("%s has nothing against %s, where two operations have one operationId", linter.name, wrong)
+			return fmt.Errorf("%s accepts %s, where two operations have the same operationId", linter.name, wrong)
 		}
-		fmt.Printf("%-9s %-26s refused, as it must be\n", linter.name, "two with one operationId")
+		fmt.Printf("%-9s %-26s refused, as expected\n", linter.name, "same operationId twice")
 	}
 	return nil
 }

@@ -1,10 +1,10 @@
-// Command clients proves that the OpenAPI documents serve strangers: four generators make clients of
-// them, the clients are compiled, and each is run against the real service. Linters read the
-// documents, and oasdiff compares them with the last release.
+// Command clients checks that other people's tools understand the OpenAPI documents. Four generators
+// make clients from them; the clients are compiled, and each is run against the real service. Linters
+// check the documents, and oasdiff compares them with the last release.
 //
 //	make clients
 //
-// Generated code, and what is compiled of it, goes to bin/clients.
+// The generated code and the compiled clients go to bin/clients.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// documents are the files that clients are made of, by their version of OpenAPI.
+// documents are the files that clients are made from, by their version of OpenAPI.
 var documents = map[string]string{"3.1": "openapi/openapi.yaml", "3.0": "openapi/openapi-3.0.yaml"}
 
 func main() {
@@ -31,7 +31,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "clients:", err)
 		os.Exit(1)
 	}
-	fmt.Printf("\nall of this took %s\n", time.Since(began).Round(time.Second))
+	fmt.Printf("\neverything took %s\n", time.Since(began).Round(time.Second))
 }
 
 func run(ctx context.Context) error {
@@ -63,41 +63,42 @@ func run(ctx context.Context) error {
 		return err
 	}
 	say("start the service")
-	service, err := startService(ctx)
+	s, err := startService(ctx)
 	if err != nil {
 		return err
 	}
-	rows, err := live(ctx, service, clients)
+	rows, err := runClients(ctx, s, clients)
 	if err == nil {
 		printTable(rows)
 	}
-	return errors.Join(err, service.stop())
+	return errors.Join(err, s.stop())
 }
 
-// live runs every client against the service as it is, and as it may be one day.
-func live(ctx context.Context, service *service, clients []*client) ([]row, error) {
-	later, err := service.later(ctx)
+// runClients runs every client against the service as it is, and against an imitation of a later
+// release.
+func runClients(ctx context.Context, s *service, clients []*client) ([]row, error) {
+	later, err := s.later(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var rows []row
 	for _, c := range clients {
-		for _, s := range []struct {
+		for _, release := range []struct {
 			name        string
 			environment []string
-		}{{"as it is", service.environment()}, {"with new fields", later}} {
-			say("run %s, OpenAPI %s, against the service %s", c.generator, c.document, s.name)
-			did, err := c.run(ctx, s.environment)
+		}{{"as it is", s.environment()}, {"with new fields", later}} {
+			say("run %s, OpenAPI %s, against the service %s", c.generator, c.document, release.name)
+			calls, err := c.run(ctx, release.environment)
 			if err != nil {
-				return nil, fmt.Errorf("%s, OpenAPI %s, against the service %s: %w", c.generator, c.document, s.name, err)
+				return nil, fmt.Errorf("%s, OpenAPI %s, against the service %s: %w", c.generator, c.document, release.name, err)
 			}
-			rows = append(rows, row{c, s.name, did})
+			rows = append(rows, row{client: c, service: release.name, calls: calls})
 		}
 	}
 	return rows, nil
 }
 
-// makeClients makes a client of each generator and document, two at a time.
+// makeClients makes a client with each generator from each document, two at a time.
 func makeClients(ctx context.Context, work string, npm node) ([]*client, error) {
 	var clients []*client
 	group, ctx := errgroup.WithContext(ctx)

@@ -11,23 +11,23 @@ import (
 	"strings"
 )
 
-// typescript is where the packages of npm are named, with the programs that use them.
+// typescript is the folder with package.json and the TypeScript programs.
 const typescript = "tools/clients/typescript"
 
-// node runs programs of the npm packages that package-lock.json names.
+// node runs programs from the npm packages that package-lock.json names.
 type node struct {
 	modules string // the folder node_modules
-	program string
+	program string // Node.js itself
 }
 
-// installNode installs the packages, once for every state of the lock, into the user's cache.
+// installNode installs the packages into the user's cache, once for every version of these files.
 func installNode(ctx context.Context) (node, error) {
 	// hey-api looks for tsconfig.json above the folder that it is installed in.
 	files, sum := []string{"package.json", "package-lock.json", ".npmrc", "tsconfig.json"}, sha256.New()
 	for _, name := range files {
 		content, err := os.ReadFile(filepath.Join(typescript, name))
 		if err != nil {
-			return node{}, fmt.Errorf("%w; run this in the folder of the project", err)
+			return node{}, fmt.Errorf("%w; run make clients in the folder of the project", err)
 		}
 		sum.Write(content)
 	}
@@ -42,7 +42,7 @@ func installNode(ctx context.Context) (node, error) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return node{}, err
 		}
-		// Aside first, so that nobody sees half of them.
+		// Install elsewhere and rename, so that another run never sees half of the packages.
 		aside, err := os.MkdirTemp(filepath.Dir(dir), "npm-*.tmp")
 		if err != nil {
 			return node{}, err
@@ -60,19 +60,19 @@ func installNode(ctx context.Context) (node, error) {
 	}
 	n := node{modules: modules, program: filepath.Join(modules, ".bin", "node")}
 	if _, err := os.Stat(n.program); err != nil {
-		n.program = "node" // npm has none for this kind of machine
+		n.program = "node" // npm has no Node.js for this kind of machine
 	}
 	version, err := output(ctx, "", nil, n.program, "--version")
 	if err != nil {
 		return node{}, err
 	}
 	if !recent(version) {
-		return node{}, fmt.Errorf("node is %s: @hey-api/openapi-ts needs 22.18 or newer", strings.TrimSpace(version))
+		return node{}, fmt.Errorf("Node.js on PATH is %s, but @hey-api/openapi-ts needs 22.18 or newer: install that", strings.TrimSpace(version))
 	}
 	return n, nil
 }
 
-// recent tells whether a version such as v22.18.0 is 22.18 or newer.
+// recent reports whether a version such as v22.18.0 is 22.18 or newer.
 func recent(version string) bool {
 	parts := strings.SplitN(strings.TrimPrefix(version, "v"), ".", 3)
 	major, err := strconv.Atoi(parts[0])
@@ -83,14 +83,14 @@ func recent(version string) bool {
 	return err == nil && (major > 22 || major == 22 && minor >= 18)
 }
 
-// run runs a program of the packages in a folder.
+// run runs a program from the packages in a folder.
 func (n node) run(ctx context.Context, dir, program string, args ...string) error {
 	quiet := []string{"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1"}
 	_, err := output(ctx, dir, quiet, n.program, append([]string{filepath.Join(n.modules, ".bin", program)}, args...)...)
 	return err
 }
 
-// version is that of an installed package.
+// version returns the version of an installed package.
 func (n node) version(name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(n.modules, name, "package.json"))
 	if err != nil {
@@ -101,7 +101,7 @@ func (n node) version(name string) (string, error) {
 	return manifest.Version, err
 }
 
-// copyFiles copies files of one folder into another, which is made if need be.
+// copyFiles copies files from one folder to another, which it makes if necessary.
 func copyFiles(to, from string, names ...string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,33 +9,37 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
+	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/process"
 )
 
 const (
 	program = "bin/memexport"
-	// Of the demo memories, some are of every priority and category.
+	// memories is large enough that the demo has memories of every priority and category.
 	memories = "500"
 	// startTimeout is generous: the machine may be busy.
 	startTimeout = 5 * time.Minute
 )
 
-// service is the real thing: memexport dev with its Postgres and Temporal, and beside it, over the
-// same database and bucket, an API whose exports no worker makes, and one whose exports expire after
-// a second.
+// service is memexport dev with its Postgres and Temporal, and two more API processes over the same
+// database and bucket.
 type service struct {
-	dir              string
-	processes        []*process
-	url, idle, brief string
-	key, read, write string // keys of the demo workspace: for all, for reading, for writing
+	dir       string
+	processes []*process.Process
+
+	url   string // of memexport dev
+	idle  string // of an API whose exports never get READY, because they have no worker
+	brief string // of an API whose exports expire after a second
+
+	key, read, write string // keys of the demo workspace: with all permissions, for reading, for writing
 }
 
+// startService starts everything. On error nothing is left.
 func startService(ctx context.Context) (_ *service, err error) {
 	s := &service{}
 	if s.dir, err = os.MkdirTemp("", "memexport-clients-"); err != nil {
@@ -47,7 +50,7 @@ func startService(ctx context.Context) (_ *service, err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	// Of root's Postgres, another user is to reach it.
+	// Postgres refuses to run as root, and its user must reach the directory.
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -68,15 +71,14 @@ func startService(ctx context.Context) (_ *service, err error) {
 		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0"}
 	idle, brief := append([]string{"TASK_QUEUE=idle"}, env...), append([]string{"TASK_QUEUE=brief", "EXPORT_RETENTION=1s"}, env...)
 	const listening = `"msg":"api listening","address":"([^"]+)"`
-	for _, start := range []struct {
-		env     []string
-		command string
-		says    string
-		url     *string
-	}{{idle, "api", listening, &s.idle}, {brief, "api", listening, &s.brief}, {brief, "worker", `"msg":"(worker started)"`, new(string)}} {
-		if *start.url, err = s.launch(ctx, start.env, start.says, start.command); err != nil {
-			return nil, err
-		}
+	if s.idle, err = s.launch(ctx, idle, listening, "api"); err != nil {
+		return nil, err
+	}
+	if s.brief, err = s.launch(ctx, brief, listening, "api"); err != nil {
+		return nil, err
+	}
+	if _, err = s.launch(ctx, brief, `"msg":"worker started"`, "worker"); err != nil {
+		return nil, err
 	}
 	s.idle, s.brief = "http://"+s.idle, "http://"+s.brief
 	if s.read, err = createKey(ctx, env, "export.read"); err != nil {
@@ -86,107 +88,47 @@ func startService(ctx context.Context) (_ *service, err error) {
 	return s, err
 }
 
+// createKey creates a key of the demo workspace with one permission.
 func createKey(ctx context.Context, env []string, permission string) (string, error) {
-	key, err := output(ctx, "", append(cleared(), env...), program, "keys", "create", "--test", "--workspace", demo.WorkspaceID, "--permission", permission, "--name", permission)
-	return strings.TrimSpace(key), err
+	cmd := exec.Command(program, "keys", "create", "--test", "--workspace", demo.WorkspaceID, "--permission", permission, "--name", permission)
+	cmd.Env = append(process.CleanEnviron(), env...)
+	return process.Run(ctx, cmd, process.RunOptions{})
 }
 
-// environment tells a client where the service is.
-func (s *service) environment() []string { return s.at(s.url, s.idle, s.brief) }
+// environment tells a client where the service is, and its keys.
+func (s *service) environment() []string { return s.environmentAt(s.url, s.idle, s.brief) }
 
-func (s *service) at(url, idle, brief string) []string {
+func (s *service) environmentAt(url, idle, brief string) []string {
 	return []string{"MEMEXPORT_URL=" + url, "MEMEXPORT_URL_IDLE=" + idle, "MEMEXPORT_URL_BRIEF=" + brief,
 		"API_KEY=" + s.key, "API_KEY_READ=" + s.read, "API_KEY_WRITE=" + s.write, "NO_KEY="}
 }
 
-// stop ends the processes, the last first, and removes what they have written.
+// stop ends the processes in reverse order, and removes what they have written.
 func (s *service) stop() error {
 	var problems []error
-	for i := len(s.processes) - 1; i >= 0; i-- {
-		problems = append(problems, s.processes[i].stop())
+	for _, p := range slices.Backward(s.processes) {
+		problems = append(problems, p.Stop())
 	}
 	return errors.Join(append(problems, os.RemoveAll(s.dir))...)
 }
 
-// process is a running memexport.
-type process struct {
-	cmd    *exec.Cmd
-	exited chan struct{} // closed when it is gone
-	mu     sync.Mutex
-	text   bytes.Buffer // what it has printed
-}
-
-func (p *process) Write(text []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.Write(text)
-}
-
-func (p *process) printed() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.text.String()
-}
-
-// launch starts a process of the service, waits until it prints what matches a pattern, and returns
-// the pattern's first group, if any.
-func (s *service) launch(ctx context.Context, env []string, says string, args ...string) (string, error) {
-	p := &process{cmd: exec.CommandContext(ctx, program, args...), exited: make(chan struct{})}
-	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = append(append(os.Environ(), cleared()...), env...), p, p
-	gently(p.cmd)
-	bindToParent(p.cmd)
-	started := make(chan error, 1)
-	go func() {
-		// The kernel takes the end of the thread that forked for the death of the parent.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // what it has printed says how it ended
-			close(p.exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return "", fmt.Errorf("%w; make build builds it", err)
+// launch starts memexport, waits until it prints text that matches a pattern, and returns the last
+// group of the match.
+func (s *service) launch(ctx context.Context, env []string, pattern string, args ...string) (string, error) {
+	cmd := exec.Command(program, args...)
+	printed := &process.Buffer{}
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(process.CleanEnviron(), env...), printed, printed
+	// SIGTERM lets an orphaned memexport dev stop its Postgres in good order.
+	p, err := process.Start(cmd, process.Options{Name: "memexport " + args[0], Grace: stopGrace, OrphanSignal: syscall.SIGTERM})
+	if err != nil {
+		return "", fmt.Errorf("%w; build it with make build", err)
 	}
 	s.processes = append(s.processes, p)
-	pattern := regexp.MustCompile(says)
-	for deadline := time.Now().Add(startTimeout); ; {
-		if match := pattern.FindStringSubmatch(p.printed()); match != nil {
-			return match[len(match)-1], nil
-		}
-		select {
-		case <-p.exited:
-			return "", fmt.Errorf("memexport %s ended:\n%s", args[0], p.printed())
-		case <-time.After(50 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			return "", fmt.Errorf("memexport %s does not get ready:\n%s", args[0], p.printed())
-		}
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not ready after %s", startTimeout))
+	defer cancel()
+	match, err := p.WaitOutput(ctx, regexp.MustCompile(pattern))
+	if err != nil {
+		return "", err
 	}
-}
-
-func (p *process) stop() error {
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may be gone already
-	select {
-	case <-p.exited:
-		return nil
-	case <-time.After(time.Minute):
-		return errors.Join(fmt.Errorf("%s did not stop", p.cmd), p.cmd.Process.Kill())
-	}
-}
-
-// cleared takes back what of the environment would configure memexport or its parts.
-func cleared() []string {
-	var empty []string
-	for _, variable := range os.Environ() {
-		name, _, _ := strings.Cut(variable, "=")
-		for _, prefix := range []string{"DATABASE_", "MEMORIES_", "BUCKET_", "HTTP_ADDR", "EXPORT_", "TASK_QUEUE", "WORKER_", "RECONCILE_", "SWEEP_", "TEMPORAL_", "LOG_"} {
-			if strings.HasPrefix(name, prefix) {
-				empty = append(empty, name+"=")
-			}
-		}
-	}
-	return empty
+	return match[len(match)-1], nil
 }

@@ -8,17 +8,18 @@ import (
 	"text/tabwriter"
 )
 
-// call is something that an operation did live: the status of its answer, and what was asked.
+// call is a request that a client made: the operation, the status of the answer, and a word on what
+// was requested.
 type call struct{ operation, status, what string }
 
-// row is the run of a client.
+// row is a run of a client.
 type row struct {
 	client  *client
 	service string
 	calls   []call
 }
 
-// operations are those of the document, with every answer that a client has to have seen.
+// operations are the operations of the document, with the statuses that every client must get.
 var operations = []struct{ name, statuses string }{
 	{"createExport", "202 401 403 422"},
 	{"listExports", "200 401 403 422"},
@@ -27,26 +28,26 @@ var operations = []struct{ name, statuses string }{
 	{"deleteExport", "204 401 403 404"},
 }
 
-// complete says what a run has left out.
-func complete(calls []call) error {
+// checkComplete returns an error if a run left out a required call.
+func checkComplete(calls []call) error {
 	for _, op := range operations {
 		if got := statuses(calls, op.name); got != op.statuses {
-			return fmt.Errorf("%s was answered with %s, want all of %s", op.name, got, op.statuses)
+			return fmt.Errorf("%s was answered with the statuses %s, want %s", op.name, got, op.statuses)
 		}
 	}
-	want := []call{{"createExport", "202", "every filter"}, {"listExports", "200", "pages"}}
+	required := []call{{"createExport", "202", "every filter"}, {"listExports", "200", "pages"}}
 	for _, format := range []string{"json", "csv", "markdown"} {
-		want = append(want, call{"createExport", "202", format}, call{"getExport", "200", format}, call{"downloadExport", "200", format})
+		required = append(required, call{"createExport", "202", format}, call{"getExport", "200", format}, call{"downloadExport", "200", format})
 	}
-	for _, c := range want {
+	for _, c := range required {
 		if !slices.Contains(calls, c) {
-			return fmt.Errorf("it did not do this: %s, %s, %s", c.operation, c.status, c.what)
+			return fmt.Errorf("it did not make the call %s, %s, %s", c.operation, c.status, c.what)
 		}
 	}
 	return nil
 }
 
-// statuses are those that an operation was answered with, ascending, each once.
+// statuses returns the statuses of an operation's answers, ascending, each once.
 func statuses(calls []call, operation string) string {
 	var seen []string
 	for _, c := range calls {

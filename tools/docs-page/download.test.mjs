@@ -1,4 +1,5 @@
-// Downloads by a real Chromium, whose connection breaks: what it saves is the file, or visibly not.
+// A real Chromium downloads files while its connection breaks. It must save the whole file, or show that
+// the download failed.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
@@ -9,7 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startProxy } from './proxy.mjs'
 import { startBrowser, startService } from './service.mjs'
 
-const states = ['in progress', 'cancelled', 'complete', 'paused', 'dangerous', 'interrupted'] // as chrome://downloads counts them
+// The states of a download, by their numbers in chrome://downloads.
+const states = ['in progress', 'cancelled', 'complete', 'paused', 'dangerous', 'interrupted']
 
 for (const compression of ['none', 'gzip']) {
   describe(`EXPORT_COMPRESSION=${compression}`, () => {
@@ -17,7 +19,7 @@ for (const compression of ['none', 'gzip']) {
     before(async () => { service = await startService({ memories: 20_000, env: { EXPORT_COMPRESSION: compression } }) })
     after(() => service?.stop())
 
-    test('a download whose connection is closed goes on by itself', (t) => visit(t, service, {}, async ({ file, proxy, click, until }) => {
+    test('a download whose connection is closed resumes by itself', (t) => visit(t, service, {}, async ({ file, proxy, click, until }) => {
       proxy.cuts.push({ after: 0.5 })
       await click()
       const { path } = await until('complete')
@@ -25,19 +27,19 @@ for (const compression of ['none', 'gzip']) {
       resumed(t, proxy.seen, file)
     }))
 
-    test('a download whose connection is reset fails, and goes on by the Resume button', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
+    test('a download whose connection is reset fails, and resumes with the Resume button', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
       proxy.cuts.push({ after: 0.5, reset: true })
       await click()
       const { path, reason } = await until('interrupted')
       assert.match(reason, /Failed/)
-      assert.ok(!existsSync(path), 'a broken download has the name of a whole one')
+      assert.ok(!existsSync(path), 'a broken download has the name of a complete file')
       await resume()
       await until('complete')
       assert.equal(digest(path), file.sha256)
       resumed(t, proxy.seen, file)
     }))
 
-    test('a download that is reset again and again ends as the file', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
+    test('a download that is reset several times can still be completed', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
       const times = 4
       for (let i = 0; i < times; i++) proxy.cuts.push({ after: 0.3 + 0.1 * i, reset: true })
       await click()
@@ -50,7 +52,7 @@ for (const compression of ['none', 'gzip']) {
       t.diagnostic(`sent: ${proxy.seen.map((s) => s.sent).join(' + ')} of ${file.size_bytes} bytes`)
     }))
 
-    test('a download that never gets through fails', (t) => visit(t, service, {}, async ({ proxy, click, until }) => {
+    test('a download that breaks every time fails', (t) => visit(t, service, {}, async ({ proxy, click, until }) => {
       for (let i = 0; i < 20; i++) proxy.cuts.push({ after: 0.1 })
       await click()
       const { path, reason } = await until('interrupted')
@@ -59,7 +61,7 @@ for (const compression of ['none', 'gzip']) {
       t.diagnostic(`${proxy.seen.length} attempts, then: ${reason}`)
     }))
 
-    test('a download of an export that is deleted meanwhile fails', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
+    test('a download fails when its export is deleted', (t) => visit(t, service, {}, async ({ file, proxy, click, until, resume }) => {
       proxy.cuts.push({ after: 0.5, reset: true })
       await click()
       const { path } = await until('interrupted')
@@ -82,7 +84,7 @@ for (const compression of ['none', 'gzip']) {
       t.diagnostic(`${proxy.seen.length} attempts, then: ${reason}`)
     }))
 
-    test('a script sees a broken connection, and fetches the rest with Range', (t) => visit(t, service, { addKey: false }, async ({ file, proxy, page }) => {
+    test('a script notices a broken connection, and fetches the rest with Range', (t) => visit(t, service, { addKey: false }, async ({ file, proxy, page }) => {
       proxy.cuts.push({ after: 0.5 })
       const result = await page.evaluate(fetchInTwo, { key: service.key, size: file.size_bytes, etag: `"${file.sha256}"` })
       assert.equal(result.sha256, file.sha256)
@@ -92,8 +94,8 @@ for (const compression of ['none', 'gzip']) {
       t.diagnostic(`sent: ${proxy.seen.map((s) => s.sent).join(' + ')} of ${file.size_bytes} bytes`)
     }))
 
-    test('a link alone sends no key, and fails', (t) => visit(t, service, { addKey: false }, async ({ proxy, page, click, until }) => {
-      await page.context().setExtraHTTPHeaders({ 'X-Api-Key': service.key }) // which a download of a link does not have
+    test('a download link sends no key, and fails', (t) => visit(t, service, { addKey: false }, async ({ proxy, page, click, until }) => {
+      await page.context().setExtraHTTPHeaders({ 'X-Api-Key': service.key }) // which a download by a link does not send
       await click()
       const { path, reason } = await until('interrupted')
       assert.equal(proxy.seen[0].status, 401)
@@ -101,7 +103,7 @@ for (const compression of ['none', 'gzip']) {
       t.diagnostic(reason)
     }))
 
-    test('a key in the headers of a navigation does not reach its resumption, which fails', (t) => visit(t, service, { addKey: false, link: '' }, async ({ proxy, page, click, until }) => {
+    test('a download by navigation sends the key, but its resumption does not, and fails', (t) => visit(t, service, { addKey: false, link: '' }, async ({ proxy, page, click, until }) => {
       await page.context().setExtraHTTPHeaders({ 'X-Api-Key': service.key })
       proxy.cuts.push({ after: 0.5 })
       await click()
@@ -112,8 +114,9 @@ for (const compression of ['none', 'gzip']) {
     }))
   })
 
-  // resumed says what the browser asked for after a cut, and what it was sent. It counts the bytes that
-  // it has unpacked but names the compressed file's ETag, so that it gets the whole plain file.
+  // resumed checks the requests before and after a cut. When the file was sent compressed, Chromium counts
+  // the bytes that it has unpacked but names the ETag of the compressed file, so the API must send the
+  // whole plain file.
   function resumed(t, [first, second, ...more], file) {
     const compressed = compression === 'gzip'
     assert.deepEqual(more, [])
@@ -131,7 +134,7 @@ const digest = (path) => createHash('sha256').update(readFileSync(path)).digest(
 
 const api = (service, path, options) => fetch(service.base + path, { ...options, headers: { 'X-Api-Key': service.key, Prefer: 'wait=60' } })
 
-// visit makes an export and gives look() a fresh browser on a page that links to its file.
+// visit makes an export and calls look() with a new browser on a page that links to its file.
 async function visit(t, service, options, look) {
   const { id } = await (await api(service, '/v1/exports?format=json', { method: 'POST' })).json()
   const file = await (await api(service, `/v1/exports/${id}`)).json()
@@ -143,14 +146,14 @@ async function visit(t, service, options, look) {
   t.after(() => browser.stop().then(() => rmSync(folder, { recursive: true })))
   const page = await browser.context.newPage()
   await page.goto(proxy.base)
-  const list = await browser.context.newPage() // no automation protocol resumes a download: the user's list does
+  const list = await browser.context.newPage() // the only way to resume: no automation protocol can
   await list.goto('chrome://downloads')
 
   const inList = () => list.evaluate(() => {
     const item = document.querySelector('downloads-manager').shadowRoot.querySelector('downloads-item')
     return item && { state: item.data.state, canResume: item.data.resume, reason: item.data.lastReasonText, path: item.data.filePath.path ?? item.data.filePath }
   })
-  // until waits for a state of the download after some cuts.
+  // until waits until the download is in a state, after at least that many cuts.
   const until = (state, cuts = 0) => waitFor(`the download is ${state}`, async () => {
     const item = await inList()
     return item && states[item.state] === state && proxy.seen.filter((s) => s.cut).length >= cuts && item
@@ -174,7 +177,7 @@ async function waitFor(fact, isTrue, explain = () => '') {
   assert.fail(`this did not become true: ${fact}; ${JSON.stringify(await explain())}`)
 }
 
-// fetchInTwo runs in the page: it keeps what arrives until the connection breaks, and asks for the rest.
+// fetchInTwo runs in the page. It keeps what arrives until the connection breaks, and requests the rest.
 async function fetchInTwo({ key, size, etag }) {
   const path = document.querySelector('a').href
   const chunks = []

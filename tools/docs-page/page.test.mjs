@@ -16,8 +16,8 @@ before(async () => {
 })
 after(() => service?.stop())
 
-// open shows the docs page to a new visitor and gives look(page, shot) the page. Whatever the visit
-// asks of another origin, or the browser complains about, fails the test.
+// open shows the docs page in a new browser and calls look(page, shot), where shot(name) takes a
+// screenshot. A request to another origin, or an unexpected error in the browser, fails the test.
 async function open(t, { path = '/docs', expected = [], ...options }, look) {
   const browser = await startBrowser(options)
   t.after(browser.stop)
@@ -53,14 +53,14 @@ const intro = (page) => page.getByRole('heading', { name: 'Exports API', level: 
 const keyField = (page) => page.locator('.scalar-password-input').first()
 const dialog = (page) => page.getByRole('dialog')
 
-// tryIt goes to an operation by its address and opens the dialog that sends requests.
+// tryIt goes to an operation by its URL and opens the dialog that sends requests.
 async function tryIt(page, method, path) {
   await page.evaluate((hash) => { location.hash = hash }, `#tag/exports/${method}${path}`)
   await page.getByRole('button', { name: new RegExp(`Test Request \\(${method} ${path.replace(/[{}]/g, '\\$&')}\\)`, 'i') }).click()
   await dialog(page).waitFor()
 }
 
-// send presses Send and resolves to the request that the page sent and its answer.
+// send presses Send and resolves to the request that the page sent and the status of the answer.
 async function send(page) {
   const answered = page.waitForResponse((r) => r.url().includes('/v1/'))
   await dialog(page).getByRole('button', { name: /^Send (get|post) request to/ }).click()
@@ -83,7 +83,7 @@ for (const [size, viewport] of Object.entries({ wide, narrow })) {
       }
       for (const title of ['List exports', 'Create an export', 'Delete an export', 'Get an export', 'Download an export']) {
         const heading = page.getByRole('heading', { name: title, exact: true })
-        for (let i = 0; i < 60 && !(await heading.isVisible()); i++) { // sections are drawn as they come near
+        for (let i = 0; i < 60 && !(await heading.isVisible()); i++) { // the page draws sections only when they come near
           await page.mouse.wheel(0, 400)
           await page.waitForTimeout(50)
         }
@@ -98,7 +98,7 @@ for (const [size, viewport] of Object.entries({ wide, narrow })) {
     await tryIt(page, 'POST', '/v1/exports')
     const { request, status } = await send(page)
     assert.equal(status, 202)
-    assert.equal(request.url(), service.base + '/v1/exports') // no filter that nobody has ticked
+    assert.equal(request.url(), service.base + '/v1/exports') // without the filters, which are not ticked
     const headers = await request.allHeaders()
     assert.equal(headers['x-api-key'], service.key)
     assert.equal(headers['idempotency-key'], undefined)
@@ -106,13 +106,13 @@ for (const [size, viewport] of Object.entries({ wide, narrow })) {
     await dialog(page).getByText('"PENDING"').scrollIntoViewIfNeeded()
     await shot(`${size}-created`)
     const kept = await page.evaluate(() => JSON.stringify([localStorage, sessionStorage, document.cookie]))
-    assert.ok(!kept.includes(service.key), 'the page keeps the key')
+    assert.ok(!kept.includes(service.key), 'the page stores the key')
   }))
 }
 
 const unauthorized = 'Failed to load resource: the server responded with a status of 401 (Unauthorized)'
 
-test('a wrong key shows the problem', (t) => open(t, { viewport: wide, expected: [unauthorized] }, async (page, shot) => {
+test('the page shows the problem details for a wrong key', (t) => open(t, { viewport: wide, expected: [unauthorized] }, async (page, shot) => {
   await keyField(page).fill('msk_test_WRONG')
   await tryIt(page, 'GET', '/v1/exports')
   assert.equal((await send(page)).status, 401)
@@ -121,7 +121,7 @@ test('a wrong key shows the problem', (t) => open(t, { viewport: wide, expected:
   await shot('wide-wrong-key')
 }))
 
-test('without JavaScript there are links to the documents', (t) => open(t, { viewport: narrow, javaScriptEnabled: false }, async (page) => {
+test('without JavaScript the page links to the documents', (t) => open(t, { viewport: narrow, javaScriptEnabled: false }, async (page) => {
   await page.screenshot({ path: `${screenshots}narrow-without-javascript.png` })
   for (const path of ['/openapi.yaml', '/openapi.json', '/openapi-3.0.yaml']) {
     await page.locator(`noscript a[href="${path}"]`).waitFor()

@@ -1,13 +1,14 @@
-// A proxy between a browser and the service that adds the API key, as a website's own server would,
-// and breaks answers off.
+// A proxy between a browser and the service. It adds the API key, as a website's own server would, and
+// can break connections in the middle of an answer.
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-// startProxy resolves to {base, seen, cuts, stop}. Of each request to the API, seen has {range,
-// ifRange, status, encoding, sent, cut}, where sent counts the bytes of the answer's body. Each of cuts
-// is for one answer, in turn: {after, reset}, the fraction of its body that is sent and whether the
-// connection is then reset, rather than closed. '/' is a page with a link to path.
+// startProxy resolves to {base, seen, cuts, stop}. '/' is a page with a link to path.
+// - seen has an entry for every request to the API: {range, ifRange, status, encoding, sent, cut}, where
+//   sent counts the bytes of the answer's body.
+// - The test pushes cuts, and each breaks one answer, in turn: {after, reset}, where after is the fraction
+//   of the body to send first, and reset tells whether to reset the connection instead of closing it.
 export async function startProxy(service, path, { addKey = true, link = 'download' } = {}) {
   const seen = []
   const cuts = []
@@ -20,7 +21,7 @@ export async function startProxy(service, path, { addKey = true, link = 'downloa
     const headers = { ...incoming.headers, ...(addKey && { 'x-api-key': service.key }) }
     const sent = request(service.base + incoming.url, { headers, agent: false }).end()
     const [answer] = await once(sent, 'response')
-    sent.on('error', () => {}) // a reset in the middle: reading the answer throws it too
+    sent.on('error', () => {}) // reading the answer throws the same error
     const entry = { range: headers.range, ifRange: headers['if-range'], status: answer.statusCode, encoding: answer.headers['content-encoding'], sent: 0, cut: false }
     seen.push(entry)
     outgoing.writeHead(answer.statusCode, answer.headers)
@@ -44,11 +45,11 @@ async function forward(answer, outgoing, entry, cut) {
       await new Promise((resolve, reject) => outgoing.write(piece, (error) => (error ? reject(error) : resolve())))
       if (entry.sent === limit) break
     }
-  } catch { // either side has gone
+  } catch { // either side is gone
     return outgoing.destroy()
   }
   if (!cut) return outgoing.end()
-  await sleep(500) // a reset takes along what has not been read yet
+  await sleep(500) // a reset discards what the browser has not read yet
   if (cut.reset) outgoing.socket.resetAndDestroy()
   else outgoing.socket.destroy()
   entry.cut = true

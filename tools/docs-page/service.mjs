@@ -1,16 +1,16 @@
-// Starts what the test looks at: the real service with a database and a Temporal of its own, and a
-// browser that can reach nothing else.
+// Starts the real service with its own database and Temporal, and a browser that can reach nothing else.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-// startService resolves once the API answers: {base, key, state, stop}; state is its directory.
+// startService resolves to {base, key, state, stop} once the API answers. state is its directory.
 export async function startService({ memories = 200, env = {} } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'memexport-docs-'))
   const state = join(dir, 'dev')
@@ -31,13 +31,15 @@ export async function startService({ memories = 200, env = {} } = {}) {
       })
     }
   })
-  await Promise.race([served, exited.then(() => Promise.reject(new Error('memexport dev ended:\n' + output)))])
+  const ended = exited.then(() => Promise.reject(new Error('memexport dev ended:\n' + output)))
+  const late = sleep(300_000, undefined, { ref: false }).then(() => Promise.reject(new Error('memexport dev is not ready after 5 minutes:\n' + output)))
+  await Promise.race([served, ended, late])
   const read = (name) => readFileSync(join(state, name), 'utf8').trim()
   return { base: read('base-url'), key: read('api-key'), state, stop }
 }
 
-// startBrowser resolves to a fresh Chromium: {context, stop}. Every name but the service's fails to
-// resolve in it, whoever asks.
+// startBrowser resolves to {context, stop} of a new Chromium. It resolves no host names, so neither a
+// page nor Chromium itself can reach another server.
 export async function startBrowser(options) {
   const profile = mkdtempSync(join(tmpdir(), 'memexport-chromium-'))
   const context = await chromium.launchPersistentContext(profile, {
@@ -59,5 +61,5 @@ function findChromium() {
       } catch {}
     }
   }
-  throw new Error('there is no Chromium on PATH: install it (apt-get install chromium), or set CHROMIUM to its path')
+  throw new Error('Chromium is not on PATH: install it (apt-get install chromium), or set CHROMIUM to its path')
 }

@@ -1,6 +1,6 @@
-// Fetches the component that draws the docs page, checks that it is the expected one, and writes
-// it gzipped to openapi/docs, with the licences of all that is bundled in it.
-// To move to another version: change the two constants, run this, rename the file in openapi/docs.go.
+// Fetches the component that draws the docs page, checks its SHA-256, and writes it gzipped to
+// openapi/docs, with the licences of everything that is bundled in it.
+// To change the version: change the two constants, run this, and change the file name in openapi/docs.go.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { gzipSync } from 'node:zlib'
 
 const version = '1.72.1'
 const sha256 = 'bf091006bdc3af6067af77c2f534812e3e633e94a94e87138069f570f33b762c'
-// What is bundled without being among the dependencies; only the licences are read.
+// Packages that are bundled but are not dependencies. They are installed only for their licences.
 const bundled = ['unist-util-find-after', 'vue-demi']
 
 const out = fileURLToPath(new URL('../../openapi/docs/', import.meta.url))
@@ -25,7 +25,7 @@ try {
   const file = join(modules, '@scalar/api-reference/dist/browser/standalone.js')
   const content = readFileSync(file)
   const sum = createHash('sha256').update(content).digest('hex')
-  if (sum !== sha256) throw new Error(`standalone.js of version ${version} has the SHA-256 ${sum} instead of ${sha256}: do not use it before you know why`)
+  if (sum !== sha256) throw new Error(`standalone.js of version ${version} has the SHA-256 ${sum} instead of ${sha256}: find out why before you use it`)
 
   writeFileSync(join(out, `scalar-${version}.js.gz`), gzipSync(content, { level: 9 }))
   writeFileSync(join(out, 'licenses.txt'), licenses(modules, JSON.parse(readFileSync(file + '.map')).sources))
@@ -33,9 +33,9 @@ try {
   rmSync(dir, { recursive: true })
 }
 
-// licenses has each text once, below the packages that it is for.
+// licenses returns each licence text once, below the names of its packages.
 function licenses(modules, sources) {
-  const packages = new Set(['@scalar/components']) // stands for all of Scalar's, which share one text
+  const packages = new Set(['@scalar/components']) // stands for all packages of Scalar, which share one text
   for (const source of sources) {
     const name = source.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1]
     if (name) packages.add(name)

@@ -1,6 +1,8 @@
-// The Temporal CLI with its dev server and UI, built from source by internal/workshop/devstack when the
-// machine has none that is recent enough. A module of its own keeps its 200 dependencies out of
-// the service's go.mod. To move to another version: go get -tool github.com/temporalio/cli/cmd/temporal@vX
+// The Temporal CLI with its dev server and UI. internal/workshop/devstack builds it from source when the
+// machine has none that is recent enough and the official release archive cannot be downloaded. A
+// module of its own keeps its 200 dependencies out of the service's go.mod. To move to another
+// version: go get -tool github.com/temporalio/cli/cmd/temporal@vX, then change temporalRelease and
+// temporalSums in internal/workshop/devstack/temporal_archive.go.
 module memexport/tools/temporal
 
 go 1.26.4

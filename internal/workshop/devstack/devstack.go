@@ -1,44 +1,39 @@
 // Package devstack starts a real Postgres and a real Temporal dev server as child processes, for
 // `memexport dev` and for tests.
 //
-// The children never outlive their parent, also when the parent is killed with kill -9, and they
-// sit in process groups of their own, so that Ctrl-C in a terminal reaches the parent only, which
-// then stops them in order. Everything listens on 127.0.0.1 and nothing is meant for production:
-// whoever can open a loopback connection on this machine is superuser of this Postgres.
+// The children never outlive their parent, even if it is killed with kill -9: see the package process.
+// Everything listens on 127.0.0.1. Nothing is meant for production: anyone who can open a loopback
+// connection on this machine is superuser of this Postgres.
 //
-// A directory (Dir in the options) holds all that a stack leaves behind, and Postgres and Temporal
+// A directory (Dir in the options) holds everything that a stack leaves behind. Postgres and Temporal
 // can share one:
 //
-//	lock                    held by the running program, see Lock
+//	lock                    held by the running program: see Lock
 //	postgres/               the Postgres data directory
-//	postgres.log            what Postgres says (.old: the one before, when it grew large)
-//	postgres.port           the port that it got last time
+//	postgres.log            the log of Postgres; a large one is renamed to postgres.log.old
+//	postgres.port           the port of the last run, which the next run prefers
 //	temporal-<version>.db   Temporal's state, one file per server version
 //	temporal.log, temporal.port, temporal-ui.port
 //
-// The contexts given to the Start functions bound the start only. Delete the directory to begin
-// from nothing.
+// The contexts of the Start functions bound only the start. Clean deletes the directory, so that the
+// next run begins from nothing.
 package devstack
 
 import "context"
 
-// Prepare finds or builds the programs that a stack needs, so that no later start has to wait for
-// the minutes that building the Temporal server takes the first time.
+// Prepare gets the programs that a stack needs, so that no later start has to wait for it: see
+// TemporalOptions.Archives. log gets progress lines and may be nil.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
-	program, err := findTemporal(ctx, orSilent(log))
-	if err == nil {
-		orSilent(log)("temporal: %s (server %s)", program.path, program.version)
-	}
+	_, err := temporalFinder{log: log}.find(ctx)
 	return err
 }
 
-// logFunc is a Log option: a line for people, in the manner of fmt.Printf, without a newline.
-type logFunc = func(format string, args ...any)
+// logFunc is a Log option: it gets a line for people, formatted as by fmt.Printf and without a
+// newline. A nil logFunc says nothing.
+type logFunc func(format string, args ...any)
 
-// orSilent returns log, or a function that says nothing when there is none.
-func orSilent(log logFunc) logFunc {
-	if log == nil {
-		return func(string, ...any) {}
+func (l logFunc) printf(format string, args ...any) {
+	if l != nil {
+		l(format, args...)
 	}
-	return log
 }

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
@@ -18,62 +18,51 @@ const (
 	fetchMajor   = "17"
 )
 
-// fetchFrom is where the archive comes from: "" for the library's own choice. Tests set it.
-var fetchFrom = ""
-
-// fetchPostgres returns the Postgres in the cache, which it downloads when it is not there.
-func fetchPostgres(ctx context.Context, runAs *account, log logFunc) (binaries, error) {
+// fetchPostgres returns the Postgres in the cache. The first time, it downloads it from the server at
+// archives, or from the default of the embedded-postgres library if that is empty.
+func fetchPostgres(ctx context.Context, runAs *account, archives string, log logFunc) (binaries, error) {
 	cache, err := fetchCache(runAs)
 	if err != nil {
 		return binaries{}, err
 	}
-	dir := filepath.Join(cache, "postgres-"+string(fetchVersion))
-	b := binaries{postgres: filepath.Join(dir, "bin", "postgres"), initdb: filepath.Join(dir, "bin", "initdb"), major: fetchMajor}
-	release, err := waitLock(ctx, dir+".lock", func(since time.Duration) {
-		log("postgres: another process downloads it, waiting (%v so far)", since)
+	dir, err := cached(ctx, filepath.Join(cache, "postgres-"+string(fetchVersion)), "postgres", log, func(out string) error {
+		log.printf("postgres: not installed here, downloading PostgreSQL %s into %s", fetchVersion, cache)
+		return downloadPostgres(ctx, archives, cache, out)
 	})
 	if err != nil {
-		return binaries{}, err
-	}
-	defer release()
-	if _, err := os.Stat(b.initdb); err == nil {
-		return b, nil
-	}
-	log("postgres: not installed here, downloading PostgreSQL %s into %s", fetchVersion, cache)
-	if err := download(ctx, cache, dir); err != nil {
 		return binaries{}, fmt.Errorf("postgres is not installed here, and downloading it failed (%w): "+
 			"`apt-get install postgresql`, or put the folder of postgres and initdb on PATH", err)
 	}
-	return b, nil
+	return binaries{postgres: filepath.Join(dir, "bin", "postgres"), initdb: filepath.Join(dir, "bin", "initdb"), major: fetchMajor}, nil
 }
 
-// download unpacks the archive beside dir and renames it, so that dir is whole or absent.
-func download(ctx context.Context, cache, dir string) error {
+// downloadPostgres downloads and unpacks the archive to out. The library takes no context: if ctx
+// ends, the download goes on in a folder of its own until it fails or this process ends.
+func downloadPostgres(ctx context.Context, archives, cache, out string) error {
 	work, err := os.MkdirTemp(cache, "postgres-download-")
 	if err != nil {
 		return err
 	}
-	unpacked := filepath.Join(work, "postgres")
-	done := make(chan error, 1)
+	unpacked, done := filepath.Join(work, "postgres"), make(chan error, 1)
 	go func() {
 		defer os.RemoveAll(work)
-		if err := unpack(work, unpacked); err != nil {
-			done <- err
-			return
+		err := cmp.Or(unpack(work, unpacked, archives), context.Cause(ctx))
+		if err == nil {
+			err = os.Rename(unpacked, out)
 		}
-		done <- os.Rename(unpacked, dir)
+		done <- err
 	}()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx) // the library takes no context: what it still does goes to work
+		return context.Cause(ctx)
 	}
 }
 
-// unpack has the library download, check and unpack its archive. The library only does that as
-// part of a start, so it gets a data directory that looks like a cluster and cannot be started.
-func unpack(work, unpacked string) error {
+// unpack makes the library download, verify and unpack its archive. The library does that only as part
+// of a start, so it gets a data directory that looks like a real one but cannot be started.
+func unpack(work, unpacked, archives string) error {
 	data := filepath.Join(work, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return err
@@ -81,15 +70,15 @@ func unpack(work, unpacked string) error {
 	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(fetchMajor+"\n"), 0o600); err != nil {
 		return err
 	}
-	port, err := portRequest{of: "Postgres"}.pick(context.Background())
+	port, err := portRequest{server: "Postgres"}.pick(context.Background())
 	if err != nil {
 		return err
 	}
 	config := embedded.DefaultConfig().Version(fetchVersion).Port(uint32(port)).Logger(io.Discard).
 		CachePath(filepath.Join(work, "archive")).RuntimePath(filepath.Join(work, "runtime")).
 		BinariesPath(unpacked).DataPath(data)
-	if fetchFrom != "" {
-		config = config.BinaryRepositoryURL(fetchFrom)
+	if archives != "" {
+		config = config.BinaryRepositoryURL(archives)
 	}
 	err = embedded.NewDatabase(config).Start()
 	if err == nil || !strings.HasPrefix(err.Error(), "could not start postgres") {
@@ -99,8 +88,8 @@ func unpack(work, unpacked string) error {
 	return err
 }
 
-// fetchCache is where downloads are kept: readable by the user that Postgres runs as, and not
-// writable by anybody but us, since we run what is in it.
+// fetchCache returns the folder for the downloaded Postgres. The user that Postgres runs as can read it.
+// Only we can write to it, since we run what is in it.
 func fetchCache(runAs *account) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -109,7 +98,7 @@ func fetchCache(runAs *account) (string, error) {
 	if runAs.reaches(cache) {
 		return cache, nil
 	}
-	cache = "/usr/local/lib/memexport" // only root has a runAs, and it can write there
+	cache = "/usr/local/lib/memexport" // runAs is not nil, so this is root, which can write there
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("the cache for Postgres: %w", err)
 	}

@@ -10,19 +10,18 @@ import (
 	"testing"
 )
 
-// fetchFromServer makes the download go to a server of the test's, and into a cache of its own.
-func fetchFromServer(t *testing.T, handler http.HandlerFunc) {
+// archiveServer starts a server to download from and gives the test an empty cache.
+func archiveServer(t *testing.T, handler http.HandlerFunc) (url string) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	fetchFrom = server.URL
-	t.Cleanup(func() { fetchFrom = "" })
 	t.Setenv("XDG_CACHE_HOME", stackDir(t))
-	t.Setenv("TMPDIR", t.TempDir()) // the library leaves its log there
+	t.Setenv("TMPDIR", t.TempDir()) // the Postgres library leaves its log there
+	return server.URL
 }
 
 func TestPostgresIsFetchedOnce(t *testing.T) {
-	archive, err := os.ReadFile("testdata/postgres.txz") // scripts that have the right names
+	archive, err := os.ReadFile("testdata/postgres.txz") // shell scripts named postgres and initdb
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +38,7 @@ func TestPostgresIsFetchedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var downloads int
-	fetchFromServer(t, func(w http.ResponseWriter, r *http.Request) {
+	archives := archiveServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, ".sha256") {
 			http.NotFound(w, r)
 			return
@@ -52,30 +51,30 @@ func TestPostgresIsFetchedOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		found, err := fetchPostgres(t.Context(), runAs, t.Logf)
+		found, err := fetchPostgres(t.Context(), runAs, archives, t.Logf)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if version, err := found.version(t.Context(), runAs); err != nil || version != fetchMajor {
-			t.Errorf("what was fetched is version %q, %v", version, err)
+			t.Errorf("the downloaded version is %q, %v", version, err)
 		}
 	}
 	if downloads != 1 {
-		t.Errorf("it was downloaded %d times", downloads)
+		t.Errorf("there were %d downloads", downloads)
 	}
 }
 
 func TestAFailedFetchSaysWhatToDo(t *testing.T) {
-	fetchFromServer(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
+	archives := archiveServer(t, func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) })
 	runAs, err := testAccount()
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fetchPostgres(t.Context(), runAs, t.Logf)
+	_, err = fetchPostgres(t.Context(), runAs, archives, t.Logf)
 	wantError(t, err, "postgres is not installed here", "`apt-get install postgresql`", "PATH")
 }
 
-// testAccount is the user that Postgres runs as when this process starts one.
+// testAccount returns the user that Postgres runs as if this process starts it.
 func testAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

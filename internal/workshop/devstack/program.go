@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -16,54 +15,91 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// GoProgram returns the path of the program that the package pkg is, at the version that the module
-// in the folder tools/<module> of this checkout names. It is built once, which may take minutes, and
-// kept under the name in the user's cache. log gets progress lines and may be nil.
+// GoProgram returns the path of the program built from the Go package pkg, at the version that the
+// module in the folder tools/<module> of this checkout names. It is built once, which may take
+// minutes, and kept under the name in the user's cache. log gets progress lines and may be nil.
 func GoProgram(ctx context.Context, module, name, pkg string, log func(format string, args ...any)) (string, error) {
-	log = orSilent(log)
 	source, err := findSource(module)
 	if err != nil {
 		return "", err
 	}
-	return cached(ctx, name, source, []string{"go.mod", "go.sum"}, log, func(out string) error {
-		log("%s: building it from source, once: some minutes", name)
+	path, err := versionedPath(name, source, "go.mod", "go.sum")
+	if err != nil {
+		return "", err
+	}
+	return cached(ctx, path, name, log, func(out string) error {
+		logFunc(log).printf("%s: building it from source, once: some minutes", name)
 		return goBuild(ctx, source, pkg, out, name, log)
 	})
 }
 
 // NodePackages returns a folder with the node_modules that the lock file in the folder
-// tools/<module> of this checkout names, installed by npm once, without running their scripts, and
-// kept in the user's cache. log gets progress lines and may be nil.
+// tools/<module> of this checkout names. npm installs them once, without running their scripts, into
+// the user's cache. log gets progress lines and may be nil.
 func NodePackages(ctx context.Context, module string, log func(format string, args ...any)) (string, error) {
-	log = orSilent(log)
 	source, err := findSource(module)
 	if err != nil {
 		return "", err
 	}
 	name, files := path.Base(module), []string{"package.json", "package-lock.json"}
-	return cached(ctx, name, source, files, log, func(out string) error {
-		npm, err := exec.LookPath("npm")
-		if err != nil {
-			return fmt.Errorf("install %s: %w; put Node.js with npm on PATH (apt-get install nodejs npm)", name, err)
+	path, err := versionedPath(name, source, files...)
+	if err != nil {
+		return "", err
+	}
+	return cached(ctx, path, name, log, func(out string) error {
+		logFunc(log).printf("%s: installing it with npm, once: about a minute", name)
+		return npmInstall(ctx, source, files, out, name, log)
+	})
+}
+
+// npmInstall copies the files that name the packages from source to out and installs the packages
+// there.
+func npmInstall(ctx context.Context, source string, files []string, out, name string, log logFunc) error {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		return fmt.Errorf("install %s: %w; put Node.js with npm on PATH (apt-get install nodejs npm)", name, err)
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return err
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(source, file))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(out, file), text, 0o644)
 		}
-		log("%s: installing it with npm, once: about a minute", name)
-		if err := os.MkdirAll(out, 0o755); err != nil {
+		if err != nil {
 			return err
 		}
-		for _, name := range files {
-			text, err := os.ReadFile(filepath.Join(source, name))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(out, name), text, 0o644)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
-		cmd.Dir = out
-		_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) { log("%s: still installing (%v)", name, since) }})
+	}
+	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
+	cmd.Dir = out
+	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
+		log.printf("%s: still installing (%v)", name, since)
+	}})
+	return err
+}
+
+// goBuild builds a command of the module in source.
+func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) error {
+	goCommand, err := exec.LookPath("go")
+	if err != nil {
+		return fmt.Errorf("build %s: %w; put Go on PATH", name, err)
+	}
+	cmd := exec.Command(goCommand, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // for this machine, also during a cross build
+	begin := time.Now()
+	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
+		log.printf("%s: still building (%v)", name, since)
+	}})
+	if failure, ok := errors.AsType[*process.Failure](err); ok {
+		return fmt.Errorf("build %s in %s: %w", name, source, failure)
+	}
+	if err != nil {
 		return err
-	})
+	}
+	log.printf("%s: built in %v", name, time.Since(begin).Round(time.Second))
+	return nil
 }
 
 // findSource returns the folder tools/<module> of the checkout that the working directory is in.
@@ -86,10 +122,9 @@ func findSource(module string) (string, error) {
 	}
 }
 
-// cached returns what make makes out of source, a file or a folder. The result is kept under a name
-// made of the content of the files that say which versions it has; processes that need it at the
-// same time make it once.
-func cached(ctx context.Context, name, source string, files []string, log logFunc, build func(out string) error) (string, error) {
+// versionedPath returns a path in the cache for what is made from source. It changes with the content
+// of the files in source, which name the versions.
+func versionedPath(name, source string, files ...string) (string, error) {
 	hash := sha256.New()
 	for _, file := range files {
 		text, err := os.ReadFile(filepath.Join(source, file))
@@ -98,53 +133,9 @@ func cached(ctx context.Context, name, source string, files []string, log logFun
 		}
 		hash.Write(text)
 	}
-	cache, err := cacheDir()
+	dir, err := cacheDir()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(cache, fmt.Sprintf("%s-%x", name, hash.Sum(nil)[:6]))
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
-	}
-	release, err := waitLock(ctx, path+".lock", func(since time.Duration) {
-		log("%s: another process builds it, waiting (%v so far)", name, since)
-	})
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		return path, err
-	}
-	unfinished := path + ".unfinished" // ours alone, by the lock
-	// go build refuses to overwrite what is not a program, such as what a killed build left.
-	if err := os.RemoveAll(unfinished); err != nil {
-		return "", err
-	}
-	if err := build(unfinished); err != nil {
-		_ = os.RemoveAll(unfinished)
-		return "", err
-	}
-	return path, os.Rename(unfinished, path)
-}
-
-// goBuild builds a command of the module in source; what is its name in messages.
-func goBuild(ctx context.Context, source, pkg, out, what string, log logFunc) error {
-	goCommand, err := exec.LookPath("go")
-	if err != nil {
-		return fmt.Errorf("build %s: %w; put Go on PATH", what, err)
-	}
-	cmd := exec.Command(goCommand, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // for this machine, whatever is being built around us
-	begin := time.Now()
-	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) { log("%s: still building (%v)", what, since) }})
-	if failure, ok := errors.AsType[*process.Failure](err); ok {
-		return fmt.Errorf("build %s in %s: %w", what, source, failure)
-	}
-	if err != nil {
-		return err
-	}
-	log("%s: built in %v", what, time.Since(begin).Round(time.Second))
-	return nil
+	return filepath.Join(dir, fmt.Sprintf("%s-%x", name, hash.Sum(nil)[:6])), nil
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"memexport/internal/workshop/process"
 )
@@ -14,44 +15,106 @@ import (
 // The oldest server that has what the service uses by default: priority of tasks.
 const minTemporalMajor, minTemporalMinor = 1, 31
 
-// temporalProgram is a Temporal CLI with the dev server in it.
+// temporalProgram is a Temporal CLI, which contains the dev server.
 type temporalProgram struct {
 	path    string
 	version string // of the server: "1.31.2"
 }
 
-// findTemporal returns the CLI on PATH if it is recent enough, else the one in the cache, which it
-// builds when it is not there.
-func findTemporal(ctx context.Context, log logFunc) (temporalProgram, error) {
-	if path, err := exec.LookPath("temporal"); err == nil && filepath.IsAbs(path) {
-		version, err := temporalVersion(ctx, path)
-		if err == nil && recentTemporal(version) {
-			return temporalProgram{path, version}, nil
-		}
-		if err != nil {
-			version = err.Error()
-		}
-		log("temporal: %s on PATH is not used (server %s, %d.%d or newer is needed)", path, version, minTemporalMajor, minTemporalMinor)
+// temporalFinder finds the CLI or gets it.
+type temporalFinder struct {
+	archives string // TemporalOptions.Archives
+	log      logFunc
+
+	// Tests replace these; the zero values are temporalSums and downloadPatience.
+	sums     map[string]string
+	patience time.Duration
+}
+
+// find returns the CLI on PATH if it is recent enough. Otherwise it returns the one in the user's
+// cache. If that is missing too, it downloads the official archive, or builds the CLI from source
+// where that cannot be done.
+func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
+	log := f.log
+	if program, ok := temporalOnPath(ctx, log); ok {
+		log.printf("temporal: using %s (server %s), found on PATH", program.path, program.version)
+		return program, nil
 	}
-	source, err := findTemporalSource()
+	archive, archiveErr := f.archive()
+	source, sourceErr := findSource("temporal")
+	way := "from the cache"
+	path, err := temporalPath(source)
 	if err != nil {
 		return temporalProgram{}, err
 	}
-	path, err := buildTemporal(ctx, source, log)
+	_, err = cached(ctx, path, "temporal", log, func(out string) error {
+		err := archiveErr
+		if err == nil {
+			log.printf("temporal: downloading the official Temporal CLI %s: %s", temporalRelease, archive.url)
+			began := time.Now()
+			err = fetchTemporal(ctx, archive, out)
+			way = fmt.Sprintf("downloaded in %v, SHA-256 verified", time.Since(began).Round(time.Second))
+		}
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if sourceErr != nil {
+			return fmt.Errorf("there is no Temporal CLI with server %d.%d or newer on PATH, its release archive cannot be had (%w), "+
+				"and it cannot be built, since %w: install it (https://docs.temporal.io/cli), or run from a checkout",
+				minTemporalMajor, minTemporalMinor, err, sourceErr)
+		}
+		log.printf("temporal: the release archive cannot be had (%v): building from source, once, about 5 minutes on 2 cores", err)
+		way = "built from source"
+		return buildTemporal(ctx, source, out, log)
+	})
 	if err != nil {
 		return temporalProgram{}, err
 	}
 	version, err := temporalVersion(ctx, path)
 	if err != nil {
-		return temporalProgram{}, fmt.Errorf("%w; delete that file to have it built again", err)
+		return temporalProgram{}, fmt.Errorf("%w; delete that file to have it replaced", err)
 	}
-	return temporalProgram{path, version}, nil
+	log.printf("temporal: using %s (server %s), %s", path, version, way)
+	return temporalProgram{path: path, version: version}, nil
+}
+
+// temporalOnPath returns the CLI on PATH if there is one and it is recent enough.
+func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
+	path, err := exec.LookPath("temporal")
+	if err != nil || !filepath.IsAbs(path) {
+		return temporalProgram{}, false
+	}
+	version, err := temporalVersion(ctx, path)
+	switch {
+	case err != nil:
+		log.printf("temporal: %s on PATH is not used: %v", path, err)
+	case !recentTemporal(version):
+		log.printf("temporal: %s on PATH is not used: it has server %s, and %d.%d or newer is needed", path, version, minTemporalMajor, minTemporalMinor)
+	default:
+		return temporalProgram{path: path, version: version}, true
+	}
+	return temporalProgram{}, false
+}
+
+// temporalPath is where the CLI is kept: under a name that changes with its source, or with the
+// version of its release archive outside a checkout.
+func temporalPath(source string) (string, error) {
+	if source != "" {
+		return versionedPath("temporal", source, "go.mod", "go.sum")
+	}
+	dir, err := cacheDir()
+	return filepath.Join(dir, "temporal-"+temporalRelease), err
 }
 
 var serverVersion = regexp.MustCompile(`\(Server (\d+\.\d+\.\d+[^ ,)]*)`)
 
-// temporalVersion asks the CLI for the version of the server in it.
+// temporalVersion asks the CLI for the version of its server.
 func temporalVersion(ctx context.Context, path string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("%s --version does not end", path))
+	defer cancel()
 	cmd := exec.Command(path, "--version")
 	cmd.Env = process.EnvironWithout("TEMPORAL_")
 	out, err := process.Run(ctx, cmd, process.RunOptions{})
@@ -73,28 +136,11 @@ func recentTemporal(version string) bool {
 	return major > minTemporalMajor || major == minTemporalMajor && minor >= minTemporalMinor
 }
 
-// temporalName is the Temporal CLI in messages.
-const temporalName = "the Temporal CLI"
-
-// findTemporalSource returns tools/temporal of the checkout that the working directory is in.
-func findTemporalSource() (string, error) {
-	source, err := findSource("temporal")
-	if err != nil {
-		return "", fmt.Errorf("there is no temporal with server %d.%d or newer on PATH, and none can be built, since %w: "+
-			"install the Temporal CLI (https://docs.temporal.io/cli), or run from a checkout",
-			minTemporalMajor, minTemporalMinor, err)
+// buildTemporal builds the CLI from source, a folder with go.mod and go.sum.
+func buildTemporal(ctx context.Context, source, out string, log logFunc) error {
+	err := goBuild(ctx, source, "github.com/temporalio/cli/cmd/temporal", out, "temporal", log)
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w, or install the Temporal CLI (https://docs.temporal.io/cli)", err)
 	}
-	return source, nil
-}
-
-// buildTemporal returns the CLI built from source, a folder with go.mod and go.sum.
-func buildTemporal(ctx context.Context, source string, log logFunc) (string, error) {
-	return cached(ctx, "temporal", source, []string{"go.mod", "go.sum"}, log, func(out string) error {
-		log("temporal: building the CLI and its dev server from source, once: about 5 minutes on 2 cores")
-		err := goBuild(ctx, source, "github.com/temporalio/cli/cmd/temporal", out, temporalName, log)
-		if errors.Is(err, exec.ErrNotFound) {
-			return fmt.Errorf("%w, or install the Temporal CLI (https://docs.temporal.io/cli)", err)
-		}
-		return err
-	})
+	return err
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -103,12 +105,35 @@ func (p *Process) describeOutput() string {
 	return "its output:\n" + Digest(p.Output())
 }
 
-// Digest cuts a program's output to what fits into an error message: its last lines.
+// What programs write when something is wrong, and before they die. A Go program that panics writes
+// the reason first and then a dump of its goroutines, which pushes the reason out of the last lines.
+var (
+	errorLine = regexp.MustCompile(`(?i)\blevel=error\b|"level":"error"|^error\b|\bERROR:`)
+	fatalLine = regexp.MustCompile(`(?i)\blevel=(fatal|panic)\b|"level":"(fatal|panic)"|^panic: |^fatal error: |^runtime: |\bFATAL\b`)
+)
+
+// Digest cuts a program's output to what fits into an error message: the first line about an error,
+// the first line about a fatal one, and the last lines. It puts "..." where lines are missing.
 func Digest(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
-	lines = lines[max(0, len(lines)-tailLines):]
 	if len(lines) == 1 && lines[0] == "" {
 		return "(it wrote nothing)"
 	}
-	return strings.Join(lines, "\n")
+	tail := max(0, len(lines)-tailLines)
+	show := []int{slices.IndexFunc(lines, errorLine.MatchString), slices.IndexFunc(lines, fatalLine.MatchString)}
+	show = slices.DeleteFunc(show, func(line int) bool { return line < 0 || line >= tail })
+	slices.Sort(show)
+	var digest []string
+	next := 0
+	for _, line := range slices.Compact(show) {
+		if line > next {
+			digest = append(digest, "...")
+		}
+		digest = append(digest, lines[line])
+		next = line + 1
+	}
+	if tail > next {
+		digest = append(digest, "...")
+	}
+	return strings.Join(append(digest, lines[tail:]...), "\n")
 }

@@ -9,7 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"path/filepath"
+	"os"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
@@ -21,7 +21,7 @@ import (
 	_ "gocloud.dev/blob/s3blob"    // s3://
 )
 
-// create makes the bucket.
+// create creates the bucket on the server.
 func (s *Store) create(ctx context.Context) error {
 	if s.Name == "gcs" {
 		body, err := json.Marshal(map[string]string{"name": s.Bucket})
@@ -51,33 +51,23 @@ func (s *Store) create(ctx context.Context) error {
 	case bucket.As(&azure):
 		_, err = azure.Create(ctx, nil)
 	default:
-		err = fmt.Errorf("no bucket can be made in the store %s", s.Name)
+		err = fmt.Errorf("cannot create a bucket in the store %s", s.Name)
 	}
 	return err
 }
 
-// Objects are all objects in the bucket with their sizes; in a directory, all files.
+// Objects returns all objects in the bucket with their sizes. In a directory these are all files,
+// including temporary ones. A file that vanishes meanwhile is left out.
 func (s *Store) Objects(t testing.TB) map[string]int64 {
 	t.Helper()
-	found := map[string]int64{}
 	if s.Dir != "" {
-		err := filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			info, err := d.Info()
-			if err != nil {
-				return err
-			}
-			key, err := filepath.Rel(s.Dir, path)
-			found[filepath.ToSlash(key)] = info.Size()
-			return err
-		})
+		found, err := files(os.DirFS(s.Dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return found
 	}
+	found := map[string]int64{}
 	bucket := s.Open(t)
 	for objects := bucket.List(nil); ; {
 		object, err := objects.Next(t.Context())
@@ -91,7 +81,30 @@ func (s *Store) Objects(t testing.TB) map[string]int64 {
 	}
 }
 
-// Open opens the bucket itself, beside the product.
+// files returns the sizes of all files in a directory, which others may write to.
+func files(dir fs.FS) (map[string]int64, error) {
+	found := map[string]int64{}
+	err := fs.WalkDir(dir, ".", func(key string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && key != "." {
+			return nil
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted or renamed since its directory was read, as the .tmp file of an upload
+		}
+		if err != nil {
+			return err
+		}
+		found[key] = info.Size()
+		return nil
+	})
+	return found, err
+}
+
+// Open opens the bucket directly, without the code under test.
 func (s *Store) Open(t testing.TB) *blob.Bucket {
 	t.Helper()
 	s.Setenv(t)
@@ -103,8 +116,9 @@ func (s *Store) Open(t testing.TB) *blob.Bucket {
 	return bucket
 }
 
-// Uploads are the keys of uploads that were begun and neither finished nor given up, which no list
-// of objects shows and somebody pays for. Only S3 and Azure can tell.
+// Uploads returns the keys of uploads that were neither completed nor aborted. A list of objects does not
+// show them, but their storage is paid for. Only S3 and Azure can list them; for other stores the result
+// is empty.
 func (s *Store) Uploads(t testing.TB) []string {
 	t.Helper()
 	var keys []string

@@ -9,8 +9,8 @@ import (
 
 var failed bool
 
-// did reports what an operation did live: the status that it was answered with, and a word on what
-// was asked. Any error is what was not as the document says.
+// did prints a call: the operation, the status of the answer, and a word on what was requested. The
+// problems are differences from the document; if there are any, the program will fail.
 func did(operation string, status int, what string, problems ...error) {
 	if err := errors.Join(problems...); err != nil {
 		failed = true
@@ -20,7 +20,7 @@ func did(operation string, status int, what string, problems ...error) {
 	fmt.Printf("%s\t%d\t%s\n", operation, status, what)
 }
 
-// same is nil if got is what is wanted.
+// same returns an error unless got equals want.
 func same[T any](what string, got, want T) error {
 	if reflect.DeepEqual(got, want) {
 		return nil
@@ -28,7 +28,7 @@ func same[T any](what string, got, want T) error {
 	return fmt.Errorf("%s is %v, want %v", what, got, want)
 }
 
-// must ends the program at an error: what follows would make no sense.
+// must ends the program on an error after which it cannot go on.
 func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,5 +1,5 @@
-// Command oapi-codegen uses a client that oapi-codegen has generated from the OpenAPI document
-// against a running service, as a stranger would, and prints what it did, a line each.
+// Command oapi-codegen uses a client that oapi-codegen generated from the OpenAPI document against a
+// running service, as other people's programs do. It prints a line for every call.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 
 var ctx = context.Background()
 
-// client is one of the service at the URL in a variable, with the key in another.
+// client returns a client. The arguments name the variables that have the URL and the key.
 func client(url, key string) *exports.ClientWithResponses {
 	c, err := exports.NewClientWithResponses(os.Getenv(url), exports.WithRequestEditorFn(
 		func(_ context.Context, r *http.Request) error {
@@ -57,7 +57,7 @@ func create(c *exports.ClientWithResponses, params exports.CreateExportParams) *
 	return r.JSON202
 }
 
-// ready polls an export until its file is there.
+// ready polls an export until it is READY.
 func ready(c *exports.ClientWithResponses, id uuid.UUID) *exports.Export {
 	for wait := "wait=10"; ; {
 		r, err := c.GetExportWithResponse(ctx, id, &exports.GetExportParams{Prefer: &wait})
@@ -81,7 +81,7 @@ func everyFormat(c *exports.ClientWithResponses) {
 		e = ready(c, e.Id)
 		did("getExport", 200, string(format), same("progress", e.Progress, 100))
 
-		// As a stream, for files of any size.
+		// Download as a stream, which works for files of any size.
 		response, err := c.DownloadExport(ctx, e.Id, nil)
 		must(err)
 		sum := sha256.New()
@@ -90,7 +90,7 @@ func everyFormat(c *exports.ClientWithResponses) {
 		did("downloadExport", 200, string(format), err, same("status", response.StatusCode, 200),
 			same("size", size, *e.SizeBytes), same("digest", hex.EncodeToString(sum.Sum(nil)), *e.Sha256))
 
-		// At once, with typed headers; a file of JSON comes parsed.
+		// Download the whole file into memory, with typed headers. JSON comes parsed.
 		whole, err := c.DownloadExportWithResponse(ctx, e.Id, nil)
 		must(err)
 		problems := []error{same("size", int64(len(whole.Body)), *e.SizeBytes), same("ETag", *whole.Headers200.ETag, `"`+*e.Sha256+`"`)}
@@ -150,10 +150,10 @@ func pages(c *exports.ClientWithResponses) {
 	did("listExports", 200, "pages", same("exports", int64(len(seen)), total), same("more than a page", total > 2, true))
 }
 
-// problem says whether a refusal came in the document's type, with the code.
+// problem returns an error unless the refusal has the type of the document, and the code.
 func problem(p *exports.Problem, code string) error {
 	if p == nil {
-		return errors.New("no problem of the type that the document gives to this status")
+		return errors.New("the answer does not have the type that the document gives for this status")
 	}
 	return errors.Join(same("code", p.Code, code), same("type", p.Type, "about:blank"), same("detail", p.Detail != "", true))
 }
@@ -185,7 +185,7 @@ func refusals(c *exports.ClientWithResponses) {
 		code          string
 		reads, writes *exports.ClientWithResponses
 	}{{401, "UNAUTHORIZED", stranger, stranger}, {403, "PERMISSION_DENIED", writer, reader}} {
-		// The type of the field that is filled says which status it was.
+		// The client has a field for each status. The filled one tells which status it was.
 		pick := func(p401, p403 *exports.Problem) *exports.Problem {
 			if as.status == 401 {
 				return p401
@@ -210,7 +210,7 @@ func refusals(c *exports.ClientWithResponses) {
 	}
 }
 
-// notReady meets a service that accepts exports, and nobody to make them.
+// notReady uses a service that accepts exports but has no worker.
 func notReady(c *exports.ClientWithResponses) {
 	e := create(c, exports.CreateExportParams{})
 	r, err := c.DownloadExportWithResponse(ctx, e.Id, nil)
@@ -222,7 +222,7 @@ func notReady(c *exports.ClientWithResponses) {
 	did("deleteExport", 204, "PENDING", same("status", deleted.StatusCode(), 204))
 }
 
-// expired meets a service that keeps exports for a second.
+// expired uses a service whose exports expire after a second.
 func expired(c *exports.ClientWithResponses) {
 	e := create(c, exports.CreateExportParams{})
 	for {

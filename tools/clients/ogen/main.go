@@ -1,6 +1,6 @@
-// Command ogen uses a client that ogen has generated from the OpenAPI document against a running
-// service, as a stranger would, and prints what it did, a line each. Clients of ogen hold every
-// answer against the document.
+// Command ogen uses a client that ogen generated from the OpenAPI document against a running service,
+// as other people's programs do. It prints a line for every call. Clients by ogen check every answer
+// against the document.
 package main
 
 import (
@@ -20,21 +20,21 @@ import (
 
 var ctx = context.Background()
 
-// key is the variable that has the API key.
+// key names the variable that has the API key.
 type key string
 
 func (k key) ApiKey(context.Context, exports.OperationName) (exports.ApiKey, error) {
 	return exports.ApiKey{APIKey: os.Getenv(string(k))}, nil
 }
 
-// client is one of the service at the URL in a variable, with the key in another.
+// client returns a client. The arguments name the variables that have the URL and the key.
 func client(url, apiKey string) *exports.Client {
 	c, err := exports.NewClient(os.Getenv(url), key(apiKey))
 	must(err)
 	return c
 }
 
-// set sets an optional parameter whose type the generator may name in one way or another.
+// set sets an optional parameter, whatever name the generator gave to its type.
 func set[T ~string](parameter interface{ SetTo(T) }, value string) { parameter.SetTo(T(value)) }
 
 func main() {
@@ -116,7 +116,7 @@ func fileOf(answer exports.DownloadExportRes) (file []byte, etag string) {
 	var err error
 	switch r := answer.(type) {
 	case *exports.DownloadExportOKApplicationJSONHeaders:
-		return append(r.Response, '\n'), r.ETag.Value // ogen reads JSON whole, and leaves out the line end after it
+		return append(r.Response, '\n'), r.ETag.Value // ogen parses JSON, and drops the line end after it
 	case *exports.DownloadExportOKTextCsvHeaders:
 		file, err = io.ReadAll(r.Response)
 		etag = r.ETag.Value
@@ -180,7 +180,7 @@ func pages(c *exports.Client) {
 	}
 }
 
-// refused reports a refusal: the type of the answer has to be that of the status.
+// refused prints a refusal. The type of the answer must be the type of the status.
 func refused(operation, what string, answer any, err error, status int, code string) {
 	must(err)
 	gotStatus, p := problemOf(answer)
@@ -257,7 +257,7 @@ func refusals(c *exports.Client) {
 	}
 }
 
-// notReady meets a service that accepts exports, and nobody to make them.
+// notReady uses a service that accepts exports but has no worker.
 func notReady(c *exports.Client) {
 	e := create(c, exports.CreateExportParams{})
 	answer, err := c.DownloadExport(ctx, exports.DownloadExportParams{ID: e.ID})
@@ -265,7 +265,7 @@ func notReady(c *exports.Client) {
 	remove(c, e.ID, "PENDING")
 }
 
-// expired meets a service that keeps exports for a second.
+// expired uses a service whose exports expire after a second.
 func expired(c *exports.Client) {
 	e := until(c, create(c, exports.CreateExportParams{}).ID, exports.ExportStatusEXPIRED)
 	answer, err := c.DownloadExport(ctx, exports.DownloadExportParams{ID: e.ID})

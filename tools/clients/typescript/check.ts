@@ -1,23 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
 
-/** env is a variable of the environment that has to be there. */
+/** env returns a variable of the environment, which must be set. */
 export function env(name: string): string {
   const value = process.env[name];
   if (value === undefined) throw new Error(`${name} is not set`);
   return value;
 }
 
-/** same throws unless got is what is wanted. */
+/** same throws unless got equals want. */
 export function same<T>(what: string, got: T, want: T): void {
   if (!isDeepStrictEqual(got, want)) throw new Error(`${what} is ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
 }
 
-/** did reports what an operation did live: the status that it was answered with, and a word on what was asked. */
+/** did prints a call: the operation, the status of the answer, and a word on what was requested. */
 export function did(operation: string, status: number, what: string): void {
   console.log(`${operation}\t${status}\t${what}`);
 }
 
-/** sha256 is the digest of a file in hexadecimal. */
+/** sha256 returns the digest of a file in hexadecimal. */
 export async function sha256(file: ArrayBuffer): Promise<string> {
   return Buffer.from(await crypto.subtle.digest('SHA-256', file)).toString('hex');
 }

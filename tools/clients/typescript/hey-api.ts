@@ -1,5 +1,5 @@
-// Uses the functions that @hey-api/openapi-ts has generated from the OpenAPI document against a running
-// service, as a stranger would, and prints what it did, a line each.
+// Uses the functions that @hey-api/openapi-ts generated from the OpenAPI document against a running
+// service, as other people's programs do. It prints a line for every call.
 import { createClient, type Client } from './exports/client/index.js';
 import { createExport, deleteExport, downloadExport, getExport, listExports } from './exports/sdk.gen.js';
 import type { CreateExportData, Export, Problem } from './exports/types.gen.js';
@@ -50,7 +50,7 @@ async function everyFormat(client: Client) {
     same('ETag', etag, `"${e.sha256}"`);
     did('downloadExport', 200, format);
 
-    const whole = await downloadExport({ client, path }); // parsed by its media type
+    const whole = await downloadExport({ client, path }); // parsed according to its media type
     if (Array.isArray(whole.data)) same('memories', whole.data.length, e.memory_count);
     else same('text', whole.data, Buffer.from(file).toString());
     same('an array', Array.isArray(whole.data), format === 'json');
@@ -125,14 +125,14 @@ async function refusals(client: Client) {
   }
 }
 
-/** notReady meets a service that accepts exports, and nobody to make them. */
+/** notReady uses a service that accepts exports but has no worker. */
 async function notReady(client: Client) {
   const e = await create(client, {});
   refused('downloadExport', 'PENDING', await downloadExport({ client, path: { id: e.id } }), 409, 'EXPORT_NOT_READY');
   await remove(client, e.id, 'PENDING');
 }
 
-/** expired meets a service that keeps exports for a second. */
+/** expired uses a service whose exports expire after a second. */
 async function expired(client: Client) {
   const e = await until(client, (await create(client, {})).id, 'EXPIRED');
   refused('downloadExport', 'EXPIRED', await downloadExport({ client, path: { id: e.id } }), 410, 'EXPORT_EXPIRED');

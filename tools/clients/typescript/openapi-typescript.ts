@@ -1,5 +1,5 @@
-// Uses the types that openapi-typescript has generated from the OpenAPI document, by way of openapi-fetch,
-// against a running service, as a stranger would, and prints what it did, a line each.
+// Uses the types that openapi-typescript generated from the OpenAPI document, with openapi-fetch, against
+// a running service, as other people's programs do. It prints a line for every call.
 import createClient from 'openapi-fetch';
 import type { components, operations, paths } from './exports/exports.js';
 import { did, env, pause, same, sha256 } from './check.js';
@@ -129,7 +129,7 @@ async function refusals(c: Client) {
   }
 }
 
-/** notReady meets a service that accepts exports, and nobody to make them. */
+/** notReady uses a service that accepts exports but has no worker. */
 async function notReady(c: Client) {
   const e = await create(c, {});
   const params = { path: { id: e.id } };
@@ -137,7 +137,7 @@ async function notReady(c: Client) {
   await remove(c, e.id, 'PENDING');
 }
 
-/** expired meets a service that keeps exports for a second. */
+/** expired uses a service whose exports expire after a second. */
 async function expired(c: Client) {
   const e = await until(c, (await create(c, {})).id, 'EXPIRED');
   const params = { path: { id: e.id } };

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"memexport/internal/workshop/benchstack"
+	"memexport/internal/workshop/measure"
+)
+
+// options say what is measured, and how much of it.
+type options struct {
+	dir      string
+	buffers  string // shared_buffers of Postgres
+	sections []string
+	timeout  time.Duration
+
+	rows   []int // the sizes, ascending
+	rounds int
+
+	texts, textSize      int           // memories of about 1 MB
+	giants, giantSize    int           // memories so large that the exporter fetches them in pieces
+	sequential           int           // small exports, one after the other
+	sustained            time.Duration // how long several clients make small exports
+	reads                time.Duration // how long each kind of read is repeated
+	batch, batchMemories int           // exports at once, to compare one worker with two
+}
+
+// full takes an hour or two. With 7 rounds, a bad one hardly moves the median.
+var full = options{
+	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
+	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
+	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
+	batch: 12, batchMemories: 200_000,
+}
+
+// quick takes about a minute and shows only that everything works.
+var quick = options{
+	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
+	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
+	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
+	batch: 12, batchMemories: 10_000,
+}
+
+// section is a part of the benchmark that can be run alone.
+type section struct {
+	name string
+	run  func(*benchmark, context.Context) ([]measure.Table, error)
+}
+
+// sections are all sections, in the order in which they run.
+var sections = []section{
+	{"speed", (*benchmark).speed},
+	{"sizes", (*benchmark).sizes},
+	{"small", (*benchmark).small},
+	{"reads", (*benchmark).readRequests},
+	{"workers", (*benchmark).workers},
+	{"compression", (*benchmark).compression},
+}
+
+func sectionNames() []string {
+	var names []string
+	for _, s := range sections {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+// parse reads the flags, and the variables BENCH_ROWS and BENCH_ROUNDS.
+func parse(args []string) (options, error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	isQuick := flags.Bool("quick", false, "use little data and short times: shows that everything works, not how fast it is")
+	dir := flags.String("dir", filepath.Join(".dev", "bench"), "the `directory` that keeps the data sets for the next run")
+	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
+	names := flags.String("sections", strings.Join(sectionNames(), ","), "what to measure, separated by commas")
+	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
+			"each comparison is repeated. EXPORT_PARALLEL, WORKER_CONCURRENCY, GOGC, GOMEMLIMIT and GOMAXPROCS are\n"+
+			"passed on to the service.")
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	if flags.NArg() > 0 {
+		return options{}, fmt.Errorf("%q is not a flag: see -help", flags.Arg(0))
+	}
+	o := full
+	if *isQuick {
+		o = quick
+	}
+	if *timeout != 0 {
+		o.timeout = *timeout
+	}
+	o.buffers = *buffers
+	o.sections = strings.Split(*names, ",")
+	for _, name := range o.sections {
+		if !slices.Contains(sectionNames(), name) {
+			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(sectionNames(), ", "))
+		}
+	}
+	var err error
+	if o.dir, err = filepath.Abs(*dir); err != nil {
+		return o, err
+	}
+	return o, o.readEnvironment()
+}
+
+func (o *options) readEnvironment() error {
+	if text := os.Getenv("BENCH_ROWS"); text != "" {
+		o.rows = nil
+		for field := range strings.SplitSeq(text, ",") {
+			n, err := strconv.Atoi(strings.TrimSpace(field))
+			if err != nil || n < 1 || n > 100_000_000 {
+				return fmt.Errorf("BENCH_ROWS: %q is not a number from 1 to 100000000", field)
+			}
+			o.rows = append(o.rows, n)
+		}
+		slices.Sort(o.rows)
+		o.rows = slices.Compact(o.rows)
+	}
+	if text := os.Getenv("BENCH_ROUNDS"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > 100 {
+			return fmt.Errorf("BENCH_ROUNDS: %q is not a number from 1 to 100", text)
+		}
+		o.rounds = n
+	}
+	return nil
+}
+
+// largest returns the data set of the largest size.
+func (o *options) largest() benchstack.Dataset { return benchstack.Distinct(o.rows[len(o.rows)-1]) }
+
+// moderate returns the largest data set of at most a million memories, whose export takes seconds and
+// not minutes. If all are larger, it returns the smallest.
+func (o *options) moderate() benchstack.Dataset {
+	n := o.rows[0]
+	for _, size := range o.rows {
+		if size <= 1_000_000 {
+			n = size
+		}
+	}
+	return benchstack.Distinct(n)
+}
+
+// datasets returns all that the chosen sections need.
+func (o *options) datasets() []benchstack.Dataset {
+	var needed []benchstack.Dataset
+	for _, section := range o.sections {
+		switch section {
+		case "speed", "sizes":
+			for _, n := range o.rows {
+				needed = append(needed, benchstack.Distinct(n))
+			}
+		case "small", "reads":
+			needed = append(needed, o.largest())
+		case "workers":
+			needed = append(needed, benchstack.Distinct(o.batchMemories))
+		case "compression":
+			needed = append(needed, o.moderate())
+		}
+		if section == "sizes" {
+			needed = append(needed, benchstack.SameInstant(o.largest().Memories), o.longTexts(), o.giantTexts())
+		}
+	}
+	return needed
+}
+
+func (o *options) longTexts() benchstack.Dataset { return benchstack.Long(o.texts, o.textSize) }
+
+func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.giants, o.giantSize) }
+
+// needsPsql reports whether a chosen section compares with psql.
+func (o *options) needsPsql() bool {
+	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"memexport/internal/workshop/benchstack"
+	"memexport/internal/workshop/compare"
+)
+
+// The names of psql's two ways to write a file.
+const (
+	psqlCSV  = "psql CSV (a)"
+	psqlJSON = "psql row_to_json (b)"
+)
+
+// runner is a way to write the memories of a workspace to a file.
+type runner struct {
+	name    string
+	format  string // of an export; "" for psql
+	against string // the name of the runner that it is compared with
+	target  string // the ratio to that runner that we aim at
+}
+
+var runners = []runner{
+	{name: psqlCSV},
+	{name: "csv", format: "csv", against: psqlCSV, target: "0.75"},
+	{name: psqlJSON},
+	{name: "json", format: "json", against: psqlJSON, target: "0.45"},
+	{name: "markdown", format: "markdown", against: "json", target: "1.00"},
+}
+
+// race lets runners take turns with one data set.
+type race struct {
+	*benchmark
+	data    benchstack.Dataset
+	client  benchstack.Client
+	digests map[string]string  // by format: the SHA-256 of a file that was compared with psql's
+	results map[string]samples // by the name of the runner
+}
+
+func (b *benchmark) newRace(ctx context.Context, d benchstack.Dataset) (*race, error) {
+	c, err := b.Client(ctx, d)
+	return &race{benchmark: b, data: d, client: c, digests: map[string]string{}, results: map[string]samples{}}, err
+}
+
+// run measures all rounds with new processes.
+func (r *race) run(ctx context.Context) error {
+	if err := r.Restart(ctx, 1); err != nil {
+		return err
+	}
+	if err := r.rehearse(ctx); err != nil {
+		return err
+	}
+	for round := range r.rounds {
+		order := slices.Clone(runners)
+		if round%2 == 1 {
+			slices.Reverse(order) // so that no runner always follows the same one
+		}
+		line := ""
+		for _, runner := range order {
+			m, err := r.measure(ctx, runner)
+			if err != nil {
+				return fmt.Errorf("%s: %w", runner.name, err)
+			}
+			r.results[runner.name] = append(r.results[runner.name], m)
+			line += fmt.Sprintf("  %s %.2fs", runner.name, m.wall.Seconds())
+		}
+		say("%s, round %d of %d:%s", r.data.Name, round+1, r.rounds, line)
+	}
+	return nil
+}
+
+// rehearse runs every runner once without measuring it, which fills the caches, and compares the
+// files of the exports with psql's.
+func (r *race) rehearse(ctx context.Context) error {
+	say("%s: comparing the files with psql's", r.data.Name)
+	file := func(name string) string { return filepath.Join(r.WorkDir, name) }
+	defer func() {
+		for _, name := range []string{"psql.csv", "psql.json", "ours.csv", "ours.json", "ours.markdown"} {
+			os.Remove(file(name))
+		}
+	}()
+	if _, err := r.RunPsql(ctx, benchstack.CopyCSV(r.data, file("psql.csv")), file("psql.csv")); err != nil {
+		return err
+	}
+	if _, err := r.RunPsql(ctx, benchstack.CopyJSON(r.data, file("psql.json")), file("psql.json")); err != nil {
+		return err
+	}
+	for _, c := range []struct {
+		format, psqls string
+		compare       compare.Func
+	}{
+		{"csv", "psql.csv", compare.CSV},
+		{"json", "psql.json", compare.JSON},
+		{"markdown", "psql.csv", compare.Markdown},
+	} {
+		e, _, err := r.client.Export(ctx, c.format)
+		if err != nil {
+			return err
+		}
+		if err := r.save(ctx, e, file("ours."+c.format)); err != nil {
+			return err
+		}
+		n, err := compare.Files(file("ours."+c.format), file(c.psqls), c.compare)
+		if err == nil && (n != r.data.Memories || e.MemoryCount != n) {
+			err = fmt.Errorf("the file has %d memories, the export says %d, and there are %d", n, e.MemoryCount, r.data.Memories)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.format, err)
+		}
+		r.digests[c.format] = e.SHA256
+		if err := r.Discard(ctx, r.client, e.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// save downloads the file of an export and checks its digest.
+func (r *race) save(ctx context.Context, e benchstack.Export, path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	digest := sha256.New()
+	if err := r.client.Download(ctx, e, io.MultiWriter(file, digest)); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(digest.Sum(nil)); got != e.SHA256 {
+		return fmt.Errorf("the file of export %s has the SHA-256 %s instead of %s", e.ID, got, e.SHA256)
+	}
+	return file.Close()
+}
+
+// measure lets a runner write its file once.
+func (r *race) measure(ctx context.Context, runner runner) (sample, error) {
+	syscall.Sync() // otherwise the kernel still writes the previous runner's file meanwhile
+	if runner.format == "" {
+		return r.measurePsql(ctx, runner)
+	}
+	m, e, err := r.measureExport(ctx, r.client, runner.format)
+	if err != nil {
+		return m, err
+	}
+	if err := errors.Join(e.CheckCount(r.data.Memories), e.CheckSHA256(r.digests[runner.format])); err != nil {
+		return m, err
+	}
+	if m.download, m.downloadPeak, err = r.measureDownload(ctx, r.client, e); err != nil {
+		return m, err
+	}
+	return m, r.Discard(ctx, r.client, e.ID)
+}
+
+func (r *race) measurePsql(ctx context.Context, runner runner) (sample, error) {
+	path := filepath.Join(r.WorkDir, "psql.out")
+	defer os.Remove(path)
+	command := benchstack.CopyCSV(r.data, path)
+	if runner.name == psqlJSON {
+		command = benchstack.CopyJSON(r.data, path)
+	}
+	run, err := r.RunPsql(ctx, command, path)
+	return sample{wall: run.Wall, cpu: run.CPU, postgresCPU: run.PostgresCPU, peak: run.Peak, bytes: run.Bytes}, err
+}

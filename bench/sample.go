@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"memexport/internal/workshop/benchstack"
+	"memexport/internal/workshop/measure"
+)
+
+// sample is one measured run of psql or of an export.
+type sample struct {
+	wall         time.Duration // what the caller waits; for an export, from the POST to READY
+	server       time.Duration // an export's created_at to completed_at
+	cpu          time.Duration // of psql, or of the workers
+	postgresCPU  time.Duration
+	peak         int64 // memory of psql, or of the worker, in bytes
+	bytes        int64 // size of the file
+	download     time.Duration
+	downloadPeak int64 // memory of the API in bytes
+}
+
+// samples are the runs of one way to get a file, one a round.
+type samples []sample
+
+func (s samples) walls() []time.Duration {
+	return measure.Pick(s, func(m sample) time.Duration { return m.wall })
+}
+
+func (s samples) wall() time.Duration { return measure.Median(s.walls()) }
+
+func (s samples) server() time.Duration {
+	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.server }))
+}
+
+func (s samples) cpu() time.Duration {
+	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.cpu }))
+}
+
+func (s samples) postgresCPU() time.Duration {
+	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.postgresCPU }))
+}
+
+func (s samples) bytes() int64 {
+	return measure.Median(measure.Pick(s, func(m sample) int64 { return m.bytes }))
+}
+
+func (s samples) download() time.Duration {
+	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.download }))
+}
+
+// peak and downloadPeak return the greatest value: a peak is a bound.
+
+func (s samples) peak() int64 {
+	return slices.Max(measure.Pick(s, func(m sample) int64 { return m.peak }))
+}
+
+func (s samples) downloadPeak() int64 {
+	return slices.Max(measure.Pick(s, func(m sample) int64 { return m.downloadPeak }))
+}
+
+// ratioTo writes how the times of each round compare with those of another way.
+func (s samples) ratioTo(other samples) string {
+	return measure.Spread(measure.Ratios(s.walls(), other.walls()))
+}
+
+// measureExport measures an export. The caller must delete it.
+func (b *benchmark) measureExport(ctx context.Context, c benchstack.Client, format string) (sample, benchstack.Export, error) {
+	if err := b.ResetPeaks(ctx); err != nil {
+		return sample{}, benchstack.Export{}, err
+	}
+	worker, server := b.WorkerCPU(), b.PostgresCPU()
+	e, wall, err := c.Export(ctx, format)
+	return sample{wall: wall, server: e.InServer(), cpu: b.WorkerCPU() - worker, postgresCPU: b.PostgresCPU() - server,
+		peak: b.WorkerPeak(), bytes: e.SizeBytes}, e, err
+}
+
+// measureDownload measures a download, and the memory of the API during it.
+func (b *benchmark) measureDownload(ctx context.Context, c benchstack.Client, e benchstack.Export) (took time.Duration, peak int64, err error) {
+	b.ResetAPIPeak()
+	began := time.Now()
+	err = c.Download(ctx, e, io.Discard)
+	return time.Since(began), b.APIPeak(), err
+}

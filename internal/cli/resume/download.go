@@ -1,0 +1,202 @@
+// Package resume downloads a file over HTTP and continues after a break, in the same process or in a
+// later one. At the end it compares the length and the SHA-256, so that no other bytes pass for the file.
+package resume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// File describes the file that the download must produce.
+type File struct {
+	Size   int64  // in bytes
+	SHA256 string // in hexadecimal
+}
+
+// Download downloads one file.
+type Download struct {
+	// Client sends the requests. It must not decompress responses or limit the time of a whole response.
+	Client *http.Client
+	// Request returns a new request for the whole file.
+	Request func(context.Context) (*http.Request, error)
+	// Refusal turns a response that has no file into an error.
+	Refusal func(*http.Response) error
+	// Expect returns the size and digest of the file. It is called again when the file has changed.
+	Expect func(context.Context) (File, error)
+	// Idle is how long a request may go without a byte before it is cut and repeated.
+	Idle  time.Duration
+	Retry Retry
+	// Progress is called with the number of bytes so far and the size of the file.
+	Progress func(done, total int64)
+}
+
+// Mismatch is the error for bytes that are not the file: their length or digest differs.
+type Mismatch struct{ Err error }
+
+func (m *Mismatch) Error() string { return m.Err.Error() }
+func (m *Mismatch) Unwrap() error { return m.Err }
+
+// errIdle is the cause when a request is cut after Download.Idle.
+var errIdle = errors.New("no byte came for too long")
+
+// To downloads the rest of the file to out. After an error, out keeps its bytes for a later call,
+// except after a *Mismatch, which empties a partial file.
+func (d *Download) To(ctx context.Context, out *Output) error {
+	var want *File
+	err := d.Retry.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
+		before := out.received
+		err = d.attempt(ctx, out, &want)
+		return out.received > before, err
+	})
+	if got := out.digest(); err == nil && got != want.SHA256 {
+		err = &Mismatch{Err: fmt.Errorf("the SHA-256 of the %d bytes is %s instead of %s", out.size, got, want.SHA256)}
+	}
+	var mismatch *Mismatch
+	if !errors.As(err, &mismatch) || out.partial == nil {
+		return err
+	}
+	inherited := out.inherited
+	if err := out.restart(""); err != nil {
+		return err
+	}
+	if inherited { // a crash of the machine may have damaged the bytes of an earlier process
+		return d.To(ctx, out)
+	}
+	return err
+}
+
+// attempt sends one request for the missing bytes and appends them to out. It fills in want.
+func (d *Download) attempt(ctx context.Context, out *Output, want **File) error {
+	if *want == nil {
+		file, err := d.Expect(ctx)
+		if err != nil {
+			return err
+		}
+		*want = &file
+	}
+	size := (*want).Size
+	if out.size > size || out.etag == "" { // without an ETag the bytes may belong to another file
+		if err := out.restart(""); err != nil {
+			return err
+		}
+	}
+	d.Progress(out.size, size)
+	if out.size == size && size > 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watchdog := time.AfterFunc(d.Idle, func() { cancel(errIdle) })
+	defer watchdog.Stop()
+	response, err := d.send(ctx, out)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	changed, err := d.accept(response, out)
+	if err != nil {
+		return err
+	}
+	if changed {
+		file, err := d.Expect(ctx)
+		if err != nil {
+			return err
+		}
+		*want = &file
+		size = file.Size
+	}
+	if err := d.copy(ctx, out, response.Body, size, watchdog); err != nil {
+		return err
+	}
+	if out.size < size {
+		return Transient(fmt.Errorf("the download ended after %d of %d bytes", out.size, size), nil)
+	}
+	return nil
+}
+
+// send requests the missing bytes.
+func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error) {
+	request, err := d.Request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept-Encoding", "identity")
+	if out.size > 0 {
+		request.Header.Set("Range", fmt.Sprintf("bytes=%d-", out.size))
+		request.Header.Set("If-Range", out.etag)
+	}
+	response, err := d.Client.Do(request)
+	if err != nil {
+		return nil, NoResponse(cause(ctx, err))
+	}
+	return response, nil
+}
+
+// cause returns errIdle if the watchdog cut the request, and err otherwise.
+func cause(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errIdle) {
+		return errIdle
+	}
+	return err
+}
+
+var contentRange = regexp.MustCompile(`^bytes ([0-9]+)-[0-9]+/([0-9]+|\*)$`)
+
+// accept prepares out for the body of a response: either the body continues out, or out starts over.
+// It reports whether the file has changed since out got its bytes.
+func (d *Download) accept(response *http.Response, out *Output) (changed bool, err error) {
+	etag := response.Header.Get("ETag")
+	if strings.HasPrefix(etag, "W/") { // a weak ETag does not promise the same bytes
+		etag = ""
+	}
+	encoding := response.Header.Get("Content-Encoding")
+	switch status := response.StatusCode; {
+	case encoding != "" && encoding != "identity" && status < 300:
+		return false, fmt.Errorf("the file came with Content-Encoding %q, which was not requested: a proxy may compress it; make it leave downloads alone", encoding)
+	case status == http.StatusOK:
+		changed = out.etag != "" && out.etag != etag
+		return changed, out.restart(etag)
+	case status == http.StatusPartialContent:
+		match := contentRange.FindStringSubmatch(response.Header.Get("Content-Range"))
+		if out.size > 0 && match != nil && match[1] == strconv.FormatInt(out.size, 10) && etag == out.etag {
+			return false, nil
+		}
+		fallthrough // this is not the range that was requested
+	case status == http.StatusRequestedRangeNotSatisfiable:
+		if err := out.restart(""); err != nil {
+			return false, err
+		}
+		return false, Transient(fmt.Errorf("the server answered a request for the rest of the file with %s", response.Status), response)
+	}
+	return false, d.Refusal(response)
+}
+
+// copy writes a body to out. The watchdog cuts the request when no byte arrives for d.Idle.
+func (d *Download) copy(ctx context.Context, out *Output, body io.Reader, size int64, watchdog *time.Timer) error {
+	buffer := make([]byte, 128<<10)
+	for {
+		watchdog.Reset(d.Idle)
+		n, readErr := body.Read(buffer)
+		watchdog.Stop() // a slow disk or pipe is not the server's fault
+		if out.size+int64(n) > size {
+			return &Mismatch{Err: fmt.Errorf("the file is longer than its %d bytes", size)}
+		}
+		if _, err := out.Write(buffer[:n]); err != nil {
+			return err // it names the operation and the file
+		}
+		d.Progress(out.size, size)
+		if readErr == io.EOF {
+			return nil
+		}
+		if readErr != nil {
+			return Transient(cause(ctx, readErr), nil)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package resume
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestTheStateSurvivesTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	p := open(t, path)
+	p.State = State{URL: "https://example.com", Request: "POST format=csv", IdempotencyKey: "k", ExportID: "e", ETag: `"x"`}
+	want := p.State
+	if err := errors.Join(p.Save(), p.Close()); err != nil {
+		t.Fatal(err)
+	}
+	p = open(t, path)
+	if p.State != want {
+		t.Errorf("the state is %+v, want %+v", p.State, want)
+	}
+	target := filepath.Join(filepath.Dir(path), "file")
+	for _, there := range []string{target, path + ".json.new"} { // a process killed in Save leaves the second
+		if err := os.WriteFile(there, []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Finish(target, Keep); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an existing file was replaced: %v", err)
+	}
+	file(t, target, []byte("mine"))
+	if err := p.Finish(target, Replace); err != nil {
+		t.Fatal(err)
+	}
+	file(t, target, nil)
+	left, err := filepath.Glob(path + "*")
+	if err != nil || len(left) > 0 {
+		t.Errorf("after Finish there still are %v, %v", left, err)
+	}
+}
+
+func TestAForeignPartialFileIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	for _, state := range []string{"", "{broken"} {
+		if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if state != "" {
+			if err := os.WriteFile(path+".json", []byte(state), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := OpenPartial(path); !errors.Is(err, ErrForeign) {
+			t.Errorf("a file with the state %q was opened: %v", state, err)
+		}
+		file(t, path, []byte("mine"))
+	}
+	if err := RemovePartial(path); err != nil {
+		t.Fatal(err)
+	}
+	open(t, path)
+}
+
+func TestAFailedSaveLeavesTheOldState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	p := open(t, path)
+	if err := os.Mkdir(path+".json", 0o700); err != nil { // nothing can be renamed to it
+		t.Fatal(err)
+	}
+	if err := p.Save(); err == nil {
+		t.Error("a state was saved over a directory")
+	}
+	if _, err := os.Stat(path + ".json.new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new state was left behind: %v", err)
+	}
+}

@@ -1,0 +1,112 @@
+package resume
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number > 1 {
+			return false
+		}
+		if number == 0 { // stalls in the body; the second request gets no response
+			w.Header().Set("Content-Length", "300000")
+			_, _ = w.Write(s.content[:100_000])
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+		return true
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	d := s.download()
+	d.Idle = 200 * time.Millisecond
+	var failures []error
+	d.Retry.Notify = func(err error, _ time.Duration) { failures = append(failures, err) }
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+	if len(failures) < 2 || !errors.Is(failures[0], errIdle) || !errors.Is(failures[1], errIdle) {
+		t.Errorf("the attempts failed with %v", failures)
+	}
+}
+
+func TestOnlyTransientStatusesAreRetried(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]int{401: 1, 404: 1, 410: 1, 503: 3} {
+		s := newServer(t, random(1000))
+		s.fault = func(number int, w http.ResponseWriter, _ *http.Request) bool {
+			if number < 2 {
+				w.WriteHeader(status)
+			}
+			return number < 2
+		}
+		err := s.download().To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial"))))
+		if got := len(s.asked()); got != want || (err == nil) != (want == 3) {
+			t.Errorf("after %d: %d requests and %v, want %d requests", status, got, err, want)
+		}
+	}
+}
+
+func TestAResponseWithAContentEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(1000))
+	s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		if got := r.Header.Get("Accept-Encoding"); got != "identity" {
+			t.Errorf("Accept-Encoding is %q", got)
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(s.content)
+		return true
+	}
+	if err := s.download().To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial")))); err == nil {
+		t.Error("bytes with a Content-Encoding passed for the file")
+	}
+}
+
+func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
+	t.Parallel()
+	attempts := 0
+	r := Retry{For: func() time.Duration { return 0 }, Notify: func(error, time.Duration) {}}
+	passing := Transient(errors.New("broken"), nil)
+	var gaveUp *GaveUp
+	if err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) { attempts++; return true, passing }); !errors.As(err, &gaveUp) || attempts != 1 {
+		t.Errorf("with a limit of 0: %d attempts and %v", attempts, err)
+	}
+	// Every attempt but the last progresses, and together they take longer than the limit.
+	const limit = time.Second
+	waited := time.Duration(0)
+	r = Retry{For: func() time.Duration { return limit }, Notify: func(_ error, wait time.Duration) { waited += wait }}
+	attempts = 0
+	err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) {
+		if attempts++; attempts == 5 {
+			return false, nil
+		}
+		return true, passing
+	})
+	if err != nil || waited <= limit {
+		t.Errorf("with progress: %v after %d attempts and %s of waiting", err, attempts, waited)
+	}
+}
+
+func TestACancelledDownloadReturnsTheCause(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s.fault = func(_ int, _ http.ResponseWriter, r *http.Request) bool {
+		cancel(cause)
+		<-r.Context().Done()
+		return true
+	}
+	if err := s.download().To(ctx, output(t, open(t, filepath.Join(t.TempDir(), "file.partial")))); !errors.Is(err, cause) {
+		t.Errorf("it ended with %v", err)
+	}
+}

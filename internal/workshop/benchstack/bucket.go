@@ -1,0 +1,90 @@
+package benchstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// purgeTimeout bounds the wait until the objects of deleted exports are gone.
+const purgeTimeout = 3 * time.Minute
+
+// Discard deletes exports and returns when their objects are gone, so that the deletion does not slow
+// down what is measured next.
+func (s *Stack) Discard(ctx context.Context, c Client, ids ...string) error {
+	for _, id := range ids {
+		if err := c.Delete(ctx, id); err != nil {
+			return err
+		}
+	}
+	return s.WaitPurged(ctx, ids...)
+}
+
+// WaitPurged returns when the objects of deleted exports are gone.
+func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
+	deadline := time.Now().Add(purgeTimeout)
+	for _, id := range ids {
+		for {
+			_, err := os.Stat(s.objects(id))
+			if errors.Is(err, os.ErrNotExist) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if time.Now().After(deadline) {
+				return fmt.Errorf("export %s was deleted, but after %s its objects are still there", id, purgeTimeout)
+			}
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return nil
+}
+
+// StoredBytes returns the total size of the objects of a READY export.
+func (s *Stack) StoredBytes(id string) (total int64, err error) {
+	err = filepath.WalkDir(s.objects(id), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			total += info.Size()
+		}
+		return err
+	})
+	return total, err
+}
+
+// objects returns the directory that has the objects of an export.
+func (s *Stack) objects(id string) string { return filepath.Join(s.bucket, "exports", id) }
+
+// exportTiny makes n exports of the tiny workspace at once.
+func (s *Stack) exportTiny(ctx context.Context, n int) error {
+	c, err := s.Client(ctx, Tiny)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for range n {
+		e, err := c.Create(ctx, "json")
+		if err != nil {
+			return err
+		}
+		ids = append(ids, e.ID)
+	}
+	for _, id := range ids {
+		if _, err := c.Wait(ctx, id); err != nil {
+			return err
+		}
+	}
+	return s.Discard(ctx, c, ids...)
+}

@@ -1,0 +1,194 @@
+package benchstack
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"memexport/internal/service/apikey"
+)
+
+// Client is an HTTP client of the API with the key of one workspace.
+type Client struct {
+	Key     string
+	baseURL string
+	http    *http.Client
+}
+
+// Client returns the client of a data set's workspace.
+func (s *Stack) Client(ctx context.Context, d Dataset) (Client, error) {
+	if c, ok := s.clients[d.workspace()]; ok {
+		return c, nil
+	}
+	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
+	if err != nil {
+		return Client{}, err
+	}
+	c := Client{Key: secret, baseURL: s.baseURL, http: s.http}
+	s.clients[d.workspace()] = c
+	return c, nil
+}
+
+// Export has the fields of the Export object that a benchmark needs.
+type Export struct {
+	ID          string     `json:"id"`
+	Status      string     `json:"status"`
+	MemoryCount int        `json:"memory_count"`
+	SizeBytes   int64      `json:"size_bytes"`
+	SHA256      string     `json:"sha256"`
+	CreatedAt   time.Time  `json:"created_at"`
+	CompletedAt *time.Time `json:"completed_at"`
+	Error       *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// InServer returns the time from created_at to completed_at. Unlike the time that a client sees, it
+// does not depend on how often a waiting request looks for a new status.
+func (e *Export) InServer() time.Duration {
+	if e.CompletedAt == nil {
+		return 0
+	}
+	return e.CompletedAt.Sub(e.CreatedAt)
+}
+
+// CheckCount returns an error unless the export has that many memories.
+func (e *Export) CheckCount(memories int) error {
+	if e.MemoryCount != memories {
+		return fmt.Errorf("export %s has %d memories instead of %d", e.ID, e.MemoryCount, memories)
+	}
+	return nil
+}
+
+// CheckSHA256 returns an error unless the export has that digest.
+func (e *Export) CheckSHA256(digest string) error {
+	if e.SHA256 != digest {
+		return fmt.Errorf("export %s has the SHA-256 %s instead of %s", e.ID, e.SHA256, digest)
+	}
+	return nil
+}
+
+// Create creates an export and returns it as the API accepted it.
+func (c Client) Create(ctx context.Context, format string) (Export, error) {
+	var e Export
+	return e, c.call(ctx, http.MethodPost, "/v1/exports?format="+format, "", &e)
+}
+
+// Get returns an export as it is now.
+func (c Client) Get(ctx context.Context, id string) (Export, error) {
+	var e Export
+	return e, c.call(ctx, http.MethodGet, "/v1/exports/"+id, "", &e)
+}
+
+// Wait returns the export once it is READY.
+func (c Client) Wait(ctx context.Context, id string) (Export, error) {
+	for {
+		var e Export
+		if err := c.call(ctx, http.MethodGet, "/v1/exports/"+id, "wait=60", &e); err != nil {
+			return e, err
+		}
+		if e.Error != nil {
+			return e, fmt.Errorf("export %s is %s: %s: %s", id, e.Status, e.Error.Code, e.Error.Message)
+		}
+		if e.Status == "READY" {
+			return e, nil
+		}
+	}
+}
+
+// Export creates an export and returns it once it is READY, with the time from before the POST to the
+// answer that says READY.
+func (c Client) Export(ctx context.Context, format string) (Export, time.Duration, error) {
+	began := time.Now()
+	e, err := c.Create(ctx, format)
+	if err == nil {
+		e, err = c.Wait(ctx, e.ID)
+	}
+	return e, time.Since(began), err
+}
+
+// Delete deletes an export. Its objects go a little later: see Stack.Discard.
+func (c Client) Delete(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/v1/exports/"+id, "", nil)
+}
+
+// Read gets a path of the API and throws the answer away.
+func (c Client) Read(ctx context.Context, path string) error {
+	return c.call(ctx, http.MethodGet, path, "", nil)
+}
+
+// DownloadURL returns where the file of an export is.
+func (c Client) DownloadURL(e Export) string { return c.baseURL + "/v1/exports/" + e.ID + "/download" }
+
+// Download writes the file of an export to w and checks its length.
+func (c Client) Download(ctx context.Context, e Export, w io.Writer) error {
+	size, err := c.download(ctx, e, "", w)
+	if err == nil && size != e.SizeBytes {
+		err = fmt.Errorf("the file of export %s has %d bytes instead of %d", e.ID, size, e.SizeBytes)
+	}
+	return err
+}
+
+// DownloadGzip downloads the file of an export as a client that accepts gzip, throws it away without
+// unpacking it, and returns how many bytes were sent.
+func (c Client) DownloadGzip(ctx context.Context, e Export) (size int64, err error) {
+	return c.download(ctx, e, "gzip", io.Discard)
+}
+
+func (c Client) download(ctx context.Context, e Export, encoding string, w io.Writer) (size int64, err error) {
+	header := http.Header{}
+	if encoding != "" {
+		header.Set("Accept-Encoding", encoding)
+	}
+	response, err := c.request(ctx, http.MethodGet, "/v1/exports/"+e.ID+"/download", header)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	// The struct hides w's ReadFrom, which would ignore the buffer.
+	return io.CopyBuffer(struct{ io.Writer }{w}, response.Body, make([]byte, 256<<10))
+}
+
+// call makes a request and decodes the answer into result, unless that is nil.
+func (c Client) call(ctx context.Context, method, path, prefer string, result any) error {
+	header := http.Header{}
+	if prefer != "" {
+		header.Set("Prefer", prefer)
+	}
+	response, err := c.request(ctx, method, path, header)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if result != nil {
+		err = json.NewDecoder(response.Body).Decode(result)
+	}
+	_, drainErr := io.Copy(io.Discard, response.Body) // so that the connection can be used again
+	return errors.Join(err, drainErr)
+}
+
+// request makes a request. An answer other than 2xx is an error.
+func (c Client) request(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.baseURL+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header = header
+	request.Header.Set("X-Api-Key", c.Key)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode/100 != 2 {
+		defer response.Body.Close()
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(body)))
+	}
+	return response, nil
+}

@@ -1,0 +1,147 @@
+package benchstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"memexport/internal/workshop/measure"
+	"memexport/internal/workshop/process"
+)
+
+// readyTimeout bounds the start of the API, which takes less than a second.
+const readyTimeout = 30 * time.Second
+
+// Restart replaces api and worker by new processes, so that nothing measured before is left in their
+// memory and caches. It returns once they work. extra are variables such as "EXPORT_COMPRESSION=gzip"
+// that they get besides the usual ones, until the next Restart.
+func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error {
+	if err := s.stopProcesses(); err != nil {
+		return err
+	}
+	s.extra = extra
+	api, err := s.startProcess("api", "api")
+	if err != nil {
+		return err
+	}
+	s.api = api
+	for i := range workers {
+		worker, err := s.startProcess(fmt.Sprintf("worker-%d", i+1), "worker")
+		if err != nil {
+			return err
+		}
+		s.workers = append(s.workers, worker)
+	}
+	if err := s.waitReady(ctx); err != nil {
+		return err
+	}
+	// Two exports per worker, so that very likely each worker has done one before it is measured.
+	return s.exportTiny(ctx, 2*workers)
+}
+
+// startProcess starts memexport. If it ends before it is told to, the benchmark fails.
+func (s *Stack) startProcess(name, command string) (*process.Process, error) {
+	cmd := exec.Command(s.binary, command)
+	cmd.Env = append(s.environment[:len(s.environment):len(s.environment)], s.extra...)
+	p, err := process.Start(cmd, process.Options{Name: name, Log: filepath.Join(s.options.Dir, name+".log")})
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		<-p.Done()
+		if err := p.Err(); err != nil {
+			s.options.Fail(err)
+		}
+	}()
+	return p, nil
+}
+
+func (s *Stack) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout, fmt.Errorf("not ready after %s", readyTimeout))
+	defer cancel()
+	return s.api.WaitReady(ctx, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.baseURL+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := s.http.Do(request)
+		if err != nil {
+			return err
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return errors.New(response.Status)
+		}
+		return nil
+	})
+}
+
+func (s *Stack) stopProcesses() error {
+	var problems []error
+	for _, worker := range s.workers {
+		problems = append(problems, worker.Stop())
+	}
+	if s.api != nil {
+		s.http.CloseIdleConnections()
+		problems = append(problems, s.api.Stop())
+	}
+	s.workers, s.api = nil, nil
+	return errors.Join(problems...)
+}
+
+// ResetPeaks makes the current memory of api and workers their new peak. If the kernel does not allow
+// that, it restarts them.
+func (s *Stack) ResetPeaks(ctx context.Context) error {
+	allowed := measure.ResetPeak(s.api.PID())
+	for _, worker := range s.workers {
+		allowed = measure.ResetPeak(worker.PID()) && allowed
+	}
+	if allowed {
+		return nil
+	}
+	return s.Restart(ctx, len(s.workers), s.extra...)
+}
+
+// ResetAPIPeak makes the current memory of the API its new peak, if the kernel allows that.
+func (s *Stack) ResetAPIPeak() { measure.ResetPeak(s.api.PID()) }
+
+// APIPeak returns the peak memory of the API in bytes.
+func (s *Stack) APIPeak() int64 { return measure.PeakMemory(s.api.PID()) }
+
+// WorkerPeak returns the peak memory in bytes of the worker that needed most.
+func (s *Stack) WorkerPeak() int64 {
+	var peak int64
+	for _, worker := range s.workers {
+		peak = max(peak, measure.PeakMemory(worker.PID()))
+	}
+	return peak
+}
+
+// WorkerCPU returns the processor time that all workers have used.
+func (s *Stack) WorkerCPU() time.Duration {
+	var total time.Duration
+	for _, worker := range s.workers {
+		total += measure.CPUTime(worker.PID())
+	}
+	return total
+}
+
+// PostgresCPU returns the processor time that the whole server has used. While a backend ends, its
+// time is for a moment in neither count, so PostgresCPU reads until two readings agree, for at most
+// 100 ms. They agree once the server is idle.
+func (s *Stack) PostgresCPU() time.Duration {
+	last := measure.CPUTimeWithChildren(s.Postgres.PID)
+	for range 20 {
+		time.Sleep(5 * time.Millisecond)
+		now := measure.CPUTimeWithChildren(s.Postgres.PID)
+		if now == last {
+			break
+		}
+		last = now
+	}
+	return last
+}

@@ -1,0 +1,98 @@
+package benchstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"memexport/internal/service/memory"
+	"memexport/internal/workshop/measure"
+	"memexport/internal/workshop/process"
+)
+
+// findPsql looks on PATH, and where Debian's packages put psql without a link on PATH.
+func findPsql() (string, error) {
+	if path, err := exec.LookPath("psql"); err == nil {
+		return path, nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/psql") // the only error is a malformed pattern
+	if len(found) > 0 {
+		return found[len(found)-1], nil
+	}
+	return "", errors.New("the sections speed and sizes need psql: install the PostgreSQL client, or choose others with -sections")
+}
+
+// selectMemories reads a workspace in the order of an export.
+func selectMemories(d Dataset) string {
+	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.workspace())
+}
+
+// CopyCSV returns the psql command that writes a data set to a file as CSV.
+func CopyCSV(d Dataset, file string) string {
+	return fmt.Sprintf(`\copy (%s) to '%s' csv header`, selectMemories(d), quoted(file))
+}
+
+// CopyJSON returns the psql command that writes a data set to a file with one JSON object a line.
+func CopyJSON(d Dataset, file string) string {
+	return fmt.Sprintf(`\copy (select row_to_json(m) from (%s) m) to '%s'`, selectMemories(d), quoted(file))
+}
+
+func quoted(file string) string { return strings.ReplaceAll(file, "'", "''") }
+
+// PsqlRun is what a run of psql took.
+type PsqlRun struct {
+	Wall        time.Duration
+	CPU         time.Duration // of psql
+	PostgresCPU time.Duration
+	Peak        int64 // memory of psql in bytes
+	Bytes       int64 // size of the file
+}
+
+// RunPsql runs a command that writes a file, and measures it.
+func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, error) {
+	cmd := exec.CommandContext(ctx, s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
+	cmd.Env = process.EnvironWithout("PG") // PGOPTIONS, for example, would change what is measured
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	server, began := s.PostgresCPU(), time.Now()
+	if err := cmd.Start(); err != nil {
+		return PsqlRun{}, err
+	}
+	peak := measure.WatchPeak(cmd.Process.Pid)
+	err := cmd.Wait()
+	run := PsqlRun{Wall: time.Since(began), Peak: peak()}
+	if err != nil {
+		return run, fmt.Errorf("psql: %w: %s", err, strings.TrimSpace(out.String()))
+	}
+	run.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	run.PostgresCPU = s.PostgresCPU() - server
+	info, err := os.Stat(file)
+	if err != nil {
+		return run, err
+	}
+	run.Bytes = info.Size()
+	return run, nil
+}
+
+// PsqlPlan names the plan by which Postgres reads a data set for psql: along the index, or all rows
+// and a sort. The second is easier to beat.
+func (s *Stack) PsqlPlan(ctx context.Context, d Dataset) (string, error) {
+	var lines []string
+	if err := s.DB.SelectContext(ctx, &lines, `EXPLAIN (COSTS off) `+selectMemories(d)); err != nil {
+		return "", err
+	}
+	var nodes []string
+	for _, line := range lines {
+		line = strings.TrimSpace(line)
+		node, isNode := strings.CutPrefix(line, "->")
+		if isNode || len(nodes) == 0 {
+			nodes = append(nodes, strings.TrimSpace(node))
+		}
+	}
+	return strings.Join(nodes, " <- "), nil
+}

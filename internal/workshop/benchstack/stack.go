@@ -1,0 +1,194 @@
+// Package benchstack runs the whole product for a benchmark, as its users run it: a real Postgres, a
+// real Temporal server, and `memexport api` and `memexport worker` as processes of their own.
+//
+// It also has what a benchmark does with them: workspaces of a known content, an HTTP client, and
+// psql, whose times are the yardstick.
+package benchstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/port"
+	"memexport/internal/workshop/process"
+	"memexport/workflows"
+)
+
+// Options say what a stack needs. All fields are required.
+type Options struct {
+	Dir           string    // Postgres's data stays here for the next run; everything else is removed
+	SharedBuffers string    // the setting shared_buffers of Postgres, such as "256MB"
+	Datasets      []Dataset // workspaces that must exist; Tiny is always there
+	Psql          bool      // whether psql will be used; it must then be installed
+
+	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
+	Log func(format string, args ...any)
+	// Fail is called when a process dies that should run. It should end the benchmark.
+	Fail func(error)
+}
+
+// Stack is everything that runs during a benchmark.
+type Stack struct {
+	WorkDir  string // a directory for temporary files, removed by Close
+	Postgres *devstack.Postgres
+	Temporal *devstack.Temporal
+	DB       *sqlx.DB
+
+	options     Options
+	bucket      string // the directory of the file:// bucket, on the same disk as psql's output
+	psql        string
+	binary      string
+	environment []string // of api and worker
+	extra       []string // what Restart added to it
+	api         *process.Process
+	workers     []*process.Process
+	baseURL     string
+	http        *http.Client
+	clients     map[string]Client // by workspace
+
+	closers []func() error // in the order of starting
+}
+
+// PassedOn are the variables of this process's environment that api and worker get. They get no
+// others, so that a forgotten setting does not change the results.
+var PassedOn = []string{"PATH", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "EXPORT_PARALLEL", "WORKER_CONCURRENCY"}
+
+// Start starts everything, with one worker. The caller must close the stack unless it is nil, also
+// after an error.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	s := &Stack{options: o, clients: map[string]Client{}}
+	if o.Psql {
+		var err error
+		if s.psql, err = findPsql(); err != nil {
+			return nil, err
+		}
+	}
+	release, err := devstack.Lock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() error { release(); return nil })
+	if err := s.makeWorkDir(); err != nil {
+		return s, err
+	}
+	o.Log("building memexport")
+	s.binary = filepath.Join(s.WorkDir, "memexport")
+	build := exec.Command("go", "build", "-o", s.binary, "memexport/cmd/memexport")
+	if _, err := process.Run(ctx, build, process.RunOptions{}); err != nil {
+		return s, fmt.Errorf("build memexport: %w", err)
+	}
+	if err := s.startServers(ctx); err != nil {
+		return s, err
+	}
+	// The memories come before the migrations. Postgres looks for unqualified names in the schema that
+	// is named like the user, memexport, if it exists, and that schema is dropped at every start.
+	if err := s.prepareData(ctx); err != nil {
+		return s, err
+	}
+	if err := s.makeEnvironment(); err != nil {
+		return s, err
+	}
+	migrate := exec.Command(s.binary, "migrate")
+	migrate.Env = s.environment
+	if _, err := process.Run(ctx, migrate, process.RunOptions{}); err != nil {
+		return s, err
+	}
+	s.closers = append(s.closers, s.stopProcesses)
+	return s, s.Restart(ctx, 1)
+}
+
+// Close ends what was started, in the reverse order.
+func (s *Stack) Close() error {
+	var problems []error
+	for _, closer := range slices.Backward(s.closers) {
+		problems = append(problems, closer())
+	}
+	return errors.Join(problems...)
+}
+
+// makeWorkDir makes WorkDir, and removes what runs that were killed left behind: their work
+// directories, and all of Temporal's state, which would only make this run slower.
+func (s *Stack) makeWorkDir() error {
+	for _, pattern := range []string{"work-*", "temporal-*.db*", "*.log"} {
+		old, _ := filepath.Glob(filepath.Join(s.options.Dir, pattern)) // the only error is a malformed pattern
+		for _, path := range old {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
+		}
+	}
+	var err error
+	if s.WorkDir, err = os.MkdirTemp(s.options.Dir, "work-"); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { return os.RemoveAll(s.WorkDir) })
+	s.bucket = filepath.Join(s.WorkDir, "bucket")
+	return os.Mkdir(s.bucket, 0o755)
+}
+
+// startServers starts Postgres and Temporal as `memexport dev` does.
+func (s *Stack) startServers(ctx context.Context) (err error) {
+	o := s.options
+	s.Postgres, err = devstack.StartPostgres(ctx, devstack.PostgresOptions{Dir: o.Dir, SharedBuffers: o.SharedBuffers, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.Postgres.Stop)
+	attributes := map[string]string{}
+	for name, kind := range workflows.SearchAttributes {
+		attributes[name] = kind.String()
+	}
+	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, SearchAttributes: attributes, Log: o.Log})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.Temporal.Stop)
+	go func() {
+		select {
+		case <-s.Postgres.Done():
+			o.Fail(s.Postgres.Err())
+		case <-s.Temporal.Done():
+			o.Fail(s.Temporal.Err())
+		case <-ctx.Done():
+		}
+	}()
+	if s.DB, err = postgres.Open(s.Postgres.URL, 4); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.DB.Close)
+	// The exports of an earlier run belong to a Temporal state that was removed.
+	_, err = s.DB.ExecContext(ctx, `DROP SCHEMA IF EXISTS memexport CASCADE`)
+	return err
+}
+
+func (s *Stack) makeEnvironment() error {
+	apiPort, err := port.Restartable() // for every api process of this run
+	if err != nil {
+		return err
+	}
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(apiPort))
+	s.baseURL = "http://" + address
+	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}}
+	for _, name := range PassedOn {
+		if value, ok := os.LookupEnv(name); ok {
+			s.environment = append(s.environment, name+"="+value)
+		}
+	}
+	s.environment = append(s.environment, "HOME="+s.WorkDir, // which has no configuration file for Temporal
+		"DATABASE_URL="+s.Postgres.URL, "TEMPORAL_ADDRESS="+s.Temporal.Address,
+		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address,
+		"STOP_TIMEOUT=5s", "LOG_LEVEL=warn")
+	return nil
+}

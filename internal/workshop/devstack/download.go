@@ -1,0 +1,120 @@
+package devstack
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// downloadPatience is how long a server may take to answer, and how long a window is in which
+	// downloadMinimum must arrive. Together they bound a network that hangs to 10 seconds.
+	downloadPatience = 5 * time.Second
+	// downloadMinimum in each window is 50 KB/s. The archive of Temporal takes 15 minutes at that
+	// rate; building it takes about five.
+	downloadMinimum = 256 << 10
+	// downloadLimit is several times the size of what is downloaded here.
+	downloadLimit = 512 << 20
+)
+
+// download is a file on a web server.
+type download struct {
+	url      string
+	sha256   string        // of the file, in hex
+	patience time.Duration // downloadPatience, or less in tests
+}
+
+// save writes the file to path and verifies its checksum. Without an error, path is the whole file.
+// It gives up when the server is silent or too slow, but has no limit for the whole: see the constants.
+func (d download) save(ctx context.Context, path string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silent := time.AfterFunc(d.patience, func() { cancel(fmt.Errorf("no answer within %v", d.patience)) })
+	defer silent.Stop()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, d.url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return explain(ctx, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the server answers %s", response.Status)
+	}
+	silent.Stop()
+	body := &meteredReader{reader: response.Body}
+	go body.watch(ctx, d.patience, cancel)
+	sum, err := writeFile(path, io.LimitReader(body, downloadLimit))
+	if err != nil {
+		return explain(ctx, err)
+	}
+	if sum != d.sha256 {
+		return fmt.Errorf("its SHA-256 is %s and should be %s", sum, d.sha256)
+	}
+	return nil
+}
+
+// explain returns why ctx was cancelled, if it was, in place of the error that this led to. It leaves
+// out the URL, which is in the log already.
+func explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// writeFile writes the content to a new file and returns its SHA-256 in hex.
+func writeFile(path string, content io.Reader) (sum string, err error) {
+	file, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	_, err = io.Copy(io.MultiWriter(file, hash), content)
+	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, file.Close())
+}
+
+// meteredReader counts what passes through it.
+type meteredReader struct {
+	reader io.Reader
+	bytes  atomic.Int64
+}
+
+func (m *meteredReader) Read(p []byte) (int, error) {
+	n, err := m.reader.Read(p)
+	m.bytes.Add(int64(n))
+	return n, err
+}
+
+// watch cancels the download once a window passes in which too little arrived. It returns when ctx
+// ends.
+func (m *meteredReader) watch(ctx context.Context, window time.Duration, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(window)
+	defer tick.Stop()
+	for before := int64(0); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := m.bytes.Load()
+		if now-before < downloadMinimum {
+			cancel(fmt.Errorf("only %d bytes arrived in %v", now-before, window))
+			return
+		}
+		before = now
+	}
+}
