@@ -69,7 +69,18 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Range{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
+	a.noteFull(ctx, in.ExportID, err)
 	return written.Plus(added), err
+}
+
+// noteFull records that the store is full, if err says so: the API then refuses new exports.
+func (a *Activities) noteFull(ctx context.Context, id string, err error) {
+	if !attempt.IsStorageFull(err) {
+		return
+	}
+	if err := a.Exports.StoreFull(ctx, id); err != nil {
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+	}
 }
 
 // VerifyInput names a range that has been written, and holds the digest of the file before it.

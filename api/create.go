@@ -26,6 +26,8 @@ func createOperation() huma.Operation {
 		Summary:     "Create an export",
 		Description: "Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. " +
 			"A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.\n\n" +
+			"A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. " +
+			"Repeating a request with its Idempotency-Key is never refused for that.\n\n" +
 			"The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.",
 		DefaultStatus: http.StatusAccepted,
 		Parameters:    append([]*huma.Param{formatParam}, filterDocs()...),
@@ -33,7 +35,7 @@ func createOperation() huma.Operation {
 			"202": {Description: "The export was accepted. For a repeated Idempotency-Key: the export of the first request.",
 				Headers: headerRefs("Location", "Retry-After"), Content: jsonExample("pending", "Just accepted.", pendingExample())},
 		},
-	}, apikey.WriteExports)
+	}, apikey.WriteExports, 429)
 }
 
 type createInput struct {
@@ -74,7 +76,9 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 		return nil, s.problem(ctx, err)
 	}
 	infoOf(ctx).exportID = e.ID
-	if e.Status == export.Pending { // with an Idempotency-Key, the first request's export may be further
+	// An export that waits for its turn is started when an earlier one of the workspace ends. With an
+	// Idempotency-Key, the first request's export may be further.
+	if e.Status == export.Pending && e.DispatchedAt != nil {
 		s.start(ctx, e)
 	}
 	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil

@@ -265,6 +265,9 @@ type RequestedRangeNotSatisfiable = Problem
 // ServiceUnavailable A refusal or failure as problem details (RFC 9457). Programs decide by its code.
 type ServiceUnavailable = Problem
 
+// TooManyRequests A refusal or failure as problem details (RFC 9457). Programs decide by its code.
+type TooManyRequests = Problem
+
 // Unauthorized A refusal or failure as problem details (RFC 9457). Programs decide by its code.
 type Unauthorized = Problem
 
@@ -415,6 +418,8 @@ type ClientInterface interface {
 	//
 	// Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 	//
+	// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+	//
 	// The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 	//
 	// Needs the permission `export.write`.
@@ -476,6 +481,8 @@ func (c *Client) ListExports(ctx context.Context, params *ListExportsParams, req
 // CreateExport Create an export
 //
 // Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
+//
+// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
 //
 // The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 //
@@ -987,6 +994,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 	//
+	// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+	//
 	// The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 	//
 	// Needs the permission `export.write`.
@@ -1149,6 +1158,13 @@ type CreateExportResponse401Headers struct {
 	WWWAuthenticate *string
 }
 
+// CreateExportResponse429Headers the declared response headers of an HTTP 429 response for CreateExport
+type CreateExportResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
+}
+
 // CreateExportResponse503Headers the declared response headers of an HTTP 503 response for CreateExport
 type CreateExportResponse503Headers struct {
 	RetryAfter *int64
@@ -1167,6 +1183,8 @@ type CreateExportResponse struct {
 	ApplicationProblemJSON414 *RequestURITooLong
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationProblemJSON422 *UnprocessableEntity
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *TooManyRequests
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationProblemJSON500 *InternalServerError
 	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -1175,6 +1193,8 @@ type CreateExportResponse struct {
 	Headers202 *CreateExportResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateExportResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateExportResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateExportResponse503Headers
 }
@@ -1202,6 +1222,11 @@ func (r CreateExportResponse) GetApplicationProblemJSON414() *RequestURITooLong 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
 func (r CreateExportResponse) GetApplicationProblemJSON422() *UnprocessableEntity {
 	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateExportResponse) GetApplicationProblemJSON429() *TooManyRequests {
+	return r.ApplicationProblemJSON429
 }
 
 // GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -1670,6 +1695,8 @@ func (c *ClientWithResponses) ListExportsWithResponse(ctx context.Context, param
 //
 // Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 //
+// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+//
 // The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 //
 // Needs the permission `export.write`.
@@ -1890,6 +1917,13 @@ func ParseCreateExportResponse(rsp *http.Response) (*CreateExportResponse, error
 		}
 		response.ApplicationProblemJSON422 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest TooManyRequests
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest InternalServerError
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -1934,6 +1968,30 @@ func ParseCreateExportResponse(rsp *http.Response) (*CreateExportResponse, error
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateExportResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateExportResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -19,6 +19,7 @@ import (
 
 	"memexport/activities"
 	"memexport/api"
+	"memexport/dispatch"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/config"
@@ -85,6 +86,7 @@ type service struct {
 	config   config.Config
 	log      *slog.Logger
 	db       *sqlx.DB
+	exports  *export.Store
 	archive  *archive.Archive
 	temporal client.Client
 	starter  *workflows.Starter
@@ -114,8 +116,10 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	return &service{config: cfg, log: log, db: db, archive: files, temporal: c, name: temporal.Namespace,
-		starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
+	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
+		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
@@ -161,7 +165,7 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 // serveAPI serves until ctx ends, and then lets requests finish.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	server := api.New(api.Options{
-		Exports:  export.NewStore(s.db),
+		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
 		Archive:  s.archive,
 		Starter:  s.starter,
@@ -210,16 +214,18 @@ func (s *service) runWorker(ctx context.Context) error {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	tuneMemory()
+	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
-		Exports: export.NewStore(s.db), Source: source, Archive: s.archive,
+		Exports: s.exports, Source: source, Archive: s.archive,
 		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+		Ended: dispatcher.Next,
 	}
 	return worker.Run(ctx, worker.Options{
 		Client:         s.temporal,
 		Namespace:      s.name,
 		TaskQueue:      s.config.TaskQueue,
 		Activities:     steps,
-		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,
