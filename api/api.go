@@ -44,8 +44,11 @@ type Options struct {
 func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
-		watchers: newWatchers(o.Exports.Get),
-		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		watchers:  newWatchers(o.Exports.Get),
+		rates:     newRates(o.Limits.RequestsPerSecond),
+		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),
+		downloads: newSlots("downloads", "downloads", o.Limits.Downloads, o.Limits.DownloadsPerKey),
+		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) error { return nil }

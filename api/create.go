@@ -35,7 +35,7 @@ func createOperation() huma.Operation {
 			"202": {Description: "The export was accepted. For a repeated Idempotency-Key: the export of the first request.",
 				Headers: headerRefs("Location", "Retry-After"), Content: jsonExample("pending", "Just accepted.", pendingExample())},
 		},
-	}, apikey.WriteExports, 429)
+	}, apikey.WriteExports)
 }
 
 type createInput struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
 )
 
 // maxWait is the longest that an answer is held back for the header "Prefer: wait=N".
@@ -58,8 +59,9 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	out := &getOutput{}
 	if wait, ok := preferredWait(in.Prefer); ok {
 		out.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
-		if e, err = s.watchers.await(ctx, workspaceOf(ctx), e, wait); err != nil {
-			return nil, s.problem(ctx, err)
+		var refusal *Problem
+		if e, refusal = s.await(ctx, e, wait); refusal != nil {
+			return nil, refusal
 		}
 	}
 	if !e.Status.Terminal() {
@@ -67,6 +69,23 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	}
 	out.Body = view(e)
 	return out, nil
+}
+
+// await returns the export when it is terminal, when wait is over, or when the client goes away.
+func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
+	if e.Status.Terminal() || wait == 0 {
+		return e, nil
+	}
+	release, refusal := s.longPolls.take(infoOf(ctx).keyID)
+	if refusal != nil {
+		return e, refusal
+	}
+	defer release()
+	e, err := s.watchers.await(ctx, workspaceOf(ctx), e, wait)
+	if err != nil {
+		return e, s.problem(ctx, err)
+	}
+	return e, nil
 }
 
 // preferredWait returns the N of the preference wait=N in a Prefer header (RFC 7240), at most

@@ -23,6 +23,16 @@ type Limits struct {
 	Connections int
 	// ConnectionsPerAddress is the same for each IP address. 0 means any number.
 	ConnectionsPerAddress int
+
+	// RequestsPerSecond is how many requests each key may make in a second. A key that was quiet may make
+	// five times as many at once. 0 means any number.
+	RequestsPerSecond int
+	// LongPolls is how many requests may wait for exports at once, and LongPollsPerKey how many of them with
+	// one key. 0 means any number.
+	LongPolls, LongPollsPerKey int
+	// Downloads is how many files may be sent at once, and DownloadsPerKey how many of them with one key.
+	// 0 means any number.
+	Downloads, DownloadsPerKey int
 }
 
 func (l Limits) withDefaults() Limits {

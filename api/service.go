@@ -37,7 +37,10 @@ type service struct {
 	archive *archive.Archive
 	starter *workflows.Starter
 
-	watchers *watchers
+	watchers  *watchers
+	rates     *rates
+	longPolls *slots
+	downloads *slots
 
 	redirect bool
 	ready    func(context.Context) error
