@@ -35,7 +35,7 @@ func createOperation() huma.Operation {
 			"202": {Description: "The export was accepted. For a repeated Idempotency-Key: the export of the first request.",
 				Headers: headerRefs("Location", "Retry-After"), Content: jsonExample("pending", "Just accepted.", pendingExample())},
 		},
-	}, apikey.WriteExports, 429)
+	}, apikey.WriteExports)
 }
 
 type createInput struct {
@@ -121,9 +121,10 @@ func refuseBody(ctx huma.Context) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
+	// The deadline stays for net/http, which reads what is left of a longer body. After the end of the body,
+	// net/http removes it.
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	_ = ctx.SetReadDeadline(time.Time{})
 	var object map[string]any
 	switch {
 	case err != nil:

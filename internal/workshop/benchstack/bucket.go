@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// purgeTimeout bounds the wait until the objects of deleted exports are gone.
+// purgeTimeout is how long WaitPurged waits for objects to be deleted.
 const purgeTimeout = 3 * time.Minute
 
-// Discard deletes exports and returns when their objects are gone, so that the deletion does not slow
-// down what is measured next.
+// Discard deletes exports and returns when their objects are deleted too, so that the deletion does
+// not slow down the next measurement.
 func (s *Stack) Discard(ctx context.Context, c Client, ids ...string) error {
 	for _, id := range ids {
 		if err := c.Delete(ctx, id); err != nil {
@@ -24,7 +24,7 @@ func (s *Stack) Discard(ctx context.Context, c Client, ids ...string) error {
 	return s.WaitPurged(ctx, ids...)
 }
 
-// WaitPurged returns when the objects of deleted exports are gone.
+// WaitPurged returns when the objects of deleted exports are deleted too.
 func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
 	deadline := time.Now().Add(purgeTimeout)
 	for _, id := range ids {
@@ -76,7 +76,6 @@ func sizeOf(dir string) (total int64, err error) {
 	return total, err
 }
 
-// objects returns the directory that has the objects of an export.
 func (s *Stack) objects(id string) string { return filepath.Join(s.bucket, "exports", id) }
 
 // exportTiny makes n exports of the tiny workspace at once.
