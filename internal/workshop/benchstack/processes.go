@@ -16,6 +16,12 @@ import (
 // readyTimeout bounds the start of the API, which takes less than a second.
 const readyTimeout = 30 * time.Second
 
+// BaseURL returns the URL of the API.
+func (s *Stack) BaseURL() string { return s.baseURL }
+
+// APIPID returns the process id of the API.
+func (s *Stack) APIPID() int { return s.api.PID() }
+
 // Restart replaces api and worker by new processes, so that nothing measured before is left in their
 // memory and caches. It returns once they work. extra are variables such as "EXPORT_COMPRESSION=gzip"
 // that they get besides the usual ones, until the next Restart.
