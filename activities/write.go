@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 
 	"go.temporal.io/sdk/activity"
 
@@ -30,6 +31,10 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
+		// The cancellation that follows a deletion finds no workflow if that is just being started.
+		if e.DeletedAt != nil {
+			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
+		}
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
 			return PlanResult{}, attempt.SourceError(ctx, err)
 		}

@@ -18,6 +18,7 @@ import (
 // retryable error, and never after a final one.
 const (
 	TypeInvalidExport       = "InvalidExport"       // final: the export does not exist or has an unknown format
+	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
 	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
 	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table, or a value in it, cannot be exported
@@ -33,6 +34,7 @@ const (
 // FailureCodes maps the type of the error that ended an export to the code that its owner sees. Any
 // other type becomes export.CodeInternal.
 var FailureCodes = map[string]string{
+	TypeExportDeleted:       export.CodeCancelled,
 	TypeSourceInvalid:       export.CodeSourceInvalid,
 	TypeSourceUnavailable:   export.CodeSourceUnavailable,
 	TypeStorageDenied:       export.CodeStorageDenied,

@@ -12,7 +12,9 @@ ALTER TABLE memexport.exports
 CREATE INDEX exports_unfinished ON memexport.exports (workspace_id, created_at, id) WHERE status IN ('PENDING', 'PROCESSING');
 -- For the bytes that a workspace has stored, and all of them.
 CREATE INDEX exports_stored ON memexport.exports (workspace_id) INCLUDE (stored_bytes, size_bytes) WHERE purged_at IS NULL;
+-- For the exports that found the store full: there are hardly ever any.
+CREATE INDEX exports_store_full ON memexport.exports (store_full_at) WHERE store_full_at IS NOT NULL;
 
 -- +goose Down
-DROP INDEX memexport.exports_stored, memexport.exports_unfinished;
+DROP INDEX memexport.exports_store_full, memexport.exports_stored, memexport.exports_unfinished;
 ALTER TABLE memexport.exports DROP store_full_at, DROP stored_bytes, DROP dispatched_at;
