@@ -52,9 +52,9 @@ test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to to
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 .PHONY: test-downloads
-test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and Chromium
+test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and Chromium; pass one through nginx
 	@$(GO) run ./cmd/memexport dev prepare
-	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
+	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads' -count=1 -timeout 20m ./e2e ./api
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
 .PHONY: test-readers

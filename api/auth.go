@@ -33,7 +33,8 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
-	infoOf(r.Context()).workspaceID = key.WorkspaceID
+	info := infoOf(r.Context())
+	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
 	if !key.Allows(permission) {
 		p := newProblem(codePermissionDenied)

@@ -35,7 +35,7 @@ func createOperation() huma.Operation {
 			"202": {Description: "The export was accepted. For a repeated Idempotency-Key: the export of the first request.",
 				Headers: headerRefs("Location", "Retry-After"), Content: jsonExample("pending", "Just accepted.", pendingExample())},
 		},
-	}, apikey.WriteExports, 429)
+	}, apikey.WriteExports)
 }
 
 type createInput struct {
@@ -84,13 +84,28 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil
 }
 
-// start starts the workflow of an export. It may fail: the row is in the database, and the reconciler
-// starts the workflow of every row that has none.
+// startPatience is how long a start goes on after the answer. A busy Temporal server answers within
+// seconds, and the reconciler would come only after a minute.
+const startPatience = 30 * time.Second
+
+// start starts the workflow of an export. If that takes longer than temporalTimeout, it goes on in the
+// background. It may fail: the row is in the database, and the reconciler starts the workflow of every
+// row that has none.
 func (s *service) start(ctx context.Context, e export.Export) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)
-	defer cancel()
-	if err := s.starter.Start(ctx, e); err != nil {
-		s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(infoOf(ctx).attrs(), "error", err)...)
+	attrs := infoOf(ctx).attrs()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	started := make(chan struct{})
+	go func() {
+		defer cancel()
+		defer close(started)
+		if err := s.starter.Start(ctx, e); err != nil {
+			s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(attrs, "error", err)...)
+		}
+	}()
+	select {
+	case <-started:
+	case <-time.After(temporalTimeout):
+		s.log.WarnContext(ctx, "the workflow could not be started in time; trying on in the background", attrs...)
 	}
 }
 
@@ -106,9 +121,10 @@ func refuseBody(ctx huma.Context) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
+	// The deadline stays for net/http, which reads what is left of a longer body. After the end of the body,
+	// net/http removes it.
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	_ = ctx.SetReadDeadline(time.Time{})
 	var object map[string]any
 	switch {
 	case err != nil:

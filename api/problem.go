@@ -18,6 +18,7 @@ const (
 	codeKeyReused           = "IDEMPOTENCY_KEY_REUSED"
 	codeUnauthorized        = "UNAUTHORIZED"
 	codePermissionDenied    = "PERMISSION_DENIED"
+	codeRateLimited         = "RATE_LIMITED"
 	codeExportNotFound      = "EXPORT_NOT_FOUND"
 	codeExportNotReady      = "EXPORT_NOT_READY"
 	codeExportFailed        = "EXPORT_FAILED"
@@ -67,6 +68,8 @@ var kinds = []kind{
 	{code: codeMalformed, status: 400, detail: "The request is not valid HTTP.", undocumented: true},
 	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", undocumented: true},
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
+	{code: codeRateLimited, status: 429, detail: "The API key makes too many requests. Wait for as many seconds as Retry-After says.",
+		header: http.Header{"Retry-After": {"1"}, "Ratelimit": {`"requests";r=0;t=1`}, "Ratelimit-Policy": nil}},
 	// Exports of a workspace end all the time, so a place in the queue may soon be free.
 	{code: codeExportLimit, status: 429, detail: "The workspace has as many unfinished exports as it may have. Wait until some of them have finished, or delete those that are not needed.",
 		header: limitHeader(export.LimitUnfinished, "10")},

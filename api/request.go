@@ -14,6 +14,7 @@ type requestKey struct{}
 type requestInfo struct {
 	id          string
 	workspaceID string
+	keyID       string
 	exportID    string
 }
 
@@ -26,6 +27,9 @@ func (r *requestInfo) attrs() []any {
 	if r.workspaceID != "" {
 		attrs = append(attrs, "workspace_id", r.workspaceID)
 	}
+	if r.keyID != "" {
+		attrs = append(attrs, "key_id", r.keyID)
+	}
 	if r.exportID != "" {
 		attrs = append(attrs, "export_id", r.exportID)
 	}
@@ -36,4 +40,6 @@ func (r *requestInfo) attrs() []any {
 func setCommonHeaders(h http.Header, id string) {
 	h.Set(requestIDHeader, id)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // pages of other sites cannot embed an answer
+	h.Set("Referrer-Policy", "no-referrer")              // an export's id does not reach other sites
 }

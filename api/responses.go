@@ -15,7 +15,7 @@ var headers = map[string]*huma.Header{
 	"FileLocation":        textHeader("The address of the file in the object store.", "https://bucket.s3.eu-west-1.amazonaws.com/exports/"+exampleID+"/file?X-Amz-Expires=900&X-Amz-Signature=..."),
 	"Retry-After":         {Description: "In how many seconds to ask again.", Schema: integer(0, 3600), Example: 1},
 	"RateLimit":           textHeader("The limit that was reached: nothing remains of it (r=0), and in how many seconds (t) to ask again. A field of draft-ietf-httpapi-ratelimit-headers.", `"unfinished-exports";r=0;t=10`),
-	"RateLimit-Policy":    textHeader("How much the limit allows (q), in requests unless it says otherwise (qu). A field of draft-ietf-httpapi-ratelimit-headers.", `"unfinished-exports";q=1000`),
+	"RateLimit-Policy":    textHeader("How much the limit allows (q), in requests unless it says otherwise (qu), and in how many seconds (w) if it is a rate. A field of draft-ietf-httpapi-ratelimit-headers.", `"unfinished-exports";q=1000`),
 	"Preference-Applied":  textHeader("The preference that was honoured (RFC 7240), with the number of seconds that counted.", "wait=30"),
 	"Link":                textHeader("The first, previous, next and last page, as far as there are such (RFC 8288).", `</v1/exports?page=1&page_size=20>; rel="first", </v1/exports?page=2&page_size=20>; rel="next", </v1/exports?page=3&page_size=20>; rel="last"`),
 	"Content-Disposition": textHeader("The name of the file.", `attachment; filename="memories-20260115-`+exampleID+`.csv"`),

@@ -37,6 +37,11 @@ type service struct {
 	archive *archive.Archive
 	starter *workflows.Starter
 
+	watchers  *watchers
+	rates     *rates
+	longPolls *slots
+	downloads *slots
+
 	redirect bool
 	ready    func(context.Context) error
 	log      *slog.Logger

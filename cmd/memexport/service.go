@@ -173,9 +173,15 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		Archive:  s.archive,
 		Starter:  s.starter,
 		Redirect: s.config.DownloadMode == "redirect",
-		Ready:    s.db.PingContext,
-		Log:      s.log,
-		Version:  version,
+		Limits: api.Limits{
+			Connections: s.config.Connections, ConnectionsPerAddress: s.config.ConnectionsPerAddress,
+			RequestsPerSecond: s.config.RequestsPerSecond,
+			LongPolls:         s.config.LongPolls, LongPollsPerKey: s.config.LongPollsPerKey,
+			Downloads: s.config.Downloads, DownloadsPerKey: s.config.DownloadsPerKey,
+		},
+		Ready:   s.db.PingContext,
+		Log:     s.log,
+		Version: version,
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

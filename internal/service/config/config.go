@@ -38,6 +38,19 @@ type Config struct {
 
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
+	// Connections keeps the process below its limit of open files, so that it can still reach Postgres and
+	// the bucket when strangers open as many connections as they can.
+	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
+	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
+
+	RequestsPerSecond int `env:"API_REQUESTS_PER_SECOND" envDefault:"100" for:"api" doc:"How many requests each key may make in a second at one process, with bursts of five times as many. More are refused with 429. 0 sets no limit. See limits.md."`
+
+	LongPolls       int `env:"API_LONG_POLLS" envDefault:"5000" for:"api" doc:"How many requests (Prefer: wait=N) may wait for exports at once at one process. More are refused with 503. 0 sets no limit."`
+	LongPollsPerKey int `env:"API_LONG_POLLS_PER_KEY" envDefault:"500" for:"api" doc:"How many of them may have the same key. More are refused with 429. 0 sets no limit."`
+
+	Downloads       int `env:"API_DOWNLOADS" envDefault:"1000" for:"api" doc:"How many files one process sends at once, each of which takes about 100 KiB of memory. More are refused with 503. 0 sets no limit."`
+	DownloadsPerKey int `env:"API_DOWNLOADS_PER_KEY" envDefault:"100" for:"api" doc:"How many of them may have the same key. Programs that download over several connections need one for each. More are refused with 429. 0 sets no limit."`
+
 	// Retention becomes expires_at when an export becomes READY, so that a later change does not affect
 	// exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`

@@ -9,7 +9,7 @@ import (
 // settings are the prefixes of the environment variables that configure memexport, its libraries
 // and the Go runtime.
 var settings = []string{
-	"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "EXPORT_", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=",
+	"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "API_", "EXPORT_", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=",
 	"MEMEXPORT_", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT=",
 }
 
