@@ -100,9 +100,9 @@ func (p *Process) Output() string {
 // describeOutput is the part of a message that shows the output.
 func (p *Process) describeOutput() string {
 	if p.log != nil {
-		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Digest(p.Output()))
+		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Excerpt(p.Output()))
 	}
-	return "its output:\n" + Digest(p.Output())
+	return "its output:\n" + Excerpt(p.Output())
 }
 
 // What programs write when something is wrong, and before they die. A Go program that panics writes
@@ -112,9 +112,9 @@ var (
 	fatalLine = regexp.MustCompile(`(?i)\blevel=(fatal|panic)\b|"level":"(fatal|panic)"|^panic: |^fatal error: |^runtime: |\bFATAL\b`)
 )
 
-// Digest cuts a program's output to what fits into an error message: the first line about an error,
+// Excerpt cuts a program's output to what fits into an error message: the first line about an error,
 // the first line about a fatal one, and the last lines. It puts "..." where lines are missing.
-func Digest(output string) string {
+func Excerpt(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if len(lines) == 1 && lines[0] == "" {
 		return "(it wrote nothing)"
@@ -123,17 +123,17 @@ func Digest(output string) string {
 	show := []int{slices.IndexFunc(lines, errorLine.MatchString), slices.IndexFunc(lines, fatalLine.MatchString)}
 	show = slices.DeleteFunc(show, func(line int) bool { return line < 0 || line >= tail })
 	slices.Sort(show)
-	var digest []string
+	var excerpt []string
 	next := 0
 	for _, line := range slices.Compact(show) {
 		if line > next {
-			digest = append(digest, "...")
+			excerpt = append(excerpt, "...")
 		}
-		digest = append(digest, lines[line])
+		excerpt = append(excerpt, lines[line])
 		next = line + 1
 	}
 	if tail > next {
-		digest = append(digest, "...")
+		excerpt = append(excerpt, "...")
 	}
-	return strings.Join(append(digest, lines[tail:]...), "\n")
+	return strings.Join(append(excerpt, lines[tail:]...), "\n")
 }

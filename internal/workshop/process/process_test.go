@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"memexport/internal/service/config"
 	"memexport/internal/workshop/await"
 )
 
@@ -239,7 +241,7 @@ func TestACancelledRunEndsWithAllThatItStarted(t *testing.T) {
 	}
 }
 
-func TestEnvironments(t *testing.T) {
+func TestACleanEnvironmentHasNoSettings(t *testing.T) {
 	t.Setenv("PGHOST", "elsewhere")
 	t.Setenv("DATABASE_URL", "postgres://production")
 	t.Setenv("DATABASE_URLS", "kept: another name")
@@ -247,8 +249,14 @@ func TestEnvironments(t *testing.T) {
 	has := func(environ []string, name string) bool {
 		return slices.ContainsFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
 	}
+	removed := []string{"PGHOST", "DATABASE_URL", "OTEL_SERVICE_NAME"}
+	for field := range reflect.TypeFor[config.Config]().Fields() {
+		name := field.Tag.Get("env")
+		t.Setenv(name, "from a developer's shell")
+		removed = append(removed, name)
+	}
 	clean := CleanEnviron()
-	for _, name := range []string{"PGHOST", "DATABASE_URL", "OTEL_SERVICE_NAME"} {
+	for _, name := range removed {
 		if has(clean, name) {
 			t.Errorf("%s is still there", name)
 		}

@@ -84,7 +84,7 @@ type Failure struct {
 
 // Error shows the end of the output.
 func (f *Failure) Error() string {
-	return fmt.Sprintf("%s: %v\n%s", f.Command, f.Err, Digest(f.Output))
+	return fmt.Sprintf("%s: %v\n%s", f.Command, f.Err, Excerpt(f.Output))
 }
 
 // Unwrap returns how the program ended.
