@@ -74,7 +74,7 @@ func (h *harness) in(t *testing.T) *harness {
 func (h *harness) readFrom(table string) {
 	h.Helper()
 	var err error
-	if h.Source, err = memory.NewSource(h.db, table); err != nil {
+	if h.Source, err = memory.NewSource(h.db, table, memory.SourceOptions{}); err != nil {
 		h.Fatal(err)
 	}
 }

@@ -75,7 +75,7 @@ func (a *adoption) exec(statements string) {
 
 func (a *adoption) source(db *sqlx.DB, table string) *memory.Source {
 	a.Helper()
-	s, err := memory.NewSource(db, table)
+	s, err := memory.NewSource(db, table, memory.SourceOptions{})
 	if err != nil {
 		a.Fatal(err)
 	}

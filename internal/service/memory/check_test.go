@@ -107,12 +107,12 @@ func TestCheckRejectsADatabaseWithoutAnEncoding(t *testing.T) {
 
 func TestNewSourceAcceptsOnlyTableNames(t *testing.T) {
 	for _, name := range []string{"", " ", "a b", "a.b.c", "a.", ".a", `a"`, "a;b", "a'", "1a", "a\n", "a--", "ä"} {
-		if _, err := NewSource(&sqlx.DB{}, name); err == nil || !strings.Contains(err.Error(), "schema.table") {
+		if _, err := NewSource(&sqlx.DB{}, name, SourceOptions{}); err == nil || !strings.Contains(err.Error(), "schema.table") {
 			t.Errorf("NewSource(%q): %v", name, err)
 		}
 	}
 	for _, name := range []string{"memories", "public.memories", "A.b", "_", "a$1"} {
-		if _, err := NewSource(&sqlx.DB{}, name); err != nil {
+		if _, err := NewSource(&sqlx.DB{}, name, SourceOptions{}); err != nil {
 			t.Errorf("NewSource(%q): %v", name, err)
 		}
 	}

@@ -61,11 +61,22 @@ func pool(tb testing.TB, url string, size int) *sqlx.DB {
 
 func source(tb testing.TB, db *sqlx.DB, table string) *Source {
 	tb.Helper()
-	s, err := NewSource(db, table)
+	return sourceWith(tb, db, table, SourceOptions{})
+}
+
+func sourceWith(tb testing.TB, db *sqlx.DB, table string, o SourceOptions) *Source {
+	tb.Helper()
+	s, err := NewSource(db, table, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// with returns a source for the same table with other options.
+func (s *Source) with(tb testing.TB, o SourceOptions) *Source {
+	tb.Helper()
+	return sourceWith(tb, s.db, s.name, o)
 }
 
 func exec(tb testing.TB, db *sqlx.DB, statement string, args ...any) {

@@ -39,7 +39,7 @@ func newWriter(t *testing.T) *partwriter.Writer {
 	if _, err := demo.Fill(t.Context(), db, workspaceID, memories); err != nil {
 		t.Fatal(err)
 	}
-	source, err := memory.NewSource(db, "memories")
+	source, err := memory.NewSource(db, "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
