@@ -8,16 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"memexport/internal/service/config"
 	"memexport/internal/workshop/await"
 )
 
@@ -238,33 +235,5 @@ func TestACancelledRunEndsWithAllThatItStarted(t *testing.T) {
 		cancel(errors.New("enough"))
 		wantError(t, <-result, "enough")
 		await.True(t, patience, "the grandchild is gone", func() bool { return ended(child) })
-	}
-}
-
-func TestACleanEnvironmentHasNoSettings(t *testing.T) {
-	t.Setenv("PGHOST", "elsewhere")
-	t.Setenv("DATABASE_URL", "postgres://production")
-	t.Setenv("DATABASE_URLS", "kept: another name")
-	t.Setenv("OTEL_SERVICE_NAME", "other")
-	has := func(environ []string, name string) bool {
-		return slices.ContainsFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
-	}
-	removed := []string{"PGHOST", "DATABASE_URL", "OTEL_SERVICE_NAME"}
-	for field := range reflect.TypeFor[config.Config]().Fields() {
-		name := field.Tag.Get("env")
-		t.Setenv(name, "from a developer's shell")
-		removed = append(removed, name)
-	}
-	clean := CleanEnviron()
-	for _, name := range removed {
-		if has(clean, name) {
-			t.Errorf("%s is still there", name)
-		}
-	}
-	if !has(clean, "DATABASE_URLS") || !has(clean, "PATH") {
-		t.Errorf("too much was removed: %q", clean)
-	}
-	if some := EnvironWithout("PG"); has(some, "PGHOST") || !has(some, "DATABASE_URL") {
-		t.Errorf("%q", some)
 	}
 }
