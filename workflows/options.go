@@ -5,6 +5,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"memexport/internal/service/attempt"
 )
 
 const (
@@ -16,9 +18,6 @@ const (
 	longestAttempt = 6 * time.Hour
 	// longestCleanup is the same for an attempt to record a status or to delete objects.
 	longestCleanup = time.Hour
-	// heartbeatTimeout is how long a worker may be silent before Temporal starts another attempt. A
-	// worker records a heartbeat every 5 seconds.
-	heartbeatTimeout = 30 * time.Second
 )
 
 // retryPolicy starts with short waits, because most faults are short, and then tries every minute.
@@ -32,7 +31,7 @@ func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    longestAttempt,
 		ScheduleToCloseTimeout: outageBudget,
-		HeartbeatTimeout:       heartbeatTimeout,
+		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		WaitForCancellation:    true, // so that the cleanup does not delete what is still being written
 		RetryPolicy:            retryPolicy(),
 		Priority:               temporal.Priority{FairnessKey: r.workspace},
@@ -45,7 +44,7 @@ func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 func (r *run) settling(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: longestCleanup,
-		HeartbeatTimeout:    heartbeatTimeout,
+		HeartbeatTimeout:    attempt.HeartbeatTimeout,
 		RetryPolicy:         retryPolicy(),
 		Priority:            temporal.Priority{FairnessKey: r.workspace},
 		Summary:             summary,
