@@ -34,11 +34,18 @@ func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 // Start starts the workflow of an export. It is idempotent: it returns nil if the workflow has been
 // started before, even if that has ended.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
-	attributes := s.attributesRegistered(ctx)
+	var attributes, none temporal.SearchAttributes
+	if s.attributesRegistered(ctx) {
+		attributes = temporal.NewSearchAttributes(
+			AttributeStatus.ValueSet(string(e.Status)),
+			AttributeWorkspace.ValueSet(e.WorkspaceID),
+			AttributeFormat.ValueSet(e.Format),
+		)
+	}
 	err := s.start(ctx, e, attributes)
 	var refused *serviceerror.InvalidArgument
-	if attributes && errors.As(err, &refused) { // they were removed, or this server does not know them yet
-		err = s.start(ctx, e, false)
+	if attributes.Size() > 0 && errors.As(err, &refused) { // they were removed, or this server does not know them yet
+		err = s.start(ctx, e, none)
 	}
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
@@ -50,7 +57,7 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	return nil
 }
 
-func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) error {
+func (s *Starter) start(ctx context.Context, e export.Export, attributes temporal.SearchAttributes) error {
 	options := client.StartWorkflowOptions{
 		ID:                                       export.WorkflowID(e.ID),
 		TaskQueue:                                s.taskQueue,
@@ -58,17 +65,11 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) e
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("%s export for workspace %s", e.Format, e.WorkspaceID),
 		StaticDetails:                            describeFilter(e),
+		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
 		EnableEagerStart:                         true, // saves a round trip where API and worker are one process
 	}
-	if attributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(
-			AttributeStatus.ValueSet(string(e.Status)),
-			AttributeWorkspace.ValueSet(e.WorkspaceID),
-			AttributeFormat.ValueSet(e.Format),
-		)
-	}
-	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes}
+	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
 	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)
 	return err
 }

@@ -204,7 +204,7 @@ func newSkipping(t *testing.T, s *stub) *skipping {
 	env.RegisterWorkflow(workflows.Export)
 	env.RegisterActivity(s)
 	s.now = env.Now
-	return &skipping{env, s, t, env.Now()}
+	return &skipping{TestWorkflowEnvironment: env, stub: s, t: t, begin: env.Now()}
 }
 
 // export runs the workflow and returns its error.
