@@ -93,14 +93,14 @@ func TestCheckNamesEveryWrongType(t *testing.T) {
 
 func TestCheckRejectsADatabaseWithoutAnEncoding(t *testing.T) {
 	url := pgtest.New(t)
-	admin := pool(t, url, 1)
+	admin := pgtest.OpenURL(t, url, 1)
 	exec(t, admin, `CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0`)
 	t.Cleanup(func() { exec(t, admin, `DROP DATABASE ascii WITH (FORCE)`) })
 	var name string
 	if err := admin.Get(&name, `SELECT current_database()`); err != nil {
 		t.Fatal(err)
 	}
-	db := pool(t, strings.Replace(url, "/"+name, "/ascii", 1), 1)
+	db := pgtest.OpenURL(t, strings.Replace(url, "/"+name, "/ascii", 1), 1)
 	exec(t, db, schema)
 	checkMessage(t, source(t, db, "memories"), []string{"SQL_ASCII", "UTF8"})
 }

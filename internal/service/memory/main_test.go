@@ -13,7 +13,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -46,17 +45,7 @@ func TestMain(m *testing.M) {
 func open(tb testing.TB) (*Source, *sqlx.DB) {
 	tb.Helper()
 	url := pgtest.New(tb)
-	return source(tb, pool(tb, url, 2), "memories"), pool(tb, url, 4)
-}
-
-func pool(tb testing.TB, url string, size int) *sqlx.DB {
-	tb.Helper()
-	db, err := postgres.Open(url, size)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { db.Close() })
-	return db
+	return source(tb, pgtest.OpenURL(tb, url, 2), "memories"), pgtest.OpenURL(tb, url, 4)
 }
 
 func source(tb testing.TB, db *sqlx.DB, table string) *Source {

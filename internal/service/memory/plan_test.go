@@ -133,7 +133,7 @@ func TestAPlanEstimatesMatchingMemories(t *testing.T) {
 
 func TestPlanningNeverScansTheTable(t *testing.T) {
 	url := pgtest.New(t)
-	one := sourceWith(t, pool(t, url, 1), "memories", SourceOptions{RangeRows: 100}) // as many ranges as there may be
+	one := sourceWith(t, pgtest.OpenURL(t, url, 1), "memories", SourceOptions{RangeRows: 100}) // as many ranges as there may be
 	exec(t, one.db, addShape+shapes["uniform times"]+` FROM generate_series(1, 40000) i`)
 	exec(t, one.db, `ANALYZE memories`)
 	type counters struct {

@@ -265,13 +265,13 @@ func TestReadingCannotWrite(t *testing.T) {
 
 func TestAConnectionWithBinaryParametersReadsTheSame(t *testing.T) {
 	url := pgtest.New(t)
-	db := pool(t, url, 1)
+	db := pgtest.OpenURL(t, url, 1)
 	addTied(t, db, 3)
 	separator := "?"
 	if strings.Contains(url, "?") {
 		separator = "&"
 	}
-	s := source(t, pool(t, url+separator+"binary_parameters=yes", 2), "memories")
+	s := source(t, pgtest.OpenURL(t, url+separator+"binary_parameters=yes", 2), "memories")
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 	if ranges, err := s.Plan(t.Context(), Query{WorkspaceID: tenant}); err != nil || len(ranges) != 1 {
 		t.Errorf("Plan: %v, %v", ranges, err)
