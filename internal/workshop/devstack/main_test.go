@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -154,15 +153,6 @@ func exec1(url, statement string) error {
 	defer db.Close()
 	_, err = db.Exec(statement)
 	return err
-}
-
-// gone reports whether a process has ended; a zombie counts as ended.
-func gone(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // wantError checks that the error contains all of the parts.

@@ -35,7 +35,7 @@ func play(role string) error {
 		if _, err := Start(child, Options{}); err != nil {
 			return err
 		}
-	case "watchdog": // as systems other than Linux do
+	case "watchdog": // how systems other than Linux bind a child
 		if err := child.Start(); err != nil {
 			return err
 		}
@@ -68,15 +68,6 @@ func startParent(t *testing.T, role string) (parent *Process, child int) {
 		t.Fatal(err)
 	}
 	return parent, child
-}
-
-// ended reports whether a process has ended; a zombie counts as ended.
-func ended(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
 // wantError checks that an error says all of the parts.
