@@ -35,10 +35,6 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless starts no web UI.
 	Headless bool
-	// SearchAttributes are registered in the namespace default. The map goes from names to types as the
-	// CLI spells them: Text, Keyword, Int, Double, Bool, Datetime, KeywordList. Attributes that an
-	// existing state lacks are added to it.
-	SearchAttributes map[string]string
 	// Archives is where the Temporal CLI is downloaded from if neither PATH nor the user's cache has it:
 	// a URL, to which /v<version>/<file> is added. Defaults to the environment variable
 	// MEMEXPORT_TEMPORAL_ARCHIVES, or without it to the project's releases on GitHub. The SHA-256 of the
@@ -65,8 +61,7 @@ type Temporal struct {
 	process *process.Process
 }
 
-// StartTemporal starts the dev server and returns once it answers and its search attributes are
-// registered. It runs the temporal on PATH if that is recent enough, and otherwise the one in the
+// StartTemporal starts the dev server and returns once it answers. It runs the temporal on PATH if that is recent enough, and otherwise the one in the
 // user's cache. The first time, the latter is downloaded, or built from the source that tools/temporal
 // names, which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
@@ -77,9 +72,6 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	o.Dir = dir
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w; use --dir to choose another", err)
-	}
-	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
-		return nil, err
 	}
 	program, err := temporalFinder{archives: o.Archives, log: o.Log}.find(ctx)
 	if err != nil {
@@ -140,7 +132,7 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 	if uiPort != 0 {
 		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	}
-	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
+	if err := t.waitReady(ctx); err != nil {
 		return nil, startError(errors.Join(err, child.Stop()), child.Output())
 	}
 	return t, nil
@@ -166,14 +158,6 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		// A write-ahead log survives the death of the process, and is several times faster than the
 		// default journal.
 		args = append(args, "--db-filename", file, "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
-	}
-	names := make([]string, 0, len(o.SearchAttributes))
-	for name := range o.SearchAttributes {
-		names = append(names, name)
-	}
-	slices.Sort(names) // so that two runs have the same command line
-	for _, name := range names {
-		args = append(args, "--search-attribute", name+"="+o.SearchAttributes[name])
 	}
 	return args
 }
