@@ -36,13 +36,12 @@ type Options struct {
 
 // Service is an Exports API with the key to use it.
 type Service struct {
-	options   Options
-	http      *http.Client   // for the API; it follows no redirect
-	files     *http.Client   // for downloads, which the API may redirect to the object store
-	api       *client.Client // over http
-	retry     resume.Retry
-	reached   atomic.Bool // the service has answered a request
-	continued bool        // an earlier process has reached the service
+	options Options
+	http    *http.Client   // for the API; it follows no redirect
+	files   *http.Client   // for downloads, which the API may redirect to the object store
+	api     *client.Client // over http
+	retry   resume.Retry
+	reached atomic.Bool // the service has answered a request of this process, or of the one that it continues
 }
 
 // answerTimeout limits a request other than a download, without the time that the server was asked to
@@ -62,7 +61,7 @@ func New(o Options) (*Service, error) {
 	svc.files = &http.Client{Transport: svc.http.Transport, CheckRedirect: withoutKey}
 	svc.retry = resume.Retry{
 		For: func() time.Duration {
-			if svc.reached.Load() || svc.continued {
+			if svc.reached.Load() {
 				return o.RetryFor
 			}
 			return o.FirstFor
