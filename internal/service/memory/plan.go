@@ -48,14 +48,14 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 	p := planner{tx: tx, table: s.table, query: q}
 
-	first, err := p.key(ctx, "ASC", "")
+	first, err := p.firstKey(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	last, err := p.key(ctx, "DESC", "")
+	last, err := p.lastKey(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil // deleted since the first lookup
 	}
@@ -154,14 +154,14 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	}
 	// First <= middle < Last, so each half holds a key. If that key has been deleted meanwhile, the range
 	// stays whole.
-	left, err := p.key(ctx, "DESC", "<=", middle)
+	left, err := p.lastKeyUpTo(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	right, err := p.key(ctx, "ASC", ">", middle)
+	right, err := p.firstKeyAfter(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
 	}
@@ -178,6 +178,17 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 		}
 	}
 	return halves, nil
+}
+
+func (p *planner) firstKey(ctx context.Context) (Key, error) { return p.key(ctx, "ASC", "") }
+func (p *planner) lastKey(ctx context.Context) (Key, error)  { return p.key(ctx, "DESC", "") }
+
+func (p *planner) firstKeyAfter(ctx context.Context, k Key) (Key, error) {
+	return p.key(ctx, "ASC", ">", k)
+}
+
+func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
+	return p.key(ctx, "DESC", "<=", k)
 }
 
 // key looks up the workspace's first (ASC) or last (DESC) key. If there is a bound, it considers only

@@ -73,9 +73,9 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	}
 	defer result.Close()
 
-	row := newRow(q.WorkspaceID)
+	scanner := newRow(q.WorkspaceID)
 	for result.Next() {
-		m, err := row.scan(result)
+		m, err := scanner.scan(result)
 		if err != nil {
 			return last, 0, err
 		}
@@ -93,7 +93,7 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	if err := result.Err(); err != nil {
 		return last, 0, fmt.Errorf("read a page of memories: %w", err)
 	}
-	last.ID = string(row.id[:]) // a copy, because the next page overwrites the buffer
+	last.ID = string(scanner.id[:]) // a copy, because the next page overwrites the buffer
 	return last, rows, nil
 }
 

@@ -34,7 +34,7 @@ func cacheDir() (string, error) {
 // another path and cached renames it, so that path is complete or absent. When several processes need
 // it at the same time, one of them gets it. what names it in messages.
 func cached(ctx context.Context, path, what string, log logFunc, get func(out string) error) (string, error) {
-	if exists, err := exists(path); exists || err != nil {
+	if found, err := exists(path); found || err != nil {
 		return path, err
 	}
 	release, err := waitLock(ctx, path+".lock", func(since time.Duration) {
@@ -44,7 +44,7 @@ func cached(ctx context.Context, path, what string, log logFunc, get func(out st
 		return "", err
 	}
 	defer release()
-	if exists, err := exists(path); exists || err != nil {
+	if found, err := exists(path); found || err != nil {
 		return path, err
 	}
 	unfinished := path + ".unfinished" // the lock makes it ours alone
