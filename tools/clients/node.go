@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"memexport/internal/workshop/devstack"
 )
 
 // typescript is the folder with package.json and the TypeScript programs.
@@ -20,44 +21,13 @@ type node struct {
 	program string // Node.js itself
 }
 
-// installNode installs the packages into the user's cache, once for every version of these files.
+// installNode installs the packages into the user's cache, once for every version of package-lock.json.
 func installNode(ctx context.Context) (node, error) {
-	// hey-api looks for tsconfig.json above the folder that it is installed in.
-	files, sum := []string{"package.json", "package-lock.json", ".npmrc", "tsconfig.json"}, sha256.New()
-	for _, name := range files {
-		content, err := os.ReadFile(filepath.Join(typescript, name))
-		if err != nil {
-			return node{}, fmt.Errorf("%w; run make clients in the folder of the project", err)
-		}
-		sum.Write(content)
-	}
-	cache, err := os.UserCacheDir()
+	dir, err := devstack.NodePackages(ctx, "clients/typescript", say)
 	if err != nil {
 		return node{}, err
 	}
-	dir := filepath.Join(cache, "memexport", fmt.Sprintf("npm-%x", sum.Sum(nil))[:16])
 	modules := filepath.Join(dir, "node_modules")
-	if _, err := os.Stat(modules); err != nil {
-		say("install the npm packages, once")
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return node{}, err
-		}
-		// Install elsewhere and rename, so that another run never sees half of the packages.
-		aside, err := os.MkdirTemp(filepath.Dir(dir), "npm-*.tmp")
-		if err != nil {
-			return node{}, err
-		}
-		defer os.RemoveAll(aside)
-		if err := copyFiles(aside, typescript, files...); err != nil {
-			return node{}, err
-		}
-		if _, err := output(ctx, aside, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
-			return node{}, err
-		}
-		if err := os.Rename(aside, dir); err != nil && !os.IsExist(err) {
-			return node{}, err
-		}
-	}
 	n := node{modules: modules, program: filepath.Join(modules, ".bin", "node")}
 	if _, err := os.Stat(n.program); err != nil {
 		n.program = "node" // npm has no Node.js for this kind of machine
