@@ -89,7 +89,7 @@ func (h *harness) exec(statement string, args ...any) {
 // environment changes the environment in which an attempt runs.
 type environment func(*testsuite.TestActivityEnvironment)
 
-// within makes the attempt end with ctx, as if its cancellation had been requested.
+// within cancels the attempt when ctx ends, as Temporal does after a cancellation was requested.
 func within(ctx context.Context) environment {
 	return func(env *testsuite.TestActivityEnvironment) {
 		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})

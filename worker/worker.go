@@ -106,8 +106,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	return w
 }
 
-// register registers the workflows and activities. Temporal knows them by their names in Go: renaming
-// one breaks the exports that are under way.
+// register registers the workflows and activities under their Go names. Renaming one breaks the exports
+// that are under way.
 func (o *Options) register(r worker.Registry) {
 	r.RegisterWorkflow(workflows.Export)
 	r.RegisterActivity(o.Activities)

@@ -17,7 +17,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// untilCancelled records heartbeats until the activity is cancelled, and returns a moment after that.
+// untilCancelled records heartbeats until the activity is cancelled, and returns 200 ms later.
 func untilCancelled(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()

@@ -22,7 +22,7 @@ type Starter struct {
 	namespace string
 	taskQueue string
 
-	registering singleflight.Group   // so that callers at the same time ask the server once
+	registering singleflight.Group   // lets concurrent callers share one request to the server
 	registered  atomic.Pointer[bool] // whether the namespace has the search attributes; nil if unknown
 }
 
@@ -31,8 +31,8 @@ func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue}
 }
 
-// Start starts the workflow of an export. It is idempotent: it returns nil if the workflow has been
-// started before, even if that has ended.
+// Start starts the workflow of an export. It is idempotent: it returns nil if the workflow was started
+// before, even if the workflow has ended since.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	var attributes, none temporal.SearchAttributes
 	if s.attributesRegistered(ctx) {
@@ -101,7 +101,7 @@ func (s *Starter) attributesRegistered(ctx context.Context) bool {
 	if registered := s.registered.Load(); registered != nil {
 		return *registered
 	}
-	// The callers share the answer, so that the context of the first one must not end the question.
+	// Several callers wait for this answer, so it must not fail when the context of the first one ends.
 	shared := context.WithoutCancel(ctx)
 	answer := s.registering.DoChan("", func() (any, error) {
 		registered, err := RegisterSearchAttributes(shared, s.client, s.namespace)

@@ -10,16 +10,17 @@ import (
 )
 
 const (
-	// HeartbeatEvery is the interval between two heartbeats. A cancellation reaches the activity with
-	// the answer to a heartbeat, so that it takes at most as long.
+	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
+	// activity about a cancellation, so an activity learns of one within this interval.
 	HeartbeatEvery = 5 * time.Second
 	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
-	// another worker: several heartbeats, so that one that is late or lost does not matter.
+	// another worker. It is several intervals long, so that one late or lost heartbeat does not matter.
 	HeartbeatTimeout = 30 * time.Second
 )
 
-// Heartbeat records heartbeats until stop is called, whatever the activity waits for. A heartbeat
-// says only that the worker is alive: the waits have timeouts of their own.
+// Heartbeat records heartbeats in the background until stop is called, even while the activity waits
+// for a database or a store. A heartbeat says only that the worker is alive; such waits have their own
+// timeouts.
 func Heartbeat(ctx context.Context) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -65,7 +65,7 @@ func TestAViewMayComputeTheKey(t *testing.T) {
 func TestAJSONPayloadIsExportedThroughAView(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
-	// Without the extension pgvector. Nothing in the view refers to the column.
+	// The test has no extension pgvector. Nothing in the view refers to this column.
 	a.exec(strings.Replace(a.blocks["payload: the existing table"], "vector(1536)", "real[]", 1))
 	a.exec(`INSERT INTO mem0 VALUES
 		('00000000-0000-4000-8000-000000000002', '{0.5}', '{"data": "likes tea", "hash": "d41d8", "user_id": "alice", "agent_id": "helper", "run_id": "run-1",

@@ -133,7 +133,7 @@ func TestAPlanEstimatesMatchingMemories(t *testing.T) {
 
 func TestPlanningNeverScansTheTable(t *testing.T) {
 	url := pgtest.New(t)
-	one := sourceWith(t, pgtest.OpenURL(t, url, 1), "memories", SourceOptions{RangeRows: 100}) // as many ranges as there may be
+	one := sourceWith(t, pgtest.OpenURL(t, url, 1), "memories", SourceOptions{RangeRows: 100}) // leads to MaxRanges ranges
 	exec(t, one.db, addShape+shapes["uniform times"]+` FROM generate_series(1, 40000) i`)
 	exec(t, one.db, `ANALYZE memories`)
 	type counters struct {
@@ -141,7 +141,7 @@ func TestPlanningNeverScansTheTable(t *testing.T) {
 		Read  int64 `db:"idx_tup_read"`
 	}
 	look := func() (c counters) {
-		// On the connection that planned, because each backend reports its own counters.
+		// This needs the connection that planned, because each backend reports its own counters.
 		exec(t, one.db, `SELECT pg_stat_force_next_flush()`)
 		err := one.db.Get(&c, `SELECT t.seq_scan, i.idx_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname = 'memories'`)
 		if err != nil {

@@ -65,8 +65,8 @@ func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploade
 	return e
 }
 
-// maxPart is the size in bytes that neither a part of ordinary memories nor its buffer exceeds: a
-// memory that might not fit begins the next part.
+// maxPart is the largest size in bytes of a part of ordinary memories, and of its buffer. A memory that
+// might not fit begins the next part.
 func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
 
 // add encodes a memory.
@@ -131,7 +131,7 @@ func (e *encoder) separate() {
 	e.first = false
 }
 
-// setLast copies the key of a memory: the reader reuses the memory for the next row.
+// setLast copies the key of a memory, because the reader overwrites the memory with the next row.
 func (e *encoder) setLast(m *memory.Memory) {
 	e.lastTime = m.CreatedAt
 	copy(e.lastID[:], m.ID)
@@ -152,8 +152,8 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush hands the buffer to the uploader and starts a new one. It waits while the uploader is busy:
-// this wait bounds the RAM that a range needs to two parts. It fails when uploading has failed.
+// flush hands the buffer to the uploader and starts a new one. It waits while the uploader is busy, so
+// that a range never has more than two parts in RAM. It fails when uploading has failed.
 func (e *encoder) flush(c cut) error {
 	last := memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}
 	select {

@@ -22,9 +22,8 @@ type Writer struct {
 	Exports *export.Store
 	Archive *archive.Archive
 
-	// PartSize is the size in bytes from which a part is closed, at the end of the memory that
-	// reaches it. A part of ordinary memories is at most an eighth larger. Defaults to
-	// DefaultPartSize.
+	// PartSize is in bytes. A part ends after the memory with which it reaches this size. A part of
+	// ordinary memories is at most an eighth larger. Defaults to DefaultPartSize.
 	PartSize int
 }
 
@@ -37,10 +36,10 @@ type Job struct {
 	Recorded []export.Part
 }
 
-// Write writes the memories of the job's range that follow the last recorded part, and returns what it has
-// recorded. Reading and encoding a part overlaps with uploading the part before. The errors are those
-// of package attempt. After an error, the parts recorded so far stay; an object that was uploaded but
-// not recorded is an orphan, which the sweep deletes later.
+// Write writes the memories of the job's range that follow the last recorded part, and returns what it
+// has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
+// attempt. After an error, the parts recorded so far stay; an object that was uploaded but not recorded
+// is an orphan, which the sweep deletes later.
 func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	var after *memory.Key
 	if n := len(j.Recorded); n > 0 {
@@ -54,7 +53,7 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 		enc.flushLast()
 	}
 	written, uploadErr := enc.wait()
-	if uploadErr != nil { // a failed upload also interrupts reading, so that it is the cause
+	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
 	}
 	return written, attempt.SourceError(ctx, readErr)

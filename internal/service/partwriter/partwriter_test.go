@@ -51,7 +51,7 @@ func newWriter(t *testing.T) *partwriter.Writer {
 	return &partwriter.Writer{Source: source, Exports: export.NewStore(db), Archive: bucket, PartSize: 4 << 10}
 }
 
-// newRange returns the only range of a new PROCESSING export.
+// newJob returns the job of writing the only range of a new PROCESSING export.
 func newJob(t *testing.T, w *partwriter.Writer, f *format.Format) partwriter.Job {
 	t.Helper()
 	e, err := w.Exports.Create(t.Context(), export.Export{WorkspaceID: workspaceID, Format: f.Name})

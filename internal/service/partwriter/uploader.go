@@ -50,7 +50,8 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 }
 
 // recordError classifies an error from recording parts. If another attempt was faster, the error is
-// retryable: Temporal may have given up that attempt, and the next one must go on where it ends.
+// retryable: Temporal may already have given up that other attempt, and then only a retry of this one
+// finishes the range.
 func (u *uploader) recordError(ctx context.Context, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := u.exports.Find(ctx, u.exportID)
