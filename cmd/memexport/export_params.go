@@ -68,7 +68,7 @@ func addFilters(c *cobra.Command, filter reflect.Type) {
 	}
 }
 
-// accept makes setParam refuse all other values of a flag, and the shell complete these.
+// accept makes setParam refuse all other values of a flag, and makes the shell complete these.
 func accept(c *cobra.Command, flag string, values []string) {
 	if err := c.Flags().SetAnnotation(flag, valuesAnnotation, values); err != nil {
 		panic(err) // the flag was not defined before
@@ -78,7 +78,8 @@ func accept(c *cobra.Command, flag string, values []string) {
 
 // params returns the parameters of a new export that the flags set.
 func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
-	return p, setParams(cmd, reflect.ValueOf(&p).Elem())
+	err = setParams(cmd, reflect.ValueOf(&p).Elem())
+	return p, err
 }
 
 // setParams sets the fields of a struct of parameters whose flags are set.

@@ -43,7 +43,8 @@ func TestANewFilterNeedsOnlyAField(t *testing.T) {
 		if err := c.ParseFlags(args); err != nil {
 			t.Fatal(err)
 		}
-		return p, c.Flags().FlagUsages(), setParams(c, reflect.ValueOf(&p).Elem())
+		err = setParams(c, reflect.ValueOf(&p).Elem())
+		return p, c.Flags().FlagUsages(), err
 	}
 	p, help, err := parse("--app-id=x", "--status=B", "--least-priority=HIGH", "--tags=a,b", "--tags=c", "--seen-after=2026-01-01",
 		"--min-count=-3", "--min-score=0.5", "--private=true")

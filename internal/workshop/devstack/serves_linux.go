@@ -9,8 +9,8 @@ import (
 
 // serves reports whether the process runs and works on dir: its working directory is dir, or dir is
 // one of its arguments. (In a container, root may not be able to see the working directory of others.)
-// A zombie has no working directory and no arguments, and another program that was given the number of
-// a process that ended has others.
+// It returns false for a zombie, which has neither, and for another program that has taken over the
+// number of a process that ended.
 func serves(pid int, dir string) bool {
 	target, err := os.Stat(dir)
 	if err != nil {

@@ -61,9 +61,10 @@ type Temporal struct {
 	process *process.Process
 }
 
-// StartTemporal starts the dev server and returns once it answers. It runs the temporal on PATH if that is recent enough, and otherwise the one in the
-// user's cache. The first time, the latter is downloaded, or built from the source that tools/temporal
-// names, which takes about five minutes on two cores.
+// StartTemporal starts the dev server and returns once it answers. It runs the temporal on PATH if that
+// is recent enough, and otherwise the one in the user's cache. If the cache has none yet, it downloads
+// one, or builds one from the source that tools/temporal names, which takes about five minutes on two
+// cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
