@@ -22,7 +22,6 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 	"memexport/workflows"
 )
@@ -58,12 +57,9 @@ func (s *service) compress(t *testing.T) {
 
 func newService(t *testing.T, change ...func(*api.Options)) *service {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 8)
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
+	var err error
 	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		return err
 	}
 	defer memories.Close()
-	source, err := memory.NewSource(memories, s.config.MemoriesTable)
+	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}

@@ -27,8 +27,8 @@ type Options struct {
 	// that a crashed process left unfinished. Only S3 buckets support it.
 	Compose bool
 
-	// StallTimeout is how long a read waits for the next byte. Defaults to 30 seconds: a healthy store
-	// answers within one or two, and a connection that was lost without notice never does.
+	// StallTimeout is how long a read waits for the next byte. Defaults to 30 seconds. A healthy store
+	// needs one or two; on a connection that was lost without notice, no byte ever arrives.
 	StallTimeout time.Duration
 
 	// RequestTimeout limits any other request, including the SDK's retries. Uploads get more time, by

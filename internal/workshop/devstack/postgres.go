@@ -70,23 +70,23 @@ type Postgres struct {
 // programs on PATH and then in the usual directories of packages. If it finds none, it downloads
 // them into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
-	cluster, err := openCluster(ctx, o)
+	c, err := openCluster(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	request := portRequest{server: "Postgres", want: o.Port, flag: "--postgres-port",
-		file: filepath.Join(cluster.base, "postgres.port")}
+		file: filepath.Join(c.base, "postgres.port")}
 	deadline := time.Now().Add(previousRunTimeout)
 	return retryStart(ctx, func() (*Postgres, error) {
 		port, err := request.pick(ctx)
 		if err != nil {
 			return nil, err
 		}
-		p, err := cluster.serve(ctx, port, o)
+		p, err := c.serve(ctx, port, o)
 		for err != nil && strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline) {
 			// The postmaster of a killed run has ended, but its backends have not exited yet.
 			time.Sleep(100 * time.Millisecond)
-			p, err = cluster.serve(ctx, port, o)
+			p, err = c.serve(ctx, port, o)
 		}
 		if err == nil {
 			request.keep(port)

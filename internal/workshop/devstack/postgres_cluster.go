@@ -40,7 +40,7 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	if err := os.MkdirAll(base, 0o755); err != nil {
 		return nil, fmt.Errorf("the directory of Postgres: %w; use --dir to choose another", err)
 	}
-	data, account, err := placeData(base, o.Log)
+	data, runAs, err := placeData(base, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +48,11 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := findBinaries(ctx, account, made, o.Log)
+	found, err := findBinaries(ctx, runAs, made, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{base: base, data: data, account: account, binaries: found}
+	c := &cluster{base: base, data: data, account: runAs, binaries: found}
 	switch {
 	case made == "":
 		return c, c.init(ctx, o)
@@ -60,7 +60,7 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 		return nil, fmt.Errorf("%s was made by PostgreSQL %s and %s is version %s: delete that directory (its data is lost), "+
 			"or install PostgreSQL %s", data, made, found.postgres, found.major, made)
 	}
-	if err := account.own(data); err != nil {
+	if err := runAs.own(data); err != nil {
 		return nil, err
 	}
 	return c, waitPreviousRun(ctx, data, o.Log)
