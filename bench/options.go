@@ -41,7 +41,7 @@ var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second, besiegers: 2000, calm: 10 * time.Second,
+	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second, besiegers: 2000, calm: 5 * time.Second,
 }
 
 // quick takes about a minute. It only shows that everything works.

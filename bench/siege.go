@@ -34,16 +34,17 @@ type siege struct {
 	drip  string // what it sends every second after that
 }
 
-// sieges returns all kinds. The path is that of an export which can be downloaded.
-func sieges(key, path string) []siege {
-	auth := " HTTP/1.1\r\nHost: x\r\nX-Api-Key: " + key + "\r\n"
+// sieges returns all kinds. With key, the download at path can be had, and with listKey a full list.
+func sieges(key, listKey, path string) []siege {
+	const version = " HTTP/1.1\r\nHost: x\r\nX-Api-Key: "
+	auth, listAuth := version+key+"\r\n", version+listKey+"\r\n"
 	return []siege{
 		{name: "silent"},
 		{name: "slow headers", first: "GET /v1/exports" + auth, drip: "X: y\r\n"},
 		{name: "endless body", first: "POST /v1/exports" + auth + "Content-Length: 60000\r\n\r\n", drip: " "},
 		{name: "docs, never read", first: "GET /docs/" + openapi.DocsComponentName + auth + "\r\n"},
-		// A list is small, so that many are asked for.
-		{name: "lists, never read", first: strings.Repeat("GET /v1/exports?page_size=100"+auth+"\r\n", 200)},
+		// One list would fit into the kernel's buffers.
+		{name: "lists, never read", first: strings.Repeat("GET /v1/exports?page_size=100"+listAuth+"\r\n", 10)},
 		{name: "download, never read", first: "GET " + path + auth + "\r\n"},
 	}
 }
@@ -76,8 +77,12 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range 20 { // the lists have some exports
-		if _, _, err := c.Export(ctx, "json"); err != nil {
+	tiny, err := b.Client(ctx, benchstack.Tiny)
+	if err != nil {
+		return nil, err
+	}
+	for range 100 { // for a full page, which has some 60 KB
+		if _, err := tiny.Create(ctx, "json"); err != nil {
 			return nil, err
 		}
 	}
@@ -89,7 +94,7 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	for _, m := range moments {
 		over.Head = append(over.Head, fmt.Sprintf("%.0f s", m.Seconds()))
 	}
-	for _, s := range sieges(c.Key, "/v1/exports/"+e.ID+"/download") {
+	for _, s := range sieges(c.Key, tiny.Key, "/v1/exports/"+e.ID+"/download") {
 		run, err := b.hold(ctx, c, "/v1/exports/"+e.ID, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
@@ -154,7 +159,8 @@ func (b *benchmark) hold(ctx context.Context, c benchstack.Client, path string, 
 			break
 		}
 		if run.gone > siegeTimeout {
-			return run, fmt.Errorf("after %s the API still holds %d connections, and the kernel %d", siegeTimeout, sockets.Open, sockets.Closed)
+			say("%s: after %s the API still holds %d connections, and the kernel %d", s.name, siegeTimeout, sockets.Open, sockets.Closed)
+			break
 		}
 		dripInto(connections, s.drip)
 		select {
