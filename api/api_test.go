@@ -55,7 +55,7 @@ func (s *service) compress(t *testing.T) {
 	s.archive = files
 }
 
-func newService(t *testing.T, change ...func(*api.Options)) *service {
+func newService(t testing.TB, change ...func(*api.Options)) *service {
 	t.Helper()
 	db := pgtest.Open(t, 8)
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
@@ -83,7 +83,7 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 }
 
 // serve makes server listen on a free port until the test ends, and returns its URL.
-func serve(t *testing.T, server *api.Server) string {
+func serve(t testing.TB, server *api.Server) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -105,7 +105,7 @@ func serve(t *testing.T, server *api.Server) string {
 	return "http://" + listener.Addr().String()
 }
 
-func (s *service) newKey(t *testing.T, workspace string, permissions ...apikey.Permission) string {
+func (s *service) newKey(t testing.TB, workspace string, permissions ...apikey.Permission) string {
 	t.Helper()
 	secret, _, err := s.keys.Create(t.Context(), workspace, "test", apikey.TestPrefix, permissions)
 	if err != nil {
