@@ -38,7 +38,7 @@ func createOperation() huma.Operation {
 
 type createInput struct {
 	Format         exportFormat `query:"format"`
-	IdempotencyKey string       `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" example:"nightly-2026-01-15" doc:"A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. A key is free again when its export is deleted."`
+	IdempotencyKey string       `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" example:"nightly-2026-01-15" doc:"A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. Once the objects of that export have been deleted, its parameters are erased and no longer compared. A key is free again when its export is deleted, or removed from the history of exports."`
 	filter         memory.Filter
 }
 

@@ -31,6 +31,10 @@ type Activities struct {
 	Client  client.Client          // to look up the state of a workflow
 	Starter *workflows.Starter
 
+	// History is how long the row of an export stays after its objects were deleted. Defaults to
+	// keeping it.
+	History time.Duration
+
 	// OrphanAge is how old the newest object of an unknown or purged export must be before Sweep
 	// deletes its objects. It is longer than any attempt that could still record such an object.
 	// Defaults to 24 hours.

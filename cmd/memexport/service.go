@@ -219,7 +219,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		Namespace:      s.name,
 		TaskQueue:      s.config.TaskQueue,
 		Activities:     steps,
-		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, History: s.config.History},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

@@ -44,6 +44,9 @@ type Config struct {
 	// Grace must be at least as long as the longest download, because the objects are deleted after it.
 	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
 
+	// History starts when the objects are deleted, which also erases what is personal in the row.
+	History time.Duration `env:"EXPORT_HISTORY" envDefault:"2160h" for:"worker" doc:"How long an export is listed after its objects were deleted; then its row is deleted. The default is 90 days. 0s keeps it. See security.md."`
+
 	// Parallel is recorded in the plan of an export, so that a retry of its workflow sees the same value.
 	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2" for:"worker" doc:"How many ranges of one export are written at the same time, from 1 to 64. More is faster if there are idle CPUs, workers or connections to the database; each range takes an activity (WORKER_CONCURRENCY) and up to two connections."`
 

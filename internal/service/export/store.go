@@ -19,9 +19,10 @@ type Store struct{ db *sqlx.DB }
 // NewStore returns a store that uses db. postgres.Migrate creates the schema.
 func NewStore(db *sqlx.DB) *Store { return &Store{db} }
 
-// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e. If the
-// workspace has an export with that key, Create returns that one, or ErrKeyReused if its format or
-// filter differs.
+// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e. Only a
+// digest of the key is stored. If the workspace has an export with that key, Create returns that one,
+// or ErrKeyReused if its format or filter differs. The filter of a purged export is erased, so that
+// Create returns it without comparing anything.
 func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	id, err := uuid.NewV7() // ascending: inserts stay at one end of the index
 	if err != nil {
@@ -33,9 +34,12 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	}
 	const insert = `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING`
-	const byKey = `WHERE workspace_id = $1 AND idempotency_key = $2 AND deleted_at IS NULL`
 	for {
-		result, err := s.db.ExecContext(ctx, insert, id, e.WorkspaceID, e.Format, filter, e.IdempotencyKey)
+		earlier, err := s.selectEarlier(ctx, e)
+		if !errors.Is(err, ErrNotFound) {
+			return earlier, err
+		}
+		result, err := s.db.ExecContext(ctx, insert, id, e.WorkspaceID, e.Format, filter, storedKey(e.WorkspaceID, e.IdempotencyKey))
 		if err != nil {
 			return Export{}, fmt.Errorf("insert an export: %w", err)
 		}
@@ -44,22 +48,33 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		} else if inserted == 1 {
 			return s.Get(ctx, e.WorkspaceID, id.String())
 		}
-		earlier, err := s.selectOne(ctx, byKey, e.WorkspaceID, e.IdempotencyKey)
-		if errors.Is(err, ErrNotFound) {
-			continue // the earlier export has just been deleted: its key is free again
-		}
-		if err != nil {
-			return Export{}, err
-		}
-		earlierFilter, err := json.Marshal(earlier.Filter)
-		if err != nil {
-			return Export{}, err
-		}
-		if earlier.Format != e.Format || string(earlierFilter) != string(filter) {
-			return Export{}, ErrKeyReused
-		}
-		return earlier, nil
+		// Another request has just inserted an export with this key.
 	}
+}
+
+// selectEarlier returns the export with the workspace and idempotency key of wanted, or ErrNotFound.
+func (s *Store) selectEarlier(ctx context.Context, wanted Export) (Export, error) {
+	if wanted.IdempotencyKey == nil {
+		return Export{}, ErrNotFound
+	}
+	// Processes of earlier versions stored the key itself.
+	earlier, err := s.selectOne(ctx, `WHERE workspace_id = $1 AND idempotency_key IN ($2, $3) AND deleted_at IS NULL`,
+		wanted.WorkspaceID, storedKey(wanted.WorkspaceID, wanted.IdempotencyKey), wanted.IdempotencyKey)
+	if err != nil || earlier.PurgedAt != nil {
+		return earlier, err
+	}
+	filter, err := json.Marshal(wanted.Filter)
+	if err != nil {
+		return Export{}, err
+	}
+	earlierFilter, err := json.Marshal(earlier.Filter)
+	if err != nil {
+		return Export{}, err
+	}
+	if earlier.Format != wanted.Format || string(earlierFilter) != string(filter) {
+		return Export{}, ErrKeyReused
+	}
+	return earlier, nil
 }
 
 // Get returns an export of a workspace. It returns ErrNotFound for an id that is unknown or not a
