@@ -2,8 +2,8 @@
 // `memexport dev` and for tests.
 //
 // The children never outlive their parent, even if it is killed with kill -9: see the package process.
-// Everything listens on 127.0.0.1. Nothing is meant for production: anyone who can open a loopback
-// connection on this machine is superuser of this Postgres.
+// Everything listens on 127.0.0.1. Nothing is meant for production: every user of this machine can use
+// this Temporal. Postgres asks for a password.
 //
 // A directory (Dir in the options) holds everything that a stack leaves behind. Postgres and Temporal
 // can share one:
@@ -11,6 +11,7 @@
 //	lock                    held by the running program: see Lock
 //	postgres/               the Postgres data directory
 //	postgres.log            the log of Postgres; a large one is renamed to postgres.log.old
+//	postgres.password       the password of its superuser, for the owner of the directory
 //	postgres.port           the port of the last run, which the next run prefers
 //	temporal-<version>.db   Temporal's state, one file per server version
 //	temporal.log, temporal.port, temporal-ui.port
@@ -19,13 +20,25 @@
 // next run begins from nothing.
 package devstack
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // Prepare gets the programs that a stack needs, so that no later start has to wait for it: see
 // TemporalOptions.Archives. log gets progress lines and may be nil.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	_, err := temporalFinder{log: log}.find(ctx)
 	return err
+}
+
+// dirMode is the mode of a directory that a stack makes for itself. If root runs the stack, the user that
+// Postgres runs as must be able to pass through, though not to list it.
+func dirMode() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
 }
 
 // logFunc is a Log option: it gets a line for people, formatted as by fmt.Printf and without a

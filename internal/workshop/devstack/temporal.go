@@ -75,7 +75,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 		return nil, fmt.Errorf("the directory of Temporal: %w", err)
 	}
 	o.Dir = dir
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, dirMode()); err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w; use --dir to choose another", err)
 	}
 	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
