@@ -33,7 +33,9 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
-	infoOf(r.Context()).workspaceID = key.WorkspaceID
+	info := infoOf(r.Context())
+	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
+	info.address = peerAddress(r)
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
 	if !key.Allows(permission) {
 		p := newProblem(codePermissionDenied)

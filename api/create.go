@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
 )
@@ -74,6 +75,7 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 		return nil, s.problem(ctx, err)
 	}
 	infoOf(ctx).exportID = e.ID
+	s.recordDone(ctx, audit.Create)
 	if e.Status == export.Pending { // with an Idempotency-Key, the first request's export may be further
 		s.start(ctx, e)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
@@ -91,6 +92,11 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	}
 	if p := notDownloadable(e); p != nil {
 		return nil, p
+	}
+	if in.request.Method == http.MethodHead { // it has no byte of the file
+		s.recordRead(ctx, audit.Read)
+	} else if err := s.record(ctx, audit.Download); err != nil {
+		return nil, s.problem(ctx, err) // no file leaves without a record
 	}
 	if address := s.addressInStore(in.request, e); address != "" {
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {

@@ -14,7 +14,9 @@ type requestKey struct{}
 type requestInfo struct {
 	id          string
 	workspaceID string
+	keyID       string
 	exportID    string
+	address     string // of the caller; only the audit log has it
 }
 
 // infoOf returns the requestInfo of the request that ctx belongs to.
@@ -25,6 +27,9 @@ func (r *requestInfo) attrs() []any {
 	attrs := []any{"request_id", r.id}
 	if r.workspaceID != "" {
 		attrs = append(attrs, "workspace_id", r.workspaceID)
+	}
+	if r.keyID != "" {
+		attrs = append(attrs, "key_id", r.keyID)
 	}
 	if r.exportID != "" {
 		attrs = append(attrs, "export_id", r.exportID)

@@ -51,7 +51,7 @@ func TestAWorkspaceIsErased(t *testing.T) {
 	same(t, "the exit code", code, 0)
 	_, left, _ := strings.Cut(said, "LEFT")
 	for _, line := range strings.Split(strings.TrimSpace(left), "\n")[1:] {
-		if fields := strings.Fields(line); len(fields) == 2 && fields[1] != "0" {
+		if fields := strings.Fields(line); len(fields) == 2 && fields[1] != "0" && fields[0] != "audit" {
 			t.Errorf("left: %s", line)
 		}
 	}
@@ -76,9 +76,13 @@ func TestAWorkspaceIsErased(t *testing.T) {
 			t.Errorf("%s has %d rows of the workspace, %v", table, n, err)
 		}
 	}
-	if code, said := d.erase(t, c.workspace, "--yes"); code != 0 {
+	if events := mustRun(t, d.env, "audit", "--workspace", c.workspace); !strings.Contains(events, "export.create") || !strings.Contains(events, "workspace.erase") {
+		t.Errorf("the audit log has not kept %s", events)
+	}
+	if code, said := d.erase(t, c.workspace, "--yes", "--audit"); code != 0 {
 		t.Errorf("the second run ended with %d: %s", code, said)
 	}
+	same(t, "the audit log after it was erased too", mustRun(t, d.env, "audit", "--workspace", c.workspace), "")
 	same(t, "the neighbour's file", neighbour.digest(t, kept), digest)
 	absent(t, "the log of the worker", []byte(worker.Output()), canary)
 }

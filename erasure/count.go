@@ -13,6 +13,9 @@ type Count struct {
 	N    int
 }
 
+// Audit is Count.What for the audit events.
+const Audit = "audit"
+
 // Objects is Count.What for the objects in the bucket.
 const Objects = "objects"
 

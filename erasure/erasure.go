@@ -17,6 +17,7 @@ import (
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/workflows"
 )
@@ -27,9 +28,13 @@ type Eraser struct {
 	Exports *export.Store
 	Keys    *apikey.Store
 	Archive *archive.Archive
+	Audit   *audit.Store
 	Client  client.Client
 	Starter *workflows.Starter
 
+	// DeleteAudit also erases the audit events of the workspace. Otherwise they stay for their retention,
+	// with one that says that the workspace was erased.
+	DeleteAudit bool
 	// Wait is how long Erase waits for the workflows of a batch of exports to end. Defaults to 2 minutes:
 	// an activity learns of a cancellation within 10 seconds, and a dead worker is noticed after 30.
 	Wait time.Duration
@@ -56,8 +61,11 @@ func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []str
 			return exportIDs, err
 		}
 		exports, err := e.Exports.OfWorkspace(ctx, workspaceID, uuid.Nil.String(), batch)
-		if err != nil || len(exports) == 0 {
+		if err != nil {
 			return exportIDs, err
+		}
+		if len(exports) == 0 {
+			return exportIDs, e.eraseAudit(ctx, workspaceID)
 		}
 		if err := e.stop(ctx, exports); err != nil {
 			return exportIDs, err
@@ -72,6 +80,14 @@ func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []str
 			}
 		}
 	}
+}
+
+func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
+	if e.DeleteAudit {
+		_, err := e.Audit.DeleteWorkspace(ctx, workspaceID)
+		return err
+	}
+	return e.Audit.Record(ctx, audit.Event{Action: audit.Erase, WorkspaceID: workspaceID})
 }
 
 // stop cancels the workflows of exports and waits until all of them have ended: only then does no

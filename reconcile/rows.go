@@ -9,10 +9,15 @@ func (a *Activities) sweepRows(ctx context.Context) error {
 	if err := inBatches(func() (int, error) { return exports.ErasePurged(ctx, batch) }); err != nil {
 		return err
 	}
-	if a.History == 0 {
-		return nil
+	if a.History > 0 {
+		if err := inBatches(func() (int, error) { return exports.DeleteHistory(ctx, a.History, batch) }); err != nil {
+			return err
+		}
 	}
-	return inBatches(func() (int, error) { return exports.DeleteHistory(ctx, a.History, batch) })
+	if a.AuditRetention > 0 {
+		return inBatches(func() (int, error) { return a.Audit.DeleteOld(ctx, a.AuditRetention, batch) })
+	}
+	return nil
 }
 
 // inBatches calls do until it has changed fewer rows than a batch has: then no work is left.

@@ -5,8 +5,32 @@ import (
 	"testing"
 	"time"
 
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 )
+
+func TestSweepDeletesOldAuditEvents(t *testing.T) {
+	f := newFixture(t)
+	f.exec(`INSERT INTO memexport.audit (at, action, workspace_id, address, request_id)
+		SELECT now() - n * interval '1 day', 'export.read', $1, '', n FROM generate_series(1, 3) n`, workspaceID)
+	f.activities.Audit = audit.NewStore(f.db)
+	left := func() (n int) {
+		t.Helper()
+		if err := f.db.Get(&n, `SELECT count(*) FROM memexport.audit`); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	f.sweep()
+	if n := left(); n != 3 {
+		t.Errorf("without a retention %d events are left", n)
+	}
+	f.activities.AuditRetention = 36 * time.Hour
+	f.sweep()
+	if n := left(); n != 1 {
+		t.Errorf("%d events are left, want 1", n)
+	}
+}
 
 func TestSweepDeletesRowsAfterTheHistory(t *testing.T) {
 	f := newFixture(t)

@@ -21,6 +21,7 @@ import (
 	"memexport/api"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/config"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
@@ -164,6 +165,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		Exports:  export.NewStore(s.db),
 		Keys:     apikey.NewStore(s.db),
 		Archive:  s.archive,
+		Audit:    audit.NewStore(s.db),
 		Starter:  s.starter,
 		Redirect: s.config.DownloadMode == "redirect",
 		Ready:    s.db.PingContext,
@@ -215,11 +217,12 @@ func (s *service) runWorker(ctx context.Context) error {
 		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
 	}
 	return worker.Run(ctx, worker.Options{
-		Client:         s.temporal,
-		Namespace:      s.name,
-		TaskQueue:      s.config.TaskQueue,
-		Activities:     steps,
-		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, History: s.config.History},
+		Client:     s.temporal,
+		Namespace:  s.name,
+		TaskQueue:  s.config.TaskQueue,
+		Activities: steps,
+		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter,
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

@@ -12,6 +12,7 @@ import (
 
 	"memexport/erasure"
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
 )
@@ -23,7 +24,7 @@ func workspacesCommand() *cobra.Command {
 }
 
 func workspacesEraseCommand() *cobra.Command {
-	var yes bool
+	var yes, deleteAudit bool
 	c := &cobra.Command{
 		Use:   "erase ID",
 		Short: "Delete the keys, the exports and the objects of a workspace, and check that none is left",
@@ -40,8 +41,8 @@ func workspacesEraseCommand() *cobra.Command {
 				return usagef("the workspace %q is not a UUID", args[0])
 			}
 			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
-				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db),
-					Archive: s.archive, Client: s.temporal, Starter: s.starter}
+				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db), Audit: audit.NewStore(s.db),
+					Archive: s.archive, Client: s.temporal, Starter: s.starter, DeleteAudit: deleteAudit}
 				confirm := func() error { return confirmed(cmd, id.String()) }
 				if yes {
 					confirm = func() error { return nil }
@@ -51,6 +52,7 @@ func workspacesEraseCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "erase without asking")
+	c.Flags().BoolVar(&deleteAudit, "audit", false, "erase the audit events of the workspace too, which otherwise stay for AUDIT_RETENTION")
 	return c
 }
 
@@ -92,7 +94,7 @@ func eraseWorkspace(ctx context.Context, e *erasure.Eraser, id string, confirm f
 		return err
 	}
 	for _, c := range after {
-		if c.N > 0 {
+		if c.N > 0 && (c.What != erasure.Audit || e.DeleteAudit) {
 			return fmt.Errorf("the workspace is not erased yet: %d of %s are left; run the same command again", c.N, c.What)
 		}
 	}

@@ -26,7 +26,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong(name, "%s is too short: set it to at least 1s", d)
 		}
 	}
-	for name, d := range map[string]time.Duration{"EXPORT_GRACE": c.Grace, "EXPORT_HISTORY": c.History} {
+	for name, d := range map[string]time.Duration{"EXPORT_GRACE": c.Grace, "EXPORT_HISTORY": c.History, "AUDIT_RETENTION": c.AuditRetention} {
 		if d < 0 {
 			wrong(name, "%s is negative: set it to 0s or longer", d)
 		}

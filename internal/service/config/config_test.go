@@ -13,7 +13,7 @@ import (
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	want := config.Config{
 		MemoriesTable: "memories", HTTPAddr: ":8080",
-		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
+		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, AuditRetention: 365 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
 		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
@@ -31,7 +31,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
 	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
-	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_HISTORY": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
+	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_HISTORY": "0s", "AUDIT_RETENTION": "1h", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
 	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
 	"RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
 	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
@@ -41,7 +41,7 @@ var full = map[string]string{
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
 	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000",
-	Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect",
+	Retention: 90 * time.Minute, AuditRetention: time.Hour, Parallel: 64, Compression: "none", DownloadMode: "redirect",
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
 	ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
 	LogLevel: slog.LevelDebug, LogFormat: "text",
@@ -99,6 +99,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"EXPORT_GRACE", "-1ns", "0s or longer"},
 	{"EXPORT_GRACE", "1d", "72h"},
 	{"EXPORT_HISTORY", "-1h", "0s or longer"},
+	{"AUDIT_RETENTION", "-1h", "0s or longer"},
 	{"EXPORT_HISTORY", "90", "72h"},
 	{"EXPORT_PARALLEL", "0", "between 1 and 64"},
 	{"EXPORT_PARALLEL", "65", "between 1 and 64"},
