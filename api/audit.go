@@ -43,6 +43,19 @@ func (s *service) recordRead(ctx context.Context, action audit.Action) {
 	}
 }
 
+// recordDownload records a download, which must not begin if recordDownload returns a problem: no file
+// leaves without an event. A HEAD has no byte of the file, and counts as a read.
+func (s *service) recordDownload(ctx context.Context, method string) *Problem {
+	if method == http.MethodHead {
+		s.recordRead(ctx, audit.Read)
+		return nil
+	}
+	if err := s.record(ctx, audit.Download); err != nil {
+		return s.problem(ctx, err)
+	}
+	return nil
+}
+
 // reads remembers the reads of the current hour. The zero value is ready to use.
 type reads struct {
 	mu   sync.Mutex

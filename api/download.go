@@ -10,7 +10,6 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
-	"memexport/internal/service/audit"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
@@ -93,12 +92,10 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	if p := notDownloadable(e); p != nil {
 		return nil, p
 	}
-	if in.request.Method == http.MethodHead { // it has no byte of the file
-		s.recordRead(ctx, audit.Read)
-	} else if err := s.record(ctx, audit.Download); err != nil {
-		return nil, s.problem(ctx, err) // no file leaves without a record
-	}
 	if address := s.addressInStore(in.request, e); address != "" {
+		if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
+			return nil, refusal
+		}
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			hctx.SetHeader("Location", address)
 			hctx.SetHeader("Cache-Control", "private, no-store") // the address works for some minutes only
@@ -109,7 +106,16 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	if err != nil {
 		return nil, s.unreadable(ctx, e, err)
 	}
+	release, refusal := s.downloads.take(infoOf(ctx).keyID)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
+		release()
+		return nil, refusal
+	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer release()
 		r, w := humago.Unwrap(hctx)
 		s.serveFile(w, r, opened)
 	}}, nil

@@ -40,6 +40,11 @@ type service struct {
 	audit   *audit.Store // nil: audit events are only logged
 	reads   reads
 
+	watchers  *watchers
+	rates     *rates
+	longPolls *slots
+	downloads *slots
+
 	redirect bool
 	ready    func(context.Context) error
 	log      *slog.Logger
@@ -76,7 +81,12 @@ func (s *service) find(ctx context.Context, id string) (export.Export, error) {
 // problem returns what the client is told about err. The log gets the cause of a 5xx answer, which
 // the client is not told.
 func (s *service) problem(ctx context.Context, err error) *Problem {
+	var limit *export.LimitError
 	switch {
+	case errors.As(err, &limit):
+		return limitProblem(limit)
+	case errors.Is(err, export.ErrStoreFull):
+		return newProblem(codeStorageFull)
 	case errors.Is(err, export.ErrNotFound):
 		return newProblem(codeExportNotFound)
 	case errors.Is(err, export.ErrKeyReused):

@@ -15,47 +15,48 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// options say what is measured, and how much of it.
+// options configure what is measured, and with how much data.
 type options struct {
 	dir      string
-	buffers  string // shared_buffers of Postgres
+	buffers  string // the Postgres setting shared_buffers
 	sections []string
 	timeout  time.Duration
 
-	rows   []int // the sizes, ascending
+	rows   []int // numbers of memories, ascending
 	rounds int
 
-	texts, textSize      int           // memories of about 1 MB
-	giants, giantSize    int           // memories so large that the exporter fetches them in pieces
-	sequential           int           // small exports, one after the other
-	sustained            time.Duration // how long several clients make small exports
+	texts, textSize      int           // how many memories of about 1 MB, and their size in bytes
+	giants, giantSize    int           // how many memories so large that the exporter reads their texts in pieces, and their size in bytes
+	sequential           int           // how many small exports run one after the other
+	sustained            time.Duration // how long several clients create small exports
 	reads                time.Duration // how long each kind of read is repeated
-	batch, batchMemories int           // exports at once, to compare one worker with two
+	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
+	flooding             time.Duration // how long a workspace creates exports without pause
 }
 
-// full takes an hour or two. With 7 rounds, a bad one hardly moves the median.
+// full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
 var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000,
+	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second,
 }
 
-// quick takes about a minute and shows only that everything works.
+// quick takes about a minute. It only shows that everything works.
 var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000,
+	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second,
 }
 
-// section is a part of the benchmark that can be run alone.
+// section is a part of the benchmark that can run alone.
 type section struct {
 	name string
 	run  func(*benchmark, context.Context) ([]measure.Table, error)
 }
 
-// sections are all sections, in the order in which they run.
+// sections lists all sections in the order in which they run.
 var sections = []section{
 	{"speed", (*benchmark).speed},
 	{"sizes", (*benchmark).sizes},
@@ -63,6 +64,7 @@ var sections = []section{
 	{"reads", (*benchmark).readRequests},
 	{"workers", (*benchmark).workers},
 	{"compression", (*benchmark).compression},
+	{"flood", (*benchmark).flood},
 }
 
 func sectionNames() []string {
@@ -73,7 +75,7 @@ func sectionNames() []string {
 	return names
 }
 
-// parse reads the flags, and the variables BENCH_ROWS and BENCH_ROUNDS.
+// parse reads the flags and the environment variables BENCH_ROWS and BENCH_ROUNDS.
 func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	isQuick := flags.Bool("quick", false, "use little data and short times: shows that everything works, not how fast it is")
@@ -137,11 +139,11 @@ func (o *options) readEnvironment() error {
 	return nil
 }
 
-// largest returns the data set of the largest size.
+// largest returns the data set with the most memories.
 func (o *options) largest() benchstack.Dataset { return benchstack.Distinct(o.rows[len(o.rows)-1]) }
 
-// moderate returns the largest data set of at most a million memories, whose export takes seconds and
-// not minutes. If all are larger, it returns the smallest.
+// moderate returns the largest data set of at most a million memories, because exporting it takes
+// only seconds. If all data sets are larger, it returns the smallest.
 func (o *options) moderate() benchstack.Dataset {
 	n := o.rows[0]
 	for _, size := range o.rows {
@@ -152,7 +154,7 @@ func (o *options) moderate() benchstack.Dataset {
 	return benchstack.Distinct(n)
 }
 
-// datasets returns all that the chosen sections need.
+// datasets returns the data sets that the chosen sections need.
 func (o *options) datasets() []benchstack.Dataset {
 	var needed []benchstack.Dataset
 	for _, section := range o.sections {
@@ -167,6 +169,8 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
 		case "compression":
 			needed = append(needed, o.moderate())
+		case "flood":
+			needed = append(needed, o.flooder())
 		}
 		if section == "sizes" {
 			needed = append(needed, benchstack.SameInstant(o.largest().Memories), o.longTexts(), o.giantTexts())
@@ -179,7 +183,7 @@ func (o *options) longTexts() benchstack.Dataset { return benchstack.Long(o.text
 
 func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.giants, o.giantSize) }
 
-// needsPsql reports whether a chosen section compares with psql.
+// needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
 	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
 }

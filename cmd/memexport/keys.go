@@ -18,7 +18,7 @@ func keysCommand() *cobra.Command {
 	return c
 }
 
-// withKeys calls do with the store of keys in DATABASE_URL.
+// withKeys opens the store of API keys in DATABASE_URL and calls do with it.
 func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	cfg, err := config.Load(config.Database)
 	if err != nil {
@@ -55,7 +55,7 @@ func keysCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				// Standard output has only the key, so that a script can read it.
+				// Print only the key to standard output, so that a script can read it.
 				fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) for the workspace %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID)
 				fmt.Fprintln(cmd.OutOrStdout(), secret)
 				return nil
@@ -68,7 +68,7 @@ func keysCreateCommand() *cobra.Command {
 	c.Flags().BoolVar(&test, "test", false, "create a key that begins with msk_test_ instead of msk_live_")
 	for _, flag := range []string{"workspace", "name", "permission"} {
 		if err := c.MarkFlagRequired(flag); err != nil {
-			panic(err) // the flag was not defined above
+			panic(err) // cannot happen: the flag is defined above
 		}
 	}
 	return c
@@ -100,7 +100,7 @@ func keysListCommand() *cobra.Command {
 	return c
 }
 
-// when formats a time, or "-" for none.
+// when formats a time. It returns "-" for nil.
 func when(t *time.Time) string {
 	if t == nil {
 		return "-"

@@ -25,7 +25,7 @@ func TestTheKernelTellsMemoryAndProcessorTime(t *testing.T) {
 		t.Errorf("%d bytes are resident, the peak is %d", resident, peak)
 	}
 	watched := measure.WatchPeak(pid)
-	time.Sleep(50 * time.Millisecond) // some looks, one every 10 ms
+	time.Sleep(50 * time.Millisecond) // enough for a few readings, since WatchPeak reads every 10 ms
 	if got := watched(); got < 1<<20 {
 		t.Errorf("the watched peak is %d", got)
 	}
@@ -35,7 +35,7 @@ func TestTheKernelTellsMemoryAndProcessorTime(t *testing.T) {
 	if load := measure.LoadAverage(); len(strings.Fields(load)) != 3 {
 		t.Errorf("the load average is %q", load)
 	}
-	const nobody = 1 << 30 // above the greatest number of a process
+	const nobody = 1 << 30 // greater than any process number
 	if measure.PeakMemory(nobody) != 0 || measure.CPUTime(nobody) != 0 || measure.ResetPeak(nobody) {
 		t.Error("something is known about a process that does not exist")
 	}
