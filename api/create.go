@@ -86,13 +86,28 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil
 }
 
-// start starts the workflow of an export. It may fail: the row is in the database, and the reconciler
-// starts the workflow of every row that has none.
+// startPatience is how long a start goes on after the answer. A busy Temporal server answers within
+// seconds, and the reconciler would come only after a minute.
+const startPatience = 30 * time.Second
+
+// start starts the workflow of an export. If that takes longer than temporalTimeout, it goes on in the
+// background. It may fail: the row is in the database, and the reconciler starts the workflow of every
+// row that has none.
 func (s *service) start(ctx context.Context, e export.Export) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)
-	defer cancel()
-	if err := s.starter.Start(ctx, e); err != nil {
-		s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(infoOf(ctx).attrs(), "error", err)...)
+	attrs := infoOf(ctx).attrs()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	started := make(chan struct{})
+	go func() {
+		defer cancel()
+		defer close(started)
+		if err := s.starter.Start(ctx, e); err != nil {
+			s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(attrs, "error", err)...)
+		}
+	}()
+	select {
+	case <-started:
+	case <-time.After(temporalTimeout):
+		s.log.WarnContext(ctx, "the workflow could not be started in time; trying on in the background", attrs...)
 	}
 }
 

@@ -24,8 +24,13 @@ type Server struct {
 
 func newServer(handler http.Handler, limits Limits, log *slog.Logger) *Server {
 	return &Server{
-		log:         log,
-		connections: connection.Limits{Stall: limits.Stall, Max: limits.Connections, MaxPerAddress: limits.ConnectionsPerAddress},
+		log: log,
+		connections: connection.Limits{
+			Stall: limits.Stall, Max: limits.Connections, MaxPerAddress: limits.ConnectionsPerAddress,
+			Refused: func(n int) {
+				log.Warn("connections were reset because too many are open: raise API_CONNECTIONS or API_CONNECTIONS_PER_ADDRESS if they come from normal clients", "connections", n)
+			},
+		},
 		http: http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: limits.ReadHeader,

@@ -1,11 +1,13 @@
 package api_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -101,4 +103,21 @@ func TestADownloadOfASlowClientTakesLongerThanTheLimit(t *testing.T) {
 	if took := time.Since(start); got.String() != file || took < 2*time.Second {
 		t.Errorf("%d of %d bytes after %s", got.Len(), len(file), took)
 	}
+}
+
+func TestConnectionsBeyondTheLimitAreResetAndLogged(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(o *api.Options) { o.Limits.Connections = 1 })
+	fmt.Fprint(s.dial(t), "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	s.log.await(t, "route=\"GET /healthz\" status=200")
+	second, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err == nil {
+		defer second.Close()
+		_ = second.SetDeadline(time.Now().Add(20 * time.Second))
+		_, err = second.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the second connection sees %v, want a reset", err)
+	}
+	s.log.await(t, "raise API_CONNECTIONS")
 }

@@ -32,6 +32,8 @@ type options struct {
 	reads                time.Duration // how long each kind of read is repeated
 	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
 	flooding             time.Duration // how long a workspace creates exports without pause
+	besiegers            int           // how many connections of each kind do nothing
+	calm                 time.Duration // how long other requests are measured before and after each siege
 }
 
 // full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
@@ -39,7 +41,7 @@ var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second,
+	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second, besiegers: 2000, calm: 10 * time.Second,
 }
 
 // quick takes about a minute. It only shows that everything works.
@@ -47,32 +49,40 @@ var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second,
+	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second, besiegers: 200, calm: 2 * time.Second,
 }
 
 // section is a part of the benchmark that can run alone.
 type section struct {
 	name string
 	run  func(*benchmark, context.Context) ([]measure.Table, error)
+	// onRequest marks a section that runs only if -sections names it.
+	onRequest bool
 }
 
 // sections lists all sections in the order in which they run.
 var sections = []section{
-	{"speed", (*benchmark).speed},
-	{"sizes", (*benchmark).sizes},
-	{"small", (*benchmark).small},
-	{"reads", (*benchmark).readRequests},
-	{"workers", (*benchmark).workers},
-	{"compression", (*benchmark).compression},
-	{"flood", (*benchmark).flood},
+	{name: "speed", run: (*benchmark).speed},
+	{name: "sizes", run: (*benchmark).sizes},
+	{name: "small", run: (*benchmark).small},
+	{name: "reads", run: (*benchmark).readRequests},
+	{name: "workers", run: (*benchmark).workers},
+	{name: "compression", run: (*benchmark).compression},
+	{name: "flood", run: (*benchmark).flood},
+	// It needs what npm installs in tools/readers.
+	{name: "formats", run: (*benchmark).formats, onRequest: true},
+	// It mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
+	{name: "siege", run: (*benchmark).besiege, onRequest: true},
 }
 
-func sectionNames() []string {
-	var names []string
+func sectionNames() (all, byDefault []string) {
 	for _, s := range sections {
-		names = append(names, s.name)
+		all = append(all, s.name)
+		if !s.onRequest {
+			byDefault = append(byDefault, s.name)
+		}
 	}
-	return names
+	return all, byDefault
 }
 
 // parse reads the flags and the environment variables BENCH_ROWS and BENCH_ROUNDS.
@@ -81,7 +91,8 @@ func parse(args []string) (options, error) {
 	isQuick := flags.Bool("quick", false, "use little data and short times: shows that everything works, not how fast it is")
 	dir := flags.String("dir", filepath.Join(".dev", "bench"), "the `directory` that keeps the data sets for the next run")
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
-	names := flags.String("sections", strings.Join(sectionNames(), ","), "what to measure, separated by commas")
+	known, byDefault := sectionNames()
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there is also siege")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -105,8 +116,8 @@ func parse(args []string) (options, error) {
 	o.buffers = *buffers
 	o.sections = strings.Split(*names, ",")
 	for _, name := range o.sections {
-		if !slices.Contains(sectionNames(), name) {
-			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(sectionNames(), ", "))
+		if !slices.Contains(known, name) {
+			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(known, ", "))
 		}
 	}
 	var err error
@@ -167,8 +178,10 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, o.largest())
 		case "workers":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
-		case "compression":
+		case "compression", "siege":
 			needed = append(needed, o.moderate())
+		case "formats":
+			needed = append(needed, o.moderate(), o.giantTexts())
 		case "flood":
 			needed = append(needed, o.flooder())
 		}
@@ -185,5 +198,5 @@ func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.gia
 
 // needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
-	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
+	return slices.ContainsFunc([]string{"speed", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
 }

@@ -4,6 +4,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -14,23 +15,41 @@ import (
 	"memexport/workflows"
 )
 
-// timeout bounds the work for one workspace. It is long enough for a database and a Temporal server
-// that are slow, and the reconciler does later what was not done in time.
-const timeout = 5 * time.Second
+const (
+	// defaultTimeout is long enough for a database and a Temporal server that are busy.
+	defaultTimeout = 30 * time.Second
+	// hold is how long Next makes its caller wait. A healthy system needs milliseconds.
+	hold = 2 * time.Second
+)
 
-// Dispatcher starts waiting exports. It is safe for concurrent use. All fields are required.
+// Dispatcher starts waiting exports. It is safe for concurrent use. Every field without a default is
+// required.
 type Dispatcher struct {
 	Exports *export.Store // its limits say how many places a workspace has
 	Starter *workflows.Starter
 	Log     *slog.Logger
+
+	// Timeout bounds the work for one workspace. The reconciler does later what was not done in time.
+	// Defaults to 30 seconds.
+	Timeout time.Duration
 }
 
 // Next gives the free places of a workspace to the exports that have waited longest, and starts these.
-// Call it when an export of the workspace has ended, even if ctx has ended too. It may fail, which is
-// only logged: the reconciler starts the exports later.
+// Call it when an export of the workspace has ended, even if ctx has ended too. If it takes longer than
+// two seconds, it goes on in the background. It may fail, which is only logged: the reconciler starts
+// the exports later.
 func (d *Dispatcher) Next(ctx context.Context, workspaceID string) {
-	if _, err := d.next(context.WithoutCancel(ctx), workspaceID); err != nil {
-		d.warn(ctx, workspaceID, err)
+	ctx = context.WithoutCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if _, err := d.next(ctx, workspaceID); err != nil {
+			d.warn(ctx, workspaceID, err)
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(hold):
 	}
 }
 
@@ -41,7 +60,7 @@ func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
 // next returns how many exports got a place, and the first error. An export that has a place but
 // could not be started is found by the reconciler.
 func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, defaultTimeout))
 	defer cancel()
 	claimed, err := d.Exports.Claim(ctx, workspaceID)
 	if err != nil {

@@ -166,6 +166,6 @@ func workerChecksComposing(t *testing.T, s *inStore) {
 	copies := func(r *http.Request) bool { return r.Header.Get("X-Amz-Copy-Source") != "" }
 	s.refuse(t, copies, storetest.Fault{Status: http.StatusForbidden})
 	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
-	refuses(t, append(env, "DOWNLOAD_MODE=redirect"), []string{"worker"}, "DOWNLOAD_MODE is redirect", "put together", "docs/stores.md")
+	refuses(t, append(env, "DOWNLOAD_MODE=redirect"), []string{"worker"}, "DOWNLOAD_MODE is redirect", "cannot be joined", "docs/stores.md")
 	same(t, "objects that the check left", len(s.objectsOf(t, "memexport-probe")), 0)
 }

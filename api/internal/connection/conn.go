@@ -2,7 +2,6 @@ package connection
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -12,7 +11,8 @@ import (
 // piece lets slow clients pass, and a large one needs fewer system calls.
 const piece = 64 << 10
 
-// conn is a connection whose write deadline moves while the client takes what is written.
+// conn is a connection whose write deadline moves while the client takes what is written. It has no
+// ReadFrom: a deadline must not end a response because its source is slow.
 type conn struct {
 	net.Conn
 	stall    time.Duration
@@ -30,22 +30,6 @@ func (c *conn) Write(p []byte) (n int, err error) {
 		written, err := c.Conn.Write(p[n:min(n+piece, len(p))])
 		n += written
 		if err != nil || n == len(p) {
-			return n, c.abandon(err)
-		}
-	}
-}
-
-// ReadFrom writes what r has. It keeps the fast path of *net.TCPConn, which sends files without
-// copying them through this process.
-func (c *conn) ReadFrom(r io.Reader) (n int64, err error) {
-	for {
-		c.extend()
-		written, err := io.CopyN(c.Conn, r, piece)
-		n += written
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
 			return n, c.abandon(err)
 		}
 	}

@@ -21,6 +21,9 @@ type Limits struct {
 	Max int
 	// MaxPerAddress is the same for each IP address of clients. 0 means any number.
 	MaxPerAddress int
+	// Refused is called, at most once a minute, with how many connections were reset because of Max or
+	// MaxPerAddress since the last call.
+	Refused func(n int)
 }
 
 // Listen returns l with limits. Its connections must be TCP connections or wrap such, without TLS.
@@ -35,6 +38,9 @@ type listener struct {
 	mu        sync.Mutex
 	open      int
 	byAddress map[netip.Addr]int
+
+	refused  int       // since Refused was last called; only Accept uses it
+	reported time.Time // when Refused was last called
 }
 
 // Accept returns the next connection that is within the limits.
@@ -47,10 +53,20 @@ func (l *listener) Accept() (net.Conn, error) {
 		address := addressOf(inner)
 		if !l.add(address) {
 			Reset(inner)
+			l.report()
 			continue
 		}
 		limitBuffer(inner)
 		return &conn{Conn: inner, stall: l.limits.Stall, closed: sync.OnceFunc(func() { l.remove(address) })}, nil
+	}
+}
+
+// report counts a connection that was refused.
+func (l *listener) report() {
+	l.refused++
+	if now := time.Now(); l.limits.Refused != nil && now.Sub(l.reported) > time.Minute {
+		l.limits.Refused(l.refused)
+		l.refused, l.reported = 0, now
 	}
 }
 

@@ -16,6 +16,12 @@ import (
 // readyTimeout limits how long the API may take to start. It usually takes less than a second.
 const readyTimeout = 30 * time.Second
 
+// BaseURL returns the URL of the API.
+func (s *Stack) BaseURL() string { return s.baseURL }
+
+// APIPID returns the process id of the API.
+func (s *Stack) APIPID() int { return s.api.PID() }
+
 // Restart replaces the API and the workers by new processes, so that earlier measurements leave
 // nothing in their memory and caches. It returns once the new processes are ready. They get the
 // extra environment variables, such as "EXPORT_COMPRESSION=gzip", until the next Restart.

@@ -1,6 +1,7 @@
 package measure_test
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -38,5 +39,34 @@ func TestTheKernelTellsMemoryAndProcessorTime(t *testing.T) {
 	const nobody = 1 << 30 // greater than any process number
 	if measure.PeakMemory(nobody) != 0 || measure.CPUTime(nobody) != 0 || measure.ResetPeak(nobody) {
 		t.Error("something is known about a process that does not exist")
+	}
+}
+
+func TestTheKernelTellsTheSocketsOfAServer(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = server.Write(make([]byte, 64<<20)) // until the kernel takes no more
+	if got := measure.SocketsOf(port); got.Open != 1 || got.Closed != 0 || got.Unread == 0 {
+		t.Errorf("%+v, want one that is open and holds bytes", got)
+	}
+	server.Close()
+	if got := measure.SocketsOf(port); got.Open != 0 || got.Closed != 1 {
+		t.Errorf("%+v, want one that is closed", got)
 	}
 }
