@@ -19,6 +19,7 @@ import (
 	"memexport/api"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
@@ -71,7 +72,7 @@ func newService(t testing.TB, change ...func(*api.Options)) *service {
 	}
 	t.Cleanup(temporal.Close)
 	options := api.Options{
-		Exports: s.exports, Keys: s.keys, Archive: s.archive, Starter: workflows.NewStarter(temporal, "default", "memexport"),
+		Exports: s.exports, Keys: s.keys, Archive: s.archive, Audit: audit.NewStore(db), Starter: workflows.NewStarter(temporal, "default", "memexport"),
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
 	}
 	for _, c := range change {

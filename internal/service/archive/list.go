@@ -103,6 +103,17 @@ func (a *Archive) LastWritten(ctx context.Context, exportID string) (time.Time, 
 	}
 }
 
+// Count returns how many objects of an export the bucket holds.
+func (a *Archive) Count(ctx context.Context, exportID string) (int, error) {
+	objects := a.bucket.List(&blob.ListOptions{Prefix: prefix(exportID)})
+	for n := 0; ; n++ {
+		object, err := a.next(ctx, objects)
+		if object == nil {
+			return n, err
+		}
+	}
+}
+
 // next returns the next object of a listing, or nil after the last one.
 func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object *blob.ListObject, err error) {
 	err = a.request(ctx, func(limited context.Context) (err error) {

@@ -73,7 +73,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 		return nil, fmt.Errorf("the directory of Temporal: %w", err)
 	}
 	o.Dir = dir
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, dirMode()); err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w; use --dir to choose another", err)
 	}
 	program, err := temporalFinder{archives: o.Archives, log: o.Log}.find(ctx)

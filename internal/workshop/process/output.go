@@ -49,7 +49,10 @@ func openLog(path string) (*logFile, *os.File, error) {
 			return nil, nil, fmt.Errorf("rename the old log: %w", err)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err == nil {
+		err = file.Chmod(0o600) // a log of Postgres may quote rows, and an earlier version let others read it
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log: %w; use a directory that you can write to", err)
 	}
