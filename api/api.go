@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
@@ -27,6 +28,12 @@ type Options struct {
 	// Redirect answers a download with a signed address in the store, if the store has the file as one
 	// object. Defaults to sending the file.
 	Redirect bool
+	// AuthFailures is how many requests a minute from one address may have a wrong key or token. The
+	// others are answered with 429. Defaults to no limit.
+	AuthFailures int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Defaults to none:
+	// the other end of a connection counts as the client.
+	TrustedProxies []netip.Prefix
 	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
 	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
@@ -43,6 +50,7 @@ func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
 		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) error { return nil }

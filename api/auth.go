@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -11,29 +14,36 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-const keyHeader = "X-Api-Key"
-
-// authenticate lets a request pass if it has exactly one API key, the key exists, and it has the
+// authenticate lets a request pass if it has exactly one credential, which is valid and has the
 // permission of the operation.
 func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	secrets := r.Header.Values(keyHeader)
-	if len(secrets) != 1 || secrets[0] == "" {
-		writeProblem(w, newProblem(codeUnauthorized))
+	sent, problem := credentialOf(r.Header)
+	if problem != nil {
+		writeProblem(w, problem)
+		return
+	}
+	wait, done := s.failures.try(clientAddress(r, s.trustedProxies), sent.secret, time.Now())
+	if wait > 0 {
+		writeProblem(w, newProblem(codeTooManyFailures).with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))))
 		return
 	}
 	lookup, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	key, err := s.keys.Lookup(lookup, secrets[0])
-	if errors.Is(err, apikey.ErrUnknown) {
+	key, err := s.keys.Lookup(lookup, sent.secret)
+	switch {
+	case errors.Is(err, apikey.ErrUnknown):
+		done(wrong)
 		writeProblem(w, newProblem(codeUnauthorized))
 		return
-	}
-	if err != nil {
+	case err != nil:
+		done(undecided)
 		writeProblem(w, s.problem(r.Context(), err))
 		return
 	}
-	infoOf(r.Context()).workspaceID = key.WorkspaceID
+	done(right)
+	info := infoOf(r.Context())
+	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
 	if !key.Allows(permission) {
 		p := newProblem(codePermissionDenied)

@@ -18,7 +18,7 @@ func operation(op huma.Operation, permission apikey.Permission, refusals ...int)
 	op.Tags = []string{"Exports"}
 	op.Description += fmt.Sprintf("\n\nNeeds the permission `%s`.", permission)
 	op.Metadata = map[string]any{permissionMetadata: permission}
-	for _, status := range append(refusals, 401, 403, 414, 422, 500, 503) {
+	for _, status := range append(refusals, 401, 403, 414, 422, 429, 500, 503) {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/" + responseName(status)}
 	}
 	return op

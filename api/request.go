@@ -14,6 +14,7 @@ type requestKey struct{}
 type requestInfo struct {
 	id          string
 	workspaceID string
+	keyID       string
 	exportID    string
 }
 
@@ -25,6 +26,9 @@ func (r *requestInfo) attrs() []any {
 	attrs := []any{"request_id", r.id}
 	if r.workspaceID != "" {
 		attrs = append(attrs, "workspace_id", r.workspaceID)
+	}
+	if r.keyID != "" {
+		attrs = append(attrs, "key_id", r.keyID)
 	}
 	if r.exportID != "" {
 		attrs = append(attrs, "export_id", r.exportID)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -37,10 +38,12 @@ type service struct {
 	archive *archive.Archive
 	starter *workflows.Starter
 
-	redirect bool
-	ready    func(context.Context) error
-	log      *slog.Logger
-	version  string
+	redirect       bool
+	ready          func(context.Context) error
+	failures       *failures
+	trustedProxies []netip.Prefix
+	log            *slog.Logger
+	version        string
 }
 
 type workspaceKey struct{}

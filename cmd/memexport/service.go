@@ -160,15 +160,21 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 
 // serveAPI serves until ctx ends, and then lets requests finish.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
+	proxies, err := s.config.Proxies()
+	if err != nil {
+		return err // Load has checked it
+	}
 	server := api.New(api.Options{
-		Exports:  export.NewStore(s.db),
-		Keys:     apikey.NewStore(s.db),
-		Archive:  s.archive,
-		Starter:  s.starter,
-		Redirect: s.config.DownloadMode == "redirect",
-		Ready:    s.db.PingContext,
-		Log:      s.log,
-		Version:  version,
+		Exports:        export.NewStore(s.db),
+		Keys:           apikey.NewStore(s.db),
+		Archive:        s.archive,
+		Starter:        s.starter,
+		Redirect:       s.config.DownloadMode == "redirect",
+		AuthFailures:   s.config.AuthFailures,
+		TrustedProxies: proxies,
+		Ready:          s.db.PingContext,
+		Log:            s.log,
+		Version:        version,
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +21,12 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
 		wrong("HTTP_ADDR", "%q is not an address: set it to host:port, such as :8080 or 127.0.0.1:8080", c.HTTPAddr)
+	}
+	if c.AuthFailures < 0 {
+		wrong("AUTH_FAILURES_PER_MINUTE", "%d is negative: set it to 0 to turn the limit off, or to a greater number", c.AuthFailures)
+	}
+	if _, err := c.Proxies(); err != nil {
+		wrong("TRUSTED_PROXIES", "%v", err)
 	}
 	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery,
 		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout} {
@@ -65,4 +73,27 @@ func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	case c.DownloadMode == "redirect" && u.Scheme != "s3":
 		wrong("DOWNLOAD_MODE", "redirect needs an S3 store: set BUCKET_URL to one that begins with s3://, or DOWNLOAD_MODE to proxy")
 	}
+}
+
+// Proxies returns the networks in TRUSTED_PROXIES.
+func (c *Config) Proxies() ([]netip.Prefix, error) {
+	if c.TrustedProxies == "" {
+		return nil, nil
+	}
+	var proxies []netip.Prefix
+	for text := range strings.SplitSeq(c.TrustedProxies, ",") {
+		text = strings.TrimSpace(text)
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			var address netip.Addr
+			if address, err = netip.ParseAddr(text); err == nil {
+				network, err = address.WithZone("").Prefix(address.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is not an address or a network: set it to a list such as 10.0.0.0/8,192.0.2.7,fd00::/8", text)
+		}
+		proxies = append(proxies, network)
+	}
+	return proxies, nil
 }

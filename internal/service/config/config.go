@@ -37,6 +37,11 @@ type Config struct {
 
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
+	AuthFailures int `env:"AUTH_FAILURES_PER_MINUTE" envDefault:"100" for:"api" doc:"How many requests a minute from one address may have a wrong key or token. The next ones are answered with 429 and Retry-After, except those with a key or token that was valid before. 100 leaves room for a misconfigured client beside others. Each process counts for itself. 0 turns the limit off."`
+
+	// TrustedProxies is parsed by Proxies.
+	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
+
 	// Retention becomes expires_at when an export becomes READY, so that a later change does not affect
 	// exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
