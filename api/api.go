@@ -15,6 +15,7 @@ import (
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
+	"memexport/internal/service/token"
 	"memexport/workflows"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	// Redirect answers a download with a signed address in the store, if the store has the file as one
 	// object. Defaults to sending the file.
 	Redirect bool
+	// Tokens verifies the access tokens that are accepted as bearer tokens. Defaults to accepting keys
+	// only.
+	Tokens *token.Verifier
 	// AuthFailures is how many requests a minute from one address may have a wrong key or token. The
 	// others are answered with 429. Defaults to no limit.
 	AuthFailures int
@@ -50,7 +54,7 @@ func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
 		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
-		failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
+		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) error { return nil }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,7 +13,15 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/token"
 )
+
+// caller is who sent a request.
+type caller struct {
+	workspaceID string
+	keyID       string // of the API key; "" for a token
+	permissions []apikey.Permission
+}
 
 // authenticate lets a request pass if it has exactly one credential, which is valid and has the
 // permission of the operation.
@@ -28,28 +37,68 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, newProblem(codeTooManyFailures).with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))))
 		return
 	}
-	lookup, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	key, err := s.keys.Lookup(lookup, sent.secret)
-	switch {
-	case errors.Is(err, apikey.ErrUnknown):
-		done(wrong)
-		writeProblem(w, newProblem(codeUnauthorized))
-		return
-	case err != nil:
-		done(undecided)
-		writeProblem(w, s.problem(r.Context(), err))
+	sender, problem := s.identify(r.Context(), sent)
+	done(resultOf(problem))
+	if problem != nil {
+		writeProblem(w, problem)
 		return
 	}
-	done(right)
 	info := infoOf(r.Context())
-	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
+	info.workspaceID, info.keyID = sender.workspaceID, sender.keyID
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
-	if !key.Allows(permission) {
+	if !slices.Contains(sender.permissions, permission) {
 		p := newProblem(codePermissionDenied)
-		p.Detail = fmt.Sprintf("The API key lacks the permission %s.", permission)
+		p.Detail = fmt.Sprintf("The key or token lacks the permission %s.", permission)
 		writeProblem(w, p)
 		return
 	}
-	next(huma.WithContext(ctx, withWorkspace(r.Context(), key.WorkspaceID)))
+	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
+}
+
+// resultOf returns what a problem of identify says about the credential.
+func resultOf(p *Problem) result {
+	switch {
+	case p == nil || p.Code == codePermissionDenied:
+		return right
+	case p.Code == codeUnauthorized:
+		return wrong
+	}
+	return undecided
+}
+
+// identify returns whom a credential belongs to.
+func (s *service) identify(ctx context.Context, sent credential) (caller, *Problem) {
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if s.tokens != nil && sent.bearer && token.Looks(sent.secret) {
+		return s.identifyToken(limited, sent.secret)
+	}
+	key, err := s.keys.Lookup(limited, sent.secret)
+	if errors.Is(err, apikey.ErrUnknown) {
+		return caller{}, newProblem(codeUnauthorized)
+	}
+	if err != nil {
+		return caller{}, s.problem(ctx, err)
+	}
+	return caller{workspaceID: key.WorkspaceID, keyID: key.ID, permissions: key.Permissions}, nil
+}
+
+func (s *service) identifyToken(ctx context.Context, secret string) (caller, *Problem) {
+	verified, err := s.tokens.Verify(ctx, secret)
+	var invalid *token.Invalid
+	var noWorkspace *token.NoWorkspace
+	switch {
+	case errors.As(err, &invalid):
+		p := newProblem(codeUnauthorized)
+		p.Detail = "The token is not accepted: " + invalid.Reason + "."
+		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // RFC 6750, section 3.1
+		return caller{}, p
+	case errors.As(err, &noWorkspace):
+		p := newProblem(codePermissionDenied)
+		p.Detail = fmt.Sprintf("The token is valid, but has no claim %s with the UUID of a workspace.", noWorkspace.Claim)
+		return caller{}, p
+	case err != nil:
+		return caller{}, s.problem(ctx, err)
+	}
+	return caller{workspaceID: verified.WorkspaceID, permissions: verified.Permissions}, nil
 }

@@ -26,7 +26,7 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 	c.Components.Schemas = newRegistry()
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"apiKey": {Type: "apiKey", In: "header", Name: keyHeader, Description: "The key of a workspace, such as msk_live_... or msk_test_..."},
-		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key in the header Authorization."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key in the header Authorization, or an access token (JWT) of the identity provider that the service accepts tokens from, if it does."},
 	}
 	c.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}} // either of them
 	c.Components.Headers = headers

@@ -52,7 +52,7 @@ var kinds = []kind{
 		header: http.Header{"Www-Authenticate": {`ApiKey realm="memexport"`, `Bearer realm="memexport"`}}},
 	{code: codeTooManyFailures, status: 429, detail: "Too many requests from this address had no valid key. Wait for as many seconds as Retry-After says, and send a valid key.",
 		header: http.Header{"Retry-After": {"1"}}},
-	{code: codePermissionDenied, status: 403, detail: "The API key lacks the permission that this operation needs."},
+	{code: codePermissionDenied, status: 403, detail: "The key or token lacks the permission that this operation needs."},
 	{code: codeExportNotFound, status: 404, detail: "There is no such export."},
 	{code: codeExportNotReady, status: 409, detail: "The export is still processing. Poll it until its status is READY.",
 		header: http.Header{"Retry-After": {"1"}}},

@@ -19,6 +19,7 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
+	"memexport/internal/service/token"
 	"memexport/workflows"
 )
 
@@ -41,6 +42,7 @@ type service struct {
 	redirect       bool
 	ready          func(context.Context) error
 	failures       *failures
+	tokens         *token.Verifier // nil if only keys are accepted
 	trustedProxies []netip.Prefix
 	log            *slog.Logger
 	version        string
@@ -101,7 +103,7 @@ func unavailable(err error) bool {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
 	case errors.As(err, &networkError), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, token.ErrUnavailable):
 		return true
 	}
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -26,6 +26,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/internal/service/token"
 	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
@@ -164,12 +165,21 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err // Load has checked it
 	}
+	var tokens *token.Verifier
+	if s.config.OIDCIssuer != "" {
+		tokens = token.NewVerifier(token.Options{Issuer: s.config.OIDCIssuer, Audience: s.config.OIDCAudience,
+			WorkspaceClaim: s.config.OIDCWorkspaceClaim, PermissionsClaim: s.config.OIDCPermissionsClaim})
+		if err := tokens.Check(ctx); err != nil {
+			s.log.Warn("tokens are answered with 503 until the provider in OIDC_ISSUER answers; API keys work", "error", err)
+		}
+	}
 	server := api.New(api.Options{
 		Exports:        export.NewStore(s.db),
 		Keys:           apikey.NewStore(s.db),
 		Archive:        s.archive,
 		Starter:        s.starter,
 		Redirect:       s.config.DownloadMode == "redirect",
+		Tokens:         tokens,
 		AuthFailures:   s.config.AuthFailures,
 		TrustedProxies: proxies,
 		Ready:          s.db.PingContext,

@@ -25,6 +25,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if c.AuthFailures < 0 {
 		wrong("AUTH_FAILURES_PER_MINUTE", "%d is negative: set it to 0 to turn the limit off, or to a greater number", c.AuthFailures)
 	}
+	c.checkOIDC(wrong)
 	if _, err := c.Proxies(); err != nil {
 		wrong("TRUSTED_PROXIES", "%v", err)
 	}
@@ -73,6 +74,25 @@ func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	case c.DownloadMode == "redirect" && u.Scheme != "s3":
 		wrong("DOWNLOAD_MODE", "redirect needs an S3 store: set BUCKET_URL to one that begins with s3://, or DOWNLOAD_MODE to proxy")
 	}
+}
+
+// checkOIDC checks the settings for tokens. The provider is not asked.
+func (c *Config) checkOIDC(wrong func(name, format string, args ...any)) {
+	if c.OIDCIssuer == "" {
+		return
+	}
+	u, err := url.Parse(c.OIDCIssuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		wrong("OIDC_ISSUER", "is not the URL of a provider: set it to one such as https://login.example.com/realms/acme (http:// only on this machine)")
+	}
+	if c.OIDCAudience == "" {
+		wrong("OIDC_AUDIENCE", "is not set: set it to the audience that the provider puts into the tokens for this API")
+	}
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 // Proxies returns the networks in TRUSTED_PROXIES.

@@ -12,7 +12,7 @@ import (
 
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	want := config.Config{
-		MemoriesTable: "memories", HTTPAddr: ":8080", AuthFailures: 100,
+		MemoriesTable: "memories", HTTPAddr: ":8080", AuthFailures: 100, OIDCWorkspaceClaim: "workspace_id", OIDCPermissionsClaim: "scope",
 		Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
 		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
@@ -32,6 +32,7 @@ var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
 	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
 	"AUTH_FAILURES_PER_MINUTE": "0", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7",
+	"OIDC_ISSUER": "https://login.example.com/", "OIDC_AUDIENCE": "exports", "OIDC_WORKSPACE_CLAIM": "https://example.com/workspace", "OIDC_PERMISSIONS_CLAIM": "permissions",
 	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
 	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
 	"RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
@@ -42,6 +43,7 @@ var full = map[string]string{
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
 	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", TrustedProxies: "10.0.0.0/8, 192.0.2.7",
+	OIDCIssuer: "https://login.example.com/", OIDCAudience: "exports", OIDCWorkspaceClaim: "https://example.com/workspace", OIDCPermissionsClaim: "permissions",
 	Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect",
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
 	ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
@@ -95,6 +97,11 @@ var wrong = []struct{ name, value, hint string }{
 	{"HTTP_ADDR", "::1", "127.0.0.1:8080"},
 	{"AUTH_FAILURES_PER_MINUTE", "-1", "0 to turn the limit off"},
 	{"AUTH_FAILURES_PER_MINUTE", "many", "whole number"},
+	{"OIDC_AUDIENCE", "", "the audience that the provider puts"},
+	{"OIDC_ISSUER", "login.example.com", "https://login.example.com"},
+	{"OIDC_ISSUER", "http://login.example.com", "https://login.example.com"},
+	{"OIDC_ISSUER", "https://login.example.com?realm=x", "https://login.example.com"},
+	{"OIDC_ISSUER", "https://user:password@login.example.com", "https://login.example.com"},
 	{"TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"},
 	{"TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"},
 	{"TRUSTED_PROXIES", "10.0.0.1,", "10.0.0.0/8"},
