@@ -8,8 +8,8 @@ GO ?= go
 # Google's storage client over gRPC, which nothing here uses, would be a fifth of the program.
 TAGS := disable_grpc_modules
 export GOFLAGS := -tags=$(TAGS) $(GOFLAGS)
-# The versions of the programs that check the code.
-STATICCHECK   := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# tools/golangci-lint/go.mod pins the version. The first build takes some minutes.
+GOLANGCI_LINT := $(GO) tool -modfile=tools/golangci-lint/go.mod golangci-lint
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: bin/memexport ## start everything on this machine and make a first export; flags in ARGS="..."
+run: bin/memexport ## start everything on this machine and make a first export; pass flags in ARGS="..."
 	@exec bin/memexport dev $(ARGS)
 
 .PHONY: build
@@ -31,14 +31,14 @@ bin/memexport:
 	@$(GO) build -o $@ ./cmd/memexport
 
 .PHONY: test
-test: ## run every test, against a real Postgres and a real Temporal
+test: ## run every test against a real Postgres and a real Temporal server
 	@echo "building (the first time this takes some minutes)"
 	@$(GO) run ./cmd/memexport dev prepare
 	@echo "running every test"
 	@$(GO) test -timeout 20m ./...
 
 .PHONY: test-stores
-test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; prints store x case
+test-stores: ## test the stores on a directory and on S3, GCS and Azure servers; print a table
 	@echo "building the servers (the first time this takes some minutes)"
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./internal/workshop/storetest/stores prepare
@@ -47,39 +47,58 @@ test-stores: ## run the suite of the stores also on S3, GCS and Azure servers; p
 		$(GO) run ./internal/workshop/storetest/stores table
 
 .PHONY: test-docs
-test-docs: bin/memexport ## try the docs page in a real Chromium; screenshots go to tools/docs-page/screenshots
+test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to tools/docs-page/screenshots
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 .PHONY: test-downloads
-test-downloads: bin/memexport ## break downloads by curl, aria2 and a real Chromium, and resume them
+test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and Chromium
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
 .PHONY: docs-component
-docs-component: ## fetch the component of the docs page from npm anew, and check its hash
+docs-component: ## fetch the component of the docs page from npm again, and check its hash
 	@node tools/docs-page/vendor.mjs
 
 .PHONY: bench
-bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 choose the sizes, ARGS="..." the sections
+bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 set the sizes, ARGS="..." the sections
 	@$(GO) run ./bench $(ARGS)
 
 .PHONY: clients
-clients: bin/memexport ## generate clients of the OpenAPI documents with other people's generators, and run them; lint the documents
+clients: bin/memexport ## generate and run clients with four generators; lint and compare the OpenAPI documents
 	@$(GO) run ./tools/clients
 
 .PHONY: lint
-lint: ## gofmt, go mod tidy, go vet, staticcheck, and workflowcheck for determinism
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "run gofmt -w on: $$unformatted"; exit 1; }
+lint: ## check formatting, the direction of imports, go.mod, and that workflows are deterministic
+	$(GOLANGCI_LINT) fmt --diff
+	$(GOLANGCI_LINT) run
+	@tools/golangci-lint/refused-imports.sh $(GOLANGCI_LINT)
 	$(GO) mod tidy -diff
-	$(GO) vet -tags stores,downloads,$(TAGS) ./...
-	$(GO) run $(STATICCHECK) -tags stores,downloads,$(TAGS) ./...
 	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
+# The flags of a release, so that both share the build cache.
+.PHONY: cross
+cross: ## build and vet the program for every platform of a release
+	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		echo "$$p"; export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		$(GO) build -trimpath -buildvcs=false -o /dev/null ./cmd/memexport && \
+		$(GO) vet -trimpath ./cmd/... ./client/... ./internal/cli/... || exit 1; \
+	done
+
+.PHONY: release
+release: ## build archives, SBOMs and the container image into dist/; the version is VERSION or git's tag
+	@cd tools/release && GOFLAGS= $(GO) run . -root ../.. -out ../../dist
+
+.PHONY: test-release
+test-release: ## test the program that builds releases
+	@cd tools/release && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test ./...
+
 .PHONY: generate
-generate: ## write the OpenAPI documents, the client for Go and docs/configuration.md anew
+generate: ## rewrite the OpenAPI documents, the client for Go and docs/configuration.md
 	$(GO) generate ./openapi ./client ./internal/service/config
 
 .PHONY: clean
-clean: ## delete the state of make run and the built program
-	rm -rf .dev bin
+clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built
+	@# As root, Postgres keeps its data outside of .dev, where rm would not find it.
+	@if [ -e .dev ]; then bin/memexport dev clean; fi
+	rm -rf .dev bin dist

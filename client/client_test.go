@@ -9,18 +9,18 @@ import (
 	"testing"
 )
 
-func TestTheClientIsThatOfTheDocument(t *testing.T) {
+func TestTheClientIsGeneratedFromTheDocument(t *testing.T) {
 	source, err := os.ReadFile("client.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, line, found := strings.Cut(string(source), "//go:generate ")
 	if !found {
-		t.Fatal("client.go does not say how it is generated")
+		t.Fatal("client.go has no go:generate line")
 	}
 	args := strings.Fields(line)
 	out := filepath.Join(t.TempDir(), "client.go")
-	args = append(args[:len(args)-1], "-o", out, args[len(args)-1]) // the document is the last
+	args = append(args[:len(args)-1], "-o", out, args[len(args)-1]) // the document is the last argument
 	if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, text)
 	}
@@ -33,6 +33,6 @@ func TestTheClientIsThatOfTheDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(generated, committed) {
-		t.Error("client.gen.go is not what openapi/openapi.yaml says: run make generate")
+		t.Error("client.gen.go differs from what openapi/openapi.yaml generates: run make generate")
 	}
 }

@@ -29,7 +29,7 @@ func TestARunAfterAKilledDownloadFetchesOnlyTheRest(t *testing.T) {
 		return err == nil && info.Size() == hold
 	})
 	child.Kill()
-	same(t, "files", p.files(t), "memories.csv.partial memories.csv.partial.json")
+	same(t, "files", p.files(t), "memories.csv.partial memories.csv.partial.json memories.csv.partial.lock")
 	absent(t, "the state", p.read(t, "memories.csv.partial.json"), s.key)
 
 	front.release()

@@ -39,8 +39,17 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 
 func TestATerminalShowsProgressBars(t *testing.T) {
 	s := sharedStack(t)
+	for _, columns := range []int{100, 40, 12} {
+		t.Run(fmt.Sprintf("%d columns", columns), func(t *testing.T) { testBars(t, s, columns) })
+	}
+}
+
+func testBars(t *testing.T, s *stack, columns int) {
 	p := newPerson(t, s.url, s.key)
 	screen, tty := terminal(t)
+	if err := unix.IoctlSetWinsize(int(tty.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: uint16(columns)}); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command(program, "export", "--format", "csv", "-o", "out")
 	cmd.Dir, cmd.Env, cmd.Stderr = p.dir, append(process.CleanEnviron(), p.env...), tty
 	child, err := process.Start(cmd, process.Options{})
@@ -58,9 +67,17 @@ func TestATerminalShowsProgressBars(t *testing.T) {
 	}
 	for _, title := range []string{"exporting: ", "downloading: "} {
 		drawn := 0
+		visible := title[:min(len(title), columns-11)] // a narrow line cuts the text
 		for _, frame := range strings.Split(shown.String(), "\r") {
-			if strings.Contains(frame, title) && strings.Contains(frame, "% |") {
+			frame = strings.NewReplacer("\x1b[0K", "", "\x1b[2K", "").Replace(frame)
+			if !strings.Contains(frame, "% |") {
+				continue
+			}
+			if strings.Contains(frame, visible) {
 				drawn++
+			}
+			if len([]rune(frame)) > columns {
+				t.Errorf("a bar wraps, with %d columns: %q", len([]rune(frame)), frame)
 			}
 		}
 		if drawn == 0 {

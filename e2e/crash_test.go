@@ -110,5 +110,5 @@ func killPostmaster(t *testing.T, s *stack) {
 		t.Fatal(err)
 	}
 	s.wantCode(t, 1)
-	says(t, "dev without Postgres", s.stderr.String(), "Postgres stopped unexpectedly")
+	says(t, "dev without Postgres", s.stderr.String(), "postgres stopped unexpectedly")
 }

@@ -63,7 +63,7 @@ func TestAKeyIsRotatedWithoutAnInterruption(t *testing.T) {
 	_, states = listKeys(t, s, workspace)
 	same(t, "states", strings.Join(states, ","), "expired,expired,valid")
 	refuses(t, env, []string{"keys", "rotate", ids[0]}, "replaced already")
-	refuses(t, env, []string{"keys", "rotate", uuid.NewString()}, "no valid key", "keys list")
+	refuses(t, env, []string{"keys", "rotate", uuid.NewString()}, "is not valid", "keys list")
 }
 
 func TestAKeyExpires(t *testing.T) {

@@ -12,12 +12,13 @@ import (
 
 func demoCommand() *cobra.Command {
 	var memories int
-	var key bool
+	var withKey bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Create a demo memories table in MEMORIES_DATABASE_URL",
-		Long:  "Creates the table memories, if there is none, and fills the workspace " + demo.WorkspaceID + " with\nmade-up memories. It never touches a table that it has not created.",
-		Args:  cobra.NoArgs,
+		Long: "Creates the table memories, unless it exists, and fills the workspace " + demo.WorkspaceID + " with\n" +
+			"made-up memories. It never touches a table that it has not created.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(config.Database)
 			if err != nil {
@@ -36,7 +37,7 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "added %d memories to the workspace %s\n", added, demo.WorkspaceID)
-			if !key {
+			if !withKey {
 				return nil
 			}
 			return withKeys(cmd, func(keys *apikey.Store) error {
@@ -48,7 +49,7 @@ func demoCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().IntVar(&memories, "memories", 10_000, "how many memories the workspace shall have")
-	c.Flags().BoolVar(&key, "key", false, "mint an API key for the workspace as well, and print it")
+	c.Flags().IntVar(&memories, "memories", 10_000, "how many memories the workspace has at the end")
+	c.Flags().BoolVar(&withKey, "key", false, "also create an API key for the workspace, and print it")
 	return c
 }

@@ -16,8 +16,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// firstExports exports the demo workspace in every format over the API, as any client would, unless
-// an earlier run has, and then says how to go on.
+// firstExports exports the demo workspace in every format over the API, as any client would, and then
+// says what to do next. It leaves files of an earlier run as they are.
 func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 	if err := d.write("base-url", baseURL); err != nil {
 		return err
@@ -26,6 +26,8 @@ func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	d.say("")
+	d.say("Exports of the demo memories:")
 	d.say("")
 	for _, f := range format.All {
 		path := filepath.Join(dir, "memories."+f.Extension)
@@ -50,16 +52,16 @@ func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 // export creates an export, waits until it is READY and downloads it to path.
 func (d *dev) export(ctx context.Context, baseURL, formatName, path string) (remote.Export, error) {
 	r, err := remote.New(remote.Options{URL: baseURL, Key: d.apiKey, UserAgent: "memexport/" + version,
-		RetryFor: time.Minute, FirstFor: time.Minute, Idle: time.Minute, Report: progress.New(os.Stderr, true)})
+		RetryFor: time.Minute, FirstFor: time.Minute, Idle: time.Minute, Report: progress.Silent()})
 	if err != nil {
 		return remote.Export{}, err
 	}
-	// What an earlier run has begun was at another address.
+	// Restart: a download that an earlier run began was from another address.
 	saved, err := r.Save(ctx, remote.Job{Params: client.CreateExportParams{Format: new(client.ExportFormat(formatName))}, Output: path, Restart: true})
 	return saved.Export, err
 }
 
-// usage prints what a newcomer does next; the lines work when pasted.
+// usage prints what to do next. The lines work when they are pasted into a shell.
 func (d *dev) usage(baseURL string) {
 	d.say("")
 	d.say("  API         %s", baseURL)
@@ -80,10 +82,11 @@ func (d *dev) usage(baseURL string) {
 		d.say("  MEMEXPORT_URL=%s MEMEXPORT_API_KEY=$KEY '%s' export --format csv --priority HIGH -o high.csv", baseURL, program)
 	}
 	d.say("")
-	d.say("Press Ctrl-C to stop; the state stays in %s.", d.flags.dir)
+	d.say("Press Ctrl-C to stop. The state stays in %s.", d.flags.dir)
+	d.say("`memexport dev clean --dir %s` deletes it.", d.flags.dir)
 }
 
-// environ is the process's environment as a map.
+// environ returns the environment of this process as a map.
 func environ() map[string]string {
 	environment := map[string]string{}
 	for _, entry := range os.Environ() {

@@ -9,31 +9,38 @@ import (
 	"github.com/spf13/cobra"
 
 	"memexport/internal/cli/remote"
-	"memexport/internal/cli/transfer"
+	"memexport/internal/cli/resume"
 )
 
-// The exit codes; docs/cli.md has the same table.
+// The exit codes. docs/cli.md has the same table.
 const (
 	exitOther       = 1
-	exitUsage       = 2   // flags, arguments, configuration, a refused request, a file in the way
-	exitAuth        = 3   // the key is unknown, or may not
-	exitNotFound    = 4   // no such export
+	exitUsage       = 2   // flags, arguments, configuration, a refused request, a file or directory
+	exitAuth        = 3   // the key is unknown or lacks the permission
+	exitNotFound    = 4   // the export does not exist
 	exitFailed      = 5   // the export is FAILED
 	exitExpired     = 6   // the export is EXPIRED
-	exitNetwork     = 7   // no answer, or none of use, for longer than --retry-for
-	exitMismatch    = 8   // the file is not what it has to be
+	exitNetwork     = 7   // the service failed for longer than --retry-for
+	exitMismatch    = 8   // the length or digest of the file is wrong
 	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands for users of a service
 )
 
-// usageError is a command that was not called as it should be.
-type usageError struct{ error }
+// usageError is the error of a command that was called wrongly.
+type usageError struct{ err error }
 
-func (u usageError) Unwrap() error { return u.error }
+func (u usageError) Error() string { return u.err.Error() }
+func (u usageError) Unwrap() error { return u.err }
 
-// interruptedError is what a command for users of a service was doing when it was told to stop.
-type interruptedError struct{ error }
+// usagef returns a usageError with a formatted message.
+func usagef(format string, args ...any) error { return usageError{err: fmt.Errorf(format, args...)} }
 
-// noteRun notes when a command runs: what goes wrong before is how it was called.
+// interruptedError is the error of a command for users of a service that a signal ended.
+type interruptedError struct{ err error }
+
+func (i interruptedError) Error() string { return i.err.Error() }
+func (i interruptedError) Unwrap() error { return i.err }
+
+// noteRun sets running when a command of the tree runs. An error before that is about flags or arguments.
 func noteRun(c *cobra.Command, running *bool) {
 	for _, sub := range c.Commands() {
 		noteRun(sub, running)
@@ -46,25 +53,26 @@ func noteRun(c *cobra.Command, running *bool) {
 	}
 }
 
-// execute runs the program.
+// execute runs the command that the arguments name.
 func execute(ctx context.Context, root *cobra.Command) error {
 	running := false
 	noteRun(root, &running)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !running {
-		return usageError{fmt.Errorf("%w\nRun `%s --help` for how to call it", err, cmd.CommandPath())}
+		return usagef("%w\nRun `%s --help` for usage", err, cmd.CommandPath())
 	}
 	if err != nil && ctx.Err() != nil && cmd.GroupID == remoteGroup {
-		return interruptedError{err}
+		return interruptedError{err: err}
 	}
 	return err
 }
 
+// exitCode returns the exit code for the error of a command.
 func exitCode(err error) int {
 	var usage usageError
 	var interrupted interruptedError
-	var gaveUp *transfer.GaveUp
-	var mismatch *transfer.Mismatch
+	var gaveUp *resume.GaveUp
+	var mismatch *resume.Mismatch
 	var failed *remote.Failed
 	var expired *remote.Expired
 	var refusal *remote.Refusal
@@ -74,7 +82,7 @@ func exitCode(err error) int {
 	case errors.As(err, &interrupted):
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, remote.ErrNotTheAPI), errors.Is(err, remote.ErrExists), errors.Is(err, remote.ErrOther),
-		errors.Is(err, transfer.ErrBusy), errors.Is(err, transfer.ErrForeign):
+		errors.Is(err, remote.ErrNoDirectory), errors.Is(err, resume.ErrBusy), errors.Is(err, resume.ErrForeign):
 		return exitUsage
 	case errors.As(err, &gaveUp):
 		return exitNetwork
@@ -90,6 +98,7 @@ func exitCode(err error) int {
 	return exitOther
 }
 
+// refusalCode returns the exit code for a response that refuses the request.
 func refusalCode(r *remote.Refusal) int {
 	switch {
 	case r.Code == "EXPORT_FAILED":

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// saveFlags are the flags of the commands that save a file.
+// saveFlags are the flags of the commands that save a file: export and download.
 type saveFlags struct {
 	remoteFlags
 	output  string
@@ -25,28 +24,31 @@ type saveFlags struct {
 
 func (f *saveFlags) add(c *cobra.Command) {
 	f.remoteFlags.add(c)
-	c.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, - for standard output; defaults to the name that the server gives")
-	c.Flags().BoolVar(&f.force, "force", false, "overwrite a file that is there")
-	c.Flags().BoolVar(&f.restart, "restart", false, "forget an unfinished run with the same output")
+	c.Flags().StringVarP(&f.output, "output", "o", "", "the file to write, or - for standard output; defaults to the name that the server gives")
+	c.Flags().BoolVar(&f.force, "force", false, "overwrite an existing file")
+	c.Flags().BoolVar(&f.restart, "restart", false, "discard an unfinished run with the same output")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "write nothing but errors")
-	c.Flags().DurationVar(&f.idle, "idle-timeout", 30*time.Second, "how long a download may go on without a byte")
+	c.Flags().DurationVar(&f.idle, "idle-timeout", 30*time.Second, "how long a download may go without a byte before it is repeated")
 	if err := c.MarkFlagFilename("output"); err != nil {
-		panic(err) // a flag that was not defined above
+		panic(err) // the flag was not defined above
 	}
 }
 
-// save does a job and says what has come of it.
+// save saves the file of a job and prints the result.
 func (f *saveFlags) save(cmd *cobra.Command, job remote.Job) error {
 	if f.json && f.output == "-" {
-		return usageError{errors.New("--json and -o - cannot both write to standard output")}
+		return usagef("--json and -o - cannot both write to standard output: leave one of them out")
 	}
-	report := progress.New(os.Stderr, f.quiet)
-	r, err := f.connect(cmd, f.idle, report)
+	report := progress.New(os.Stderr)
+	if f.quiet {
+		report = progress.Silent()
+	}
+	svc, err := f.connect(cmd, f.idle, report)
 	if err != nil {
 		return err
 	}
 	job.Output, job.Stream, job.Force, job.Restart = f.output, os.Stdout, f.force, f.restart
-	saved, err := r.Save(cmd.Context(), job)
+	saved, err := svc.Save(cmd.Context(), job)
 	switch {
 	case err != nil:
 		return err
@@ -65,28 +67,29 @@ func exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export",
 		Short: "Export memories to a file",
-		Long: "Creates an export, waits until it is ready, and downloads its file, which is checked and then appears at once.\n" +
-			"All filters have to be met; without any, every memory of the key's workspace is exported.\n\n" +
-			"Whatever ends it, the same command run again goes on where it stopped: FILE.partial has what has been\n" +
-			"downloaded so far, FILE.partial.json knows the export.",
+		Long: "Creates an export, waits until it is ready, downloads its file and checks it. The file gets its name when it\n" +
+			"is complete.\n\n" +
+			"A memory must match all filters. Without filters, every memory of the key's workspace is exported.\n\n" +
+			"If the command is interrupted or fails, run it again: it continues where it stopped. FILE.partial has the\n" +
+			"bytes so far, and FILE.partial.json names the export.",
 		Example: `  export MEMEXPORT_URL=https://exports.example.com MEMEXPORT_API_KEY=msk_live_...
 
   # everything, as JSON, under the name that the server gives
   memexport export
 
-  # what user-123 has said since New Year (UTC), as a spreadsheet
+  # the memories of user-123 since New Year (UTC), for a spreadsheet
   memexport export --format csv --user-id user-123 --since 2026-01-01 -o memories.csv
 
-  # one month; the end is exclusive, so that months tile
+  # one month; --until is exclusive, so that consecutive months do not overlap
   memexport export --since 2026-01-01 --until 2026-02-01 -o 2026-01.json
 
-  # any of two categories, to a program
+  # memories in one of two categories, piped to a program
   memexport export --category work --category travel -o - | jq length`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			wanted, err := params(cmd)
 			if err != nil {
-				return usageError{err}
+				return usageError{err: err}
 			}
 			return f.save(cmd, remote.Job{Params: wanted})
 		},
@@ -101,8 +104,8 @@ func downloadCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "download ID",
 		Short: "Download the file of an export, once it is ready",
-		Long: "Waits until an export is ready and downloads its file, which is checked and then appears at once.\n" +
-			"Whatever ends it, the same command run again goes on where it stopped.",
+		Long: "Waits until an export is ready, downloads its file and checks it. The file gets its name when it is complete.\n" +
+			"If the command is interrupted or fails, run it again: it continues where it stopped.",
 		Example: "  memexport download 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24\n" +
 			"  memexport download 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24 -o memories.csv --force",
 		Args: cobra.ExactArgs(1),

@@ -16,7 +16,10 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// filterFlag is the flag for a filter of the API: a new filter needs nothing here.
+// The flags and the parameters come from the fields of memory.Filter and client.CreateExportParams by
+// reflection, so that a new filter gets its flag, its help and its parameter without a line here.
+
+// filterFlag returns the name of the flag for a filter of the API.
 func filterFlag(name string) string {
 	short := map[string]string{"categories": "category", "created_after": "since", "created_before": "until"}
 	return cmp.Or(short[name], strings.ReplaceAll(name, "_", "-"))
@@ -27,8 +30,7 @@ func addParams(c *cobra.Command) {
 	c.Flags().String("format", format.All[0].Name, "the format of the file: "+strings.Join(formatNames(), ", "))
 	complete(c, "format", formatNames()...)
 	filter := reflect.TypeFor[memory.Filter]()
-	for i := range filter.NumField() {
-		field := filter.Field(i)
+	for field := range filter.Fields() {
 		flag := filterFlag(field.Tag.Get("query"))
 		help := strings.TrimSuffix(field.Tag.Get("doc"), ".")
 		help = strings.ToLower(help[:1]) + help[1:]
@@ -46,7 +48,7 @@ func addParams(c *cobra.Command) {
 	complete(c, "priority", priorityNames()...)
 }
 
-// params are the parameters of the flags that were given.
+// params returns the parameters of a new export that the flags set.
 func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
 	v := reflect.ValueOf(&p).Elem()
 	for i := range v.NumField() {
@@ -62,8 +64,8 @@ func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
 	return p, nil
 }
 
-// setParam sets a parameter to what its flag says. What is empty is refused: a variable of the shell
-// that is not set must not export everything.
+// setParam sets a parameter from its flag. It refuses an empty value, so that an unset variable of the
+// shell does not export everything.
 func setParam(cmd *cobra.Command, flag string, into any) error {
 	if list, ok := into.(**[]string); ok {
 		values, err := cmd.Flags().GetStringArray(flag)
@@ -82,7 +84,7 @@ func setParam(cmd *cobra.Command, flag string, into any) error {
 		return err
 	}
 	if value == "" {
-		return errors.New("is empty: leave it out to have no such filter")
+		return errors.New("is empty: leave the flag out to export without this filter")
 	}
 	switch into := into.(type) {
 	case **string:
@@ -104,12 +106,12 @@ func setParam(cmd *cobra.Command, flag string, into any) error {
 		}
 		*into = &t
 	default:
-		return fmt.Errorf("is of the type %T, which has no flag yet", into)
+		return fmt.Errorf("has the type %T, which no flag can set yet", into)
 	}
 	return nil
 }
 
-// parseTime reads a date, which means midnight UTC, or a time after RFC 3339.
+// parseTime parses a date, which means midnight UTC, or an RFC 3339 time.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
@@ -118,10 +120,10 @@ func parseTime(text string) (time.Time, error) {
 	return t.UTC(), err
 }
 
-// complete lets the shell complete the values of a flag.
+// complete makes the shell complete the values of a flag.
 func complete(c *cobra.Command, flag string, values ...string) {
 	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // a flag that was not defined before
+		panic(err) // the flag was not defined before
 	}
 }
 
@@ -139,10 +141,11 @@ func priorityNames() (names []string) {
 	return names
 }
 
+// filterNames returns the filters as the API names them.
 func filterNames() (names []string) {
 	filter := reflect.TypeFor[memory.Filter]()
-	for i := range filter.NumField() {
-		names = append(names, filter.Field(i).Tag.Get("query"))
+	for field := range filter.Fields() {
+		names = append(names, field.Tag.Get("query"))
 	}
 	return names
 }

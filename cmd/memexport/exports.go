@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -29,17 +28,17 @@ func listCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case status != "" && !client.ExportStatus(status).Valid():
-				return usageError{fmt.Errorf("--status is %q: give one of %s", status, strings.Join(statusNames(), ", "))}
+				return usagef("--status is %q: give one of %s", status, strings.Join(statusNames(), ", "))
 			case formatName != "" && !client.ExportFormat(formatName).Valid():
-				return usageError{fmt.Errorf("--format is %q: give one of %s", formatName, strings.Join(formatNames(), ", "))}
+				return usagef("--format is %q: give one of %s", formatName, strings.Join(formatNames(), ", "))
 			case limit < 0:
-				return usageError{errors.New("--limit is negative: give 0 for all exports")}
+				return usagef("--limit is negative: give 0 for all exports")
 			}
-			r, err := f.connect(cmd, 0, progress.New(os.Stderr, false))
+			svc, err := f.connect(cmd, 0, progress.New(os.Stderr))
 			if err != nil {
 				return err
 			}
-			exports, err := r.List(cmd.Context(), limit, func(e remote.Export) bool {
+			exports, err := svc.List(cmd.Context(), limit, func(e remote.Export) bool {
 				return (status == "" || string(e.Status) == status) && (formatName == "" || string(e.Format) == formatName)
 			})
 			if err != nil {
@@ -58,9 +57,9 @@ func listCommand() *cobra.Command {
 		},
 	}
 	f.add(c)
-	c.Flags().StringVar(&status, "status", "", "only those with this status: "+strings.Join(statusNames(), ", "))
-	c.Flags().StringVar(&formatName, "format", "", "only those with this format: "+strings.Join(formatNames(), ", "))
-	c.Flags().IntVar(&limit, "limit", 20, "how many at most; 0 for all")
+	c.Flags().StringVar(&status, "status", "", "only exports with this status: "+strings.Join(statusNames(), ", "))
+	c.Flags().StringVar(&formatName, "format", "", "only exports with this format: "+strings.Join(formatNames(), ", "))
+	c.Flags().IntVar(&limit, "limit", 20, "the largest number of exports; 0 for all")
 	complete(c, "status", statusNames()...)
 	complete(c, "format", formatNames()...)
 	return c
@@ -74,11 +73,11 @@ func getCommand() *cobra.Command {
 		Example: "  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24\n  memexport get 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24 --json | jq -r .status",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, id, err := f.connectAbout(cmd, args[0])
+			svc, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			e, err := r.Get(cmd.Context(), id)
+			e, err := svc.Get(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -104,11 +103,11 @@ func deleteCommand() *cobra.Command {
 		Example: "  memexport delete 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, id, err := f.connectAbout(cmd, args[0])
+			svc, id, err := f.connectAbout(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			if err := r.Delete(cmd.Context(), id); err != nil {
+			if err := svc.Delete(cmd.Context(), id); err != nil {
 				return err
 			}
 			if f.json {
@@ -122,6 +121,7 @@ func deleteCommand() *cobra.Command {
 	return c
 }
 
+// size returns the size of the file, or "-" before there is one.
 func size(e remote.Export) string {
 	if e.SizeBytes == nil {
 		return "-"
@@ -129,10 +129,10 @@ func size(e remote.Export) string {
 	return humanize.Bytes(uint64(*e.SizeBytes))
 }
 
-// filters are the export's filters as the API names and writes them, such as user_id="u".
+// filters returns the export's filters as the API names and writes them, such as user_id="u".
 func filters(e remote.Export) (list []string) {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(e.JSON, &fields) // it was read before
+	_ = json.Unmarshal(e.JSON, &fields) // it was decoded before
 	for _, name := range filterNames() {
 		if value := string(fields[name]); value != "" && value != "null" {
 			list = append(list, name+"="+value)
@@ -141,7 +141,7 @@ func filters(e remote.Export) (list []string) {
 	return list
 }
 
-// details are the lines that show an export.
+// details returns the lines that show an export: a name and a value.
 func details(e remote.Export) [][2]string {
 	lines := [][2]string{{"id", e.ID.String()}, {"status", string(e.Status)}, {"format", string(e.Format)}}
 	for _, filter := range filters(e) {

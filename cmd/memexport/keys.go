@@ -18,7 +18,7 @@ func keysCommand() *cobra.Command {
 	return c
 }
 
-// withKeys runs do with the store of keys.
+// withKeys calls do with the store of keys in DATABASE_URL.
 func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	cfg, err := config.Load(config.Database)
 	if err != nil {
@@ -38,7 +38,7 @@ func keysCreateCommand() *cobra.Command {
 	var test bool
 	c := &cobra.Command{
 		Use:   "create",
-		Short: "Create a key for a workspace and print it, once",
+		Short: "Create a key for a workspace and print it, which happens only once",
 		Example: "  memexport keys create --workspace 7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22 \\\n" +
 			"    --permission export.read --permission export.write --name nightly-backup --expires 90d",
 		Args: cobra.NoArgs,
@@ -65,14 +65,14 @@ func keysCreateCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&workspace, "workspace", "", "the workspace's id, a UUID")
+	c.Flags().StringVar(&workspace, "workspace", "", "the id of the workspace, a UUID")
 	c.Flags().StringVar(&name, "name", "", "what the key is for, in at most 100 printable characters")
 	c.Flags().StringArrayVar(&permissions, "permission", nil, "export.read or export.write; give it once for each")
 	c.Flags().StringVar(&expires, "expires", "", "when the key expires: after 90d or 12h, or at a time such as 2027-01-31T00:00:00Z (default never)")
-	c.Flags().BoolVar(&test, "test", false, "a key that begins with msk_test_ instead of msk_live_")
+	c.Flags().BoolVar(&test, "test", false, "create a key that begins with msk_test_ instead of msk_live_")
 	for _, flag := range []string{"workspace", "name", "permission"} {
 		if err := c.MarkFlagRequired(flag); err != nil {
-			panic(err) // a flag that was not defined above
+			panic(err) // the flag was not defined above
 		}
 	}
 	return c
@@ -92,7 +92,7 @@ func keysListCommand() *cobra.Command {
 	var workspace string
 	c := &cobra.Command{
 		Use:   "list",
-		Short: "List keys; the keys themselves are not known to the service",
+		Short: "List keys; the service stores only their hashes",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withKeys(cmd, func(keys *apikey.Store) error {
@@ -116,6 +116,7 @@ func keysListCommand() *cobra.Command {
 	return c
 }
 
+// when formats a time, or "-" for none.
 func when(t *time.Time) string {
 	if t == nil {
 		return "-"

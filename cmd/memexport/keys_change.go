@@ -16,7 +16,7 @@ func keysRotateCommand() *cobra.Command {
 	var overlap, expires string
 	c := &cobra.Command{
 		Use:   "rotate ID",
-		Short: "Create a key that replaces another one, and print it, once",
+		Short: "Create a key that replaces another one, and print it, which happens only once",
 		Long: "Creates a key with the same workspace, name and permissions, and prints it. The old key stays valid for\n" +
 			"the overlap, so that clients can be changed one after the other. `memexport keys list` shows when the\n" +
 			"old key was used last. `memexport keys revoke` ends it earlier.",
@@ -36,7 +36,7 @@ func keysRotateCommand() *cobra.Command {
 				var replaced *apikey.Replaced
 				switch {
 				case errors.Is(err, apikey.ErrUnknown):
-					return fmt.Errorf("there is no valid key %q to rotate: `memexport keys list` shows the ids", args[0])
+					return fmt.Errorf("the key %q does not exist or is not valid: `memexport keys list` shows the ids", args[0])
 				case errors.As(err, &replaced):
 					return fmt.Errorf("the key %s has been replaced already: rotate the key %s", args[0], replaced.By)
 				case err != nil:
@@ -56,13 +56,13 @@ func keysRotateCommand() *cobra.Command {
 func keysRevokeCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke ID",
-		Short: "Make a key invalid at once, on every process",
+		Short: "Revoke a key, which takes effect at once",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withKeys(cmd, func(keys *apikey.Store) error {
 				err := keys.Revoke(cmd.Context(), args[0])
 				if errors.Is(err, apikey.ErrUnknown) {
-					return fmt.Errorf("there is no key %q to revoke: `memexport keys list` shows the ids", args[0])
+					return fmt.Errorf("the key %q does not exist or is revoked already: `memexport keys list` shows the ids", args[0])
 				}
 				if err == nil {
 					fmt.Fprintf(cmd.OutOrStdout(), "key %s is revoked\n", args[0])

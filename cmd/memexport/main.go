@@ -1,5 +1,5 @@
-// Command memexport exports AI memories in bulk: an HTTP API, a Temporal worker, and what it takes
-// to run them.
+// Command memexport exports AI memories in bulk. It runs the HTTP API and the Temporal worker, and it is
+// the client program of the API.
 package main
 
 import (
@@ -10,10 +10,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	_ "golang.org/x/crypto/x509roots/fallback" // root certificates for an image that has none
 )
-
-// version is set when a release is built: -ldflags "-X main.version=1.2.3".
-var version = "0.1.0"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -24,16 +22,17 @@ func main() {
 	}
 }
 
-// The two kinds of commands, as help shows them.
+// The groups of commands in the help.
 const remoteGroup, serviceGroup = "remote", "service"
 
-// command is the tree of commands.
+// command returns the tree of commands.
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "memexport",
-		Short:         "Bulk exports of AI memories",
-		Long:          "memexport serves the Exports API: durable bulk exports of AI memories as JSON, CSV or Markdown,\neach of them one Temporal workflow. `memexport dev` runs everything on this machine.",
-		Version:       version,
+		Use:   "memexport",
+		Short: "Bulk exports of AI memories",
+		Long: "memexport serves the Exports API: durable bulk exports of AI memories as JSON, CSV or Markdown.\n" +
+			"Each export is one Temporal workflow. `memexport dev` runs everything on this machine.",
+		Version:       versionText(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

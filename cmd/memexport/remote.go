@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -18,7 +16,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// remoteFlags are the flags of all commands for users of a service.
+// remoteFlags are the flags of all the commands for users of a service.
 type remoteFlags struct {
 	url      string
 	keyFile  string
@@ -26,30 +24,32 @@ type remoteFlags struct {
 	json     bool
 }
 
-// defaultRetryFor and firstFor are how long failures are put up with, by default and until the
-// service has answered for the first time, when its address may be wrong.
-const defaultRetryFor, firstFor = 5 * time.Minute, 10 * time.Second
+const (
+	// defaultRetryFor is how long failures are tolerated: long enough for a restart or a lost network.
+	defaultRetryFor = 5 * time.Minute
+	// firstFor replaces it until the service has answered once, since its address may be wrong.
+	firstFor = 10 * time.Second
+)
 
 func (f *remoteFlags) add(c *cobra.Command) {
 	c.GroupID = remoteGroup
-	c.Flags().StringVar(&f.url, "url", "", "where the service is; defaults to MEMEXPORT_URL")
+	c.Flags().StringVar(&f.url, "url", "", "the URL of the service; defaults to MEMEXPORT_URL")
 	c.Flags().StringVar(&f.keyFile, "api-key-file", "", "a file with the API key; defaults to the key in MEMEXPORT_API_KEY")
-	c.Flags().DurationVar(&f.retryFor, "retry-for", defaultRetryFor, "how long to put up with a network or server that fails")
+	c.Flags().DurationVar(&f.retryFor, "retry-for", defaultRetryFor, "how long to retry while the network or the server fails")
 	c.Flags().BoolVar(&f.json, "json", false, "write JSON to standard output, for programs")
 }
 
-// connect makes the service of the flags and the environment.
-func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *progress.Reporter) (*remote.Remote, error) {
+// connect returns the service that the flags and the environment name.
+func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *progress.Reporter) (*remote.Service, error) {
 	address := cmp.Or(f.url, os.Getenv("MEMEXPORT_URL"))
 	if address == "" {
-		return nil, usageError{errors.New("where is the service? Set MEMEXPORT_URL, or give --url, such as https://exports.example.com")}
+		return nil, usagef("the URL of the service is missing: set MEMEXPORT_URL or give --url, such as https://exports.example.com")
 	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, usageError{errors.New("MEMEXPORT_URL or --url is not right: give a URL such as https://exports.example.com")}
+	if err := checkURL(address); err != nil {
+		return nil, err
 	}
 	if f.retryFor < 0 || idle < 0 {
-		return nil, usageError{errors.New("--retry-for and --idle-timeout must not be negative")}
+		return nil, usagef("--retry-for and --idle-timeout must not be negative")
 	}
 	key, err := f.key()
 	if err != nil {
@@ -63,40 +63,57 @@ func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *pr
 		RetryFor: f.retryFor, FirstFor: first, Idle: idle, Report: report})
 }
 
-// connectAbout is connect for what asks once about the export that an argument names.
-func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote.Remote, uuid.UUID, error) {
+// checkURL refuses what is not the address of a service. The messages do not quote it, since it may hold a
+// password.
+func checkURL(address string) error {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return usagef("MEMEXPORT_URL or --url is not valid: give a URL such as https://exports.example.com")
+	}
+	path := strings.TrimRight(u.Path, "/")
+	for _, surplus := range []string{"/v1/exports", "/v1"} {
+		if rest, found := strings.CutSuffix(path, surplus); found {
+			return usagef("MEMEXPORT_URL or --url ends in %s, which the program adds itself: give %s://%s%s", surplus, u.Scheme, u.Host, rest)
+		}
+	}
+	return nil
+}
+
+// connectAbout is connect for the commands with an export's id as their argument.
+func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote.Service, uuid.UUID, error) {
 	id, err := exportID(argument)
 	if err != nil {
 		return nil, id, err
 	}
-	r, err := f.connect(cmd, 0, progress.New(os.Stderr, false))
-	return r, id, err
+	svc, err := f.connect(cmd, 0, progress.New(os.Stderr))
+	return svc, id, err
 }
 
+// key returns the API key.
 func (f *remoteFlags) key() (string, error) {
 	key := os.Getenv("MEMEXPORT_API_KEY")
 	if f.keyFile != "" {
 		text, err := os.ReadFile(f.keyFile)
 		if err != nil {
-			return "", usageError{fmt.Errorf("--api-key-file: %w", err)}
+			return "", usagef("--api-key-file: %w", err)
 		}
 		key = string(text)
 	}
 	key = strings.TrimSpace(key)
 	if key == "" {
-		return "", usageError{errors.New("which API key? Set MEMEXPORT_API_KEY, or name a file with --api-key-file; `memexport keys create` makes one")}
+		return "", usagef("the API key is missing: set MEMEXPORT_API_KEY or name a file with --api-key-file; `memexport keys create` makes a key")
 	}
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) { // the error of net/http would quote it
-		return "", usageError{errors.New("the API key is not right: it has to be one word that begins with msk_")}
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) { // the error of net/http would quote the key
+		return "", usagef("the API key is not valid: it must be one word that begins with msk_")
 	}
 	return key, nil
 }
 
-// exportID reads the argument that names an export.
+// exportID parses the argument that names an export.
 func exportID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 {
-		return id, usageError{fmt.Errorf("%q is no id of an export, such as 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24: `memexport list` shows them", text)}
+		return id, usagef("%q is not the id of an export, such as 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24: `memexport list` shows the ids", text)
 	}
 	return id, nil
 }

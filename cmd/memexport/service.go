@@ -81,7 +81,7 @@ func withService(ctx context.Context, do func(context.Context, *service) error) 
 	return do(ctx, s)
 }
 
-// service is what api and worker have in common.
+// service is what the API and the worker share.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -92,8 +92,8 @@ type service struct {
 	name     string // the Temporal namespace
 }
 
-// connect opens what both api and worker need. The database has to answer and be migrated;
-// Temporal need not be there yet.
+// connect opens what both the API and the worker need. The database must answer and be migrated.
+// Temporal need not run yet.
 func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
@@ -246,15 +246,16 @@ func (s *service) runWorker(ctx context.Context) error {
 	})
 }
 
-// collectGarbageEarly keeps a process small that has little to do besides copying bytes. GOGC, where set, wins.
+// collectGarbageEarly keeps the API's memory small: it only copies bytes, so that more collections cost
+// little. GOGC overrides it.
 func collectGarbageEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
 }
 
-// tuneMemory lets garbage grow to a fixed size instead of a share of the small live heap: rows make
-// short-lived garbage only. GOGC and GOMEMLIMIT, where set, win.
+// tuneMemory makes the worker collect garbage less often. Its live heap is small and its rows are
+// short-lived, so that a limit of 100 MiB is the better measure. GOGC and GOMEMLIMIT override it.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

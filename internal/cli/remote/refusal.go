@@ -11,42 +11,42 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/client"
-	"memexport/internal/cli/transfer"
+	"memexport/internal/cli/resume"
 )
 
-// Refusal is an answer of the API that says no.
+// Refusal is a response that refuses a request.
 type Refusal struct {
 	Status int
-	Code   string // EXPORT_NOT_FOUND and so on; empty if it was not the API that answered
+	Code   string // such as EXPORT_NOT_FOUND; empty if the API did not send the response
 	text   string
 }
 
 func (r *Refusal) Error() string { return r.text }
 
-// hints say what to do about a refusal.
+// hints has a remedy for some codes.
 var hints = map[string]string{
 	"UNAUTHORIZED":      "check the key in MEMEXPORT_API_KEY or --api-key-file",
-	"PERMISSION_DENIED": "creating and deleting need export.write, everything else export.read",
-	"EXPORT_NOT_FOUND":  "`memexport list` shows those of the key's workspace",
+	"PERMISSION_DENIED": "creating and deleting exports needs a key with export.write, reading them export.read",
+	"EXPORT_NOT_FOUND":  "`memexport list` shows the exports of the key's workspace",
 }
 
-// ErrNotTheAPI is for a URL at which something else answers.
+// ErrNotTheAPI means that something other than the API answers at the URL.
 var ErrNotTheAPI = errors.New("the Exports API is not at this URL")
 
-// refusal makes an error of an answer that is none of success.
-func (r *Remote) refusal(response *http.Response) error {
-	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // what is cut off is no problem in JSON
+// refusal turns a response that is not a success into an error.
+func (svc *Service) refusal(response *http.Response) error {
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // a truncated body fails to parse below
 	var p client.Problem
 	isProblem := strings.HasPrefix(response.Header.Get("Content-Type"), "application/problem+json") && json.Unmarshal(body, &p) == nil
 	refused := &Refusal{Status: response.StatusCode, Code: p.Code}
 	switch {
-	case response.Request.Response != nil: // after a redirect, which the next attempt gets anew
-		err := fmt.Errorf("the store at %s, to which the API sends for the file, answered %s", response.Request.URL.Host, response.Status)
-		return transfer.Transient(err, response)
-	case transfer.TransientStatus(response.StatusCode):
+	case response.Request.Response != nil: // after a redirect; the next attempt gets a new address
+		err := fmt.Errorf("the API redirected the download to the store at %s, which answered %s", response.Request.URL.Host, response.Status)
+		return resume.Transient(err, response)
+	case resume.TransientStatus(response.StatusCode):
 		refused.text = "the server answered " + response.Status
-		return transfer.Transient(refused, response)
-	case isProblem && p.Code != "NOT_FOUND" && p.Code != "METHOD_NOT_ALLOWED": // those are about the path
+		return resume.Transient(refused, response)
+	case isProblem && p.Code != "NOT_FOUND" && p.Code != "METHOD_NOT_ALLOWED": // these two mean that the path is wrong
 		refused.text = fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)
 		if p.Errors != nil {
 			for _, e := range *p.Errors {
@@ -58,21 +58,22 @@ func (r *Remote) refusal(response *http.Response) error {
 		}
 		return refused
 	case response.StatusCode == http.StatusUnauthorized, response.StatusCode == http.StatusForbidden:
-		refused.text = fmt.Sprintf("something before the API answered %s: %s", response.Status, hints["UNAUTHORIZED"])
+		refused.text = fmt.Sprintf("a proxy before the API answered %s: %s", response.Status, hints["UNAUTHORIZED"])
 		return refused
 	}
-	return r.notTheAPI(response)
+	return svc.notTheAPI(response)
 }
 
-func (r *Remote) notTheAPI(response *http.Response) error {
+// notTheAPI returns an ErrNotTheAPI that says what the response was.
+func (svc *Service) notTheAPI(response *http.Response) error {
 	if location := response.Header.Get("Location"); location != "" && response.StatusCode < 400 {
-		return fmt.Errorf("%w: %s redirects to %s; set MEMEXPORT_URL or --url to where the API is", ErrNotTheAPI, r.options.URL, location)
+		return fmt.Errorf("%w: %s redirects to %s; set MEMEXPORT_URL or --url to the address of the API", ErrNotTheAPI, svc.options.URL, location)
 	}
-	return fmt.Errorf("%w: %s answered %s, with %q; check MEMEXPORT_URL or --url", ErrNotTheAPI, r.options.URL,
+	return fmt.Errorf("%w: %s answered %s, with %q; check MEMEXPORT_URL or --url", ErrNotTheAPI, svc.options.URL,
 		response.Status, response.Header.Get("Content-Type"))
 }
 
-// Failed is an export that is FAILED.
+// Failed is the error for an export with the status FAILED.
 type Failed struct {
 	ID        uuid.UUID
 	Code      string
@@ -80,6 +81,7 @@ type Failed struct {
 	Retryable bool
 }
 
+// failure returns the Failed of an export.
 func failure(e Export) error {
 	f := &Failed{ID: e.ID}
 	if e.Error != nil {
@@ -91,14 +93,14 @@ func failure(e Export) error {
 func (f *Failed) Error() string {
 	text := fmt.Sprintf("the export %s failed: %s (%s)", f.ID, f.Message, f.Code)
 	if f.Retryable {
-		text += "; a new one may well succeed"
+		text += "; a new export may succeed"
 	}
 	return text
 }
 
-// Expired is an export whose file is no longer there.
+// Expired is the error for an export whose file has been removed after its time.
 type Expired struct{ ID uuid.UUID }
 
 func (e *Expired) Error() string {
-	return fmt.Sprintf("the export %s has expired and its file is gone: create a new one", e.ID)
+	return fmt.Sprintf("the export %s has expired and its file is gone: create a new export", e.ID)
 }

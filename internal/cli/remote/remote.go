@@ -1,5 +1,5 @@
-// Package remote is what people do with a service that is somewhere else: make exports, look at them,
-// wait for them and save their files, whatever the network does meanwhile.
+// Package remote uses an Exports API over the network: it creates exports, lists them, waits for them and
+// saves their files. It repeats requests that fail for reasons that may pass.
 package remote
 
 import (
@@ -17,50 +17,52 @@ import (
 
 	"memexport/client"
 	"memexport/internal/cli/progress"
-	"memexport/internal/cli/transfer"
+	"memexport/internal/cli/resume"
 )
 
-// Options say which service, and how to deal with it.
+// Options configure a Service. All fields are required, except that durations may be zero.
 type Options struct {
 	URL       string // http or https, without /v1
-	Key       string
+	Key       string // the API key
 	UserAgent string
-	// RetryFor is how long failures in a row are put up with; FirstFor is it until the service has
-	// answered at all, since its address may be wrong.
-	RetryFor, FirstFor time.Duration
-	// Idle is how long a download may go on without a byte.
+	// RetryFor is how long consecutive failures are tolerated.
+	RetryFor time.Duration
+	// FirstFor replaces RetryFor until the service has answered once, since its address may be wrong.
+	FirstFor time.Duration
+	// Idle is how long a download may go without a byte before it is cut and repeated.
 	Idle   time.Duration
 	Report *progress.Reporter
 }
 
-// Remote is a service with a key.
-type Remote struct {
-	options Options
-	http    *http.Client
-	files   *http.Client // the same for files, which may be elsewhere
-	api     *client.Client
-	retry   transfer.Retry
-	reached atomic.Bool // the service has answered something
-	resumed bool        // an earlier process has reached it
+// Service is an Exports API with the key to use it.
+type Service struct {
+	options   Options
+	http      *http.Client   // for the API; it follows no redirect
+	files     *http.Client   // for downloads, which the API may redirect to the object store
+	api       *client.Client // over http
+	retry     resume.Retry
+	reached   atomic.Bool // the service has answered a request
+	continued bool        // an earlier process has reached the service
 }
 
-// answerTimeout bounds a request that is no download, less what the server was asked to wait.
+// answerTimeout limits a request other than a download, without the time that the server was asked to
+// wait. The API answers within a few seconds even if what it depends on hangs.
 const answerTimeout = 30 * time.Second
 
-// New makes a Remote; nothing is sent yet.
-func New(o Options) (*Remote, error) {
-	r := &Remote{options: o}
+// New returns a Service. It sends nothing.
+func New(o Options) (*Service, error) {
+	svc := &Service{options: o}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableCompression = true // lengths and ranges are those of the file
-	r.http = &http.Client{
-		Transport: noting{transport, &r.reached},
-		// The API redirects nobody: something else answers.
+	transport.DisableCompression = true // lengths and ranges must count the bytes of the file
+	svc.http = &http.Client{
+		Transport: &noting{next: transport, reached: &svc.reached},
+		// The API redirects only downloads. Elsewhere a redirect means that the URL is wrong.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	r.files = &http.Client{Transport: r.http.Transport, CheckRedirect: withoutKey}
-	r.retry = transfer.Retry{
+	svc.files = &http.Client{Transport: svc.http.Transport, CheckRedirect: withoutKey}
+	svc.retry = resume.Retry{
 		For: func() time.Duration {
-			if r.reached.Load() || r.resumed {
+			if svc.reached.Load() || svc.continued {
 				return o.RetryFor
 			}
 			return o.FirstFor
@@ -70,41 +72,42 @@ func New(o Options) (*Remote, error) {
 		},
 	}
 	var err error
-	r.api, err = client.NewClient(o.URL, client.WithHTTPClient(r.http), client.WithRequestEditorFn(r.sign))
-	return r, err
+	svc.api, err = client.NewClient(o.URL, client.WithHTTPClient(svc.http), client.WithRequestEditorFn(svc.sign))
+	return svc, err
 }
 
-// sign adds what every request carries.
-func (r *Remote) sign(_ context.Context, request *http.Request) error {
-	request.Header.Set("X-Api-Key", r.options.Key)
-	request.Header.Set("User-Agent", r.options.UserAgent)
+// sign adds the headers that every request carries.
+func (svc *Service) sign(_ context.Context, request *http.Request) error {
+	request.Header.Set("X-Api-Key", svc.options.Key)
+	request.Header.Set("User-Agent", svc.options.UserAgent)
 	return nil
 }
 
-// withoutKey lets a download go on to the object store, where the key must not travel.
+// withoutKey follows a redirect to the object store, which must not see the key.
 func withoutKey(request *http.Request, via []*http.Request) error {
-	if len(via) > 1 { // only the API may send us on
+	if len(via) > 1 { // only the API may redirect, not the store
 		return http.ErrUseLastResponse
 	}
 	request.Header.Del("X-Api-Key")
 	return nil
 }
 
-// noting notes that there was an answer.
+// noting sets reached when a response has come.
 type noting struct {
-	http.RoundTripper
+	next    http.RoundTripper
 	reached *atomic.Bool
 }
 
-func (n noting) RoundTrip(request *http.Request) (*http.Response, error) {
-	response, err := n.RoundTripper.RoundTrip(request)
+func (n *noting) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := n.next.RoundTrip(request)
 	if err == nil {
 		n.reached.Store(true)
 	}
 	return response, err
 }
 
-// Export is an Export object, with the JSON that it came as.
+// Export is an Export object with the JSON that the server sent, which may have fields that are unknown
+// here.
 type Export struct {
 	client.Export
 	JSON json.RawMessage
@@ -117,74 +120,75 @@ func (e *Export) UnmarshalJSON(text []byte) error {
 
 func (e Export) MarshalJSON() ([]byte, error) { return e.JSON, nil }
 
-// once sends a request and decodes its answer, unless into is nil.
-func (r *Remote) once(ctx context.Context, timeout time.Duration, send func(context.Context) (*http.Response, error), into any) error {
+// once sends a request and decodes the response, unless into is nil.
+func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(context.Context) (*http.Response, error), into any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	response, err := send(ctx)
 	if err != nil {
-		return transfer.NoResponse(err)
+		return resume.NoResponse(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 {
-		return r.refusal(response)
+		return svc.refusal(response)
 	}
 	if into == nil {
 		return nil
 	}
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
-		return transfer.Transient(fmt.Errorf("read the answer: %w", err), nil)
+		return resume.Transient(fmt.Errorf("read the response: %w", err), nil)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return r.notTheAPI(response)
+		return svc.notTheAPI(response)
 	}
 	return nil
 }
 
-// call is once, again and again while it makes sense.
-func (r *Remote) call(ctx context.Context, send func(context.Context) (*http.Response, error), into any) error {
-	return r.retry.Do(ctx, func(ctx context.Context) (bool, error) { return false, r.once(ctx, answerTimeout, send, into) })
+// call repeats once while the failure may pass.
+func (svc *Service) call(ctx context.Context, send func(context.Context) (*http.Response, error), into any) error {
+	return svc.retry.Do(ctx, func(ctx context.Context) error { return svc.once(ctx, answerTimeout, send, into) })
 }
 
-// Create makes an export. Its parameters have an Idempotency-Key, so that repeating it is safe.
-func (r *Remote) Create(ctx context.Context, params client.CreateExportParams) (e Export, err error) {
-	return e, r.call(ctx, func(ctx context.Context) (*http.Response, error) { return r.api.CreateExport(ctx, &params) }, &e)
+// Create creates an export. The params need an Idempotency-Key, because the request may be repeated.
+func (svc *Service) Create(ctx context.Context, params client.CreateExportParams) (e Export, err error) {
+	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.CreateExport(ctx, &params) }, &e)
 }
 
 // Get returns an export as it is now.
-func (r *Remote) Get(ctx context.Context, id uuid.UUID) (e Export, err error) {
-	return e, r.call(ctx, func(ctx context.Context) (*http.Response, error) { return r.api.GetExport(ctx, id, nil) }, &e)
+func (svc *Service) Get(ctx context.Context, id uuid.UUID) (e Export, err error) {
+	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.GetExport(ctx, id, nil) }, &e)
 }
 
 // Delete deletes an export.
-func (r *Remote) Delete(ctx context.Context, id uuid.UUID) error {
+func (svc *Service) Delete(ctx context.Context, id uuid.UUID) error {
 	repeated := false
-	return r.retry.Do(ctx, func(ctx context.Context) (bool, error) {
-		err := r.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return r.api.DeleteExport(ctx, id) }, nil)
+	return svc.retry.Do(ctx, func(ctx context.Context) error {
+		err := svc.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return svc.api.DeleteExport(ctx, id) }, nil)
 		var refusal *Refusal
 		if repeated && errors.As(err, &refusal) && refusal.Status == http.StatusNotFound {
-			err = nil // the answer to an earlier attempt was lost
+			err = nil // an earlier attempt succeeded, and its response was lost
 		}
 		repeated = true
-		return false, err
+		return err
 	})
 }
 
-// pageSize is how many exports are asked for at once.
+// pageSize is the number of exports in one response, the most that the API allows.
 const pageSize = 100
 
-// List returns the newest exports that are wanted, at most limit; 0 is all of them.
-func (r *Remote) List(ctx context.Context, limit int, wanted func(Export) bool) ([]Export, error) {
+// List returns the newest exports for which wanted returns true, at most limit of them. A limit of 0
+// means all.
+func (svc *Service) List(ctx context.Context, limit int, wanted func(Export) bool) ([]Export, error) {
 	found := []Export{}
-	seen := map[uuid.UUID]bool{} // a new export moves the others on to later pages
+	seen := map[uuid.UUID]bool{} // an export that is created meanwhile moves others to the next page
 	for number := int32(1); ; number++ {
 		var page struct {
 			Data []Export        `json:"data"`
 			Meta client.ListMeta `json:"meta"`
 		}
 		params := client.ListExportsParams{Page: &number, PageSize: new(int32(pageSize))}
-		if err := r.call(ctx, func(ctx context.Context) (*http.Response, error) { return r.api.ListExports(ctx, &params) }, &page); err != nil {
+		if err := svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.ListExports(ctx, &params) }, &page); err != nil {
 			return nil, err
 		}
 		for _, e := range page.Data {
@@ -202,11 +206,12 @@ func (r *Remote) List(ctx context.Context, limit int, wanted func(Export) bool) 
 	}
 }
 
-// The longest and the shortest time that the server is asked to wait for an export.
+// How long the server is asked to wait for an export: long enough to spare requests, short enough for
+// the progress that people see.
 const shortestWait, longestWait = time.Second, 10 * time.Second
 
-// Await waits until an export is READY. One that is FAILED or EXPIRED is an error.
-func (r *Remote) Await(ctx context.Context, id uuid.UUID) (Export, error) {
+// Await waits until an export is READY. The error is a *Failed or an *Expired if it cannot become so.
+func (svc *Service) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 	began := time.Now()
 	var task *progress.Task
 	defer func() {
@@ -215,23 +220,23 @@ func (r *Remote) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 		}
 	}()
 	for {
-		wait := time.Duration(0) // the first look is at once
+		wait := time.Duration(0) // the first request does not wait
 		if task != nil {
 			wait = min(max(time.Since(began)/20, shortestWait), longestWait).Round(time.Second)
 		}
 		var e Export
 		asked := time.Now()
-		err := r.retry.Do(ctx, func(ctx context.Context) (bool, error) {
+		err := svc.retry.Do(ctx, func(ctx context.Context) error {
 			prefer := "wait=" + strconv.Itoa(int(wait.Seconds()))
-			return false, r.once(ctx, wait+answerTimeout, func(ctx context.Context) (*http.Response, error) {
-				return r.api.GetExport(ctx, id, &client.GetExportParams{Prefer: &prefer})
+			return svc.once(ctx, wait+answerTimeout, func(ctx context.Context) (*http.Response, error) {
+				return svc.api.GetExport(ctx, id, &client.GetExportParams{Prefer: &prefer})
 			}, &e)
 		})
 		if err != nil {
 			return e, err
 		}
 		if task == nil && e.Status != client.READY {
-			task = r.options.Report.Begin("exporting", progress.Memories)
+			task = svc.options.Report.Begin("exporting", progress.Memories)
 		}
 		if task != nil {
 			task.Set(e.MemoryCount, float64(e.Progress)/100)
@@ -242,9 +247,9 @@ func (r *Remote) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 		case client.FAILED:
 			return e, failure(e)
 		case client.EXPIRED:
-			return e, &Expired{e.ID}
+			return e, &Expired{ID: e.ID}
 		}
-		// A server, or something before it, that does not wait must not be asked without end.
+		// A server or proxy that ignores Prefer must not get one request after the other.
 		if early := min(wait, shortestWait) - time.Since(asked); early > 0 {
 			select {
 			case <-ctx.Done():

@@ -8,57 +8,57 @@ import (
 	"mime"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 
 	"memexport/client"
 	"memexport/internal/cli/progress"
-	"memexport/internal/cli/transfer"
+	"memexport/internal/cli/resume"
 )
 
-// Job is a file to save: of a new export, or of one that there is.
+// Job says which export's file to save, and where.
 type Job struct {
-	Params client.CreateExportParams // of a new export
-	ID     uuid.UUID                 // of the export that there is, or zero
-	// Output is the path of the file, - for Stream, or empty for the name that the server gives.
+	// ID names an existing export. If it is zero, a new export is created with Params.
+	ID     uuid.UUID
+	Params client.CreateExportParams
+	// Output is the path of the file, "-" for Stream, or empty for the name that the server gives.
 	Output string
 	Stream io.Writer
-	// Force overwrites a file that is there; Restart forgets what an earlier process has begun.
-	Force, Restart bool
+	// Force overwrites an existing file.
+	Force bool
+	// Restart discards what an earlier process left of a run with the same Output.
+	Restart bool
 }
 
-// Saved is what has become of a job.
+// Saved is the result of a job.
 type Saved struct {
 	Export Export `json:"export"`
-	File   string `json:"file"` // its path, or -
+	File   string `json:"file"` // its path, or "-"
 }
 
-// The reasons for which a job is refused before anything is sent.
-var (
-	ErrExists = errors.New("the file exists")
-	ErrOther  = errors.New("an unfinished run for something else is in the way")
-)
-
-// saving is a job under way.
+// saving is a job in progress.
 type saving struct {
-	*Remote
+	*Service
 	Job
-	partial *transfer.Partial // nil for a stream
-	state   *transfer.State   // the partial's
-	begun   bool              // by an earlier process
-	done    float64           // the share that has been downloaded
+	partial   *resume.Partial // nil for a stream
+	state     *resume.State   // partial.State, or the state of a stream, which is not saved
+	continued bool            // an earlier process began this job
+	share     float64         // downloaded so far, from 0 to 1
 }
 
-// Save does a job. Whatever ends it, doing it again goes on where it stopped.
-func (r *Remote) Save(ctx context.Context, job Job) (Saved, error) {
-	s := &saving{Remote: r, Job: job, state: &transfer.State{}}
+// Save waits until the export is ready and saves its file. After an error, or after the process was
+// killed, the same job continues where it stopped.
+func (svc *Service) Save(ctx context.Context, job Job) (Saved, error) {
+	s := &saving{Service: svc, Job: job, state: &resume.State{}}
 	if job.Output != "-" {
-		if err := s.open(); err != nil {
+		if err := s.openPartial(); err != nil {
 			return Saved{}, err
 		}
-		defer s.partial.Close() //nolint:errcheck // closed already if all went well
-		r.resumed = s.begun
+		defer s.partial.Close() //nolint:errcheck // the bytes are synced before the file gets its name
+		svc.continued = s.continued
 	}
 	saved, err := s.run(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -77,20 +77,22 @@ func (s *saving) run(ctx context.Context) (Saved, error) {
 		if saved.File, err = s.serverName(ctx, e); err != nil {
 			return saved, err
 		}
-		if err := s.free(saved.File); err != nil {
+		if err := s.checkTarget(saved.File); err != nil {
 			return saved, errors.Join(err, s.partial.Remove())
 		}
 	}
 	if err := s.download(ctx, e); err != nil || s.partial == nil {
 		return saved, err
 	}
-	if err := s.partial.Finish(saved.File, s.Force); err != nil {
-		return saved, err
+	existing := resume.Keep
+	if s.Force {
+		existing = resume.Replace
 	}
-	return saved, nil
+	return saved, s.partial.Finish(saved.File, existing)
 }
 
-// ready returns the export when its file can be downloaded.
+// ready returns the export once its file can be downloaded. It creates a new export if the one that an
+// earlier process created is gone.
 func (s *saving) ready(ctx context.Context) (Export, error) {
 	if s.partial == nil {
 		if err := s.begin(); err != nil {
@@ -98,9 +100,9 @@ func (s *saving) ready(ctx context.Context) (Export, error) {
 		}
 	}
 	e, err := s.await(ctx)
-	if gone(err) && s.begun && s.ID == uuid.Nil {
+	if gone(err) && s.continued && s.ID == uuid.Nil {
 		s.options.Report.Say("the export %s of an earlier run is gone: creating a new one", s.state.ExportID)
-		s.begun = false
+		s.continued = false
 		if err := s.begin(); err != nil {
 			return e, err
 		}
@@ -112,7 +114,7 @@ func (s *saving) ready(ctx context.Context) (Export, error) {
 	return e, err
 }
 
-// gone reports whether there is no file, and never will be.
+// gone reports whether err says that the export or its file no longer exists.
 func gone(err error) bool {
 	var expired *Expired
 	var refusal *Refusal
@@ -120,20 +122,24 @@ func gone(err error) bool {
 		errors.As(err, &refusal) && (refusal.Status == http.StatusNotFound || refusal.Status == http.StatusGone)
 }
 
-// pointless reports whether another run has nothing to go on with after this error.
+// pointless reports whether there is nothing to continue after err, so that the state can go.
 func (s *saving) pointless(err error) bool {
 	var failed *Failed
-	if err == nil || gone(err) || errors.As(err, &failed) {
-		return err != nil
+	if err == nil {
+		return false
 	}
-	var gaveUp *transfer.GaveUp
-	if errors.As(err, &gaveUp) { // it may have been accepted, unless nobody was there
-		return !s.begun && !s.reached.Load()
+	if gone(err) || errors.As(err, &failed) {
+		return true
 	}
-	return s.state.ExportID == "" || !s.begun && s.ID != uuid.Nil // it was refused
+	var gaveUp *resume.GaveUp
+	if errors.As(err, &gaveUp) { // a server that was reached may have accepted the request
+		return !s.continued && !s.reached.Load()
+	}
+	refused := s.state.ExportID == "" || !s.continued && s.ID != uuid.Nil
+	return refused
 }
 
-// await creates the export, unless it is there, and waits for it.
+// await creates the export, unless the state names one, and waits until it is ready.
 func (s *saving) await(ctx context.Context) (Export, error) {
 	if s.state.ExportID == "" {
 		s.Params.IdempotencyKey = &s.state.IdempotencyKey
@@ -142,21 +148,22 @@ func (s *saving) await(ctx context.Context) (Export, error) {
 			return e, err
 		}
 		s.state.ExportID = e.ID.String()
-		if err := s.save(); err != nil {
+		if err := s.saveState(); err != nil {
 			return e, err
 		}
 		s.options.Report.Say("export %s", s.state.ExportID)
-	} else if s.begun {
+	} else if s.continued {
 		s.options.Report.Say("going on with the export %s", s.state.ExportID)
 	}
 	id, err := uuid.Parse(s.state.ExportID)
 	if err != nil {
-		return Export{}, fmt.Errorf("the state of %s is not right: %w; give --restart to forget it", s.partial.Path(), err)
+		return Export{}, fmt.Errorf("the state of %s names no valid export: %w; add --restart to discard it", s.partial.Path(), err)
 	}
 	return s.Await(ctx, id)
 }
 
-// serverName asks for the name of the file.
+// serverName asks the server for the name of the file. A name that could lead elsewhere, or that some
+// system cannot store, is replaced.
 func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	var disposition string
 	err := s.call(ctx, func(ctx context.Context) (*http.Response, error) {
@@ -169,28 +176,38 @@ func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 		}
 		return response, err
 	}, nil)
-	if err != nil && !errors.Is(err, ErrNotTheAPI) { // a refusal has no body here; the download will say it
+	if err != nil && !errors.Is(err, ErrNotTheAPI) { // a refusal of HEAD has no body; the download reports it in full
 		return "", err
 	}
 	_, params, err := mime.ParseMediaType(disposition)
-	name := params["filename"]
-	if err != nil || name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "/\\\x00") {
-		return fmt.Sprintf("memories-%s.%s", e.ID, e.Format), nil // whatever the server means, it is not followed elsewhere
+	if name := params["filename"]; err == nil && safeName(name) {
+		return name, nil
 	}
-	return filepath.Base(name), nil
+	return fmt.Sprintf("memories-%s.%s", e.ID, e.Format), nil
 }
 
-// download gets the file, or what is missing of it.
+// safeName reports whether name stays in its directory and is the name of a visible file on every
+// system: Windows reserves some characters, some names such as NUL, and dots and spaces at the end.
+func safeName(name string) bool {
+	device, _, _ := strings.Cut(name, ".")
+	return filepath.IsLocal(name) && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.HasSuffix(name, " ") &&
+		!strings.ContainsAny(name, `<>:"/\|?*`) && !strings.ContainsFunc(name, unicode.IsControl) &&
+		!windowsDevice.MatchString(device)
+}
+
+var windowsDevice = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *$`)
+
+// download downloads the rest of the file.
 func (s *saving) download(ctx context.Context, e Export) error {
-	out := transfer.ToStream(s.Stream)
+	out := resume.ToStream(s.Stream)
 	if s.partial != nil {
 		var err error
-		if out, err = transfer.ToPartial(s.partial); err != nil {
+		if out, err = resume.ToPartial(s.partial); err != nil {
 			return err
 		}
 	}
 	task := s.options.Report.Begin("downloading", progress.Bytes)
-	d := transfer.Download{
+	d := resume.Download{
 		Client: s.files,
 		Request: func(ctx context.Context) (*http.Request, error) {
 			request, err := client.NewDownloadExportRequest(s.api.Server, e.ID, nil)
@@ -200,12 +217,12 @@ func (s *saving) download(ctx context.Context, e Export) error {
 			return request.WithContext(ctx), s.sign(ctx, request)
 		},
 		Refusal: s.refusal,
-		Expect:  func(ctx context.Context) (transfer.File, error) { return s.expect(ctx, e.ID) },
+		Expect:  func(ctx context.Context) (resume.File, error) { return s.expect(ctx, e.ID) },
 		Idle:    s.options.Idle,
 		Retry:   s.retry,
 		Progress: func(done, total int64) {
-			s.done = float64(done) / float64(max(total, 1))
-			task.Set(done, s.done)
+			s.share = float64(done) / float64(max(total, 1))
+			task.Set(done, s.share)
 		},
 	}
 	err := d.To(ctx, out)
@@ -216,32 +233,32 @@ func (s *saving) download(ctx context.Context, e Export) error {
 	return err
 }
 
-// expect returns what the Export object says about the file now.
-func (s *saving) expect(ctx context.Context, id uuid.UUID) (transfer.File, error) {
+// expect returns the size and digest that the Export object has now.
+func (s *saving) expect(ctx context.Context, id uuid.UUID) (resume.File, error) {
 	var e Export
 	err := s.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return s.api.GetExport(ctx, id, nil) }, &e)
 	switch {
 	case err != nil:
-		return transfer.File{}, err
+		return resume.File{}, err
 	case e.Status == client.EXPIRED:
-		return transfer.File{}, &Expired{id}
+		return resume.File{}, &Expired{ID: id}
 	case e.SizeBytes == nil || e.Sha256 == nil:
-		return transfer.File{}, fmt.Errorf("the export %s is %s without the size and the digest of a file", id, e.Status)
+		return resume.File{}, fmt.Errorf("the export %s is %s without the size and the digest of a file", id, e.Status)
 	}
-	return transfer.File{Size: *e.SizeBytes, SHA256: *e.Sha256}, nil
+	return resume.File{Size: *e.SizeBytes, SHA256: *e.Sha256}, nil
 }
 
-// interrupted says what is there, and how to go on with it.
+// interrupted returns an error that says what was saved and how to continue.
 func (s *saving) interrupted() error {
 	var text string
 	switch {
 	case s.partial == nil && s.state.ExportID != "":
-		text = fmt.Sprintf(": the export goes on without you; get it with: memexport download %s -o FILE", s.state.ExportID)
+		text = fmt.Sprintf(": the export continues on the server; get its file with: memexport download %s -o FILE", s.state.ExportID)
 	case s.partial == nil:
-	case s.done > 0:
-		text = fmt.Sprintf(" at %d%%, which is in %s: run the same command again to go on", int(s.done*100), s.partial.Path())
+	case s.share > 0:
+		text = fmt.Sprintf(" at %d%%, which is in %s: run the same command again to go on", int(s.share*100), s.partial.Path())
 	default:
-		text = fmt.Sprintf(": the export goes on without you; run the same command again to go on with it (%s knows it)", s.partial.Path())
+		text = fmt.Sprintf(": the export continues on the server; run the same command again to get its file (%s has the state)", s.partial.Path())
 	}
 	return errors.New("interrupted" + text)
 }

@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// typical returns memories with about 250 bytes of text in sentences, a few of them in two lines.
+// typical returns memories with texts of about 250 bytes. A few texts have two lines.
 func typical() []memory.Memory {
 	words := strings.Fields(`the user prefers morning meetings and said "never before nine" about calls, likes Zürich,
 		works on billing-service (Go), uses user_id in queries, wants short answers, dislikes emoji, reads café menus`)

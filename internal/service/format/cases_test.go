@@ -10,7 +10,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// sample is a memory as they usually are.
+// sample returns an ordinary memory.
 func sample() memory.Memory {
 	return memory.Memory{
 		ID:             []byte("0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90"),
@@ -34,14 +34,14 @@ func at(year int, month time.Month, day int) memory.Time {
 	return memory.TimeOf(time.Date(year, month, day, 10, 30, 0, 123456000, time.UTC))
 }
 
-// nullable points at the columns of m that are bytes and may be NULL.
+// nullable returns pointers to the fields of m that may be NULL, without LastAccessedAt.
 func nullable(m *memory.Memory) map[string]*[]byte {
 	columns := textColumns(m)
 	columns["categories"], columns["metadata"] = &m.Categories, &m.Metadata
 	return columns
 }
 
-// textColumns points at the columns of m that may hold any text.
+// textColumns returns pointers to the fields of m that may hold any text.
 func textColumns(m *memory.Memory) map[string]*[]byte {
 	return map[string]*[]byte{
 		"memory": &m.Text, "user_id": &m.UserID, "agent_id": &m.AgentID,
@@ -49,7 +49,7 @@ func textColumns(m *memory.Memory) map[string]*[]byte {
 	}
 }
 
-// texts are the contents that every text column of every format has to survive.
+// texts lists values that every text column must carry unchanged in every format.
 var texts = []string{
 	"", " ", "  two around  ", "\t", "\n", "\r", "\r\n", "\n\r", "\r\r\n\n", "\n\n\n",
 	"one\ntwo", "one\rtwo", "one\r\ntwo", "ends\n", "ends\r", "ends\r\n", "ends  \n  begins", "\nbegins",
@@ -67,19 +67,21 @@ var texts = []string{
 	"x", "exactly8", strings.Repeat("a", 7) + "\n" + strings.Repeat("b", 8) + "<" + strings.Repeat("é", 9),
 }
 
+// metadata lists JSON values that every format must carry unchanged.
 var metadata = []string{
 	`null`, `true`, `false`, `0`, `-1`, `-12.5e-3`, `1e400`, `123456789012345678901234567890`, `""`, `"=1"`, `"a\nb"`, `"\""`, `[]`, `{}`,
 	`{"a": {"b": [1, -2.50, "x", null, true, {"c": []}]}, "": "", "e\"s\\c": "\t\r\n\u0001", "é": "😀", "<t>": "` + "`` ` ```" + `"}`,
 	"\"`\"", `"line\u2028end"`, "[\"\u2028\u0085\"]", `{"a": 1, "b": "x,y"}`,
 }
 
+// categories lists JSON arrays that every format must carry unchanged.
 var categories = []string{
 	`[]`, `[""]`, `[null]`, `["a"]`, `["a,b","c\"d","e\\f","{g}",null,"","null"," x ","=1","\n","` + "`" + `"]`, `[["a","b"],["c","d"]]`,
 }
 
-// cases are files, as the memories in them, that every format must carry without loss.
+// cases returns, by name, the memories of files that every format must carry without loss.
 func cases() map[string][]memory.Memory {
-	cases := map[string][]memory.Memory{
+	files := map[string][]memory.Memory{
 		"no memory":  nil,
 		"one memory": {sample()},
 		"many":       {sample(), sample(), sample(), sample(), sample()},
@@ -87,8 +89,8 @@ func cases() map[string][]memory.Memory {
 	add := func(name string, change func(m *memory.Memory)) {
 		m := sample()
 		change(&m)
-		// A neighbour on either side shows whether content leaks out of its memory.
-		cases[name] = []memory.Memory{sample(), m, sample()}
+		// The neighbours show whether the content of m affects other memories.
+		files[name] = []memory.Memory{sample(), m, sample()}
 	}
 	var empty, null memory.Memory
 	for column := range nullable(&null) {
@@ -105,7 +107,7 @@ func cases() map[string][]memory.Memory {
 	for _, s := range categories {
 		add("categories are "+s, func(m *memory.Memory) { m.Categories = []byte(s) })
 	}
-	add("everything that can be is NULL", func(m *memory.Memory) {
+	add("every nullable column is NULL", func(m *memory.Memory) {
 		for _, column := range nullable(m) {
 			*column = nil
 		}
@@ -126,10 +128,10 @@ func cases() map[string][]memory.Memory {
 	}
 	long := strings.Repeat("A line of a long text, with \"quotes\", \\ and <tags>.\r\nשלום 😀\n", 32_000)
 	add("2 MB of text", func(m *memory.Memory) { m.Text = []byte(long) })
-	return cases
+	return files
 }
 
-func TestSamplesAreAsLargeAsTheyClaim(t *testing.T) {
+func TestTheLongTextHasTwoMegabytes(t *testing.T) {
 	if n := len(cases()["2 MB of text"][1].Text); n < 2<<20 {
 		t.Fatalf("the long text has %d bytes", n)
 	}

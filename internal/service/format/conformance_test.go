@@ -13,11 +13,11 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// row is a memory as a file shows it: a column's value as text, without the columns that are NULL.
+// row is a memory as read from a file: the values as text, by column. Columns that are NULL are absent.
 type row map[string]string
 
-// parsers read a whole file back, strictly and without the package's own code. A new format needs
-// one here; everything else in this file it inherits.
+// parsers holds for each format a strict function that reads a whole file without using the code
+// under test. A new format needs an entry here; the tests in this file then cover it.
 var parsers = map[string]func(file []byte) ([]row, error){
 	"json":     parseJSON,
 	"csv":      parseCSV,
@@ -41,7 +41,7 @@ func TestPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
 				whole := f.Append(nil, &m)
 				for _, size := range []int{1, 3, 1 << 16} {
 					if len(m.Text) > 1<<20 && size < 1<<16 {
-						continue // one byte at a time says nothing new about megabytes
+						continue // a text of megabytes, byte by byte, takes long and tests nothing more
 					}
 					pieces := cut(m, func(rest []byte) int { return size })
 					if got := appendPieces(f, nil, &pieces); !bytes.Equal(got, whole) {
@@ -60,12 +60,12 @@ func TestEncodingDoesNotAllocate(t *testing.T) {
 	for _, f := range format.All {
 		dst := make([]byte, 0, 1<<12)
 		if n := testing.AllocsPerRun(100, func() { dst = f.Append(dst[:0], &m) }); n != 0 {
-			t.Errorf("%s allocates %v times a memory", f.Name, n)
+			t.Errorf("%s allocates %v times per memory", f.Name, n)
 		}
 	}
 }
 
-func TestAppendKeepsWhatIsThere(t *testing.T) {
+func TestAppendKeepsTheBytesInDst(t *testing.T) {
 	m := sample()
 	for _, f := range format.All {
 		want := append([]byte("before"), f.Append(nil, &m)...)
@@ -84,7 +84,7 @@ func TestFormatsAreFoundByTheirNames(t *testing.T) {
 			t.Errorf("Lookup(%q) = %v, %v", f.Name, got, ok)
 		}
 		if f.ContentType == "" || f.Extension == "" {
-			t.Errorf("%s lacks its content type or extension", f.Name)
+			t.Errorf("%s has no content type or no extension", f.Name)
 		}
 	}
 	for _, name := range []string{"", "JSON", "xml", "md"} {
@@ -94,12 +94,12 @@ func TestFormatsAreFoundByTheirNames(t *testing.T) {
 	}
 }
 
-// checkRoundTrip encodes memories as a file and compares what its parser reads with them.
+// checkRoundTrip encodes memories as a file and compares them with the rows that the parser reads.
 func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	t.Helper()
 	parse, ok := parsers[f.Name]
 	if !ok {
-		t.Fatalf("the format %s has no parser here", f.Name)
+		t.Fatalf("no parser for the format %s: add one to parsers", f.Name)
 	}
 	file := encode(f, memories)
 	if !utf8.Valid(file) {
@@ -115,7 +115,7 @@ func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	for i := range rows {
 		want := rowOf(&memories[i])
 		if f == format.JSON && want["metadata"] == "null" {
-			delete(want, "metadata") // both are null there, see JSON
+			delete(want, "metadata") // JSON null and NULL look the same, see JSON
 		}
 		if !maps.Equal(rows[i], want) {
 			t.Fatalf("memory %d of the file is\n%.1000q\nwant\n%.1000q", i, fmt.Sprint(rows[i]), fmt.Sprint(want))
@@ -123,7 +123,7 @@ func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	}
 }
 
-// encode makes a file as the part writer and the download make it.
+// encode returns the file that an export of memories makes.
 func encode(f *format.Format, memories []memory.Memory) []byte {
 	file := []byte(f.Prefix)
 	for i := range memories {
@@ -135,6 +135,7 @@ func encode(f *format.Format, memories []memory.Memory) []byte {
 	return append(file, f.Suffix...)
 }
 
+// rowOf returns the row that a parser must read for m.
 func rowOf(m *memory.Memory) row {
 	r := row{
 		"id":           string(m.ID),
@@ -154,31 +155,31 @@ func rowOf(m *memory.Memory) row {
 	return r
 }
 
-// cut makes m an oversize memory in pieces of the sizes that next gives, of which only the first is
-// made to hold the first character whole, as the reader does.
+// cut returns m as an oversize memory in pieces whose sizes come from next. The first piece always
+// holds at least the first character, as the reader of memories promises.
 func cut(m memory.Memory, next func(rest []byte) int) memory.Memory {
 	if m.Text == nil {
 		return m
 	}
 	rest := m.Text
-	piece := func(least int) []byte {
+	take := func(least int) []byte {
 		n := min(max(least, next(rest)), len(rest))
 		piece := rest[:n:n]
 		rest = rest[n:]
 		return piece
 	}
 	_, first := utf8.DecodeRune(rest)
-	m.Text = piece(first)
+	m.Text = take(first)
 	m.Rest = func() ([]byte, error) {
 		if len(rest) == 0 {
 			return nil, nil
 		}
-		return piece(0), nil
+		return take(0), nil
 	}
 	return m
 }
 
-// appendPieces is the loop that the part writer runs.
+// appendPieces appends an oversize memory as the writer of parts does.
 func appendPieces(f *format.Format, dst []byte, m *memory.Memory) []byte {
 	dst, prev := f.Before(dst, m), byte(0)
 	for piece := m.Text; piece != nil; {

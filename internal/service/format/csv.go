@@ -8,15 +8,15 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// CSV follows RFC 4180: a header row of memory.Columns, then one record a memory, CRLF after each.
-// As in Postgres's COPY, an empty cell is NULL and a quoted empty one ("") the empty string.
-// Categories and metadata are JSON in a cell.
+// CSV follows RFC 4180: a header row with memory.Columns, then one record per memory, with CRLF after
+// each. As in Postgres's COPY, an empty cell is NULL and a quoted empty cell ("") is the empty
+// string. Categories and metadata are JSON.
 //
-// A spreadsheet runs a cell as a formula when it begins with = + - @, also in their full-width
-// forms, or with one of them behind a tab or line break. Text cells (memory, user_id, agent_id,
-// session_id, priority, status, categories, metadata) that begin with one of = + - @ ＝ ＋ － ＠, a
-// tab, CR, LF or an apostrophe therefore have one apostrophe put before them. To undo it, drop the
-// first character of every text cell that begins with an apostrophe.
+// A spreadsheet runs a cell as a formula when the cell begins with = + - @ or with one of their
+// full-width forms, also when a tab or a line break precedes the sign. A text cell (memory, user_id,
+// agent_id, session_id, priority, status, categories, metadata) that begins with one of
+// = + - @ ＝ ＋ － ＠, a tab, CR, LF or an apostrophe therefore gets an apostrophe in front. To undo
+// this, drop the first character of every text cell that begins with an apostrophe.
 var CSV = &Format{
 	Name:        "csv",
 	ContentType: "text/csv; charset=utf-8",
@@ -27,8 +27,8 @@ var CSV = &Format{
 	after:       csvAfter,
 }
 
-// csvBefore opens the text's quotes unseen, so that no piece has to be looked at for whether it
-// needs them.
+// csvBefore quotes the text whether or not the text needs it: when the text comes in pieces, a later
+// piece may be the first that needs quotes.
 func csvBefore(dst []byte, m *memory.Memory) []byte {
 	dst = append(append(dst, m.ID...), ',')
 	if m.Text != nil {
@@ -66,10 +66,10 @@ func csvAfter(dst []byte, m *memory.Memory) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// Cells with a space are quoted too, since some readers trim.
+// Cells with a space are quoted too, because some readers trim unquoted cells.
 var cellStops = stopAt('"', ',', ' ')
 
-// appendCell appends a text cell, quoted only when it needs to be.
+// appendCell appends a text cell. It quotes the cell only if that is necessary.
 func appendCell(dst, s []byte) []byte {
 	if s == nil {
 		return dst
@@ -87,8 +87,8 @@ func appendCell(dst, s []byte) []byte {
 	return append(dst, s...)
 }
 
-// beginsFormula reports whether s needs the apostrophe. A full-width sign that is cut off counts
-// as one: better an apostrophe too many than a formula.
+// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete full-width
+// sign at the end of s counts as a sign: one apostrophe too many is better than a formula.
 func beginsFormula(s []byte) bool {
 	if len(s) == 0 {
 		return false
@@ -96,7 +96,7 @@ func beginsFormula(s []byte) bool {
 	switch s[0] {
 	case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
 		return true
-	case "＝"[0]: // the first byte of all four
+	case "＝"[0]: // all four full-width signs begin with this byte
 		if len(s) < len("＝") {
 			return true
 		}
@@ -108,7 +108,7 @@ func beginsFormula(s []byte) bool {
 	return false
 }
 
-// appendDoubled appends s with every quote doubled.
+// appendDoubled appends s and doubles every quote in it.
 func appendDoubled(dst, s []byte) []byte {
 	for {
 		i := bytes.IndexByte(s, '"')

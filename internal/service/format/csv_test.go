@@ -14,14 +14,14 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// cell is a CSV cell without its quotes; NULL and the empty string differ only by them.
+// cell is a CSV cell without its quotes. quoted distinguishes the empty string from NULL.
 type cell struct {
 	value  string
 	quoted bool
 }
 
-// splitCSV is the grammar of RFC 4180 section 2 and nothing else: encoding/csv would pass a bare
-// LF as a record's end and turn the CRLF inside quotes into LF.
+// splitCSV accepts only the grammar of RFC 4180, section 2. encoding/csv is less strict: it accepts a
+// bare LF at the end of a record, and turns CRLF inside quotes into LF.
 func splitCSV(file string) ([][]cell, error) {
 	var records [][]cell
 	var record []cell
@@ -110,7 +110,8 @@ func parseCSV(file []byte) ([]row, error) {
 
 var formulaStarts = []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}
 
-// sameRecords allows for encoding/csv turning CRLF in a cell into LF.
+// sameRecords compares the records that encoding/csv reads with ours. encoding/csv turns CRLF in a
+// cell into LF.
 func sameRecords(theirs [][]string, ours [][]cell) error {
 	if len(theirs) != len(ours) {
 		return fmt.Errorf("encoding/csv reads %d records, not %d", len(theirs), len(ours))
@@ -147,8 +148,8 @@ func TestCSVGuardsOnlyTheFirstCharacter(t *testing.T) {
 	}
 }
 
-// A reader never cuts there, but if one did, the cell must still be inert and reversible.
-func TestCSVGuardsAFullWidthSignThatIsCut(t *testing.T) {
+// The reader of memories never cuts a text there. If it did, the apostrophe would still be written.
+func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		dst, prev := format.CSV.Text(nil, []byte("＝1")[:n], 0)
 		if dst, _ = format.CSV.Text(dst, []byte("＝1")[n:], prev); string(dst) != "'＝1" {
@@ -161,7 +162,8 @@ func FuzzCSV(f *testing.F) {
 	fuzzFormat(f, format.CSV)
 }
 
-// fuzzFormat round-trips any text and attribute, whole and in pieces.
+// fuzzFormat encodes and parses memories with any text and attribute, and compares the bytes of a
+// text in two pieces with the bytes of the whole text.
 func fuzzFormat(f *testing.F, target *format.Format) {
 	for i, s := range texts {
 		f.Add(s, texts[len(texts)-1-i], i)
@@ -169,7 +171,7 @@ func fuzzFormat(f *testing.F, target *format.Format) {
 	f.Fuzz(func(t *testing.T, text, attribute string, at int) {
 		for _, s := range []string{text, attribute} {
 			if !utf8.ValidString(s) || strings.ContainsRune(s, 0) {
-				return // Postgres cannot hold it
+				return // Postgres cannot store such a text
 			}
 		}
 		m := sample()

@@ -1,12 +1,13 @@
 // Package format encodes memories as the files that users download. A new format is one file like
-// csv.go and one line in All; the conformance suite then asks for a parser that reads it back.
+// csv.go and one line in All. The conformance suite then fails until the format has a parser that
+// reads its files back.
 package format
 
 import "memexport/internal/service/memory"
 
-// Format describes one file format: everything that differs between formats lives here. A file is
-// the Prefix, the memories with the Separator between each two, and the Suffix; all of its bytes
-// are determined by the memories.
+// Format is one file format. It holds everything in which formats differ. A file is the Prefix, the
+// memories with the Separator between every two, and the Suffix. The same memories always make the
+// same bytes.
 type Format struct {
 	Name        string // the value of the API's parameter "format"
 	ContentType string
@@ -21,10 +22,10 @@ type Format struct {
 	after  func(dst []byte, m *memory.Memory) []byte
 }
 
-// All are the formats that an export can have, the default first.
+// All lists the formats that an export can have, the default first.
 var All = []*Format{JSON, CSV, Markdown}
 
-// Lookup returns the format of a name.
+// Lookup returns the format with the given name.
 func Lookup(name string) (*Format, bool) {
 	for _, f := range All {
 		if f.Name == name {
@@ -34,7 +35,7 @@ func Lookup(name string) (*Format, bool) {
 	return nil, false
 }
 
-// Names are the names of all formats.
+// Names returns the names of all formats, the default first.
 func Names() []string {
 	names := make([]string, len(All))
 	for i, f := range All {
@@ -43,15 +44,15 @@ func Names() []string {
 	return names
 }
 
-// Append appends a memory whose text is whole.
+// Append appends a memory whose text is complete.
 func (f *Format) Append(dst []byte, m *memory.Memory) []byte {
 	dst = f.before(dst, m)
 	dst = f.text(dst, m.Text, 0)
 	return f.after(dst, m)
 }
 
-// Before appends what precedes a memory's text. Before, Text for every piece and After append
-// together exactly what Append would, so that an oversize text need not be held:
+// Before appends the part of a memory that precedes its text. An oversize text need not fit in
+// memory: Before, then Text for every piece, then After append the same bytes as Append.
 //
 //	dst, prev := f.Before(dst, m), byte(0)
 //	for piece := m.Text; piece != nil; piece, err = m.Rest() {
@@ -59,11 +60,11 @@ func (f *Format) Append(dst []byte, m *memory.Memory) []byte {
 //	}
 //	dst = f.After(dst, m)
 //
-// Before and After only ask of m.Text whether it is NULL.
+// Before and After look at m.Text only to see whether it is NULL.
 func (f *Format) Before(dst []byte, m *memory.Memory) []byte { return f.before(dst, m) }
 
-// Text appends one piece of a text, given what the call for the piece before it returned, or 0 for
-// the first. Pieces may be cut anywhere except within the text's first character.
+// Text appends one piece of a text. For the first piece prev is 0, for each later one it is what the
+// previous call returned. A piece may end anywhere except inside the first character of the text.
 func (f *Format) Text(dst, piece []byte, prev byte) (_ []byte, last byte) {
 	if len(piece) == 0 {
 		return dst, prev
@@ -71,5 +72,5 @@ func (f *Format) Text(dst, piece []byte, prev byte) (_ []byte, last byte) {
 	return f.text(dst, piece, prev), piece[len(piece)-1]
 }
 
-// After appends what follows a memory's text.
+// After appends the part of a memory that follows its text.
 func (f *Format) After(dst []byte, m *memory.Memory) []byte { return f.after(dst, m) }

@@ -13,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
-// The golden files show a reviewer what a file looks like, and that a change leaves it alone.
-func TestFilesLookAsBefore(t *testing.T) {
+// The golden files show reviewers what a file looks like, and whether a change alters it.
+func TestFilesMatchTheGoldenFiles(t *testing.T) {
 	plain, lines, hostile, bare := sample(), sample(), sample(), sample()
 	lines.ID = []byte("0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c91")
 	lines.Text = []byte("Shopping list:\n\n- oat milk\n- \"the good\" bread, sliced\n\nSpeaks Deutsch, 日本語 and עברית. 😀\n")

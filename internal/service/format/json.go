@@ -6,9 +6,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// JSON is one array with one object a line, whose keys are memory.Columns in that order. NULL is
-// null, metadata is embedded as it is, and timestamps are strings: nothing is lost, except that
-// metadata that is the JSON value null cannot be told from metadata that is NULL.
+// JSON is one array with one object per line. Its keys are memory.Columns, in that order. NULL is
+// null, metadata is embedded unchanged, and timestamps are strings. One distinction is lost:
+// metadata that holds the JSON value null looks like metadata that is NULL.
 var JSON = &Format{
 	Name:        "json",
 	ContentType: "application/json",
@@ -72,7 +72,8 @@ func appendJSONString(dst, s []byte) []byte {
 
 var jsonStops = stopAt('"', '\\', '\\')
 
-// appendEscaped appends s as the inside of a JSON string. Postgres has validated the UTF-8.
+// appendEscaped appends s as it appears between the quotes of a JSON string. Postgres has validated
+// that s is UTF-8.
 func appendEscaped(dst, s []byte) []byte {
 	for {
 		n := jsonStops.run(s)

@@ -13,8 +13,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// parseJSON reads a file both as one JSON document and line by line, and insists that every object
-// has exactly the columns, in order.
+// parseJSON reads a file as one JSON document and also line by line. It requires that every object has
+// exactly the columns of memory.Columns, in order.
 func parseJSON(file []byte) ([]row, error) {
 	var document []any
 	decoder := json.NewDecoder(bytes.NewReader(file))
@@ -47,6 +47,7 @@ func parseJSON(file []byte) ([]row, error) {
 	return rows, nil
 }
 
+// parseObject reads one object with the columns of memory.Columns, in order.
 func parseObject(line string) (row, error) {
 	if !json.Valid([]byte(line)) {
 		return nil, errors.New("the line is not valid JSON")
@@ -95,7 +96,7 @@ func TestJSONLooksAsDocumented(t *testing.T) {
 	}
 }
 
-func TestJSONEscapesEveryByteAtEveryPlaceInAWord(t *testing.T) {
+func TestJSONEscapesEveryByteAtEveryOffset(t *testing.T) {
 	for c := rune(1); c < 0x100; c++ {
 		for i := range 20 {
 			checkJSONString(t, strings.Repeat("a", i)+string(c)+strings.Repeat("é", 19-i))
@@ -115,7 +116,8 @@ func FuzzJSONString(f *testing.F) {
 	})
 }
 
-// checkJSONString has encoding/json read s, and compares with what it writes where both have one form.
+// checkJSONString encodes s, reads it back with encoding/json, and compares it with the output of
+// encoding/json unless the two escape a character differently.
 func checkJSONString(t *testing.T, s string) {
 	t.Helper()
 	m := memory.Memory{Text: []byte(s)}
@@ -126,7 +128,7 @@ func checkJSONString(t *testing.T, s string) {
 	if err := json.Unmarshal([]byte(out), &got); err != nil || got != s {
 		t.Fatalf("%q is read back from %s as %q, %v", s, out, got, err)
 	}
-	if strings.ContainsAny(s, "\b\f\u2028\u2029") { // which encoding/json escapes otherwise
+	if strings.ContainsAny(s, "\b\f\u2028\u2029") { // encoding/json escapes these differently
 		return
 	}
 	var theirs bytes.Buffer

@@ -7,21 +7,23 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Markdown is made to be read, and still can be read back. Per memory it has a heading with
+// Markdown is for people to read, and programs can read it back too. Each memory has a heading with
 // created_at and id, a list of the other attributes that are not NULL, and the text as a block
-// quote, which is absent when the text is NULL. No content can break out of its place:
+// quote. The quote is absent if the text is NULL. Nothing in a memory can change the structure of
+// the document:
 //
-// An attribute is a code span. Categories and metadata stand there as JSON. Any other value stands
-// as it is, unless it is empty, has a control character or a backtick, begins with a space or a
-// quote, or ends with a space: then it is a JSON string. The span's fence is longer than any run of
-// backticks inside; no value begins or ends with a backtick or a space, so that none needs padding.
+// An attribute's value is a code span. Categories and metadata are JSON. Any other value is written
+// unchanged, or as a JSON string if it is empty, contains a control character or a backtick, begins
+// with a space or a quote, or ends with a space. The fence around the span is longer than every run
+// of backticks in the value. No value begins or ends with a backtick or a space, so no value needs
+// padding.
 //
-// Every line of the text, also an empty one, has "> " before it, where a line ends as in CommonMark:
-// with LF, CR LF or CR. Every \, < and [ has a backslash before it. This leaves no HTML, of which an
-// unclosed comment or <textarea> would swallow the rest of the page, and no definitions of link
-// references or footnotes, which are global to a document. Other Markdown stays as it is.
+// Every line of the text begins with "> ", also an empty line. As in CommonMark, a line ends with
+// LF, CR LF or CR. Every \, < and [ has a backslash in front. This prevents HTML, because an unclosed
+// comment or <textarea> would hide the rest of the page, and it prevents definitions of link
+// references and footnotes, because they apply to the whole document. Other Markdown is unchanged.
 //
-// To read the text back, take the block quote without the line feed that closes it, strip "> " at
+// To read the text back, take the block quote without the line feed that ends it, remove "> " at
 // its start and after every line end, and drop the first byte of every \\, \< and \[.
 var Markdown = &Format{
 	Name:        "markdown",
@@ -33,7 +35,8 @@ var Markdown = &Format{
 	after:       markdownAfter,
 }
 
-// The heading's values are a timestamp and a UUID, in which nothing means anything to Markdown.
+// markdownBefore does not escape the values in the heading: neither a timestamp nor a UUID contains
+// a character that is special in Markdown.
 func markdownBefore(dst []byte, m *memory.Memory) []byte {
 	dst = m.CreatedAt.Append(append(dst, "\n## "...))
 	dst = append(append(dst, " · "...), m.ID...)
@@ -60,8 +63,8 @@ func markdownBefore(dst []byte, m *memory.Memory) []byte {
 
 var quoteStops = stopAt('\\', '<', '[')
 
-// markdownText escapes and quotes the text. The mark after a CR has to wait for the next byte,
-// since an LF would still belong to the same line end.
+// markdownText escapes and quotes the text. After a CR it writes "> " only when it has seen the next
+// byte, because an LF would belong to the same line end.
 func markdownText(dst, piece []byte, prev byte) []byte {
 	if prev == '\r' && len(piece) > 0 && piece[0] != '\n' {
 		dst = append(dst, "> "...)
@@ -96,7 +99,8 @@ func markdownAfter(dst []byte, m *memory.Memory) []byte {
 
 var spanStops = stopAt('`', '`', '`')
 
-// appendTextItem appends an attribute unless it is NULL; the label ends with the first backtick.
+// appendTextItem appends an attribute unless it is NULL. The label ends with the first backtick of
+// the fence.
 func appendTextItem(dst []byte, label string, value []byte) []byte {
 	if value == nil {
 		return dst
@@ -105,11 +109,12 @@ func appendTextItem(dst []byte, label string, value []byte) []byte {
 	if n := len(value); n > 0 && spanStops.run(value) == n && value[0] != ' ' && value[0] != '"' && value[n-1] != ' ' {
 		return append(append(dst, value...), "`\n"...)
 	}
-	fence := fenceLength(value) // escaping neither adds backticks nor joins them
+	fence := fenceLength(value) // the same for the JSON string: escaping does not change runs of backticks
 	dst = appendJSONString(appendFence(dst, fence-1), value)
 	return append(appendFence(dst, fence), '\n')
 }
 
+// appendJSONItem is appendTextItem for a value that is JSON already.
 func appendJSONItem(dst []byte, label string, value []byte) []byte {
 	if value == nil {
 		return dst
@@ -119,7 +124,7 @@ func appendJSONItem(dst []byte, label string, value []byte) []byte {
 	return append(appendFence(dst, fence), '\n')
 }
 
-// fenceLength returns one more than the longest run of backticks in s.
+// fenceLength returns the length of the longest run of backticks in s, plus one.
 func fenceLength(s []byte) int {
 	longest := 0
 	for {

@@ -18,24 +18,28 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// parseMarkdown takes the structure and the attributes from a CommonMark parser, and the texts from
-// the source as Markdown's comment says.
+// parseMarkdown reads headings and attributes with a CommonMark parser. It reads texts from the source,
+// in the way that the comment on Markdown describes.
 func parseMarkdown(file []byte) ([]row, error) {
 	rows, quotes, err := parseBlocks(goldmark.DefaultParser(), file, true)
 	if err != nil {
 		return nil, err
 	}
-	// goldmark takes a lone CR for an ordinary character; CommonMark ends the line there.
+	// A lone CR ends a line in CommonMark, but not in goldmark. Test both readings.
 	lines := regexp.MustCompile(`\r\n?`).ReplaceAll(file, []byte("\n"))
 	extended := goldmark.New(goldmark.WithExtensions(extension.GFM, extension.Footnote, extension.DefinitionList)).Parser()
 	for _, other := range []struct {
 		parser parser.Parser
 		file   []byte
 		plain  bool
-	}{{goldmark.DefaultParser(), lines, true}, {extended, file, false}, {extended, lines, false}} {
+	}{
+		{parser: goldmark.DefaultParser(), file: lines, plain: true},
+		{parser: extended, file: file, plain: false},
+		{parser: extended, file: lines, plain: false},
+	} {
 		again, _, err := parseBlocks(other.parser, other.file, other.plain)
 		if err != nil || fmt.Sprint(again) != fmt.Sprint(rows) {
-			return nil, fmt.Errorf("parsed in another way: %v, %w", again, err)
+			return nil, fmt.Errorf("another parser reads %v, %w", again, err)
 		}
 	}
 	chunks := strings.Split(strings.TrimSuffix(string(file), "\n"), "\n\n## ")[1:]
@@ -60,8 +64,9 @@ var (
 	escape    = regexp.MustCompile(`\\([\\<\[])`)
 )
 
-// parseBlocks insists that the document is a title, then a heading, a list and at most one quote per
-// memory and, if plain, that nothing in it is HTML, a link or an image.
+// parseBlocks requires that the document is a title and, for each memory, a heading, a list and at
+// most one quote. It fails if the document contains HTML, a link or an image. Unless plain, bare
+// addresses may become links, as in GFM.
 func parseBlocks(p parser.Parser, source []byte, plain bool) (rows []row, quotes []bool, err error) {
 	context := parser.NewContext()
 	document := p.Parse(text.NewReader(source), parser.WithContext(context))
@@ -87,13 +92,13 @@ func parseBlocks(p parser.Parser, source []byte, plain bool) (rows []row, quotes
 	for block = block.NextSibling(); block != nil; block = block.NextSibling() {
 		heading, ok := block.(*ast.Heading)
 		if !ok || heading.Level != 2 {
-			return nil, nil, fmt.Errorf("a %s stands where a heading should", block.Kind())
+			return nil, nil, fmt.Errorf("found a %s instead of a heading", block.Kind())
 		}
 		r := row{}
 		r["created_at"], r["id"], ok = strings.Cut(content(heading, source), " · ")
 		list, isList := heading.NextSibling().(*ast.List)
 		if !ok || !isList || !list.IsTight {
-			return nil, nil, errors.New("a heading lacks its parts or its list")
+			return nil, nil, errors.New("a heading has no id or no list")
 		}
 		for item := list.FirstChild(); item != nil; item = item.NextSibling() {
 			if err := parseItem(r, item, source); err != nil {
@@ -135,13 +140,13 @@ func parseItem(r row, item ast.Node, source []byte) error {
 		}
 	}
 	if _, twice := r[name]; twice {
-		return fmt.Errorf("%s stands twice", name)
+		return fmt.Errorf("the attribute %s appears twice", name)
 	}
 	r[name] = value
 	return nil
 }
 
-// content joins the texts in n, and names whatever else stands there.
+// content returns the text in n. Any node other than text appears as its kind in angle brackets.
 func content(n ast.Node, source []byte) string {
 	var b strings.Builder
 	for child := n.FirstChild(); child != nil; child = child.NextSibling() {
@@ -177,7 +182,7 @@ func TestMarkdownLooksAsDocumented(t *testing.T) {
 	}
 }
 
-func TestMarkdownWritesPlainValuesAsTheyAreAndOthersAsJSON(t *testing.T) {
+func TestMarkdownWritesPlainValuesUnchangedAndOthersAsJSON(t *testing.T) {
 	for value, want := range map[string]string{
 		"user 1": "`user 1`", `a"\b`: "`a\"\\b`", "日本": "`日本`", "<b>": "`<b>`",
 		"": "`\"\"`", " a": "`\" a\"`", "a ": "`\"a \"`", " ": "`\" \"`", `"a"`: "`\"\\\"a\\\"\"`", "a\nb": "`\"a\\nb\"`", "a`b``c": "```\"a`b``c\"```",

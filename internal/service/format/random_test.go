@@ -10,7 +10,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// alphabet is made of what means something to at least one of the formats.
+// alphabet lists strings that are special in at least one of the formats.
 var alphabet = append([]string{
 	"a", "B", "7", " ", "  ", "    ", "\t", "\n", "\n", "\r", "\r\n", "\n\n", "\"", "'", ",", ";", ":", "\\", "/", "|",
 	"=", "+", "-", "@", "＝", "＋", "－", "＠", "（", "`", "``", "```", "~~~", "<", ">", "<!--", "-->", "<textarea>", "</textarea>", "<br/>",
@@ -46,7 +46,7 @@ func randomMemory(r *rand.Rand) memory.Memory {
 	return m
 }
 
-// marshal writes JSON on one line and, as Postgres does, without escaping for HTML.
+// marshal returns v as JSON on one line without HTML escapes, as Postgres writes it.
 func marshal(v any) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -76,7 +76,7 @@ func TestRandomPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
 		for range 20_000 {
 			m := randomMemory(r)
 			whole := f.Append(nil, &m)
-			// Half of the pieces are of at most two bytes, some of none.
+			// Half of the pieces have at most two bytes. Some are empty.
 			pieces := cut(m, func(rest []byte) int { return r.IntN(1 + min(len(rest), 2<<(r.IntN(2)*r.IntN(8)))) })
 			if got := appendPieces(f, nil, &pieces); !bytes.Equal(got, whole) {
 				t.Fatalf("%s of %q: in pieces\n%q\nwhole\n%q", f.Name, m.Text, got, whole)

@@ -10,15 +10,19 @@ const (
 	highs = 0x8080808080808080
 )
 
-// stops are the three bytes below 0x80 at which a scan stops, each repeated over a word. It also
-// stops at every control character below 0x20.
+// stops holds the three bytes below 0x80 at which a scan stops, each repeated eight times. A scan
+// also stops at every control character below 0x20.
 type stops struct{ a, b, c uint64 }
 
-func stopAt(a, b, c byte) stops { return stops{ones * uint64(a), ones * uint64(b), ones * uint64(c)} }
+func stopAt(a, b, c byte) stops {
+	return stops{a: ones * uint64(a), b: ones * uint64(b), c: ones * uint64(c)}
+}
 
-// run returns how many bytes s begins with at which the scan does not stop. It looks at eight bytes
-// at once: a subtraction sets the high bit of those that are smaller, or that became zero. It may
-// also set it for a byte above such a one, never below, and only the lowest counts.
+// run returns the number of bytes at the start of s that precede the first stop.
+//
+// It checks eight bytes at a time. Each of the four subtractions sets the high bit of a byte that
+// matches. A borrow may also set the high bit of the byte above a match, but never of a byte below
+// it, so the lowest bit that is set is right. &^ word clears the bits of bytes from 0x80 up.
 func (st stops) run(s []byte) int {
 	rest := s
 	for len(rest) >= 8 {

@@ -46,7 +46,7 @@ func rows(t *testing.T, db *sqlx.DB, workspaceID string) (all []string) {
 	return all
 }
 
-func TestFillIsTheSameWhereverAndInHoweverManySteps(t *testing.T) {
+func TestFillGivesTheSameMemoriesInOneStepAsInMany(t *testing.T) {
 	once, steps := open(t), open(t)
 	create(t, once)
 	create(t, steps)
@@ -63,10 +63,10 @@ func TestFillIsTheSameWhereverAndInHoweverManySteps(t *testing.T) {
 	}
 }
 
-func TestTheTableIsOneThatCanBeExported(t *testing.T) {
+func TestTheTableCanBeExported(t *testing.T) {
 	db := open(t)
 	create(t, db)
-	create(t, db) // the second time it is there already
+	create(t, db) // it exists already
 	fill(t, db, demo.WorkspaceID, 500, 500)
 	s, err := memory.NewSource(db, "memories")
 	if err != nil {
@@ -117,7 +117,7 @@ func TestAForeignTableIsNeverTouched(t *testing.T) {
 	}
 }
 
-func TestATableInAnotherSchemaIsNotTakenForTheDemos(t *testing.T) {
+func TestATableInAnotherSchemaIsNotUsed(t *testing.T) {
 	db := open(t)
 	db.MustExec(`CREATE SCHEMA service; CREATE TABLE service.memories (id int); SET search_path = service, public`)
 	create(t, db)
@@ -128,9 +128,9 @@ func TestATableInAnotherSchemaIsNotTakenForTheDemos(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeCreatedLeavesNothingBehind(t *testing.T) {
+func TestAFailedCreateTableLeavesNothingBehind(t *testing.T) {
 	db := open(t)
-	// The table's index cannot be made: its name is taken.
+	// An index of the table cannot be created: its name is taken.
 	db.MustExec(`CREATE TABLE memories_by_user (id int)`)
 	if err := demo.CreateTable(t.Context(), db); err == nil {
 		t.Fatal("no error")
@@ -147,7 +147,7 @@ func TestTwoProcessesMayStartAtOnce(t *testing.T) {
 	for range 4 {
 		db := pgtest.OpenURL(t, url, 1)
 		group.Go(func() {
-			_ = demo.CreateTable(context.Background(), db) // of two that race, one may be told so
+			_ = demo.CreateTable(context.Background(), db) // it may lose a race with another one
 			if err := demo.CreateTable(context.Background(), db); err != nil {
 				t.Error(err)
 			}

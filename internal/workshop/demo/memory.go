@@ -23,7 +23,7 @@ var (
 	priorities = []string{"LOW", "MEDIUM", "MEDIUM", "HIGH"}
 )
 
-// row is the i-th memory of a workspace, in the order of the columns that Fill names.
+// row returns the i-th memory of a workspace, in the order of the columns that Fill names.
 func row(workspaceID string, i int) []any {
 	hash := fnv.New64a()
 	hash.Write([]byte(workspaceID))
@@ -35,7 +35,7 @@ func row(workspaceID string, i int) []any {
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4
 
-	// About one a minute, with bursts that share an instant.
+	// About one a minute. Some are created at the same instant.
 	created := epoch.Add(time.Duration(i/4*4) * 53 * time.Second).Add(time.Duration(i%4/2) * 1234567 * time.Microsecond)
 	var accessed *time.Time
 	count := 0
@@ -53,8 +53,7 @@ func row(workspaceID string, i int) []any {
 	}
 }
 
-// text is a sentence or a few about a person; every so often it is one that breaks careless
-// exporters.
+// text returns a few sentences about a person. Some of the texts break careless exporters.
 func text(fake *gofakeit.Faker, i int) string {
 	switch i % 50 {
 	case 7:
@@ -105,7 +104,7 @@ func some(fake *gofakeit.Faker) []string {
 	return chosen
 }
 
-// metadata is JSON, or nil for NULL.
+// metadata returns a JSON object, or nil for NULL.
 func metadata(fake *gofakeit.Faker, i int) any {
 	if i%5 == 0 {
 		return nil

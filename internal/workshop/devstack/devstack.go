@@ -1,23 +1,22 @@
 // Package devstack starts a real Postgres and a real Temporal dev server as child processes, for
 // `memexport dev` and for tests.
 //
-// The children never outlive their parent, also when the parent is killed with kill -9, and they
-// sit in process groups of their own, so that Ctrl-C in a terminal reaches the parent only, which
-// then stops them in order. Everything listens on 127.0.0.1 and nothing is meant for production:
-// whoever can open a loopback connection on this machine is superuser of this Postgres.
+// The children never outlive their parent, even if it is killed with kill -9: see the package process.
+// Everything listens on 127.0.0.1. Nothing is meant for production: anyone who can open a loopback
+// connection on this machine is superuser of this Postgres.
 //
-// A directory (Dir in the options) holds all that a stack leaves behind, and Postgres and Temporal
+// A directory (Dir in the options) holds everything that a stack leaves behind. Postgres and Temporal
 // can share one:
 //
-//	lock                    held by the running program, see Lock
+//	lock                    held by the running program: see Lock
 //	postgres/               the Postgres data directory
-//	postgres.log            what Postgres says (.old: the one before, when it grew large)
-//	postgres.port           the port that it got last time
+//	postgres.log            the log of Postgres; a large one is renamed to postgres.log.old
+//	postgres.port           the port of the last run, which the next run prefers
 //	temporal-<version>.db   Temporal's state, one file per server version
 //	temporal.log, temporal.port, temporal-ui.port
 //
-// The contexts given to the Start functions bound the start only. Delete the directory to begin
-// from nothing.
+// The contexts of the Start functions bound only the start. Clean deletes the directory, so that the
+// next run begins from nothing.
 package devstack
 
 import "context"

@@ -17,10 +17,10 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// patience is how long a test waits for something that takes a second or two on an idle machine.
+// patience is how long a test waits for something that takes one or two seconds on an idle machine.
 const patience = 30 * time.Second
 
-// roleVariable makes this test binary play the parent that a test kills.
+// roleVariable makes this test binary play a parent process, which a test kills.
 const roleVariable = "DEVSTACK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// report is what a parent prints when its children run.
+// report is what the parent prints once its children run.
 type report struct{ PostgresPID, TemporalPID int }
 
 func play(role, dir string) error {
@@ -97,7 +97,8 @@ func startParent(t *testing.T, role, dir string) (parent *process.Process, child
 	}
 }
 
-// stackDir is a directory that also the user that Postgres runs as can reach, unlike t.TempDir.
+// stackDir returns a new directory that every user can enter, unlike t.TempDir, so that Postgres can keep
+// its data there when root runs the tests.
 func stackDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "memexport-devstack-")
@@ -155,7 +156,7 @@ func exec1(url, statement string) error {
 	return err
 }
 
-// gone tells whether a process has ended; one that nobody has waited for yet counts as ended.
+// gone reports whether a process has ended; a zombie counts as ended.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -164,7 +165,7 @@ func gone(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-// wantError checks that an error says all of the parts.
+// wantError checks that the error contains all of the parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

@@ -25,8 +25,9 @@ type takenPort struct{ error }
 
 func (t takenPort) Unwrap() error { return t.error }
 
-// startError returns err, why a server did not start, as a takenPort if the output of the server says
-// so. The output and not the error: a Go program that dies says it far above its last lines.
+// startError returns err, which says why a server did not start, as a takenPort if the server's output
+// says that a port was the reason. It reads the whole output: a Go program that dies gives the reason
+// far above its last lines, which are all that err may show.
 func startError(err error, output string) error {
 	for _, words := range []string{"address already in use", "EADDRINUSE", "could not bind"} {
 		if strings.Contains(output, words) {
@@ -51,54 +52,55 @@ func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) 
 	}
 }
 
-// portRequest is how a server comes to its port.
+// portRequest says which port a server gets.
 type portRequest struct {
-	of   string // whose port: "Postgres"
-	want int    // 0: the one of last time if it is free, else any free one
-	flag string // how people choose another: "--postgres-port"
-	file string // where the port of last time is kept
-	not  int    // a port that is spoken for
+	server  string // as in messages: "Postgres"
+	want    int    // 0: the port of the last run if it is free, or otherwise any free port
+	flag    string // the flag with which people choose another port: "--postgres-port"
+	file    string // where the port of the last run is kept
+	exclude int    // a port that another part of the stack gets
 }
 
-// pick returns a port that is free at this moment. Another program can still take it before the
-// server does, which the server's own message then tells.
+// pick returns a port that is free at this moment. Another program can still take it before the server
+// listens: see takenPort.
 func (r portRequest) pick(ctx context.Context) (int, error) {
 	if r.want != 0 {
 		return r.want, r.waitFree(ctx)
 	}
 	if text, err := os.ReadFile(r.file); err == nil {
 		port, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err == nil && port > 0 && port != r.not && tryListen(port) == nil {
+		if err == nil && port > 0 && port != r.exclude && tryListen(port) == nil {
 			return port, nil
 		}
 	}
 	for {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			err = fmt.Errorf("find a free port for %s: %w", r.of, err)
-			if errors.Is(err, syscall.EADDRINUSE) { // not one is free
+			err = fmt.Errorf("find a free port for %s: %w", r.server, err)
+			if errors.Is(err, syscall.EADDRINUSE) { // none is free
 				err = takenPort{err}
 			}
 			return 0, err
 		}
 		port := listener.Addr().(*net.TCPAddr).Port
 		listener.Close()
-		if port != r.not {
+		if port != r.exclude {
 			return port, nil
 		}
 	}
 }
 
-// keep remembers the port for the next start. It is a convenience, so a failure is not an error.
+// keep remembers the port for the next run. A failure is ignored: the next run then gets another port.
 func (r portRequest) keep(port int) {
 	_ = os.WriteFile(r.file, []byte(strconv.Itoa(port)+"\n"), 0o644)
 }
 
-// waitFree gives the server of a run that was killed a moment ago the time to let go of the port.
+// waitFree returns once the wanted port is free. It waits up to two seconds for the server of a run that
+// was killed a moment ago to release the port.
 func (r portRequest) waitFree(ctx context.Context) error {
-	if r.want == r.not {
-		return fmt.Errorf("%s cannot have port %d, which another part of the stack uses: choose another with %s",
-			r.of, r.want, r.flag)
+	if r.want == r.exclude {
+		return fmt.Errorf("%s cannot use port %d, which another part of the stack uses: choose another port with %s",
+			r.server, r.want, r.flag)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -111,9 +113,9 @@ func (r portRequest) waitFree(ctx context.Context) error {
 	}
 	if errors.Is(last, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %d of 127.0.0.1, meant for %s, is in use: stop the program that listens there "+
-			"(`lsof -i :%d` names it), or choose another port with %s", r.want, r.of, r.want, r.flag)
+			"(`lsof -i :%d` names it), or choose another port with %s", r.want, r.server, r.want, r.flag)
 	}
-	return fmt.Errorf("%s cannot listen on port %d: %w; choose another with %s", r.of, r.want, last, r.flag)
+	return fmt.Errorf("%s cannot listen on port %d: %w; choose another with %s", r.server, r.want, last, r.flag)
 }
 
 func tryListen(port int) error {

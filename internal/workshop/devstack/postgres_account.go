@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// account is the user that Postgres runs as when root starts it, since it refuses to run as root.
-// A nil account is ourselves.
+// account is the user that Postgres runs as when root starts it, since it refuses to run as root. A nil
+// account is the user of this process.
 type account struct{ uid, gid uint32 }
 
 // apply makes cmd run as the account.
@@ -28,7 +28,7 @@ func (a *account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
 
-// own gives dir and all in it to the account, unless it has it already.
+// own makes the account the owner of dir and everything in it, unless it owns dir already.
 func (a *account) own(dir string) error {
 	if a == nil {
 		return nil
@@ -43,13 +43,12 @@ func (a *account) own(dir string) error {
 		return os.Lchown(path, int(a.uid), int(a.gid))
 	})
 	if err != nil {
-		return fmt.Errorf("give the Postgres data directory to the user that it runs as: %w", err)
+		return fmt.Errorf("give the Postgres data directory to the user that Postgres runs as: %w", err)
 	}
 	return nil
 }
 
-// reaches tells whether the account can enter dir. The kernel answers, so that groups and access
-// lists count.
+// reaches reports whether the account can enter dir. It tries, so that groups and access lists count.
 func (a *account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", ":")
 	cmd.Dir = dir
@@ -57,7 +56,7 @@ func (a *account) reaches(dir string) bool {
 	return cmd.Run() == nil
 }
 
-// placeData decides where the data directory of base is, and as whom Postgres runs.
+// placeData decides where the data directory of the stack in base is, and which user Postgres runs as.
 func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	data = filepath.Join(base, "postgres")
 	if os.Geteuid() != 0 {
@@ -70,18 +69,17 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	if runAs.reaches(base) {
 		return data, runAs, nil
 	}
-	// The name must be the same for every run on the same directory.
-	elsewhere := fmt.Sprintf("/var/tmp/memexport-%x", sha256.Sum256([]byte(base)))[:len("/var/tmp/memexport-")+12]
+	elsewhere := dataOutside(base)
 	if err := os.Mkdir(elsewhere, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", nil, fmt.Errorf("make a place for the Postgres data directory: %w", err)
 	}
-	// Everybody can write to /var/tmp: a directory of somebody else must not be trusted.
+	// Everybody can write to /var/tmp, so a directory of another user cannot be trusted.
 	info, err := os.Lstat(elsewhere)
 	if err != nil {
 		return "", nil, fmt.Errorf("the place of the Postgres data directory: %w", err)
 	}
 	if uid, _, err := owner(elsewhere); err != nil || uid != 0 || !info.IsDir() {
-		return "", nil, fmt.Errorf("%s is not a directory of root: delete it, or use --dir", elsewhere)
+		return "", nil, fmt.Errorf("%s is not a directory that belongs to root: delete it, or use --dir", elsewhere)
 	}
 	log.printf("postgres: its data is in %s, because the user that Postgres runs as (uid %d) cannot reach %s", elsewhere, runAs.uid, base)
 	data = filepath.Join(elsewhere, "postgres")
@@ -89,8 +87,15 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	return data, runAs, err
 }
 
-// accountFor returns the user that root runs Postgres as: the one that owns the data directory,
-// else the system's user for it, else nobody.
+// dataOutside is the directory for the data of the stack in base where base cannot be used. Every run
+// on the same base gets the same directory.
+func dataOutside(base string) string {
+	hash := sha256.Sum256([]byte(base))
+	return fmt.Sprintf("/var/tmp/memexport-%x", hash[:6])
+}
+
+// accountFor returns the user that root runs Postgres as: the owner of the data directory if it exists,
+// and otherwise the user postgres, or the user nobody.
 func accountFor(data string) (*account, error) {
 	if uid, gid, err := owner(data); err == nil && uid != 0 {
 		return &account{uid: uid, gid: gid}, nil

@@ -14,13 +14,13 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// binaries is one installed Postgres.
+// binaries are the programs of one installed Postgres.
 type binaries struct {
 	postgres, initdb string // absolute paths
 	major            string // "15"
 }
 
-// packageDirs is where packages put versions that are not on PATH.
+// packageDirs are where packages put versions that are not on PATH.
 var packageDirs = []string{
 	"/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                                   // the PostgreSQL project's own RPMs
@@ -29,8 +29,9 @@ var packageDirs = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin", // Postgres.app
 }
 
-// findBinaries returns the Postgres to run as the account: one of the wanted major version if
-// there is any, else the one on PATH, else the newest package, else a downloaded one.
+// findBinaries returns a Postgres that the account can run. If want is a major version and one is
+// installed, it returns that. Otherwise it prefers the one on PATH, then the newest package, then one
+// that it downloads.
 func findBinaries(ctx context.Context, runAs *account, want string, log logFunc) (binaries, error) {
 	var usable []binaries
 	var refused []error
@@ -49,7 +50,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 		}
 	}
 	if len(usable) > 0 && want != fetchMajor {
-		return usable[0], nil // of another version than the data, which openCluster explains
+		return usable[0], nil // its version is not that of the data, which openCluster reports
 	}
 	fetched, err := fetchPostgres(ctx, runAs, "", log)
 	if err != nil && len(usable) > 0 {
@@ -61,7 +62,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 	return fetched, nil
 }
 
-// installed lists what is on this machine, the preferred first.
+// installed lists the Postgres versions on this machine, the preferred one first.
 func installed() []binaries {
 	var found []binaries
 	postgres, err := exec.LookPath("postgres")
@@ -70,7 +71,7 @@ func installed() []binaries {
 		found = append(found, binaries{postgres: postgres, initdb: initdb})
 	}
 	for _, pattern := range packageDirs {
-		dirs, _ := filepath.Glob(pattern + "/initdb") // errs on a bad pattern only
+		dirs, _ := filepath.Glob(pattern + "/initdb") // fails only on a bad pattern
 		slices.SortFunc(dirs, func(a, b string) int { return cmp.Compare(versionIn(b), versionIn(a)) })
 		for _, initdb := range dirs {
 			found = append(found, binaries{postgres: filepath.Join(filepath.Dir(initdb), "postgres"), initdb: initdb})
@@ -84,13 +85,14 @@ var (
 	versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 )
 
-// versionIn is the first number of a path, so that 15 sorts after 9.
+// versionIn returns the first number in a path, so that 15 sorts after 9.
 func versionIn(path string) int {
 	n, _ := strconv.Atoi(number.FindString(path))
 	return n
 }
 
-// version asks the program itself, as the user that will run it, who may be kept out of its folder.
+// version asks the program for its major version, as the user that will run it: that user may not be
+// allowed into its folder.
 func (b binaries) version(ctx context.Context, runAs *account) (string, error) {
 	cmd := exec.Command(b.postgres, "--version")
 	cmd.Dir = "/"

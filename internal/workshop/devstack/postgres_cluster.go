@@ -18,18 +18,19 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// previousRunTimeout bounds the wait for the server of a killed run.
+// previousRunTimeout is how long a start waits for the server of a killed run. Its last checkpoint may
+// take a while.
 const previousRunTimeout = time.Minute
 
-// cluster is a data directory that is ready to be served, and what serves it.
+// cluster is a Postgres data directory with the programs and the user that serve it.
 type cluster struct {
 	base     string   // PostgresOptions.Dir, absolute
 	data     string   // the data directory
-	account  *account // the user that Postgres runs as: nil for ours
+	account  *account // the user that Postgres runs as; nil: the one that this process runs as
 	binaries binaries
 }
 
-// openCluster finds or makes the data directory of o.Dir.
+// openCluster finds the data directory of o.Dir, or makes it.
 func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	base, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -76,7 +77,7 @@ func clusterVersion(data string) (string, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("the Postgres data directory: %w", err)
 	}
-	// Remove takes an empty directory only, so nobody's files are lost.
+	// Remove deletes only an empty directory, so that no files are lost.
 	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s is not empty and not a Postgres data directory (it has no PG_VERSION): "+
 			"delete it, or use --dir", data)
@@ -84,15 +85,15 @@ func clusterVersion(data string) (string, error) {
 	return "", nil
 }
 
-// init makes the cluster beside its place and renames it, so that a start that was killed half-way
-// leaves nothing that looks like a cluster.
+// init makes the data directory under another name and renames it, so that a start that is killed
+// half-way leaves nothing that looks like a data directory.
 func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	halfMade, err := filepath.Glob(c.data + ".init-*")
 	if err != nil {
 		return err
 	}
 	for _, dir := range halfMade {
-		_ = os.RemoveAll(dir) // what a dying initdb still writes to goes the next time
+		_ = os.RemoveAll(dir) // if a dying initdb still writes to it, the next start deletes it
 	}
 	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
@@ -127,12 +128,12 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	}
 	err := run("C.UTF-8")
 	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
-		err = run("C") // sorts alike; only upper and lower case of other alphabets differ
+		err = run("C") // sorts the same; only upper and lower case of other alphabets differ
 	}
 	return err
 }
 
-// postmaster is what a server writes into its data directory about itself.
+// postmaster is what a running server says about itself in postmaster.pid.
 type postmaster struct {
 	pid   int
 	ready bool // it accepts connections
@@ -152,17 +153,17 @@ func readPostmaster(data string) (postmaster, bool) {
 	return postmaster{pid: pid, ready: len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"}, true
 }
 
-// waitPreviousRun waits until no server of a killed run has the data directory any more.
+// waitPreviousRun waits until the server of a killed run, if there is one, has left the data directory.
 func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 	old, ok := readPostmaster(data)
 	if !ok {
 		return nil
 	}
 	if !serves(old.pid, data) {
-		// Postgres itself asks only whether a process has this number, and would refuse to start over
-		// a zombie or over a program that got the number later.
+		// Postgres itself only checks whether a process has this number. It would refuse to start because
+		// of a zombie, or of another program that got the number later.
 		if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove what a killed Postgres left: %w", err)
+			return fmt.Errorf("remove the postmaster.pid of a killed Postgres: %w", err)
 		}
 		return nil
 	}
@@ -191,6 +192,6 @@ func createDatabase(ctx context.Context, port int) error {
 	return nil
 }
 
-// postgresEnv is our environment without what would redirect the server, and with messages in
-// English, which this package reads.
+// postgresEnv is the environment of Postgres and its tools: without the variables that would change what
+// they do, and with messages in English, because this package reads them.
 func postgresEnv() []string { return append(process.EnvironWithout("PG", "LC_", "LANG"), "LC_ALL=C") }

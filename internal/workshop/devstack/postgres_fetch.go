@@ -18,8 +18,8 @@ const (
 	fetchMajor   = "17"
 )
 
-// fetchPostgres returns the Postgres in the cache, which it downloads when it is not there. It comes
-// from the server archives, or from where the library gets it if that is empty.
+// fetchPostgres returns the Postgres in the cache. The first time, it downloads it from the server at
+// archives, or from the default of the embedded-postgres library if that is empty.
 func fetchPostgres(ctx context.Context, runAs *account, archives string, log logFunc) (binaries, error) {
 	cache, err := fetchCache(runAs)
 	if err != nil {
@@ -60,8 +60,8 @@ func downloadPostgres(ctx context.Context, archives, cache, out string) error {
 	}
 }
 
-// unpack has the library download, check and unpack its archive. The library only does that as
-// part of a start, so it gets a data directory that looks like a cluster and cannot be started.
+// unpack makes the library download, verify and unpack its archive. The library does that only as part
+// of a start, so it gets a data directory that looks like a real one but cannot be started.
 func unpack(work, unpacked, archives string) error {
 	data := filepath.Join(work, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -70,7 +70,7 @@ func unpack(work, unpacked, archives string) error {
 	if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte(fetchMajor+"\n"), 0o600); err != nil {
 		return err
 	}
-	port, err := portRequest{of: "Postgres"}.pick(context.Background())
+	port, err := portRequest{server: "Postgres"}.pick(context.Background())
 	if err != nil {
 		return err
 	}
@@ -88,8 +88,8 @@ func unpack(work, unpacked, archives string) error {
 	return err
 }
 
-// fetchCache is where downloads are kept: readable by the user that Postgres runs as, and not
-// writable by anybody but us, since we run what is in it.
+// fetchCache returns the folder for the downloaded Postgres. The user that Postgres runs as can read it.
+// Only we can write to it, since we run what is in it.
 func fetchCache(runAs *account) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -98,7 +98,7 @@ func fetchCache(runAs *account) (string, error) {
 	if runAs.reaches(cache) {
 		return cache, nil
 	}
-	cache = "/usr/local/lib/memexport" // only root has a runAs, and it can write there
+	cache = "/usr/local/lib/memexport" // runAs is not nil, so this is root, which can write there
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("the cache for Postgres: %w", err)
 	}

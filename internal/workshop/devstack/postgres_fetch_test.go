@@ -21,7 +21,7 @@ func archiveServer(t *testing.T, handler http.HandlerFunc) (url string) {
 }
 
 func TestPostgresIsFetchedOnce(t *testing.T) {
-	archive, err := os.ReadFile("testdata/postgres.txz") // scripts that have the right names
+	archive, err := os.ReadFile("testdata/postgres.txz") // shell scripts named postgres and initdb
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,11 +56,11 @@ func TestPostgresIsFetchedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		if version, err := found.version(t.Context(), runAs); err != nil || version != fetchMajor {
-			t.Errorf("what was fetched is version %q, %v", version, err)
+			t.Errorf("the downloaded version is %q, %v", version, err)
 		}
 	}
 	if downloads != 1 {
-		t.Errorf("it was downloaded %d times", downloads)
+		t.Errorf("there were %d downloads", downloads)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestAFailedFetchSaysWhatToDo(t *testing.T) {
 	wantError(t, err, "postgres is not installed here", "`apt-get install postgresql`", "PATH")
 }
 
-// testAccount is the user that Postgres runs as when this process starts one.
+// testAccount returns the user that Postgres runs as if this process starts it.
 func testAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

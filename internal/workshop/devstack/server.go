@@ -17,19 +17,20 @@ const (
 	serverStopGrace    = 5 * time.Second
 )
 
-// ServerOptions say how to run a server that tests need besides Postgres and Temporal.
+// ServerOptions say how to run any other server that tests need.
 type ServerOptions struct {
-	// Name of the server in messages, and of its log.
+	// Name of the server in messages and in the name of its log.
 	Name string
-	// Dir is where it runs and logs to, <name>.log. It has to exist.
+	// Dir is the server's working directory, which must exist. The log is <name>.log in it.
 	Dir string
-	// Command is the program and its arguments, for a port on 127.0.0.1 that is free.
+	// Command returns the program and its arguments. The server must listen on 127.0.0.1:port.
 	Command func(port int) []string
-	// Ready tells why the server does not work yet. It is asked until it returns nil.
+	// Ready returns nil once the server works, and otherwise says why it does not. It is called until
+	// it returns nil.
 	Ready func(ctx context.Context, address string) error
 }
 
-// Server is a server that runs as a child process and does not outlive this one.
+// Server is a running server.
 type Server struct {
 	Address string // 127.0.0.1:<port>
 	PID     int
@@ -38,10 +39,10 @@ type Server struct {
 	process *process.Process
 }
 
-// StartServer starts a server and returns once it is ready. The context bounds the start only.
+// StartServer starts a server and returns once it is ready. The context bounds only the start.
 func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	return retryStart(ctx, func() (*Server, error) {
-		port, err := portRequest{of: o.Name}.pick(ctx)
+		port, err := portRequest{server: o.Name}.pick(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -49,11 +50,11 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	})
 }
 
-// Err says why the server is gone, with the last lines of its log. It is nil while it runs and
-// after Stop.
+// Err says why the server is gone, with the end of its log. It is nil while the server runs, and after
+// Stop.
 func (s *Server) Err() error { return s.process.Err() }
 
-// Stop ends the server, by force after 5 seconds, which is no error: it keeps nothing.
+// Stop ends the server, by force after 5 seconds: its state is not needed any more.
 func (s *Server) Stop() { _ = s.process.Stop() }
 
 func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {

@@ -27,7 +27,7 @@ func TestAServerRunsUntilItIsStopped(t *testing.T) {
 	s.Stop()
 	s.Stop()
 	if !gone(s.PID) || s.Err() != nil {
-		t.Errorf("it was stopped, and %v", s.Err())
+		t.Errorf("after Stop it still runs, or Err reports: %v", s.Err())
 	}
 }
 

@@ -21,31 +21,31 @@ const (
 	temporalStopGrace    = 15 * time.Second
 )
 
-// TemporalOptions says where and how the Temporal dev server runs.
+// TemporalOptions say where and how the Temporal dev server runs.
 type TemporalOptions struct {
-	// Dir is the directory of the stack, created when missing: see the package comment. A server of
-	// another version begins with an empty state, since it cannot read the file of this one.
+	// Dir is the directory of the stack, created when missing: see the package comment. Every version
+	// of the server has a state of its own there, because none can read the file of another.
 	Dir string
-	// InMemory keeps the state in memory: it is lost with the process. For tests.
+	// InMemory keeps the state in memory, for tests: it is lost with the process.
 	InMemory bool
-	// Port of the gRPC frontend on 127.0.0.1. 0 takes the port of last time if it is free, else any
-	// free one.
+	// Port of the gRPC frontend on 127.0.0.1. Without one, Temporal gets the port of the last run if
+	// that is free, or otherwise any free port.
 	Port int
-	// UIPort is the port of the web UI on 127.0.0.1; 0 as for Port.
+	// UIPort is the port of the web UI on 127.0.0.1, with the same default.
 	UIPort int
 	// Headless starts no web UI.
 	Headless bool
-	// SearchAttributes to register in the namespace default: names to types as the CLI spells them
-	// (Text, Keyword, Int, Double, Bool, Datetime, KeywordList). Those that an existing state lacks
-	// are added to it.
+	// SearchAttributes are registered in the namespace default. The map goes from names to types as the
+	// CLI spells them: Text, Keyword, Int, Double, Bool, Datetime, KeywordList. Attributes that an
+	// existing state lacks are added to it.
 	SearchAttributes map[string]string
-	// Archives is the server to download the Temporal CLI from when neither PATH nor the user's cache
-	// has it, without the part of the URL that begins with the version. Defaults to the environment
-	// variable MEMEXPORT_TEMPORAL_ARCHIVES, or else to the project's releases on GitHub. The SHA-256 of
-	// the archive is verified. Where it cannot be downloaded, the CLI is built from source.
+	// Archives is where the Temporal CLI is downloaded from if neither PATH nor the user's cache has it:
+	// a URL, to which /v<version>/<file> is added. Defaults to the environment variable
+	// MEMEXPORT_TEMPORAL_ARCHIVES, or without it to the project's releases on GitHub. The SHA-256 of the
+	// archive is verified. If it cannot be downloaded, the CLI is built from source.
 	Archives string
-	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
-	// Defaults to silence.
+	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline. It may be
+	// nil.
 	Log func(format string, args ...any)
 }
 
@@ -53,22 +53,22 @@ type TemporalOptions struct {
 type Temporal struct {
 	// Address of the gRPC frontend: 127.0.0.1:<port>.
 	Address string
-	// UIURL is the web UI, http://127.0.0.1:<port>, or "" when headless.
+	// UIURL is the address of the web UI, http://127.0.0.1:<port>, or "" when headless.
 	UIURL string
-	// PID of the server, for tests that kill it.
+	// PID is the process number of the server, for tests that kill it.
 	PID int
 	// Version of the server, such as "1.31.2".
 	Version string
-	// LogFile is what the server writes to.
+	// LogFile is the server's log.
 	LogFile string
 
 	process *process.Process
 }
 
 // StartTemporal starts the dev server and returns once it answers and its search attributes are
-// registered. It runs the temporal on PATH if that is recent enough, or else the one in the user's
-// cache. The first time, that one is downloaded, or built from the source that tools/temporal names,
-// which takes about five minutes on two cores.
+// registered. It runs the temporal on PATH if that is recent enough, and otherwise the one in the
+// user's cache. The first time, the latter is downloaded, or built from the source that tools/temporal
+// names, which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -85,8 +85,8 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	if err != nil {
 		return nil, err
 	}
-	frontend := portRequest{of: "Temporal", want: o.Port, flag: "--temporal-port", file: filepath.Join(dir, "temporal.port")}
-	ui := portRequest{of: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
+	frontend := portRequest{server: "Temporal", want: o.Port, flag: "--temporal-port", file: filepath.Join(dir, "temporal.port")}
+	ui := portRequest{server: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
 	// More than these two ports can be lost to another program. The server picks six others by itself
 	// when it starts, and panics if it finds none or cannot listen on one after all.
 	return retryStart(ctx, func() (*Temporal, error) {
@@ -94,7 +94,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 		if err != nil {
 			return nil, err
 		}
-		ui.not = port
+		ui.exclude = port
 		uiPort := 0
 		if !o.Headless {
 			if uiPort, err = ui.pick(ctx); err != nil {
@@ -113,22 +113,22 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	})
 }
 
-// Done is closed when the server is gone, whoever ended it.
+// Done is closed when the server is gone, for whatever reason.
 func (t *Temporal) Done() <-chan struct{} { return t.process.Done() }
 
-// Err says why the server is gone, with the last lines of its log. It is nil while it runs and
-// after Stop.
+// Err says why the server is gone, with the end of its log. It is nil while the server runs, and after
+// Stop.
 func (t *Temporal) Err() error { return t.process.Err() }
 
-// Stop ends the server. After 15 seconds it is killed, which is an error but loses no state.
-// Stopping twice is harmless.
+// Stop ends the server. A server that takes more than 15 seconds is killed, which is an error but loses
+// no state. Stopping twice is harmless.
 func (t *Temporal) Stop() error { return t.process.Stop() }
 
-// serve runs the server; a uiPort of 0 means without UI.
+// serve starts the server and returns when it is ready. A uiPort of 0 means without a web UI.
 func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o TemporalOptions) (*Temporal, error) {
 	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
 	cmd.Dir = o.Dir
-	cmd.Env = process.EnvironWithout("TEMPORAL_") // meant for clients
+	cmd.Env = process.EnvironWithout("TEMPORAL_") // these are for clients
 	log := filepath.Join(o.Dir, "temporal.log")
 	// An orphan is killed at once, the default: its SQLite file survives that.
 	child, err := process.Start(cmd, process.Options{Name: "temporal", Log: log, Grace: temporalStopGrace})
@@ -150,10 +150,11 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
 		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
-		// A small export is a chain of short activities: the worker that schedules one may run it at once.
+		// A small export is a chain of short activities. This lets the worker that schedules an activity
+		// run it at once.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
-		// The dev server has one history shard, whose queue of tasks for workers is read 20 times a second
-		// at most: beyond a few exports a second every trip to a worker would wait 40 ms for its turn.
+		// The dev server has one history shard. By default it reads the queue of tasks for workers at most
+		// 20 times a second, so that beyond a few exports a second every task would wait 40 ms for its turn.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"}
 	if uiPort == 0 {
 		args = append(args, "--headless")
@@ -162,7 +163,8 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	}
 	if !o.InMemory {
 		file := p.stateFile(o)
-		// A write-ahead log survives the death of the process, and is several times faster.
+		// A write-ahead log survives the death of the process, and is several times faster than the
+		// default journal.
 		args = append(args, "--db-filename", file, "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
 	}
 	names := make([]string, 0, len(o.SearchAttributes))
@@ -176,13 +178,13 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	return args
 }
 
-// stateFile names the state after the server version, because a server never migrates the file of
-// another one.
+// stateFile returns the file for the state of this version of the server: no server migrates the file
+// of another version.
 func (p temporalProgram) stateFile(o TemporalOptions) string {
 	file := filepath.Join(o.Dir, "temporal-"+p.version+".db")
-	others, _ := filepath.Glob(filepath.Join(o.Dir, "temporal-*.db")) // errs on a bad pattern only
+	others, _ := filepath.Glob(filepath.Join(o.Dir, "temporal-*.db")) // fails only on a bad pattern
 	if len(others) > 0 && !slices.Contains(others, file) {
-		logFunc(o.Log).printf("temporal: server %s cannot read the state of another version and begins with an empty one; %s can be deleted",
+		logFunc(o.Log).printf("temporal: server %s begins with an empty state, because it cannot read the state of another version: you can delete %s",
 			p.version, strings.Join(others, ", "))
 	}
 	return file

@@ -51,7 +51,9 @@ func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 		err := archiveErr
 		if err == nil {
 			log.printf("temporal: downloading the official Temporal CLI %s: %s", temporalRelease, archive.url)
-			way, err = "downloaded", fetchTemporal(ctx, archive, out)
+			began := time.Now()
+			err = fetchTemporal(ctx, archive, out)
+			way = fmt.Sprintf("downloaded in %v, SHA-256 verified", time.Since(began).Round(time.Second))
 		}
 		if err == nil {
 			return nil

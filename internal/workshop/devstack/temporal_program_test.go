@@ -137,7 +137,7 @@ func TestTemporalIsDownloadedOnce(t *testing.T) {
 				t.Fatalf("%s: %v, %v", place, found, err)
 			}
 		}
-		if said.count("downloading the official Temporal CLI 1.8.2: "+url) != 1 || said.count(", downloaded") != 1 || said.count("from the cache") != 1 {
+		if said.count("downloading the official Temporal CLI 1.8.2: "+url) != 1 || said.count(", downloaded in ") != 1 || said.count("from the cache") != 1 {
 			t.Errorf("%s it said %q", place, said.lines)
 		}
 		enterCheckout(t, temporalSource)

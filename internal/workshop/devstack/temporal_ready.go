@@ -17,16 +17,17 @@ import (
 
 const temporalNamespace = "default"
 
-// announced matches what the CLI prints once its server listens. A CLI that prints it in other words is
-// asked nonetheless after announceTimeout, in which a server that cannot listen dies.
+// announced matches what the CLI prints once its server listens. If a CLI prints something different,
+// its server is asked anyway after announceTimeout. A server that cannot listen dies sooner.
 var announced = regexp.MustCompile(`(?m)^(Temporal )?Server:\s`)
 
 const announceTimeout = 5 * time.Second
 
-// errAttributeType is a state in which a search attribute has another type, which cannot be changed.
+// errAttributeType says that a search attribute exists with another type, which cannot be changed.
 var errAttributeType = errors.New("a search attribute of an earlier run has another type")
 
-// waitReady returns when the frontend answers for the namespace and has the search attributes.
+// waitReady returns once the frontend answers for the namespace and the search attributes are
+// registered.
 func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, temporalStartTimeout, fmt.Errorf("no answer after %v", temporalStartTimeout))
 	defer cancel()
@@ -34,21 +35,20 @@ func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) 
 	defer giveUp(nil)
 	began := time.Now()
 	return t.process.WaitReady(ctx, func(ctx context.Context) error {
-		// Another server could answer on this port, while this one is about to die because it could not
-		// have it.
+		// Another server may have this port and answer, while this one is about to die because of that.
 		if !announced.MatchString(t.process.Output()) && time.Since(began) < announceTimeout {
 			return errors.New("it has not said that it listens")
 		}
 		err := t.prepare(ctx, attributes)
 		if errors.Is(err, errAttributeType) {
-			giveUp(fmt.Errorf("%w; delete the temporal-*.db beside %s to begin anew", err, t.LogFile))
+			giveUp(fmt.Errorf("%w; delete the temporal-*.db beside %s to begin with an empty state", err, t.LogFile))
 		}
 		return err
 	})
 }
 
-// prepare does once what waitReady waits for. It dials anew each time: a connection that was
-// refused waits for a second before it tries again.
+// prepare tries once what waitReady waits for. It dials every time, because a gRPC connection that was
+// refused waits a second before it tries again.
 func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -67,8 +67,8 @@ func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) er
 	return addAttributes(ctx, c, attributes)
 }
 
-// addAttributes registers what is missing: the server ignores --search-attribute when its state
-// exists already.
+// addAttributes registers the search attributes that are missing. The server ignores
+// --search-attribute if its state exists already.
 func addAttributes(ctx context.Context, c client.Client, attributes map[string]string) error {
 	if len(attributes) == 0 {
 		return nil
@@ -101,7 +101,7 @@ func addAttributes(ctx context.Context, c client.Client, attributes map[string]s
 	return nil
 }
 
-// checkAttributeTypes refuses what the server would refuse, before anything starts.
+// checkAttributeTypes rejects types that the server would reject, before anything starts.
 func checkAttributeTypes(attributes map[string]string) error {
 	for name, kind := range attributes {
 		if want, err := enums.IndexedValueTypeFromString(kind); err != nil || want == enums.INDEXED_VALUE_TYPE_UNSPECIFIED {

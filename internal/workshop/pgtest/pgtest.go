@@ -1,5 +1,5 @@
-// Package pgtest gives every test a Postgres database of its own, on a real server that lives as
-// long as the test process.
+// Package pgtest gives every test a Postgres database of its own. The databases are on a real server,
+// which runs as long as the test process.
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 //
@@ -29,20 +29,20 @@ import (
 const (
 	dirPattern = "memexport-pgtest-*"
 	template   = "pgtest_template"
-	limit      = time.Minute // for one statement of this package; creating a database takes milliseconds
+	limit      = time.Minute // for one statement of this package; most take milliseconds
 )
 
-// server is the Postgres of this test process, set by Main.
+// server is the Postgres of this test process. Main sets it.
 var server struct {
-	url   string // of the database that this package itself connects to
-	count atomic.Int64
+	url   string       // of the database that this package itself connects to
+	count atomic.Int64 // of databases so far
 }
 
-// Main starts a Postgres for the tests of a package, runs them, stops it, removes its files and
-// exits with the code of the tests. The steps fill the template database from which New makes
-// copies, one after the other; without any, it is empty.
+// Main runs the tests of a package with a Postgres. Then it deletes the server's files and exits with
+// the exit code of the tests. The steps run one after the other and fill the template database, which
+// New copies. Without steps, the template is empty.
 func Main(m *testing.M, steps ...Step) {
-	flag.Parse() // m.Run would only do it later, and tell needs it
+	flag.Parse() // m.Run does this too late for tell
 	code, err := run(m, steps)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -51,7 +51,7 @@ func Main(m *testing.M, steps ...Step) {
 	os.Exit(code)
 }
 
-// Step does something to the template database.
+// Step changes the template database.
 type Step func(ctx context.Context, db *sqlx.DB) error
 
 // Migrate is the step that creates the schema memexport.
@@ -68,7 +68,7 @@ func run(m *testing.M, steps []Step) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	// When root runs the tests, Postgres runs as another user, who must be able to pass.
+	// When root runs the tests, Postgres runs as another user, which must be able to enter dir.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return 1, err
 	}
@@ -85,7 +85,7 @@ func run(m *testing.M, steps []Step) (code int, err error) {
 		if stopErr := pg.Stop(); err == nil {
 			err = stopErr
 		}
-		_ = os.RemoveAll(pg.DataDir) // elsewhere than in dir when root's TMPDIR is closed to others
+		_ = os.RemoveAll(pg.DataDir) // not in dir when root's TMPDIR is closed to others
 	}()
 	server.url = pg.URL
 	if err := makeTemplate(ctx, steps); err != nil {
@@ -109,15 +109,16 @@ func makeTemplate(ctx context.Context, steps []Step) error {
 			return fmt.Errorf("fill the template database: %w", err)
 		}
 	}
-	// A connection to the template would make every copy fail: allow no new one, end those of the steps.
+	// Nobody may be connected to a template that is copied: end the connections of the steps and allow
+	// no new ones.
 	if err := execute(ctx, "ALTER DATABASE "+template+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 		return err
 	}
 	return execute(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+template+"'")
 }
 
-// New returns the URL of a new database with all that the steps made, as its superuser and for
-// lib/pq. It is dropped at the end of the test, whoever is still connected.
+// New returns the URL, for lib/pq, of a new database with everything that the steps made. It connects as
+// a superuser. The database is dropped at the end of the test, even if connections to it are left.
 func New(tb testing.TB) string {
 	tb.Helper()
 	if server.url == "" {
@@ -154,7 +155,7 @@ func OpenURL(tb testing.TB, url string, size int) *sqlx.DB {
 	return db
 }
 
-// execute runs one statement on a connection of its own.
+// execute runs one statement on a new connection.
 func execute(ctx context.Context, statement string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -178,27 +179,23 @@ func databaseURL(name string) string {
 	return u.String()
 }
 
-// sweep removes what killed test processes left behind. It is housekeeping: what cannot be removed
-// stays.
+// sweep deletes what killed test processes left behind. What cannot be deleted stays.
 func sweep() {
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), dirPattern))
 	if err != nil {
 		return
 	}
 	for _, dir := range left {
-		// A young one may belong to a process that has not locked it yet.
+		// A young directory may belong to a process that has not locked it yet.
 		info, err := os.Stat(dir)
 		if err != nil || time.Since(info.ModTime()) < time.Hour {
 			continue
 		}
-		if release, err := devstack.Lock(dir); err == nil {
-			_ = os.RemoveAll(dir)
-			release()
-		}
+		_ = devstack.Clean(dir, nil)
 	}
 }
 
-// tell passes devstack's lines on under go test -v; elsewhere they would be noise.
+// tell prints the progress lines of devstack under go test -v.
 func tell(format string, args ...any) {
 	if testing.Verbose() {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)

@@ -18,12 +18,12 @@ func TestMain(m *testing.M) {
 	})
 }
 
-func TestEveryTestHasTheMigratedSchemaAndNothingOfTheOthers(t *testing.T) {
+func TestEveryTestHasADatabaseOfItsOwn(t *testing.T) {
 	for i := range 4 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Open(t, 1)
-			// The key is the same in all: a shared database would refuse it.
+			// A shared database would reject the same key a second time.
 			if _, err := db.Exec("INSERT INTO note VALUES ('mine')"); err != nil {
 				t.Fatal(err)
 			}
@@ -31,10 +31,10 @@ func TestEveryTestHasTheMigratedSchemaAndNothingOfTheOthers(t *testing.T) {
 	}
 }
 
-func TestTheDatabaseIsDroppedAlsoWhenAConnectionWasLeft(t *testing.T) {
+func TestADatabaseIsDroppedEvenIfAConnectionIsLeft(t *testing.T) {
 	var name string
 	t.Run("leaves a connection", func(t *testing.T) {
-		db, err := sql.Open("postgres", pgtest.New(t)) // closed by nobody while the test runs
+		db, err := sql.Open("postgres", pgtest.New(t)) // not closed during the test
 		if err != nil {
 			t.Fatal(err)
 		}

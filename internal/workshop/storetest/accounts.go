@@ -14,14 +14,14 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// Grant is what an account may do with objects, "exports/*", or with the bucket, "".
+// Grant says which actions an account may perform on objects, such as "exports/*", or on the bucket, "".
 type Grant struct {
 	On      string
 	Actions []string
 }
 
-// Accounts makes accounts of an S3 server that may do nothing else with this bucket, and returns the
-// environment of each.
+// Accounts creates accounts on the S3 server that have only these grants on this bucket. It returns the
+// environment variables of each account.
 func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]string {
 	t.Helper()
 	program, err := devstack.GoProgram(t.Context(), "stores", goPrograms["s3"].name, goPrograms["s3"].pkg, report)
@@ -71,8 +71,8 @@ func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]s
 	return env
 }
 
-// WithSAS is the Azure container for whoever has a token with these permissions only: the URL and
-// the environment.
+// WithSAS returns the URL and the environment variables with which a process opens the Azure container
+// with a SAS token that has only these permissions, and the token.
 func (s *Store) WithSAS(t testing.TB, permissions sas.ContainerPermissions) (bucketURL string, env []string, token string) {
 	t.Helper()
 	var client *container.Client

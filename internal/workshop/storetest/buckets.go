@@ -21,7 +21,7 @@ import (
 	_ "gocloud.dev/blob/s3blob"    // s3://
 )
 
-// create makes the bucket.
+// create creates the bucket on the server.
 func (s *Store) create(ctx context.Context) error {
 	if s.Name == "gcs" {
 		body, err := json.Marshal(map[string]string{"name": s.Bucket})
@@ -51,7 +51,7 @@ func (s *Store) create(ctx context.Context) error {
 	case bucket.As(&azure):
 		_, err = azure.Create(ctx, nil)
 	default:
-		err = fmt.Errorf("no bucket can be made in the store %s", s.Name)
+		err = fmt.Errorf("cannot create a bucket in the store %s", s.Name)
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func files(dir fs.FS) (map[string]int64, error) {
 	return found, err
 }
 
-// Open opens the bucket itself, beside the product.
+// Open opens the bucket directly, without the code under test.
 func (s *Store) Open(t testing.TB) *blob.Bucket {
 	t.Helper()
 	s.Setenv(t)
@@ -116,8 +116,9 @@ func (s *Store) Open(t testing.TB) *blob.Bucket {
 	return bucket
 }
 
-// Uploads are the keys of uploads that were begun and neither finished nor given up, which no list
-// of objects shows and somebody pays for. Only S3 and Azure can tell.
+// Uploads returns the keys of uploads that were neither completed nor aborted. A list of objects does not
+// show them, but their storage is paid for. Only S3 and Azure can list them; for other stores the result
+// is empty.
 func (s *Store) Uploads(t testing.TB) []string {
 	t.Helper()
 	var keys []string

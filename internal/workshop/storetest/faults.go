@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Faults is a store behind a proxy that answers some requests itself, as a store in trouble does.
+// Faults is a store behind a proxy that treats some requests as a store in trouble would.
 type Faults struct {
 	*Store // through the proxy
 
@@ -23,27 +23,28 @@ type Faults struct {
 
 // Fault is what happens to a request. The zero value passes it on.
 type Fault struct {
-	Status int // of a refusal, in the form of the store
-	// CutAfter ends the connection after so many bytes of the body, which was announced whole;
-	// Nothing of it for none at all.
+	// Status answers with an error of this HTTP status, in the format of the store.
+	Status int
+	// CutAfter ends the connection after so many bytes of the body, although the header announced all of
+	// it. Nothing ends it before the first byte.
 	CutAfter int
-	// Hang sends nothing any more in place of ending the connection.
+	// Hang keeps the connection open after CutAfter bytes, but sends nothing more.
 	Hang bool
-	// Until holds the request back until it is closed, or the client gives up.
+	// Until holds the request back until this channel is closed or the client gives up.
 	Until <-chan struct{}
 }
 
-// Nothing as a CutAfter ends the connection after the header.
+// Nothing is the CutAfter that ends the connection after the header.
 const Nothing = -1
 
-// NewFaults puts a proxy in front of the store, which passes everything on at first.
+// NewFaults puts a proxy in front of the store. At first the proxy passes everything on.
 func (s *Store) NewFaults(t testing.TB) *Faults {
 	t.Helper()
 	f := &Faults{decide: func(*http.Request) Fault { return Fault{} }}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: s.Address})
-			r.Out.Host = r.In.Host // it is signed
+			r.Out.Host = r.In.Host // the signature covers it
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
@@ -79,21 +80,21 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 	return f
 }
 
-// Set says what happens to requests from now on.
+// Set replaces the function that decides what happens to a request, and resets Answers.
 func (f *Faults) Set(decide func(*http.Request) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.decide, f.answers = decide, 0
 }
 
-// Answers is how many requests since Set had a fault.
+// Answers returns how many requests since Set had a fault.
 func (f *Faults) Answers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.answers
 }
 
-// cut passes a body on until it is long enough.
+// cut passes on the first bytes of a body.
 type cut struct {
 	http.ResponseWriter
 	left int
@@ -115,7 +116,7 @@ func (c *cut) Write(p []byte) (int, error) {
 	panic(http.ErrAbortHandler)
 }
 
-// codes are what the stores call a refusal.
+// codes are the error codes of the stores by HTTP status.
 var codes = map[int]struct{ s3, gcs, azure string }{
 	http.StatusForbidden:           {"AccessDenied", "forbidden", "AuthorizationPermissionMismatch"},
 	http.StatusNotFound:            {"NoSuchKey", "notFound", "BlobNotFound"},

@@ -1,6 +1,6 @@
-// Package storetest starts the stores that exports can be kept in, for tests: a directory, and real
-// servers that speak the protocols of S3, Google Cloud Storage and Azure Blob Storage. The servers
-// are built or installed once per user, from tools/stores.
+// Package storetest gives tests the stores that exports can be kept in: a directory, and real servers
+// that speak the protocols of S3, Google Cloud Storage and Azure Blob Storage. The servers are built or
+// installed once per user, from tools/stores.
 package storetest
 
 import (
@@ -18,20 +18,21 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// Names are the stores, as New knows them.
+// Names are the names of the stores, for New.
 var Names = []string{"file", "s3", "gcs", "azure"}
 
-// Store is an empty bucket, which no other test uses.
+// Store is a bucket that no other test uses, empty at first.
 type Store struct {
 	Name    string
 	Bucket  string
-	Address string // host:port of the server, or of a proxy; "" of a directory
-	Dir     string // of a directory
-	// Dead, unless nil, tells why the server is gone.
+	Address string // host:port of the server or of a proxy; "" if it is a directory
+	Dir     string // if it is a directory
+	// Dead returns why the server is gone, or nil while it runs. It is nil if the store is a directory.
 	Dead func() error
 }
 
-// New makes a bucket in the store with the name, on a server that all tests of this process share.
+// New makes a bucket in the store with the given name. All tests of this process share one server for
+// each store.
 func New(t testing.TB, name string) *Store {
 	t.Helper()
 	s := &Store{Name: name, Bucket: "exports-" + uuid.NewString()}
@@ -51,14 +52,14 @@ func New(t testing.TB, name string) *Store {
 	return s
 }
 
-// through is the same bucket behind a proxy.
+// through returns the same bucket behind a proxy.
 func (s *Store) through(address string) *Store {
 	proxied := *s
 	proxied.Address = address
 	return &proxied
 }
 
-// URL is the BUCKET_URL.
+// URL returns the BUCKET_URL.
 func (s *Store) URL() string {
 	switch s.Name {
 	case "s3":
@@ -71,13 +72,13 @@ func (s *Store) URL() string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(s.Dir)}).String()
 }
 
-// The account that every Azurite has, and that its documentation gives.
+// The public account that every Azurite has, from its documentation.
 const (
 	azureAccount = "devstoreaccount1"
 	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// Env is what a process needs besides the URL.
+// Env returns the environment variables that a process needs besides the URL.
 func (s *Store) Env() []string {
 	switch s.Name {
 	case "s3":
@@ -90,7 +91,8 @@ func (s *Store) Env() []string {
 	return nil
 }
 
-// Setenv sets the environment of this process as whoever opens the URL next needs it.
+// Setenv sets these variables in this process, for code that opens the URL in it. They stay set after
+// the test.
 func (s *Store) Setenv(t testing.TB) {
 	t.Helper()
 	for _, variable := range s.Env() {
@@ -101,14 +103,14 @@ func (s *Store) Setenv(t testing.TB) {
 	}
 }
 
-// servers are those that run, by the name of the store.
+// servers are the running servers by the name of the store.
 var servers = struct {
 	sync.Mutex
 	dir     string
 	started map[string]*devstack.Server
 }{started: map[string]*devstack.Server{}}
 
-// start starts the server of a store, or a proxy, once.
+// start starts the server of a store, or a proxy, unless it runs already.
 func start(name string) (*devstack.Server, error) {
 	servers.Lock()
 	defer servers.Unlock()
@@ -138,7 +140,7 @@ func start(name string) (*devstack.Server, error) {
 	return s, err
 }
 
-// Stop ends all servers and deletes what they kept. For the end of TestMain.
+// Stop ends all servers and deletes their files. Call it at the end of TestMain.
 func Stop() {
 	servers.Lock()
 	defer servers.Unlock()

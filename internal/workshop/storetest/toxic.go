@@ -11,14 +11,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Toxic is a store behind a Toxiproxy, which spoils connections.
+// Toxic is a store behind Toxiproxy, which disturbs connections.
 type Toxic struct {
 	*Store // through the proxy
 
 	api string // of the proxy
 }
 
-// NewToxic puts a proxy in front of the store, which passes everything on at first.
+// NewToxic puts a proxy in front of the store. At first the proxy passes everything on.
 func (s *Store) NewToxic(t testing.TB) *Toxic {
 	t.Helper()
 	server, err := start(toxiproxy)
@@ -35,20 +35,20 @@ func (s *Store) NewToxic(t testing.TB) *Toxic {
 	return x
 }
 
-// Spoil makes all connections suffer, also those that exist: of what the store sends ("downstream")
-// or is sent ("upstream"). The kinds and their attributes are Toxiproxy's.
+// Spoil disturbs all connections, including existing ones. The stream is "downstream" for what the store
+// sends, or "upstream" for what it receives. The kinds and their attributes are Toxiproxy's toxics.
 func (x *Toxic) Spoil(t testing.TB, stream, kind string, attributes map[string]int) {
 	t.Helper()
 	x.call(t, http.MethodPost, "/toxics", map[string]any{"name": kind, "type": kind, "stream": stream, "attributes": attributes}, nil)
 }
 
-// Heal ends what Spoil began.
+// Heal ends the disturbance of this kind.
 func (x *Toxic) Heal(t testing.TB, kind string) {
 	t.Helper()
 	x.call(t, http.MethodDelete, "/toxics/"+kind, nil, nil)
 }
 
-// SetDown makes the store unreachable, or reachable again.
+// SetDown makes the store unreachable if down, and reachable otherwise.
 func (x *Toxic) SetDown(t testing.TB, down bool) {
 	t.Helper()
 	x.call(t, http.MethodPost, "", map[string]any{"enabled": !down}, nil)

@@ -1,7 +1,7 @@
-// Command stores does what `make test-stores` needs besides the tests. `stores prepare` builds and
-// installs the servers. `stores table` reads the output of `go test -json` and prints which case of
-// the suites TestStores passed on which store; it shows what failing tests printed, and fails if any
-// test did or was skipped, or if a store has no result.
+// Command stores helps `make test-stores`. `stores prepare` builds and installs the servers. `stores
+// table` reads the output of `go test -json` and prints a table of the cases of TestStores on every
+// store. It shows the output of failing tests. It fails if a test failed or was skipped, or if a store
+// has no result.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// event is what go test says, of which these fields matter.
+// event is an event of go test -json, with the fields that matter here.
 type event struct {
 	Action  string
 	Package string
@@ -26,10 +26,10 @@ type event struct {
 	Elapsed float64 // seconds
 }
 
-// results are those of the cases, in the order in which they came.
+// results are the results so far.
 type results struct {
-	cases  []string
-	of     map[string]map[string]string // by case and store
+	cases  []string                     // in the order of their first result
+	byCase map[string]map[string]string // by case and store
 	output map[string]*strings.Builder  // by test
 	failed []string
 	stores map[string]bool
@@ -51,10 +51,10 @@ func main() {
 	}
 }
 
-// table returns the exit code.
+// table reads standard input, prints the table and returns the exit code.
 func table() int {
 	began := time.Now()
-	r := results{of: map[string]map[string]string{}, output: map[string]*strings.Builder{}, stores: map[string]bool{}}
+	r := results{byCase: map[string]map[string]string{}, output: map[string]*strings.Builder{}, stores: map[string]bool{}}
 	if err := r.read(os.Stdin); err != nil {
 		fmt.Fprintln(os.Stderr, "stores table:", err)
 		return 1
@@ -62,7 +62,7 @@ func table() int {
 	r.print(os.Stdout)
 	for _, name := range storetest.Names {
 		if !r.stores[name] {
-			r.failed = append(r.failed, "no result of the store "+name)
+			r.failed = append(r.failed, "no result for the store "+name)
 		}
 	}
 	fmt.Printf("%d cases on %d stores in %s\n", len(r.cases), len(r.stores), time.Since(began).Round(time.Second))
@@ -80,7 +80,7 @@ func (r *results) read(in io.Reader) error {
 		if len(line) > 0 {
 			var e event
 			if jsonErr := json.Unmarshal(line, &e); jsonErr != nil {
-				fmt.Printf("%s", line) // of the go command itself
+				fmt.Printf("%s", line) // a message of the go command
 			} else {
 				r.add(e)
 			}
@@ -115,15 +115,15 @@ func (r *results) add(e event) {
 			return
 		}
 		store, name := path[1], path[2]
-		if r.of[name] == nil {
-			r.of[name] = map[string]string{}
+		if r.byCase[name] == nil {
+			r.byCase[name] = map[string]string{}
 			r.cases = append(r.cases, name)
 		}
 		word := map[string]string{"pass": "ok"}[e.Action]
 		if word == "" {
 			word = "FAIL"
 		}
-		r.of[name][store] = fmt.Sprintf("%s %.1fs", word, e.Elapsed)
+		r.byCase[name][store] = fmt.Sprintf("%s %.1fs", word, e.Elapsed)
 		r.stores[store] = true
 	}
 }
@@ -142,7 +142,7 @@ func (r *results) print(out io.Writer) {
 	for _, name := range r.cases {
 		fmt.Fprintf(out, "%-*s ", width, name)
 		for _, store := range storetest.Names {
-			result := r.of[name][store]
+			result := r.byCase[name][store]
 			if result == "" {
 				result = "-"
 			}

@@ -1,4 +1,4 @@
-package transfer
+package resume
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestADownloadThatBreaksOffAsksForTheRestOnly(t *testing.T) {
+func TestADownloadThatBreaksRequestsOnlyTheRest(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
@@ -36,7 +36,7 @@ func TestADownloadThatBreaksOffAsksForTheRestOnly(t *testing.T) {
 	}
 }
 
-func TestALaterProcessGoesOn(t *testing.T) {
+func TestALaterProcessContinuesADownload(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	path := s.broken(t, 123_456)
@@ -47,7 +47,7 @@ func TestALaterProcessGoesOn(t *testing.T) {
 	if got := s.asked(); !slices.Equal(got, []string{"bytes=123456-"}) {
 		t.Errorf("the requests had the ranges %q", got)
 	}
-	// And one that finds everything asks for nothing.
+	// With the whole file there, no request is sent.
 	if err := s.download().To(t.Context(), output(t, p)); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestALaterProcessGoesOn(t *testing.T) {
 		t.Errorf("the requests had the ranges %q", got)
 	}
 	target := filepath.Join(filepath.Dir(path), "file")
-	if err := p.Finish(target, false); err != nil {
+	if err := p.Finish(target, Keep); err != nil {
 		t.Fatal(err)
 	}
 	file(t, target, s.content)
@@ -123,7 +123,7 @@ func TestAFileThatChangesDuringADownloadIsDownloadedAnew(t *testing.T) {
 	}
 }
 
-func TestAStreamGoesOnButIsNeverSpliced(t *testing.T) {
+func TestAStreamContinuesOnlyTheSameFile(t *testing.T) {
 	t.Parallel()
 	for _, changes := range []bool{false, true} {
 		s := newServer(t, random(300_000))
@@ -150,12 +150,12 @@ func TestAStreamGoesOnButIsNeverSpliced(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotTheFileIsNotKept(t *testing.T) {
+func TestADamagedOrLongerFileIsNotKept(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
-	spoilt := bytes.Clone(s.content)
-	spoilt[150_000] ^= 1
-	for name, body := range map[string][]byte{"spoilt": spoilt, "longer": append(bytes.Clone(s.content), 0)} {
+	damaged := bytes.Clone(s.content)
+	damaged[150_000] ^= 1
+	for name, body := range map[string][]byte{"damaged": damaged, "longer": append(bytes.Clone(s.content), 0)} {
 		s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 			return true
@@ -169,11 +169,11 @@ func TestWhatIsNotTheFileIsNotKept(t *testing.T) {
 	}
 }
 
-func TestWhatACrashSpoiltIsDownloadedAgain(t *testing.T) {
+func TestBytesThatACrashDamagedAreDownloadedAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	path := s.broken(t, 200_000)
-	// As a file system may leave the end of a file after a power cut.
+	// A file system may leave zeros at the end of a file after a power cut.
 	if err := os.WriteFile(path, append(bytes.Clone(s.content[:100_000]), make([]byte, 100_000)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestWhatACrashSpoiltIsDownloadedAgain(t *testing.T) {
 	}
 }
 
-func TestAPartialFileThatIsTooLongIsDroppedAtOnce(t *testing.T) {
+func TestAPartialFileThatIsTooLongIsDownloadedAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	path := s.broken(t, 200_000)
@@ -202,7 +202,7 @@ func TestAPartialFileThatIsTooLongIsDroppedAtOnce(t *testing.T) {
 	}
 }
 
-func TestADownloadThatBreaksOffOftenIsNotGivenUp(t *testing.T) {
+func TestADownloadThatProgressesIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
@@ -213,14 +213,14 @@ func TestADownloadThatBreaksOffOftenIsNotGivenUp(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "file.partial")
 	d := s.download()
-	d.Retry.For = func() time.Duration { return time.Second } // less than all pauses together
+	d.Retry.For = func() time.Duration { return time.Second } // less than all the pauses together
 	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
 		t.Fatal(err)
 	}
 	file(t, path, s.content)
 }
 
-func TestAnswersThatAreNotTheRestAreNeverAppended(t *testing.T) {
+func TestOtherResponsesThanTheRestAreNeverAppended(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(s *server, w http.ResponseWriter){
 		"another range": func(s *server, w http.ResponseWriter) {

@@ -1,4 +1,4 @@
-package transfer
+package resume
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestTheStateOutlivesTheProcess(t *testing.T) {
+func TestTheStateSurvivesTheProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
 	p := open(t, path)
 	p.State = State{URL: "https://example.com", Request: "POST format=csv", IdempotencyKey: "k", ExportID: "e", ETag: `"x"`}
@@ -21,41 +21,26 @@ func TestTheStateOutlivesTheProcess(t *testing.T) {
 		t.Errorf("the state is %+v, want %+v", p.State, want)
 	}
 	target := filepath.Join(filepath.Dir(path), "file")
-	for _, there := range []string{target, path + ".json.new"} { // the second is of a process that was killed while it saved
+	for _, there := range []string{target, path + ".json.new"} { // a process killed in Save leaves the second
 		if err := os.WriteFile(there, []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Finish(target, false); !errors.Is(err, fs.ErrExist) {
-		t.Errorf("a file that was there was overwritten: %v", err)
+	if err := p.Finish(target, Keep); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("an existing file was replaced: %v", err)
 	}
 	file(t, target, []byte("mine"))
-	if err := p.Finish(target, true); err != nil {
+	if err := p.Finish(target, Replace); err != nil {
 		t.Fatal(err)
 	}
 	file(t, target, nil)
 	left, err := filepath.Glob(path + "*")
 	if err != nil || len(left) > 0 {
-		t.Errorf("after the end there still is %v, %v", left, err)
+		t.Errorf("after Finish there still are %v, %v", left, err)
 	}
 }
 
-func TestAPartialFileIsOneProcesss(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "file.partial")
-	p := open(t, path)
-	if _, err := OpenPartial(path); !errors.Is(err, ErrBusy) {
-		t.Errorf("a second one: %v", err)
-	}
-	if err := RemovePartial(path); !errors.Is(err, ErrBusy) {
-		t.Errorf("removing it: %v", err)
-	}
-	if err := p.Finish(filepath.Join(filepath.Dir(path), "file"), false); err != nil {
-		t.Fatal(err)
-	}
-	open(t, path)
-}
-
-func TestAFileThatSomebodyElseMadeIsLeftAlone(t *testing.T) {
+func TestAForeignPartialFileIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
 	for _, state := range []string{"", "{broken"} {
 		if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
@@ -75,4 +60,18 @@ func TestAFileThatSomebodyElseMadeIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, path)
+}
+
+func TestAFailedSaveLeavesTheOldState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	p := open(t, path)
+	if err := os.Mkdir(path+".json", 0o700); err != nil { // nothing can be renamed to it
+		t.Fatal(err)
+	}
+	if err := p.Save(); err == nil {
+		t.Error("a state was saved over a directory")
+	}
+	if _, err := os.Stat(path + ".json.new"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the new state was left behind: %v", err)
+	}
 }

@@ -1,4 +1,4 @@
-package transfer
+package resume
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-func TestAStalledDownloadIsCutAndGoesOn(t *testing.T) {
+func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
 		if number > 1 {
 			return false
 		}
-		if number == 0 { // in the middle of the body; the second request gets no answer at all
+		if number == 0 { // stalls in the body; the second request gets no response
 			w.Header().Set("Content-Length", "300000")
 			_, _ = w.Write(s.content[:100_000])
 			_ = http.NewResponseController(w).Flush()
@@ -38,7 +38,7 @@ func TestAStalledDownloadIsCutAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
+func TestOnlyTransientStatusesAreRetried(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[int]int{401: 1, 404: 1, 410: 1, 503: 3} {
 		s := newServer(t, random(1000))
@@ -55,7 +55,7 @@ func TestOnlyWhatMayPassIsTriedAgain(t *testing.T) {
 	}
 }
 
-func TestAnEncodedFileIsRefused(t *testing.T) {
+func TestAResponseWithAContentEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(1000))
 	s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
@@ -67,36 +67,36 @@ func TestAnEncodedFileIsRefused(t *testing.T) {
 		return true
 	}
 	if err := s.download().To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial")))); err == nil {
-		t.Error("bytes in another encoding were taken for the file")
+		t.Error("bytes with a Content-Encoding passed for the file")
 	}
 }
 
-func TestProgressRenewsThePatience(t *testing.T) {
+func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
 	t.Parallel()
 	attempts := 0
 	r := Retry{For: func() time.Duration { return 0 }, Notify: func(error, time.Duration) {}}
 	passing := Transient(errors.New("broken"), nil)
 	var gaveUp *GaveUp
-	if err := r.Do(t.Context(), func(context.Context) (bool, error) { attempts++; return true, passing }); !errors.As(err, &gaveUp) || attempts != 1 {
-		t.Errorf("without patience: %d attempts and %v", attempts, err)
+	if err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) { attempts++; return true, passing }); !errors.As(err, &gaveUp) || attempts != 1 {
+		t.Errorf("with a limit of 0: %d attempts and %v", attempts, err)
 	}
-	// Every attempt but the last makes progress: there are more of them than the patience is for.
-	const patience = time.Second
+	// Every attempt but the last progresses, and together they take longer than the limit.
+	const limit = time.Second
 	waited := time.Duration(0)
-	r = Retry{For: func() time.Duration { return patience }, Notify: func(_ error, wait time.Duration) { waited += wait }}
+	r = Retry{For: func() time.Duration { return limit }, Notify: func(_ error, wait time.Duration) { waited += wait }}
 	attempts = 0
-	err := r.Do(t.Context(), func(context.Context) (bool, error) {
+	err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) {
 		if attempts++; attempts == 5 {
 			return false, nil
 		}
 		return true, passing
 	})
-	if err != nil || waited <= patience {
+	if err != nil || waited <= limit {
 		t.Errorf("with progress: %v after %d attempts and %s of waiting", err, attempts, waited)
 	}
 }
 
-func TestAnEndOfTheContextIsReportedAsItsCause(t *testing.T) {
+func TestACancelledDownloadReturnsTheCause(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	cause := errors.New("enough")

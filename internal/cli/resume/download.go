@@ -1,7 +1,6 @@
-// Package transfer downloads a file over HTTP such that what breaks off goes on where it stopped, in
-// this process or a later one, and that nothing is taken for the file but the file: its length and
-// SHA-256 are compared at the end.
-package transfer
+// Package resume downloads a file over HTTP and continues after a break, in the same process or in a
+// later one. At the end it compares the length and the SHA-256, so that no other bytes pass for the file.
+package resume
 
 import (
 	"context"
@@ -15,49 +14,49 @@ import (
 	"time"
 )
 
-// File is what the file is known to be.
+// File describes the file that the download must produce.
 type File struct {
 	Size   int64  // in bytes
 	SHA256 string // in hexadecimal
 }
 
-// Download is a file to download.
+// Download downloads one file.
 type Download struct {
-	// Client sends the requests. It must not decompress, and have no timeout for a whole answer.
+	// Client sends the requests. It must not decompress responses or limit the time of a whole response.
 	Client *http.Client
-	// Request makes a plain request for the whole file.
+	// Request returns a new request for the whole file.
 	Request func(context.Context) (*http.Request, error)
-	// Refusal makes an error of an answer that is no file.
+	// Refusal turns a response that has no file into an error.
 	Refusal func(*http.Response) error
-	// Expect says what the file has to be. It is asked again when the file has changed.
+	// Expect returns the size and digest of the file. It is called again when the file has changed.
 	Expect func(context.Context) (File, error)
-	// Idle is how long a request may go on without a single byte.
+	// Idle is how long a request may go without a byte before it is cut and repeated.
 	Idle  time.Duration
 	Retry Retry
-	// Progress is told how many bytes there are, of how many.
+	// Progress is called with the number of bytes so far and the size of the file.
 	Progress func(done, total int64)
 }
 
-// Mismatch is a file that is not what it has to be.
+// Mismatch is the error for bytes that are not the file: their length or digest differs.
 type Mismatch struct{ Err error }
 
 func (m *Mismatch) Error() string { return m.Err.Error() }
 func (m *Mismatch) Unwrap() error { return m.Err }
 
-// errIdle is why a request was cut.
+// errIdle is the cause when a request is cut after Download.Idle.
 var errIdle = errors.New("no byte came for too long")
 
-// To downloads the file to out, or what is missing of it. Whatever the error, out keeps what it has,
-// so that a later call goes on, except that a *Mismatch leaves nothing in a partial file.
+// To downloads the rest of the file to out. After an error, out keeps its bytes for a later call,
+// except after a *Mismatch, which empties a partial file.
 func (d *Download) To(ctx context.Context, out *Output) error {
 	var want *File
-	err := d.Retry.Do(ctx, func(ctx context.Context) (progress bool, err error) {
+	err := d.Retry.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
 		before := out.received
 		err = d.attempt(ctx, out, &want)
 		return out.received > before, err
 	})
 	if got := out.digest(); err == nil && got != want.SHA256 {
-		err = &Mismatch{fmt.Errorf("the SHA-256 of the %d bytes is %s instead of %s", out.size, got, want.SHA256)}
+		err = &Mismatch{Err: fmt.Errorf("the SHA-256 of the %d bytes is %s instead of %s", out.size, got, want.SHA256)}
 	}
 	var mismatch *Mismatch
 	if !errors.As(err, &mismatch) || out.partial == nil {
@@ -67,13 +66,13 @@ func (d *Download) To(ctx context.Context, out *Output) error {
 	if err := out.restart(""); err != nil {
 		return err
 	}
-	if inherited { // a crash of the machine may have spoilt what an earlier process wrote
+	if inherited { // a crash of the machine may have damaged the bytes of an earlier process
 		return d.To(ctx, out)
 	}
 	return err
 }
 
-// attempt sends one request for what is missing, and writes the answer.
+// attempt sends one request for the missing bytes and appends them to out. It fills in want.
 func (d *Download) attempt(ctx context.Context, out *Output, want **File) error {
 	if *want == nil {
 		file, err := d.Expect(ctx)
@@ -83,7 +82,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 		*want = &file
 	}
 	size := (*want).Size
-	if out.size > size || out.etag == "" { // without a validator nobody can tell what it is the beginning of
+	if out.size > size || out.etag == "" { // without an ETag the bytes may belong to another file
 		if err := out.restart(""); err != nil {
 			return err
 		}
@@ -122,7 +121,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	return nil
 }
 
-// send asks for what is missing.
+// send requests the missing bytes.
 func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error) {
 	request, err := d.Request(ctx)
 	if err != nil {
@@ -135,13 +134,13 @@ func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error
 	}
 	response, err := d.Client.Do(request)
 	if err != nil {
-		return nil, NoResponse(because(ctx, err))
+		return nil, NoResponse(cause(ctx, err))
 	}
 	return response, nil
 }
 
-// because is why a request ended: its own error, unless it was cut for idleness.
-func because(ctx context.Context, err error) error {
+// cause returns errIdle if the watchdog cut the request, and err otherwise.
+func cause(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errIdle) {
 		return errIdle
 	}
@@ -150,17 +149,17 @@ func because(ctx context.Context, err error) error {
 
 var contentRange = regexp.MustCompile(`^bytes ([0-9]+)-[0-9]+/([0-9]+|\*)$`)
 
-// accept makes out ready for the body of an answer: it goes on with the same file or starts over.
-// It reports whether the file is another one than the bytes so far are of.
+// accept prepares out for the body of a response: either the body continues out, or out starts over.
+// It reports whether the file has changed since out got its bytes.
 func (d *Download) accept(response *http.Response, out *Output) (changed bool, err error) {
 	etag := response.Header.Get("ETag")
-	if strings.HasPrefix(etag, "W/") { // a weak one says nothing about bytes
+	if strings.HasPrefix(etag, "W/") { // a weak ETag does not promise the same bytes
 		etag = ""
 	}
 	encoding := response.Header.Get("Content-Encoding")
 	switch status := response.StatusCode; {
 	case encoding != "" && encoding != "identity" && status < 300:
-		return false, fmt.Errorf("something on the way sent the file in the encoding %q, which was not asked for", encoding)
+		return false, fmt.Errorf("the file came with Content-Encoding %q, which was not requested: a proxy may compress it; make it leave downloads alone", encoding)
 	case status == http.StatusOK:
 		changed = out.etag != "" && out.etag != etag
 		return changed, out.restart(etag)
@@ -169,7 +168,7 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 		if out.size > 0 && match != nil && match[1] == strconv.FormatInt(out.size, 10) && etag == out.etag {
 			return false, nil
 		}
-		fallthrough // not what was asked for
+		fallthrough // this is not the range that was requested
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		if err := out.restart(""); err != nil {
 			return false, err
@@ -179,25 +178,25 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 	return false, d.Refusal(response)
 }
 
-// copy writes a body to out. The watchdog cuts it when no byte comes for too long.
+// copy writes a body to out. The watchdog cuts the request when no byte arrives for d.Idle.
 func (d *Download) copy(ctx context.Context, out *Output, body io.Reader, size int64, watchdog *time.Timer) error {
 	buffer := make([]byte, 128<<10)
 	for {
 		watchdog.Reset(d.Idle)
 		n, readErr := body.Read(buffer)
-		watchdog.Stop() // a slow disk or reader of a pipe is not the server's fault
+		watchdog.Stop() // a slow disk or pipe is not the server's fault
 		if out.size+int64(n) > size {
-			return &Mismatch{fmt.Errorf("the file is longer than its %d bytes", size)}
+			return &Mismatch{Err: fmt.Errorf("the file is longer than its %d bytes", size)}
 		}
 		if _, err := out.Write(buffer[:n]); err != nil {
-			return fmt.Errorf("write: %w", err)
+			return err // it names the operation and the file
 		}
 		d.Progress(out.size, size)
 		if readErr == io.EOF {
 			return nil
 		}
 		if readErr != nil {
-			return Transient(because(ctx, readErr), nil)
+			return Transient(cause(ctx, readErr), nil)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package transfer
+package resume
 
 import (
 	"context"
@@ -15,24 +15,33 @@ import (
 	backoff "github.com/sethvargo/go-retry"
 )
 
-// Retry tries again what fails for reasons that may pass.
+// Retry repeats attempts that fail for reasons that may pass.
 type Retry struct {
-	// For is how long failures in a row are put up with; it is asked after every failure.
+	// For returns how long consecutive failures are tolerated. It is called after every failure.
 	For func() time.Duration
-	// Notify is told of every failure that is followed by another attempt, and when that is.
+	// Notify is called before every pause with the failure and the length of the pause.
 	Notify func(err error, wait time.Duration)
 }
 
-// The pauses between attempts double from the first to the longest.
+// The pauses between attempts double from the first to the longest: a restart takes a second, an
+// outage must not be flooded.
 const firstPause, longestPause = 500 * time.Millisecond, 15 * time.Second
 
-// Do calls attempt until it succeeds, fails for good, or has failed for too long since it last
-// reported progress: then the error is a *GaveUp. If ctx ends, the error is its cause.
-func (r Retry) Do(ctx context.Context, attempt func(context.Context) (progress bool, err error)) error {
+// Do calls attempt until it succeeds, returns an error that is not marked Transient, or has failed for
+// longer than r.For. In the last case the error is a *GaveUp. If ctx ends, the error is its cause.
+func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) error {
+	return r.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
+		return false, attempt(ctx)
+	})
+}
+
+// DoWithProgress is Do for attempts that can get further before they fail: the time for r.For and the
+// pauses start anew when an attempt has progressed.
+func (r Retry) DoWithProgress(ctx context.Context, attempt func(context.Context) (progressed bool, err error)) error {
 	var pauses backoff.Backoff
 	var began time.Time
 	for {
-		progress, err := attempt(ctx)
+		progressed, err := attempt(ctx)
 		if err == nil {
 			return nil
 		}
@@ -43,7 +52,7 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) (progress b
 		if !errors.As(err, &passing) {
 			return err
 		}
-		if progress || pauses == nil {
+		if progressed || pauses == nil {
 			began = time.Now()
 			pauses = backoff.WithJitterPercent(20, backoff.WithCappedDuration(longestPause, backoff.NewExponential(firstPause)))
 		}
@@ -62,10 +71,10 @@ func (r Retry) Do(ctx context.Context, attempt func(context.Context) (progress b
 	}
 }
 
-// GaveUp is the end of all attempts.
+// GaveUp is the error after the last attempt.
 type GaveUp struct {
 	Err   error         // of the last attempt
-	After time.Duration // how long there were only failures; 0 if another attempt makes no sense
+	After time.Duration // how long attempts had failed; zero if no second attempt was useful
 }
 
 func (g *GaveUp) Error() string {
@@ -80,13 +89,14 @@ func (g *GaveUp) Unwrap() error { return g.Err }
 // transient is an error that may pass.
 type transient struct {
 	err   error
-	after time.Duration // the least time before the next attempt
+	after time.Duration // the shortest pause before the next attempt
 }
 
 func (t *transient) Error() string { return t.err.Error() }
 func (t *transient) Unwrap() error { return t.err }
 
-// Transient marks an error as one that may pass. A response may say when to try again.
+// Transient marks an error as one that may pass. The response, which may be nil, can ask for a longer
+// pause by Retry-After.
 func Transient(err error, response *http.Response) error {
 	t := &transient{err: err}
 	if response != nil {
@@ -97,13 +107,13 @@ func Transient(err error, response *http.Response) error {
 	return t
 }
 
-// TransientStatus reports whether an HTTP status says that the same request may succeed later.
+// TransientStatus reports whether the same request may succeed later, given the status of its response.
 func TransientStatus(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// NoResponse is the error for a request that http.Client could not get an answer to: one that may
-// pass, unless the address or the certificate is wrong.
+// NoResponse turns an error of http.Client.Do into one that names the host. The error is Transient,
+// unless the address or the certificate is wrong: then it is a *GaveUp.
 func NoResponse(err error) error {
 	var dns *net.DNSError
 	var address *net.AddrError

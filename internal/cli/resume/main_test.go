@@ -1,4 +1,4 @@
-package transfer
+package resume
 
 import (
 	"bytes"
@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// server serves one file, as the API does, with faults.
+// server serves one file with an ETag, as the API does, and can inject faults.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	content  []byte
-	requests []string // the Range header of each
-	// fault may answer a request by itself, the first being 0.
+	requests []string // the Range header of each request
+	// fault may answer a request instead of the server. The first request has the number 0.
 	fault func(number int, w http.ResponseWriter, r *http.Request) (answered bool)
 }
 
@@ -47,7 +47,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// become makes the file another one.
+// become replaces the file.
 func (s *server) become(content []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,9 +60,11 @@ func (s *server) asked() []string {
 	return slices.Clone(s.requests)
 }
 
-// breaks ends an answer after n bytes of its body.
+// breaks cuts the connection after n bytes of the body.
 func breaks(n int) func(http.ResponseWriter, *http.Request) http.ResponseWriter {
-	return func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return &breaking{w, n} }
+	return func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
+		return &breaking{ResponseWriter: w, left: n}
+	}
 }
 
 type breaking struct {
@@ -79,7 +81,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// download is one of the server's file that retries for a minute.
+// download returns a Download of the server's file that retries for a minute.
 func (s *server) download() *Download {
 	return &Download{
 		Client: &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}},
@@ -109,7 +111,7 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// random makes n bytes that no other call makes.
+// random returns n random bytes.
 func random(n int) []byte {
 	content := make([]byte, n)
 	for i := range content {
@@ -137,7 +139,7 @@ func output(t *testing.T, p *Partial) *Output {
 	return out
 }
 
-// file says that a file has the content.
+// file fails the test unless the file at path has the content.
 func file(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -149,7 +151,8 @@ func file(t *testing.T, path string, want []byte) {
 	}
 }
 
-// broken is a partial file with the first n bytes of the server's, as an earlier process leaves it.
+// broken returns the path of a partial file with the first n bytes of the server's file, as an
+// earlier process leaves it.
 func (s *server) broken(t *testing.T, n int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file.partial")

@@ -1,0 +1,186 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/config"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/devstack"
+	"memexport/workflows"
+)
+
+// dev is the running development stack.
+type dev struct {
+	flags    devFlags
+	out      io.Writer
+	log      *slog.Logger
+	config   config.Config
+	temporal client.Options
+	uiURL    string
+	apiKey   string
+	closers  []func() error // in the order of starting
+	died     chan error     // why a child ended by itself
+}
+
+func (d *dev) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// close ends everything that was started, the last one first.
+func (d *dev) close() error {
+	var problems []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		problems = append(problems, d.closers[i]())
+	}
+	return errors.Join(problems...)
+}
+
+// startChildren starts Postgres and Temporal at the same time, unless the environment names other
+// servers, and loads the configuration.
+func (d *dev) startChildren(ctx context.Context) (err error) {
+	environment := environ()
+	if d.temporal, err = config.Temporal(); err != nil {
+		return err
+	}
+	var database *devstack.Postgres
+	var temporal *devstack.Temporal
+	group, groupCtx := errgroup.WithContext(ctx)
+	if environment["DATABASE_URL"] == "" {
+		group.Go(func() (err error) {
+			database, err = devstack.StartPostgres(groupCtx, devstack.PostgresOptions{Dir: d.flags.dir, Port: d.flags.postgresPort, Log: d.say})
+			return err
+		})
+	}
+	if environment["TEMPORAL_ADDRESS"] == "" {
+		group.Go(func() (err error) {
+			temporal, err = devstack.StartTemporal(groupCtx, devstack.TemporalOptions{Dir: d.flags.dir, Port: d.flags.temporalPort,
+				UIPort: d.flags.uiPort, SearchAttributes: searchAttributeTypes(), Log: d.say})
+			return err
+		})
+	}
+	err = group.Wait()
+	if database != nil {
+		environment["DATABASE_URL"] = database.URL
+		d.watch(database)
+	}
+	if temporal != nil {
+		d.temporal.HostPort, d.uiURL = temporal.Address, temporal.UIURL
+		d.watch(temporal)
+	}
+	if err != nil {
+		return err
+	}
+	if environment["BUCKET_URL"] == "" {
+		environment["BUCKET_URL"] = "file://" + filepath.ToSlash(filepath.Join(d.flags.dir, "bucket"))
+	}
+	if environment["RECONCILE_EVERY"] == "" {
+		environment["RECONCILE_EVERY"] = "10s"
+	}
+	d.config, err = config.LoadFrom(environment, config.Database, config.Bucket)
+	return err
+}
+
+// child is a server that dev has started.
+type child interface {
+	Done() <-chan struct{}
+	Err() error
+	Stop() error
+}
+
+// watch stops c when dev stops, and stops dev if c ends by itself.
+func (d *dev) watch(c child) {
+	stopping := make(chan struct{})
+	d.closers = append(d.closers, func() error {
+		close(stopping)
+		return c.Stop()
+	})
+	go func() {
+		select {
+		case <-c.Done():
+			select {
+			case <-stopping:
+			default:
+				d.died <- c.Err()
+			}
+		case <-stopping:
+		}
+	}()
+}
+
+// prepare migrates the database, fills the demo workspace and creates an API key for it.
+func (d *dev) prepare(ctx context.Context) error {
+	db, err := openDatabase(ctx, "DATABASE_URL", d.config.DatabaseURL, 4)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := postgres.Migrate(ctx, db); err != nil {
+		return err
+	}
+	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", d.config.MemoriesDatabaseURL, 4)
+	if err != nil {
+		return err
+	}
+	defer memories.Close()
+	switch err := demo.CreateTable(ctx, memories); {
+	case errors.Is(err, demo.ErrForeignTable):
+		d.say("%v", err)
+	case err != nil:
+		return err
+	default:
+		began := time.Now()
+		added, err := demo.Fill(ctx, memories, demo.WorkspaceID, d.flags.memories)
+		if err != nil {
+			return err
+		}
+		if added > 0 {
+			d.say("created %d demo memories in %s", added, time.Since(began).Round(time.Millisecond))
+		}
+	}
+	if d.apiKey, err = d.key(ctx, apikey.NewStore(db)); err != nil {
+		return err
+	}
+	return d.write("database-url", d.config.DatabaseURL)
+}
+
+// key returns the API key of the last run if it is still valid, and otherwise a new one.
+func (d *dev) key(ctx context.Context, keys *apikey.Store) (string, error) {
+	if line, err := os.ReadFile(filepath.Join(d.flags.dir, "api-key")); err == nil {
+		secret := strings.TrimSpace(string(line))
+		if _, err := keys.Lookup(ctx, secret); !errors.Is(err, apikey.ErrUnknown) {
+			return secret, err
+		}
+	}
+	minted, _, err := keys.Create(ctx, demo.WorkspaceID, "memexport dev", apikey.TestPrefix, apikey.Permissions)
+	if err != nil {
+		return "", err
+	}
+	return minted, d.write("api-key", minted)
+}
+
+// write writes a line to a file in the state directory, for scripts.
+func (d *dev) write(name, line string) error {
+	return os.WriteFile(filepath.Join(d.flags.dir, name), []byte(line+"\n"), 0o600)
+}
+
+// searchAttributeTypes returns the search attributes with their types as the Temporal CLI spells them.
+func searchAttributeTypes() map[string]string {
+	types := map[string]string{}
+	for name, kind := range workflows.SearchAttributes {
+		types[name] = kind.String()
+	}
+	return types
+}

@@ -1,0 +1,107 @@
+package remote
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"memexport/client"
+	"memexport/internal/cli/resume"
+)
+
+// The reasons for refusing a job before anything is sent.
+var (
+	ErrExists      = errors.New("the file exists")
+	ErrOther       = errors.New("an unfinished run for something else is in the way")
+	ErrNoDirectory = errors.New("the directory does not exist")
+)
+
+// request describes what the job asks for, in one line.
+func (s *saving) request() string {
+	if s.ID != uuid.Nil {
+		return "export " + s.ID.String()
+	}
+	r, err := client.NewCreateExportRequest("", &s.Params)
+	if err != nil {
+		return err.Error() // sending it will fail with the same error
+	}
+	return "POST " + r.URL.RawQuery
+}
+
+// openPartial opens the partial file. It continues the run that the file's state describes, if that is
+// the same job, and otherwise begins a new one.
+func (s *saving) openPartial() error {
+	path := s.Output + ".partial"
+	if s.Output == "" {
+		// The server names the file only when it is ready. Until then the name comes from the request, so
+		// that the same command finds the file again.
+		sum := sha256.Sum256([]byte(s.options.URL + "\n" + s.request()))
+		path = "memexport-" + hex.EncodeToString(sum[:6]) + ".partial"
+	} else if err := s.checkTarget(s.Output); err != nil {
+		return err
+	}
+	if s.Restart {
+		if err := resume.RemovePartial(path); err != nil {
+			return err
+		}
+	}
+	p, err := resume.OpenPartial(path)
+	if err != nil {
+		return err
+	}
+	s.partial, s.state = p, &p.State
+	s.continued = p.State.URL == s.options.URL &&
+		(p.State.Request == s.request() || s.ID != uuid.Nil && p.State.ExportID == s.ID.String())
+	if s.continued {
+		return nil
+	}
+	if p.State.ExportID != "" {
+		return errors.Join(fmt.Errorf("%w: %s belongs to the export %s of %s; run the earlier command again to finish it, or add --restart to discard it",
+			ErrOther, path, p.State.ExportID, p.State.URL), p.Close())
+	}
+	if err := s.begin(); err != nil { // such as a full disk
+		return errors.Join(err, p.Remove())
+	}
+	return nil
+}
+
+// checkTarget reports why no file can be written at path.
+func (s *saving) checkTarget(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%w and is not a regular file: %s; give the name of a file", ErrExists, path)
+	case err == nil && !s.Force:
+		return fmt.Errorf("%w: %s; add --force to overwrite it, or give another -o", ErrExists, path)
+	}
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s; create it, or give another -o", ErrNoDirectory, dir)
+	}
+	return nil
+}
+
+// begin replaces the state with the state of a new run.
+func (s *saving) begin() error {
+	*s.state = resume.State{URL: s.options.URL, Request: s.request()}
+	if s.ID != uuid.Nil {
+		s.state.ExportID = s.ID.String()
+	} else {
+		s.state.IdempotencyKey = "memexport-" + uuid.NewString()
+	}
+	return s.saveState()
+}
+
+// saveState saves the state beside the partial file. A stream has neither.
+func (s *saving) saveState() error {
+	if s.partial == nil {
+		return nil
+	}
+	return s.partial.Save()
+}

@@ -1,0 +1,111 @@
+package resume
+
+import (
+	"bufio"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// heldPath is set in the test process that holds a partial file for TestAKilledProcessLeavesNoLock.
+const heldPath = "MEMEXPORT_TEST_HELD_PATH"
+
+func TestMain(m *testing.M) {
+	path := os.Getenv(heldPath)
+	if path == "" {
+		os.Exit(m.Run())
+	}
+	if _, err := OpenPartial(path); err != nil {
+		panic(err)
+	}
+	os.Stdout.WriteString("locked\n")
+	select {} // until it is killed
+}
+
+func TestOneProcessHasThePartialFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	p := open(t, path)
+	if _, err := OpenPartial(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("a second OpenPartial: %v", err)
+	}
+	if err := RemovePartial(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("RemovePartial: %v", err)
+	}
+	if err := p.Finish(filepath.Join(filepath.Dir(path), "file"), Keep); err != nil {
+		t.Fatal(err)
+	}
+	p = open(t, path)
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path + ".lock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Close left the lock: %v", err)
+	}
+	open(t, path)
+}
+
+func TestAKilledProcessLeavesNoLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	holder := exec.Command(os.Args[0])
+	holder.Env = append(os.Environ(), heldPath+"="+path)
+	holder.Stderr = os.Stderr
+	stdout, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Errorf("the holder printed %q: %v", line, err)
+	} else if _, err := OpenPartial(path); !errors.Is(err, ErrBusy) {
+		t.Errorf("OpenPartial beside another process: %v", err)
+	}
+	_ = holder.Process.Kill()
+	_ = holder.Wait() // it was killed
+	open(t, path)     // although its lock file is still there
+}
+
+// Removing the lock file must never give two processes the lock at once.
+func TestTheLockIsExclusiveWhileOthersRemoveIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	var holders, taken atomic.Int32
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 500 {
+				l, err := lock(path)
+				if errors.Is(err, ErrBusy) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if holders.Add(1) > 1 {
+					t.Error("two have the lock")
+				}
+				taken.Add(1)
+				holders.Add(-1)
+				if err := unlock(l); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody got the lock")
+	}
+}
+
+func TestAMissingDirectoryIsReportedAsSuch(t *testing.T) {
+	if _, err := OpenPartial(filepath.Join(t.TempDir(), "missing", "file.partial")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("OpenPartial: %v", err)
+	}
+}

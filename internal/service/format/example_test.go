@@ -1,0 +1,103 @@
+package format_test
+
+import (
+	"fmt"
+	"time"
+
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+)
+
+// exampleMemory returns the memory that the examples encode.
+func exampleMemory() *memory.Memory {
+	created := memory.TimeOf(time.Date(2026, 1, 15, 10, 30, 0, 0, time.UTC))
+	return &memory.Memory{
+		ID:          []byte("0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90"),
+		Text:        []byte("Prefers \"window\" seats,\nexcept at night."),
+		UserID:      []byte("user-123"),
+		Priority:    []byte("HIGH"),
+		Status:      []byte("COMPLETED"),
+		Categories:  []byte(`["travel"]`),
+		WorkspaceID: []byte("5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11"),
+		CreatedAt:   created,
+		UpdatedAt:   created,
+	}
+}
+
+// A file is the prefix, the memories with separators, and the suffix.
+func Example() {
+	f, ok := format.Lookup("csv")
+	if !ok {
+		panic("no such format")
+	}
+	file := []byte(f.Prefix)
+	file = f.Append(file, exampleMemory())
+	file = append(file, f.Separator...)
+	file = f.Append(file, exampleMemory())
+	file = append(file, f.Suffix...)
+	fmt.Println(len(file), "bytes of", f.ContentType)
+	// Output: 582 bytes of text/csv; charset=utf-8
+}
+
+func ExampleNames() {
+	fmt.Println(format.Names())
+	// Output: [json csv markdown]
+}
+
+func ExampleFormat_Append_json() {
+	fmt.Printf("%s\n", format.JSON.Append(nil, exampleMemory()))
+	// Output:
+	// {"id":"0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90","memory":"Prefers \"window\" seats,\nexcept at night.","user_id":"user-123","agent_id":null,"session_id":null,"priority":"HIGH","status":"COMPLETED","categories":["travel"],"metadata":null,"workspace_id":"5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11","access_count":0,"last_accessed_at":null,"created_at":"2026-01-15T10:30:00.000000Z","updated_at":"2026-01-15T10:30:00.000000Z"}
+}
+
+func ExampleFormat_Append_csv() {
+	fmt.Printf("%s", format.CSV.Append(nil, exampleMemory()))
+	// Output:
+	// 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90,"Prefers ""window"" seats,
+	// except at night.",user-123,,,HIGH,COMPLETED,"[""travel""]",,5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11,0,,2026-01-15T10:30:00.000000Z,2026-01-15T10:30:00.000000Z
+}
+
+func ExampleFormat_Append_markdown() {
+	fmt.Printf("%s", format.Markdown.Append(nil, exampleMemory()))
+	// Output:
+	// ## 2026-01-15T10:30:00.000000Z · 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90
+	//
+	// - **user_id:** `user-123`
+	// - **priority:** `HIGH`
+	// - **status:** `COMPLETED`
+	// - **categories:** `["travel"]`
+	// - **workspace_id:** `5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11`
+	// - **access_count:** `0`
+	// - **updated_at:** `2026-01-15T10:30:00.000000Z`
+	//
+	// > Prefers "window" seats,
+	// > except at night.
+}
+
+// An oversize text comes in pieces. The bytes are the same as for the whole text.
+func ExampleFormat_Text() {
+	m := exampleMemory()
+	rest := [][]byte{[]byte("seats,\nexcept at night.")}
+	m.Text = []byte("Prefers \"window\" ")
+	m.Rest = func() ([]byte, error) {
+		if len(rest) == 0 {
+			return nil, nil
+		}
+		piece := rest[0]
+		rest = rest[1:]
+		return piece, nil
+	}
+
+	f := format.JSON
+	dst, prev := f.Before(nil, m), byte(0)
+	for piece := m.Text; piece != nil; {
+		dst, prev = f.Text(dst, piece, prev)
+		var err error
+		if piece, err = m.Rest(); err != nil {
+			panic(err)
+		}
+	}
+	dst = f.After(dst, m)
+	fmt.Println(string(dst) == string(f.Append(nil, exampleMemory())))
+	// Output: true
+}

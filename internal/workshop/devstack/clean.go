@@ -1,0 +1,91 @@
+package devstack
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Clean deletes dir with all that stacks keep in it and in directories inside it, such as .dev/bench,
+// and the data that they keep elsewhere because root started Postgres: see PostgresOptions.Dir. It
+// deletes nothing if one of the stacks runs, and leaves a directory without any stack alone. log is
+// told what is deleted and may be nil.
+func Clean(dir string, log func(format string, args ...any)) error {
+	base, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	stacks, err := findStacks(base)
+	if err != nil {
+		return fmt.Errorf("look for stacks in %s: %w", base, err)
+	}
+	for _, stack := range stacks {
+		release, err := Lock(stack)
+		if err != nil {
+			return err
+		}
+		defer release()
+		for _, data := range []string{filepath.Join(stack, "postgres"), filepath.Join(dataOutside(stack), "postgres")} {
+			if server, ok := readPostmaster(data); ok && serves(server.pid, data) {
+				return fmt.Errorf("a Postgres (pid %d) still runs in %s: stop it with `kill -INT %d` first", server.pid, data, server.pid)
+			}
+		}
+	}
+	// base comes too when it is missing: somebody may have deleted it without the data outside.
+	for _, stack := range append(stacks, base) {
+		if err := removeOwn(dataOutside(stack), log); err != nil {
+			return err
+		}
+	}
+	if len(stacks) == 0 {
+		return nil
+	}
+	return removeOwn(base, log)
+}
+
+// findStacks returns the directories that Lock made in base, base included.
+func findStacks(base string) ([]string, error) {
+	var stacks []string
+	err := filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+			return nil // what we may not read we may not delete either: removeOwn says so
+		}
+		if err != nil {
+			return err
+		}
+		if d.Type().IsRegular() && d.Name() == "lock" {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if _, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+				stacks = append(stacks, filepath.Dir(path))
+			}
+		}
+		return nil
+	})
+	return stacks, err
+}
+
+// removeOwn deletes a directory, if it exists and belongs to us.
+func removeOwn(dir string, log logFunc) error {
+	uid, _, err := owner(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if int(uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to the user with the number %d: delete it as that user", dir, uid)
+	}
+	log.printf("deleting %s", dir)
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("%w: was something in it made by another user, such as root? Delete it as that user", err)
+	}
+	return nil
+}
