@@ -62,6 +62,8 @@ func resultOf(p *Problem) result {
 		return right
 	case p.Code == codeUnauthorized:
 		return wrong
+	case p.Code == codeClientClosed:
+		return abandoned
 	}
 	return undecided
 }
@@ -71,7 +73,11 @@ func (s *service) identify(ctx context.Context, sent credential) (caller, *Probl
 	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if s.tokens != nil && sent.bearer && token.Looks(sent.secret) {
-		return s.identifyToken(limited, sent.secret)
+		verified, err := s.tokens.Verify(limited, sent.secret)
+		if err != nil {
+			return caller{}, s.tokenProblem(ctx, err)
+		}
+		return caller{workspaceID: verified.WorkspaceID, permissions: verified.Permissions}, nil
 	}
 	key, err := s.keys.Lookup(limited, sent.secret)
 	if errors.Is(err, apikey.ErrUnknown) {
@@ -83,8 +89,8 @@ func (s *service) identify(ctx context.Context, sent credential) (caller, *Probl
 	return caller{workspaceID: key.WorkspaceID, keyID: key.ID, permissions: key.Permissions}, nil
 }
 
-func (s *service) identifyToken(ctx context.Context, secret string) (caller, *Problem) {
-	verified, err := s.tokens.Verify(ctx, secret)
+// tokenProblem returns what the client is told about an error of Verify.
+func (s *service) tokenProblem(ctx context.Context, err error) *Problem {
 	var invalid *token.Invalid
 	var noWorkspace *token.NoWorkspace
 	switch {
@@ -92,13 +98,11 @@ func (s *service) identifyToken(ctx context.Context, secret string) (caller, *Pr
 		p := newProblem(codeUnauthorized)
 		p.Detail = "The token is not accepted: " + invalid.Reason + "."
 		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // RFC 6750, section 3.1
-		return caller{}, p
+		return p
 	case errors.As(err, &noWorkspace):
 		p := newProblem(codePermissionDenied)
 		p.Detail = fmt.Sprintf("The token is valid, but has no claim %s with the UUID of a workspace.", noWorkspace.Claim)
-		return caller{}, p
-	case err != nil:
-		return caller{}, s.problem(ctx, err)
+		return p
 	}
-	return caller{workspaceID: verified.WorkspaceID, permissions: verified.Permissions}, nil
+	return s.problem(ctx, err)
 }

@@ -26,7 +26,7 @@ type failures struct {
 	perMinute float64 // 0 means no limit
 
 	mu        sync.Mutex
-	addresses *simplelru.LRU[netip.Prefix, *bucket] // only addresses whose bucket is not full, or was not a moment ago
+	addresses *simplelru.LRU[netip.Prefix, *bucket] // addresses with failures, and with attempts under way
 	known     *simplelru.LRU[[sha256.Size]byte, struct{}]
 }
 
@@ -42,8 +42,7 @@ func newFailures(perMinute int) *failures {
 }
 
 // try starts an attempt to authenticate. It returns how long the client must wait before the next one,
-// or 0 and a function that must be called with the result of the attempt. An attempt that came to no
-// result, since the database did not answer, counts as neither.
+// or 0 and a function that must be called with the result of the attempt.
 func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait time.Duration, done func(result)) {
 	if f.perMinute == 0 {
 		return 0, func(result) {}
@@ -73,13 +72,14 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 type result int
 
 const (
-	undecided result = iota
+	undecided result = iota // the database or the provider did not answer, which is not the client's fault
 	right
 	wrong
+	abandoned // the client left before the result; it could otherwise try without limit
 )
 
-// finish gives the token back to b unless the credential was wrong. b is nil for a known credential,
-// which took none.
+// finish gives the token back to b if the credential was right or nobody could tell. b is nil for a known
+// credential, which took none.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -88,9 +88,8 @@ func (f *failures) finish(hash [sha256.Size]byte, b *bucket, network netip.Prefi
 		f.known.Add(hash, struct{}{})
 	case wrong:
 		f.known.Remove(hash)
-		return
 	}
-	if b == nil {
+	if b == nil || r == wrong || r == abandoned {
 		return
 	}
 	if b.tokens = min(f.perMinute, b.tokens+1); b.tokens == f.perMinute {

@@ -33,6 +33,30 @@ func TestFailuresAreForgottenAtAnEvenPace(t *testing.T) {
 	fails(time.Hour, 10*time.Second)
 }
 
+func TestALostResultCountsOnlyIfTheClientLeft(t *testing.T) {
+	f, now := newFailures(1), time.Now()
+	attempt := func(last byte, r result) (wait time.Duration) {
+		wait, done := f.try(netip.AddrFrom4([4]byte{192, 0, 2, last}), "x", now)
+		if done != nil {
+			done(r)
+		}
+		return wait
+	}
+	for range 3 {
+		if attempt(1, undecided) != 0 {
+			t.Error("an attempt without a result was counted")
+		}
+	}
+	if attempt(2, abandoned); attempt(2, abandoned) == 0 {
+		t.Error("an attempt that the client abandoned was not counted")
+	}
+	attempt(3, right)
+	attempt(4, abandoned)
+	if attempt(4, abandoned) != 0 {
+		t.Error("a credential that was right is forgotten when its client leaves")
+	}
+}
+
 func TestOnlyFailuresTakeMemoryAndNotWithoutLimit(t *testing.T) {
 	f, now := newFailures(1), time.Now()
 	attempt := func(i int, r result) {

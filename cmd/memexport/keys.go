@@ -78,7 +78,7 @@ func keysCreateCommand() *cobra.Command {
 	return c
 }
 
-// printSecret prints the secret alone on standard output, so that a script can take it.
+// printSecret prints the secret alone on standard output, so that a script can read it.
 func printSecret(cmd *cobra.Command, secret string, key apikey.Key) {
 	expires := "does not expire"
 	if key.ExpiresAt != nil {
