@@ -39,8 +39,9 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 	if err != nil {
 		return "", Key{}, fmt.Errorf("rotate a key: %w", err)
 	}
-	defer tx.Rollback()                                                                 // does nothing after the commit
-	old, err := scan(tx.QueryRowContext(ctx, selectKey+`WHERE id = $1 FOR UPDATE`, id)) // of two rotations at once, the second sees the first
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
+	// FOR UPDATE lets a second rotation at the same time wait, and then see the first.
+	old, err := scan(tx.QueryRowContext(ctx, selectKey+`WHERE id = $1 FOR UPDATE`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", Key{}, ErrUnknown
 	}

@@ -86,7 +86,9 @@ func TestAProviderThatDoesNotAnswerIsNotAnInvalidToken(t *testing.T) {
 		"no keys": func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"issuer":"http://%s","jwks_uri":"http://%s/","keys":[]}`, r.Host, r.Host)
 		},
-		"a redirect":          func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 302) },
+		"a redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
+		},
 		"a huge document":     func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"issuer":"`+strings.Repeat("x", 2<<20)) },
 		"a broken connection": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 	} {
