@@ -1,14 +1,15 @@
-# memexport. `make` alone lists what there is to do.
+# memexport. Run `make` without a target to list the targets.
 
-# An empty environment still has a home directory and a Go toolchain.
+# Set a home directory and find the Go toolchain even if the environment is empty.
 export HOME ?= $(shell getent passwd $$(id -u) | cut -d: -f6)
 export PATH := $(or $(PATH),/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin):/usr/local/go/bin
 
 GO ?= go
-# Google's storage client over gRPC, which nothing here uses, would be a fifth of the program.
+# Leave out Google's storage client over gRPC. The service does not use it, and it would make up a
+# fifth of the program.
 TAGS := disable_grpc_modules
 export GOFLAGS := -tags=$(TAGS) $(GOFLAGS)
-# tools/golangci-lint/go.mod pins the version. The first build takes some minutes.
+# tools/golangci-lint/go.mod pins the version. The first build takes a few minutes.
 GOLANGCI_LINT := $(GO) tool -modfile=tools/golangci-lint/go.mod golangci-lint
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
 
@@ -51,9 +52,9 @@ test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to to
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
 .PHONY: test-downloads
-test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and Chromium
+test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and Chromium; pass one through nginx
 	@$(GO) run ./cmd/memexport dev prepare
-	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads$$' -count=1 -timeout 20m ./e2e
+	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads' -count=1 -timeout 20m ./e2e ./api
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
 .PHONY: docs-component
@@ -61,7 +62,7 @@ docs-component: ## fetch the component of the docs page from npm again, and chec
 	@node tools/docs-page/vendor.mjs
 
 .PHONY: bench
-bench: ## measure against psql; BENCH_ROWS=100000,1000000 BENCH_ROUNDS=7 set the sizes, ARGS="..." the sections
+bench: ## compare exports with psql; BENCH_ROWS=100000,1000000 sets the sizes, ARGS="-sections ..." the sections
 	@$(GO) run ./bench $(ARGS)
 
 .PHONY: clients
@@ -76,7 +77,7 @@ lint: ## check formatting, the direction of imports, go.mod, and that workflows 
 	$(GO) mod tidy -diff
 	$(GO) run $(WORKFLOWCHECK) ./workflows/... ./reconcile/...
 
-# The flags of a release, so that both share the build cache.
+# These are the flags of a release build, so that both share the build cache.
 .PHONY: cross
 cross: ## build and vet the program for every platform of a release
 	@for p in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \

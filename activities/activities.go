@@ -27,11 +27,22 @@ type Activities struct {
 	Grace     time.Duration // how long its objects stay after that, for downloads that have begun
 	Parallel  int           // how many ranges of one export are written at the same time
 	PartSize  int           // in bytes; defaults to partwriter.DefaultPartSize
+
+	// Ended is called when an export of a workspace has become READY or FAILED, so that the next one in
+	// the workspace's queue can start. It must not wait for long. Defaults to doing nothing.
+	Ended func(ctx context.Context, workspaceID string)
 }
 
 // ExportRef names the export that an activity works on.
 type ExportRef struct {
 	ExportID string `json:"export_id"`
+}
+
+// ended calls Ended for the workspace of an export.
+func (a *Activities) ended(ctx context.Context, workspaceID string) {
+	if a.Ended != nil {
+		a.Ended(ctx, workspaceID)
+	}
 }
 
 // load reads an export and looks its format up. The error is for Temporal.

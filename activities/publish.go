@@ -33,6 +33,7 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 		composed, err := a.Archive.Compose(ctx, in.ExportID, f, export.Stored(recorded))
 		return composed, attempt.StorageError(ctx, err)
 	})
+	a.noteFull(ctx, in.ExportID, err)
 	if err == nil && composed.Object == "" {
 		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export", in.ExportID)
 	}
@@ -75,6 +76,7 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 			return PublishResult{}, attempt.DatabaseError(ctx, err)
 		}
 	}
+	a.ended(ctx, e.WorkspaceID) // also if an earlier attempt has published: it may not have come this far
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 

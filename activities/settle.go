@@ -26,10 +26,15 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	if errors.Is(err, export.ErrConflict) {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
-	if errors.Is(err, export.ErrConflict) {
-		return nil
+	if err != nil && !errors.Is(err, export.ErrConflict) {
+		return attempt.DatabaseError(ctx, err)
 	}
-	return attempt.DatabaseError(ctx, err)
+	e, err := a.Exports.Find(ctx, in.ExportID)
+	if err != nil {
+		return attempt.DatabaseError(ctx, err)
+	}
+	a.ended(ctx, e.WorkspaceID) // also if an earlier attempt has recorded it: it may not have come this far
+	return nil
 }
 
 // ExpireResult says when to delete the objects.

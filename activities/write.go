@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 
 	"go.temporal.io/sdk/activity"
 
@@ -30,6 +31,10 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
+		// The cancellation that follows a deletion finds no workflow if that is just being started.
+		if e.DeletedAt != nil {
+			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
+		}
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
 			return PlanResult{}, attempt.SourceError(ctx, err)
 		}
@@ -69,7 +74,18 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Range{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
+	a.noteFull(ctx, in.ExportID, err)
 	return written.Plus(added), err
+}
+
+// noteFull records that the store is full, if err says so: the API then refuses new exports.
+func (a *Activities) noteFull(ctx context.Context, id string, err error) {
+	if !attempt.IsStorageFull(err) {
+		return
+	}
+	if err := a.Exports.StoreFull(ctx, id); err != nil {
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+	}
 }
 
 // VerifyInput names a range that has been written, and holds the digest of the file before it.

@@ -219,3 +219,26 @@ func TestARangeHoldsOnlyItsOwnMemories(t *testing.T) {
 		t.Errorf("the last key is %+v", last)
 	}
 }
+
+func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	id := h.create(format.JSON)
+	if err := h.Exports.Delete(h.Context(), workspaceID, id); err != nil {
+		t.Fatal(err)
+	}
+	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
+	wantFinal(t, err, attempt.TypeExportDeleted)
+	h.wantStatus(id, export.Pending)
+	if code := attempt.FailureCode(err); code != export.CodeCancelled {
+		t.Errorf("the export fails with %s", code)
+	}
+
+	started, plan := h.started(format.JSON)
+	if err := h.Exports.Delete(h.Context(), workspaceID, started); err != nil {
+		t.Fatal(err)
+	}
+	if again := must[activities.PlanResult](h, h.Plan, h.ref(started)); len(again.Ranges) != len(plan.Ranges) {
+		t.Errorf("a second attempt returned %+v", again) // the workflow is cancelled instead
+	}
+}

@@ -41,6 +41,8 @@ type Options struct {
 	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
 	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
+	// Limits bound what clients can use. Defaults to the defaults of its fields.
+	Limits Limits
 	// Log gets one line for each request and the causes of 5xx answers. It never gets keys, query
 	// strings or memories. Defaults to no log.
 	Log *slog.Logger
@@ -53,7 +55,11 @@ type Options struct {
 func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
-		redirect: o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		watchers:  newWatchers(o.Exports.Get),
+		rates:     newRates(o.Limits.RequestsPerSecond),
+		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),
+		downloads: newSlots("downloads", "downloads", o.Limits.Downloads, o.Limits.DownloadsPerKey),
+		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}
 	if s.ready == nil {
@@ -64,5 +70,5 @@ func New(o Options) *Server {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	return newServer(observe(s.log, refuseUnroutable(mux)), s.log)
+	return newServer(observe(s.log, refuseUnroutable(mux)), o.Limits.withDefaults(), s.log)
 }

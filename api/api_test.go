@@ -216,6 +216,7 @@ func (s *service) send(t *testing.T, method, target string, body io.Reader, head
 	a := answer{Response: response}
 	a.body, a.err = io.ReadAll(response.Body)
 	checkDocumented(t, a)
+	checkCommonHeaders(t, method+" "+target, a.Header)
 	return a
 }
 

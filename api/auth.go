@@ -19,7 +19,7 @@ import (
 // caller is who sent a request.
 type caller struct {
 	workspaceID string
-	keyID       string // of the API key; "" for a token
+	keyID       string // of the API key, or what stands for it in a token; limits for each key count by it
 	permissions []apikey.Permission
 }
 
@@ -77,7 +77,7 @@ func (s *service) identify(ctx context.Context, sent credential) (caller, *Probl
 		if err != nil {
 			return caller{}, s.tokenProblem(ctx, err)
 		}
-		return caller{workspaceID: verified.WorkspaceID, permissions: verified.Permissions}, nil
+		return caller{workspaceID: verified.WorkspaceID, keyID: verified.CallerID, permissions: verified.Permissions}, nil
 	}
 	key, err := s.keys.Lookup(limited, sent.secret)
 	if errors.Is(err, apikey.ErrUnknown) {

@@ -33,7 +33,7 @@ func checkDocumented(t *testing.T, a answer) {
 	if name, ok := strings.CutPrefix(response.Ref, "#/components/responses/"); ok {
 		response = document().Components.Responses[name]
 	}
-	for _, name := range []string{"Location", "Retry-After", "Link", "ETag", "Repr-Digest", "Content-Range", "Content-Disposition", "WWW-Authenticate", "Preference-Applied"} {
+	for _, name := range []string{"Location", "Retry-After", "Link", "ETag", "Repr-Digest", "Content-Range", "Content-Disposition", "WWW-Authenticate", "Preference-Applied", "RateLimit", "RateLimit-Policy"} {
 		if a.Header.Get(name) != "" && response.Headers[name] == nil {
 			t.Errorf("%s answers %d with the header %s, which is not documented", op.OperationID, a.StatusCode, name)
 		}

@@ -26,6 +26,8 @@ func createOperation() huma.Operation {
 		Summary:     "Create an export",
 		Description: "Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. " +
 			"A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.\n\n" +
+			"A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. " +
+			"Repeating a request with its Idempotency-Key is never refused for that.\n\n" +
 			"The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.",
 		DefaultStatus: http.StatusAccepted,
 		Parameters:    append([]*huma.Param{formatParam}, filterDocs()...),
@@ -74,19 +76,36 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 		return nil, s.problem(ctx, err)
 	}
 	infoOf(ctx).exportID = e.ID
-	if e.Status == export.Pending { // with an Idempotency-Key, the first request's export may be further
+	// An export that waits for its turn is started when an earlier one of the workspace ends. With an
+	// Idempotency-Key, the first request's export may be further.
+	if e.Status == export.Pending && e.DispatchedAt != nil {
 		s.start(ctx, e)
 	}
 	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil
 }
 
-// start starts the workflow of an export. It may fail: the row is in the database, and the reconciler
-// starts the workflow of every row that has none.
+// startPatience is how long a start goes on after the answer. A busy Temporal server answers within
+// seconds, and the reconciler would come only after a minute.
+const startPatience = 30 * time.Second
+
+// start starts the workflow of an export. If that takes longer than temporalTimeout, it goes on in the
+// background. It may fail: the row is in the database, and the reconciler starts the workflow of every
+// row that has none.
 func (s *service) start(ctx context.Context, e export.Export) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)
-	defer cancel()
-	if err := s.starter.Start(ctx, e); err != nil {
-		s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(infoOf(ctx).attrs(), "error", err)...)
+	attrs := infoOf(ctx).attrs()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
+	started := make(chan struct{})
+	go func() {
+		defer cancel()
+		defer close(started)
+		if err := s.starter.Start(ctx, e); err != nil {
+			s.log.WarnContext(ctx, "the workflow could not be started; the reconciler will start it", append(attrs, "error", err)...)
+		}
+	}()
+	select {
+	case <-started:
+	case <-time.After(temporalTimeout):
+		s.log.WarnContext(ctx, "the workflow could not be started in time; trying on in the background", attrs...)
 	}
 }
 
@@ -102,9 +121,10 @@ func refuseBody(ctx huma.Context) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
+	// The deadline stays for net/http, which reads what is left of a longer body. After the end of the body,
+	// net/http removes it.
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
-	_ = ctx.SetReadDeadline(time.Time{})
 	var object map[string]any
 	switch {
 	case err != nil:

@@ -21,7 +21,6 @@ func documents(mux *http.ServeMux) {
 	page := static("text/html; charset=utf-8", openapi.DocsPage)
 	mux.HandleFunc("GET /docs", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", docsPolicy)
-		w.Header().Set("Referrer-Policy", "no-referrer")
 		page.ServeHTTP(w, r)
 	})
 	mux.Handle("GET /docs/init.js", static("text/javascript; charset=utf-8", openapi.DocsInit))

@@ -103,7 +103,12 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	if err != nil {
 		return nil, s.unreadable(ctx, e, err)
 	}
+	release, refusal := s.downloads.take(infoOf(ctx).keyID)
+	if refusal != nil {
+		return nil, refusal
+	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
+		defer release()
 		r, w := humago.Unwrap(hctx)
 		s.serveFile(w, r, opened)
 	}}, nil

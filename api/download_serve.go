@@ -60,9 +60,11 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) 
 	}
 	h.Set("Cache-Control", "private, no-transform")
 	h.Set("Content-Security-Policy", "sandbox") // if a browser shows the file, no script in it runs
+	// nginx would read a file faster than the client takes it, up to a limit, and then stop reading.
+	h.Set("X-Accel-Buffering", "no")
 
 	reader := &downloadReader{file: file}
-	writer := &downloadWriter{ResponseWriter: w, controller: http.NewResponseController(w), size: file.Size()}
+	writer := &downloadWriter{ResponseWriter: w, size: file.Size()}
 	http.ServeContent(writer, r, "", *e.CompletedAt, reader)
 
 	switch err := reader.close(); {

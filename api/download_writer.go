@@ -1,25 +1,19 @@
 package api
 
 import (
-	"net"
 	"net/http"
 	"strconv"
-	"time"
-)
 
-// stallTimeout is how long a download may make no progress before its connection is closed.
-const stallTimeout = 60 * time.Second
+	"memexport/api/internal/connection"
+)
 
 // downloadWriter is the ResponseWriter of a download. It holds the header back until there are bytes
 // to send, so that a file that cannot be read is answered with an error instead of an incomplete 200.
-// It extends the write deadline while bytes flow, so that long downloads pass and stalled ones end.
 type downloadWriter struct {
 	http.ResponseWriter
-	controller *http.ResponseController
-	size       int64 // of the whole file in the encoding in which it is sent
-	status     int
-	begun      bool      // the header has been written
-	extended   time.Time // when the write deadline was last extended
+	size   int64 // of the whole file in the encoding in which it is sent
+	status int
+	begun  bool // the header has been written
 }
 
 func (d *downloadWriter) WriteHeader(status int) {
@@ -37,32 +31,17 @@ func (d *downloadWriter) Write(p []byte) (int, error) {
 		d.begun = true
 		d.ResponseWriter.WriteHeader(d.status)
 	}
-	if now := time.Now(); now.Sub(d.extended) > time.Second {
-		d.extended = now
-		_ = d.controller.SetWriteDeadline(now.Add(stallTimeout)) // some connections have no deadlines
-	}
 	return d.ResponseWriter.Write(p)
 }
 
 // reset ends the connection with a reset. When a compressed body ends too early in another way, some
 // browsers (Firefox 153) keep its beginning as if it were complete.
 func (d *downloadWriter) reset() {
-	hijacked, _, err := d.controller.Hijack()
+	hijacked, _, err := http.NewResponseController(d.ResponseWriter).Hijack()
 	if err != nil {
 		return // HTTP/2, where http.ErrAbortHandler resets the stream
 	}
-	connection := hijacked
-	for {
-		if tcp, ok := connection.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		wrapper, ok := connection.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		connection = wrapper.NetConn()
-	}
-	hijacked.Close() //nolint:errcheck // nobody is left to be told
+	connection.Reset(hijacked)
 }
 
 // refuse answers with a problem instead of the file. No byte of the file may have been written.
@@ -73,8 +52,7 @@ func (d *downloadWriter) refuse(p *Problem) {
 	writeProblem(d.ResponseWriter, p)
 }
 
-// finish sends what is still buffered while there is a write deadline, and then removes the
-// deadline: it belongs to the connection, on which other requests may follow.
+// finish writes the header if there was no body to write.
 func (d *downloadWriter) finish() {
 	if d.status == http.StatusNotModified {
 		d.Header().Del("Content-Disposition")
@@ -82,8 +60,5 @@ func (d *downloadWriter) finish() {
 	}
 	if !d.begun {
 		d.ResponseWriter.WriteHeader(d.status)
-		return
 	}
-	_ = d.controller.Flush()
-	_ = d.controller.SetWriteDeadline(time.Time{})
 }

@@ -59,8 +59,9 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	out := &getOutput{}
 	if wait, ok := preferredWait(in.Prefer); ok {
 		out.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))
-		if e, err = s.await(ctx, e, wait); err != nil {
-			return nil, s.problem(ctx, err)
+		var refusal *Problem
+		if e, refusal = s.await(ctx, e, wait); refusal != nil {
+			return nil, refusal
 		}
 	}
 	if !e.Status.Terminal() {
@@ -68,6 +69,23 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	}
 	out.Body = view(e)
 	return out, nil
+}
+
+// await returns the export when it is terminal, when wait is over, or when the client goes away.
+func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
+	if e.Status.Terminal() || wait == 0 {
+		return e, nil
+	}
+	release, refusal := s.longPolls.take(infoOf(ctx).keyID)
+	if refusal != nil {
+		return e, refusal
+	}
+	defer release()
+	e, err := s.watchers.await(ctx, workspaceOf(ctx), e, wait)
+	if err != nil {
+		return e, s.problem(ctx, err)
+	}
+	return e, nil
 }
 
 // preferredWait returns the N of the preference wait=N in a Prefer header (RFC 7240), at most
@@ -87,34 +105,4 @@ func preferredWait(prefer string) (time.Duration, bool) {
 		return min(time.Duration(seconds)*time.Second, maxWait), true
 	}
 	return 0, false
-}
-
-// await returns the export when it is terminal, when wait is over, or when ctx ends.
-func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, error) {
-	over := time.After(wait)
-	for !e.Status.Terminal() {
-		select {
-		case <-ctx.Done(): // the client went away, or the server shuts down and still has to answer
-			return e, nil
-		case <-over:
-			return e, nil
-		case <-time.After(pollInterval(e)):
-		}
-		latest, err := s.find(ctx, e.ID)
-		if err != nil && ctx.Err() != nil {
-			return e, nil
-		}
-		if err != nil {
-			return e, err
-		}
-		e = latest
-	}
-	return e, nil
-}
-
-// pollInterval returns how long a waiting request pauses before it reads the row again. It is a
-// twentieth of the export's age, so that the answer is late by a twentieth of the export's time at
-// most; at least 5 ms, to spare the database; and at most 500 ms, to be quick for long exports too.
-func pollInterval(e export.Export) time.Duration {
-	return min(max(time.Since(e.CreatedAt)/20, 5*time.Millisecond), 500*time.Millisecond)
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -107,6 +108,39 @@ func TestTheWaitIsCapped(t *testing.T) {
 	e, _ := s.publish(t, "json", time.Hour, "x")
 	s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", `wait="3600"`).status(t, 200).header(t, "Preference-Applied", "wait=60")
 	s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=0").status(t, 200).header(t, "Preference-Applied", "wait=0")
+}
+
+func TestManyRequestsThatWaitForOneExportCostFewTransactions(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	s.process(t, e.ID)
+	before := s.transactions(t)
+	const waiting = 60
+	var group sync.WaitGroup
+	for range waiting {
+		group.Go(func() {
+			if got := s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=3").status(t, 200).job(t).Status; got != "PROCESSING" {
+				t.Errorf("the status is %s", got)
+			}
+		})
+	}
+	group.Wait()
+	// Each request looks up its key and reads the row once. The watcher reads about 90 times in the first
+	// three seconds of an export. With a watcher for each request there would be 5,000 transactions.
+	if n := s.transactions(t) - before; n > 2*waiting+500 {
+		t.Errorf("%d requests that wait cost %d transactions", waiting, n)
+	}
+}
+
+// transactions returns how many transactions the database has counted. Connections report theirs at
+// most once a second.
+func (s *service) transactions(t *testing.T) (n int) {
+	t.Helper()
+	if err := s.db.GetContext(t.Context(), &n, `SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestAWaitingRequestEndsWhenItsClientLeaves(t *testing.T) {

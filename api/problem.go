@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"memexport/internal/service/export"
 )
 
 // The codes of problems. They are part of the API and never change their meaning.
@@ -17,6 +19,7 @@ const (
 	codeUnauthorized        = "UNAUTHORIZED"
 	codeTooManyFailures     = "TOO_MANY_FAILURES"
 	codePermissionDenied    = "PERMISSION_DENIED"
+	codeRateLimited         = "RATE_LIMITED"
 	codeExportNotFound      = "EXPORT_NOT_FOUND"
 	codeExportNotReady      = "EXPORT_NOT_READY"
 	codeExportFailed        = "EXPORT_FAILED"
@@ -26,6 +29,9 @@ const (
 	codeURITooLong          = "URI_TOO_LONG"
 	codeHeadersTooLarge     = "HEADERS_TOO_LARGE"
 	codeMalformed           = "MALFORMED_REQUEST"
+	codeExportLimit         = "EXPORT_LIMIT_REACHED"
+	codeStorageLimit        = "STORAGE_LIMIT_REACHED"
+	codeStorageFull         = "STORAGE_FULL"
 	codeNotFound            = "NOT_FOUND"
 	codeMethodNotAllowed    = "METHOD_NOT_ALLOWED"
 	codeInternal            = "INTERNAL"
@@ -65,9 +71,20 @@ var kinds = []kind{
 	{code: codeMalformed, status: 400, detail: "The request is not valid HTTP.", undocumented: true},
 	{code: codeNotFound, status: 404, detail: "There is nothing at this path.", undocumented: true},
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
+	{code: codeRateLimited, status: 429, detail: "The API key makes too many requests. Wait for as many seconds as Retry-After says.",
+		header: http.Header{"Retry-After": {"1"}, "Ratelimit": {`"requests";r=0;t=1`}, "Ratelimit-Policy": nil}},
+	// Exports of a workspace end all the time, so a place in the queue may soon be free.
+	{code: codeExportLimit, status: 429, detail: "The workspace has as many unfinished exports as it may have. Wait until some of them have finished, or delete those that are not needed.",
+		header: limitHeader(export.LimitUnfinished, "10")},
+	// Space becomes free when the owner deletes an export, or in hours when one expires.
+	{code: codeStorageLimit, status: 429, detail: "The exports of the workspace take as much space as they may. Delete exports that are not needed, or wait until they expire.",
+		header: limitHeader(export.LimitStored, "60")},
 	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},
 	{code: codeUnavailable, status: 503, detail: "The service is unavailable at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"5"}}},
+	// A worker that was refused room by the store tries again within a minute.
+	{code: codeStorageFull, status: 503, detail: "The service has no room for new exports at the moment. Try again later.",
+		header: http.Header{"Retry-After": {"60"}}},
 	// The client is gone and reads no answer: this status is for the access log, as in nginx.
 	{code: codeClientClosed, status: 499, detail: "The client went away.", undocumented: true},
 }

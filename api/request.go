@@ -40,4 +40,6 @@ func (r *requestInfo) attrs() []any {
 func setCommonHeaders(h http.Header, id string) {
 	h.Set(requestIDHeader, id)
 	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // pages of other sites cannot embed an answer
+	h.Set("Referrer-Policy", "no-referrer")              // an export's id does not reach other sites
 }

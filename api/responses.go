@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"reflect"
 	"strings"
@@ -13,6 +14,8 @@ var headers = map[string]*huma.Header{
 	"Location":            textHeader("The path of the export.", "/v1/exports/"+exampleID),
 	"FileLocation":        textHeader("The address of the file in the object store.", "https://bucket.s3.eu-west-1.amazonaws.com/exports/"+exampleID+"/file?X-Amz-Expires=900&X-Amz-Signature=..."),
 	"Retry-After":         {Description: "In how many seconds to ask again.", Schema: integer(0, 3600), Example: 1},
+	"RateLimit":           textHeader("The limit that was reached: nothing remains of it (r=0), and in how many seconds (t) to ask again. A field of draft-ietf-httpapi-ratelimit-headers.", `"unfinished-exports";r=0;t=10`),
+	"RateLimit-Policy":    textHeader("How much the limit allows (q), in requests unless it says otherwise (qu), and in how many seconds (w) if it is a rate. A field of draft-ietf-httpapi-ratelimit-headers.", `"unfinished-exports";q=1000`),
 	"Preference-Applied":  textHeader("The preference that was honoured (RFC 7240), with the number of seconds that counted.", "wait=30"),
 	"Link":                textHeader("The first, previous, next and last page, as far as there are such (RFC 8288).", `</v1/exports?page=1&page_size=20>; rel="first", </v1/exports?page=2&page_size=20>; rel="next", </v1/exports?page=3&page_size=20>; rel="last"`),
 	"Content-Disposition": textHeader("The name of the file.", `attachment; filename="memories-20260115-`+exampleID+`.csv"`),
@@ -51,6 +54,9 @@ func responseName(status int) string {
 	return strings.NewReplacer(" ", "", "-", "").Replace(http.StatusText(status))
 }
 
+// spellings maps headers as Go writes them to the way in which their standards do.
+var spellings = map[string]string{"Www-Authenticate": "WWW-Authenticate", "Ratelimit": "RateLimit", "Ratelimit-Policy": "RateLimit-Policy"}
+
 // problemResponses returns the shared responses: one for each status, with an example for each code.
 func problemResponses(registry huma.Registry) map[string]*huma.Response {
 	schema := registry.Schema(reflect.TypeFor[Problem](), true, "")
@@ -70,9 +76,7 @@ func problemResponses(registry huma.Registry) map[string]*huma.Response {
 		}
 		response.Description = strings.TrimSpace(response.Description + " " + k.code + ": " + k.detail)
 		for header := range k.header {
-			if header == "Www-Authenticate" {
-				header = "WWW-Authenticate"
-			}
+			header = cmp.Or(spellings[header], header)
 			response.Headers[header] = headerRefs(header)[header]
 		}
 		example := newProblem(k.code)

@@ -11,7 +11,7 @@ import (
 func (s *service) routes(mux *http.ServeMux) huma.API {
 	api := humago.New(mux, config())
 	// authenticate comes before refuseBadQuery, so that strangers learn nothing from validation.
-	api.UseMiddleware(forbidCaching, ignoreAccept, s.authenticate, refuseBadQuery)
+	api.UseMiddleware(forbidCaching, ignoreAccept, s.refuseExhausted, s.authenticate, s.limitRate, refuseBadQuery)
 
 	huma.Register(api, createOperation(), s.createExport)
 	huma.Register(api, listOperation(), s.listExports)

@@ -7,40 +7,46 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
+	"memexport/api/internal/connection"
 	"memexport/api/internal/refusal"
 )
 
-// Limits of a connection. There is no WriteTimeout: an answer may be held back for maxWait, and a
-// download may take hours; it sets write deadlines of its own.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second // bodies are at most 64 KiB
-	idleTimeout       = 2 * time.Minute  // longer than clients wait between two polls
-	maxHeaderBytes    = 64 << 10         // a URL may take 16 KiB of it
-)
+// maxHeaderBytes limits a request's line and headers. A URL may take 16 KiB of it.
+const maxHeaderBytes = 64 << 10
 
 // Server is the HTTP/1.1 server of the API. A proxy in front of it may add TLS.
 type Server struct {
-	http http.Server
-	log  *slog.Logger
+	http        http.Server
+	connections connection.Limits
+	log         *slog.Logger
 }
 
-func newServer(handler http.Handler, log *slog.Logger) *Server {
-	return &Server{log: log, http: http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}}
+func newServer(handler http.Handler, limits Limits, log *slog.Logger) *Server {
+	return &Server{
+		log: log,
+		connections: connection.Limits{
+			Stall: limits.Stall, Max: limits.Connections, MaxPerAddress: limits.ConnectionsPerAddress,
+			Refused: func(n int) {
+				log.Warn("connections were reset because too many are open: raise API_CONNECTIONS or API_CONNECTIONS_PER_ADDRESS if they come from normal clients", "connections", n)
+			},
+		},
+		http: http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: limits.ReadHeader,
+			ReadTimeout:       limits.ReadRequest,
+			IdleTimeout:       limits.Idle,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		},
+	}
 }
 
 // Serve answers the requests that arrive on l, until Shutdown or Close is called. Then it returns
 // http.ErrServerClosed. Call it once.
-func (s *Server) Serve(l net.Listener) error { return refusal.Serve(&s.http, l, s.refuse) }
+func (s *Server) Serve(l net.Listener) error {
+	return refusal.Serve(&s.http, connection.Listen(l, s.connections), s.refuse)
+}
 
 // Shutdown closes idle connections and waits until the running requests are answered or ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }

@@ -30,6 +30,21 @@ func (s *service) dial(t *testing.T) net.Conn {
 	return connection
 }
 
+// commonHeaders are on every answer.
+var commonHeaders = map[string]string{"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}
+
+func checkCommonHeaders(t *testing.T, what string, h http.Header) {
+	t.Helper()
+	for name, want := range commonHeaders {
+		if got := h.Get(name); got != want {
+			t.Errorf("%s: %s: %q, want %q", what, name, got, want)
+		}
+	}
+	if h.Get("X-Request-Id") == "" {
+		t.Errorf("%s: the answer has no X-Request-Id", what)
+	}
+}
+
 func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -73,16 +88,13 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 			if response.StatusCode != c.status || problem.Status != c.status || problem.Code != c.code || problem.Title == "" || problem.Detail == "" {
 				t.Errorf("the answer is %s, %+v", response.Status, problem)
 			}
-			id := response.Header.Get("X-Request-Id")
-			if id == "" {
-				t.Error("the answer has no X-Request-Id")
-			}
-			s.log.await(t, "request_id="+id)
-			for header, want := range map[string]string{"Content-Type": "application/problem+json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"} {
+			s.log.await(t, "request_id="+response.Header.Get("X-Request-Id"))
+			for header, want := range map[string]string{"Content-Type": "application/problem+json", "Cache-Control": "no-store"} {
 				if got := response.Header.Get(header); got != want {
 					t.Errorf("%s: %q, want %q", header, got, want)
 				}
 			}
+			checkCommonHeaders(t, name, response.Header)
 			if rest, err := io.ReadAll(reader); err != nil || len(rest) > 0 || !response.Close {
 				t.Errorf("after the answer come %q, %v", rest, err)
 			}

@@ -39,9 +39,14 @@ type service struct {
 	archive *archive.Archive
 	starter *workflows.Starter
 
+	watchers  *watchers
+	rates     *rates
+	longPolls *slots
+	downloads *slots
+	failures  *failures
+
 	redirect       bool
 	ready          func(context.Context) error
-	failures       *failures
 	tokens         *token.Verifier // nil if only keys are accepted
 	trustedProxies []netip.Prefix
 	log            *slog.Logger
@@ -78,7 +83,12 @@ func (s *service) find(ctx context.Context, id string) (export.Export, error) {
 // problem returns what the client is told about err. The log gets the cause of a 5xx answer, which
 // the client is not told.
 func (s *service) problem(ctx context.Context, err error) *Problem {
+	var limit *export.LimitError
 	switch {
+	case errors.As(err, &limit):
+		return limitProblem(limit)
+	case errors.Is(err, export.ErrStoreFull):
+		return newProblem(codeStorageFull)
 	case errors.Is(err, export.ErrNotFound):
 		return newProblem(codeExportNotFound)
 	case errors.Is(err, export.ErrKeyReused):

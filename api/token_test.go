@@ -91,6 +91,19 @@ func TestATokenThatProvesNothingIsUnauthorized(t *testing.T) {
 	keysOnly.bearer(t, "GET", "/v1/exports", valid).problem(t, 401, "UNAUTHORIZED")
 }
 
+func TestLimitsForEachKeyCountTheCallersOfTokensApart(t *testing.T) {
+	t.Parallel()
+	i := issuer.Start(t)
+	s := newService(t, withTokens(i), func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
+	key := i.NewKey(t, "a", jose.ES256)
+	claims := i.Claims(s.workspace, "export.read")
+	for refused := false; !refused; { // a burst is allowed, and tokens that are issued anew do not extend it
+		refused = s.bearer(t, "GET", "/v1/exports", key.Sign(t, claims)).StatusCode == 429
+	}
+	claims["sub"] = "user-2"
+	s.bearer(t, "GET", "/v1/exports", key.Sign(t, claims)).status(t, 200)
+}
+
 func TestAnOutageOfTheProviderIsUnavailable(t *testing.T) {
 	t.Parallel()
 	i := issuer.Start(t)

@@ -9,17 +9,17 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// packing is a value of EXPORT_COMPRESSION, with what was measured under it.
+// packing is a value of EXPORT_COMPRESSION, with the measurements that were made with it.
 type packing struct {
 	compression string
 	exports     samples
 	stored      int64           // size of the objects in bytes
-	gzip        []time.Duration // downloads by a client that accepts gzip
-	gzipBytes   int64           // what was sent to that client
+	gzip        []time.Duration // times of downloads by a client that accepts gzip
+	gzipBytes   int64           // how many bytes were sent to that client
 }
 
-// compression compares exports that are stored as they are with exports that are stored compressed.
-// They take turns.
+// compression compares exports that are stored uncompressed with exports that are stored
+// compressed. The two alternate.
 func (b *benchmark) compression(ctx context.Context) ([]measure.Table, error) {
 	data := b.moderate()
 	t := measure.Table{Title: "Compression: " + data.Name + ", stored as they are and compressed",
@@ -33,7 +33,7 @@ func (b *benchmark) compression(ctx context.Context) ([]measure.Table, error) {
 	for _, format := range []string{"csv", "json"} {
 		packings := []*packing{{compression: "none"}, {compression: "gzip"}}
 		digest := ""
-		for round := range b.rounds + 1 { // round 0 fills the caches and does not count
+		for round := range b.rounds + 1 { // round 0 only fills the caches
 			for _, p := range packings {
 				e, err := b.measurePacking(ctx, c, p, format)
 				if err != nil {
@@ -60,8 +60,8 @@ func (b *benchmark) compression(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// measurePacking makes an export with new processes, downloads it as each kind of client, adds the
-// results to p, and deletes it.
+// measurePacking restarts the processes, creates an export, downloads it once without and once with
+// gzip, adds the results to p, and deletes the export.
 func (b *benchmark) measurePacking(ctx context.Context, c benchstack.Client, p *packing, format string) (benchstack.Export, error) {
 	if err := b.Restart(ctx, 1, "EXPORT_COMPRESSION="+p.compression); err != nil {
 		return benchstack.Export{}, err

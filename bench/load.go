@@ -11,11 +11,11 @@ import (
 	"memexport/internal/workshop/benchstack"
 )
 
-// clients is how many clients work at the same time where several do.
+// clients is the number of clients in the measurements with several concurrent clients.
 const clients = 8
 
-// load lets the clients call do again and again for the duration d. It returns how long each call
-// took, and how long everything took, which is a little more than d.
+// load runs the clients for the duration d. Each client calls do repeatedly. load returns how long
+// each call took, and how long all calls together took, which is a little more than d.
 func load(ctx context.Context, d time.Duration, do func(context.Context) error) (calls []time.Duration, took time.Duration, err error) {
 	var mu sync.Mutex
 	began := time.Now()
@@ -40,8 +40,8 @@ func load(ctx context.Context, d time.Duration, do func(context.Context) error) 
 	return calls, time.Since(began), err
 }
 
-// inBackground exports a data set again and again until stop is called, which returns how many
-// exports were completed. When inBackground returns, the first export is being written.
+// inBackground starts to export a data set repeatedly. It returns when the first export is
+// PROCESSING. stop ends the loop and returns how many exports were completed.
 func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (stop func() (int, error), err error) {
 	c, err := b.Client(ctx, d)
 	if err != nil {
@@ -66,7 +66,8 @@ func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (sto
 				} else if err != nil {
 					return err
 				}
-				// stop cancels only the waiting. A cancelled POST could leave an export whose id is unknown.
+				// stop cancels the call to Wait, but not the calls to Delete and Create. If it
+				// cancelled a Create, it could leave an export whose id we do not know.
 				if err := c.Delete(ctx, last); err != nil {
 					return err
 				}
@@ -90,8 +91,8 @@ func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (sto
 	}, nil
 }
 
-// withBackground calls do while a data set is exported in a loop, and returns how many of those
-// exports were completed.
+// withBackground calls do while a data set is exported in a loop. It returns how many exports of
+// that loop were completed.
 func (b *benchmark) withBackground(ctx context.Context, d benchstack.Dataset, do func() error) (completed int, err error) {
 	stop, err := b.inBackground(ctx, d)
 	if err != nil {

@@ -1,13 +1,13 @@
-// Command bench measures the whole product as its users meet it: `memexport api` and `memexport
-// worker` as processes of their own, a real Postgres, a real Temporal server, and requests over
-// HTTP. The yardstick is psql, which copies the same rows to a file.
+// Command bench measures the whole product as users run it: `memexport api` and `memexport worker`
+// as separate processes, a real Postgres, a real Temporal server, and requests over HTTP. It
+// compares the results with psql, which copies the same rows to a file.
 //
-//	go run ./bench -quick               a minute: does everything work?
+//	go run ./bench -quick               takes a minute and only shows that everything works
 //	go run ./bench                      up to 5 million memories: an hour or two, and about 30 GB of disk
 //	go run ./bench -sections speed,reads
 //
-// Progress goes to standard error and the results, which are Markdown, to standard output. The data
-// sets stay in -dir for the next run; everything else is removed.
+// It prints progress to standard error and the results, in Markdown, to standard output. The data
+// sets stay in -dir for the next run. Everything else is deleted.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and its children with it
+	context.AfterFunc(ctx, stop) // a second signal kills this process at once, together with its children
 	err := run(ctx, os.Args[1:], os.Stdout)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -38,7 +38,7 @@ func main() {
 	}
 }
 
-// benchmark is a run of the sections on a stack.
+// benchmark runs the sections on a stack.
 type benchmark struct {
 	*benchstack.Stack
 	options
@@ -84,7 +84,8 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	return nil
 }
 
-// because returns what made ctx end, such as a child that died, or err if ctx has not ended.
+// because returns the cause of ctx if ctx has ended, for example because a child died, and
+// otherwise err.
 func because(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -94,12 +95,13 @@ func because(ctx context.Context, err error) error {
 
 var began = time.Now()
 
-// say tells people how far the benchmark is.
+// say prints a progress message.
 func say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%7.1fs  %s\n", time.Since(began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// describe says what the results were measured on: without that they mean nothing.
+// describe returns a description of the machine and the settings, which readers need to judge the
+// results.
 func (b *benchmark) describe(ctx context.Context, load string) string {
 	var text strings.Builder
 	line := func(name, value string) {
@@ -120,7 +122,7 @@ func (b *benchmark) describe(ctx context.Context, load string) string {
 		version = b.Postgres.Version
 	}
 	buffers := b.buffers
-	if measure.UsesHugePages(b.Postgres.PID) { // where the machine has enough in reserve (vm.nr_hugepages)
+	if measure.UsesHugePages(b.Postgres.PID) { // if the machine has reserved enough huge pages (vm.nr_hugepages)
 		buffers += " in huge pages"
 	}
 	line("Software", fmt.Sprintf("%s, PostgreSQL %s with shared_buffers of %s, Temporal %s", runtime.Version(), version, buffers, b.Temporal.Version))

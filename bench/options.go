@@ -15,71 +15,82 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// options say what is measured, and how much of it.
+// options configure what is measured, and with how much data.
 type options struct {
 	dir      string
-	buffers  string // shared_buffers of Postgres
+	buffers  string // the Postgres setting shared_buffers
 	sections []string
 	timeout  time.Duration
 
-	rows   []int // the sizes, ascending
+	rows   []int // numbers of memories, ascending
 	rounds int
 
-	texts, textSize      int           // memories of about 1 MB
-	giants, giantSize    int           // memories so large that the exporter fetches them in pieces
-	sequential           int           // small exports, one after the other
-	sustained            time.Duration // how long several clients make small exports
+	texts, textSize      int           // how many memories of about 1 MB, and their size in bytes
+	giants, giantSize    int           // how many memories so large that the exporter reads their texts in pieces, and their size in bytes
+	sequential           int           // how many small exports run one after the other
+	sustained            time.Duration // how long several clients create small exports
 	reads                time.Duration // how long each kind of read is repeated
-	batch, batchMemories int           // exports at once, to compare one worker with two
+	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
+	flooding             time.Duration // how long a workspace creates exports without pause
+	besiegers            int           // how many connections of each kind do nothing
+	calm                 time.Duration // how long other requests are measured before and after each siege
 }
 
-// full takes an hour or two. With 7 rounds, a bad one hardly moves the median.
+// full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
 var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000,
+	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second, besiegers: 2000, calm: 10 * time.Second,
 }
 
-// quick takes about a minute and shows only that everything works.
+// quick takes about a minute. It only shows that everything works.
 var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000,
+	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second, besiegers: 200, calm: 2 * time.Second,
 }
 
-// section is a part of the benchmark that can be run alone.
+// section is a part of the benchmark that can run alone.
 type section struct {
 	name string
 	run  func(*benchmark, context.Context) ([]measure.Table, error)
+	// onRequest marks a section that runs only if -sections names it.
+	onRequest bool
 }
 
-// sections are all sections, in the order in which they run.
+// sections lists all sections in the order in which they run.
 var sections = []section{
-	{"speed", (*benchmark).speed},
-	{"sizes", (*benchmark).sizes},
-	{"small", (*benchmark).small},
-	{"reads", (*benchmark).readRequests},
-	{"workers", (*benchmark).workers},
-	{"compression", (*benchmark).compression},
+	{name: "speed", run: (*benchmark).speed},
+	{name: "sizes", run: (*benchmark).sizes},
+	{name: "small", run: (*benchmark).small},
+	{name: "reads", run: (*benchmark).readRequests},
+	{name: "workers", run: (*benchmark).workers},
+	{name: "compression", run: (*benchmark).compression},
+	{name: "flood", run: (*benchmark).flood},
+	// It mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
+	{name: "siege", run: (*benchmark).besiege, onRequest: true},
 }
 
-func sectionNames() []string {
-	var names []string
+func sectionNames() (all, byDefault []string) {
 	for _, s := range sections {
-		names = append(names, s.name)
+		all = append(all, s.name)
+		if !s.onRequest {
+			byDefault = append(byDefault, s.name)
+		}
 	}
-	return names
+	return all, byDefault
 }
 
-// parse reads the flags, and the variables BENCH_ROWS and BENCH_ROUNDS.
+// parse reads the flags and the environment variables BENCH_ROWS and BENCH_ROUNDS.
 func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	isQuick := flags.Bool("quick", false, "use little data and short times: shows that everything works, not how fast it is")
 	dir := flags.String("dir", filepath.Join(".dev", "bench"), "the `directory` that keeps the data sets for the next run")
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
-	names := flags.String("sections", strings.Join(sectionNames(), ","), "what to measure, separated by commas")
+	known, byDefault := sectionNames()
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there is also siege")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -103,8 +114,8 @@ func parse(args []string) (options, error) {
 	o.buffers = *buffers
 	o.sections = strings.Split(*names, ",")
 	for _, name := range o.sections {
-		if !slices.Contains(sectionNames(), name) {
-			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(sectionNames(), ", "))
+		if !slices.Contains(known, name) {
+			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(known, ", "))
 		}
 	}
 	var err error
@@ -137,11 +148,11 @@ func (o *options) readEnvironment() error {
 	return nil
 }
 
-// largest returns the data set of the largest size.
+// largest returns the data set with the most memories.
 func (o *options) largest() benchstack.Dataset { return benchstack.Distinct(o.rows[len(o.rows)-1]) }
 
-// moderate returns the largest data set of at most a million memories, whose export takes seconds and
-// not minutes. If all are larger, it returns the smallest.
+// moderate returns the largest data set of at most a million memories, because exporting it takes
+// only seconds. If all data sets are larger, it returns the smallest.
 func (o *options) moderate() benchstack.Dataset {
 	n := o.rows[0]
 	for _, size := range o.rows {
@@ -152,7 +163,7 @@ func (o *options) moderate() benchstack.Dataset {
 	return benchstack.Distinct(n)
 }
 
-// datasets returns all that the chosen sections need.
+// datasets returns the data sets that the chosen sections need.
 func (o *options) datasets() []benchstack.Dataset {
 	var needed []benchstack.Dataset
 	for _, section := range o.sections {
@@ -165,8 +176,10 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, o.largest())
 		case "workers":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
-		case "compression":
+		case "compression", "siege":
 			needed = append(needed, o.moderate())
+		case "flood":
+			needed = append(needed, o.flooder())
 		}
 		if section == "sizes" {
 			needed = append(needed, benchstack.SameInstant(o.largest().Memories), o.longTexts(), o.giantTexts())
@@ -179,7 +192,7 @@ func (o *options) longTexts() benchstack.Dataset { return benchstack.Long(o.text
 
 func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.giants, o.giantSize) }
 
-// needsPsql reports whether a chosen section compares with psql.
+// needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
 	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
 }

@@ -16,18 +16,18 @@ import (
 	"memexport/internal/workshop/compare"
 )
 
-// The names of psql's two ways to write a file.
+// psqlCSV and psqlJSON are the names of the two runners that use psql.
 const (
 	psqlCSV  = "psql CSV (a)"
 	psqlJSON = "psql row_to_json (b)"
 )
 
-// runner is a way to write the memories of a workspace to a file.
+// runner is a way to write the memories of a workspace to a file: an export or psql.
 type runner struct {
 	name    string
-	format  string // of an export; "" for psql
+	format  string // the format of the export; "" for psql
 	against string // the name of the runner that it is compared with
-	target  string // the ratio to that runner that we aim at
+	target  string // the ratio to that runner that we want to reach
 }
 
 var runners = []runner{
@@ -38,12 +38,12 @@ var runners = []runner{
 	{name: "markdown", format: "markdown", against: "json", target: "1.00"},
 }
 
-// race lets runners take turns with one data set.
+// race measures all runners on one data set. In every round each runner runs once.
 type race struct {
 	*benchmark
 	data    benchstack.Dataset
 	client  benchstack.Client
-	digests map[string]string  // by format: the SHA-256 of a file that was compared with psql's
+	digests map[string]string  // by format: the SHA-256 of an export that was compared with psql's file
 	results map[string]samples // by the name of the runner
 }
 
@@ -52,7 +52,7 @@ func (b *benchmark) newRace(ctx context.Context, d benchstack.Dataset) (*race, e
 	return &race{benchmark: b, data: d, client: c, digests: map[string]string{}, results: map[string]samples{}}, err
 }
 
-// run measures all rounds with new processes.
+// run measures all rounds. It restarts the API and the worker first.
 func (r *race) run(ctx context.Context) error {
 	if err := r.Restart(ctx, 1); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (r *race) run(ctx context.Context) error {
 	for round := range r.rounds {
 		order := slices.Clone(runners)
 		if round%2 == 1 {
-			slices.Reverse(order) // so that no runner always follows the same one
+			slices.Reverse(order) // so that a runner does not always follow the same other runner
 		}
 		line := ""
 		for _, runner := range order {
@@ -79,8 +79,8 @@ func (r *race) run(ctx context.Context) error {
 	return nil
 }
 
-// rehearse runs every runner once without measuring it, which fills the caches, and compares the
-// files of the exports with psql's.
+// rehearse runs every runner once without measuring it, to fill the caches. It also compares the
+// files of the exports with psql's files.
 func (r *race) rehearse(ctx context.Context) error {
 	say("%s: comparing the files with psql's", r.data.Name)
 	file := func(name string) string { return filepath.Join(r.WorkDir, name) }
@@ -125,7 +125,7 @@ func (r *race) rehearse(ctx context.Context) error {
 	return nil
 }
 
-// save downloads the file of an export and checks its digest.
+// save downloads the file of an export and verifies its digest.
 func (r *race) save(ctx context.Context, e benchstack.Export, path string) error {
 	file, err := os.Create(path)
 	if err != nil {
@@ -142,9 +142,9 @@ func (r *race) save(ctx context.Context, e benchstack.Export, path string) error
 	return file.Close()
 }
 
-// measure lets a runner write its file once.
+// measure runs a runner once and returns the measurements.
 func (r *race) measure(ctx context.Context, runner runner) (sample, error) {
-	syscall.Sync() // otherwise the kernel still writes the previous runner's file meanwhile
+	syscall.Sync() // otherwise the kernel might still write the previous runner's file during this run
 	if runner.format == "" {
 		return r.measurePsql(ctx, runner)
 	}

@@ -14,10 +14,10 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// listed is how many exports the list has: a full page by default.
+// listed is how many exports the list contains, which is the default page size.
 const listed = 20
 
-// readRequests measures requests that change nothing: for rows, and for files.
+// readRequests measures requests that read: statuses and lists from the database, and files.
 func (b *benchmark) readRequests(ctx context.Context) ([]measure.Table, error) {
 	if err := b.Restart(ctx, 1); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (b *benchmark) readRequests(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{rows, files}, err
 }
 
-// readRows measures how many requests for a status and for a list are answered in a second.
+// readRows measures how many requests for a status and for a list the API answers per second.
 func (b *benchmark) readRows(ctx context.Context) (measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Reads: status and list of %d, %d clients", listed, clients),
 		Head: []string{"Request, while", "requests/s", "p50 ms", "p99 ms"}}
@@ -73,7 +73,7 @@ func (b *benchmark) readRows(ctx context.Context) (measure.Table, error) {
 	return t, b.Discard(ctx, c, ids...)
 }
 
-// readFiles compares downloads with cp of the same file.
+// readFiles compares downloading a file with copying the same file with cp.
 func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
 	t := measure.Table{Title: "Reads: download of the largest size, CSV", Head: []string{"Way", "median s", "MB/s", "ratio to cp"},
 		Note: "`cp` reads one file from the page cache and writes another there; on a file system with reflinks it copies nothing. " +

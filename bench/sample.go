@@ -12,17 +12,17 @@ import (
 
 // sample is one measured run of psql or of an export.
 type sample struct {
-	wall         time.Duration // what the caller waits; for an export, from the POST to READY
-	server       time.Duration // an export's created_at to completed_at
-	cpu          time.Duration // of psql, or of the workers
+	wall         time.Duration // how long the caller waits; for an export, from the POST to READY
+	server       time.Duration // from created_at to completed_at of an export
+	cpu          time.Duration // processor time of psql or of the workers
 	postgresCPU  time.Duration
-	peak         int64 // memory of psql, or of the worker, in bytes
+	peak         int64 // peak memory of psql or of the worker, in bytes
 	bytes        int64 // size of the file
 	download     time.Duration
-	downloadPeak int64 // memory of the API in bytes
+	downloadPeak int64 // peak memory of the API during the download, in bytes
 }
 
-// samples are the runs of one way to get a file, one a round.
+// samples are the measurements of one runner, one per round.
 type samples []sample
 
 func (s samples) walls() []time.Duration {
@@ -51,7 +51,8 @@ func (s samples) download() time.Duration {
 	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.download }))
 }
 
-// peak and downloadPeak return the greatest value: a peak is a bound.
+// peak and downloadPeak return the maximum over all rounds, because they show how much memory a
+// process can need. The other methods return the median.
 
 func (s samples) peak() int64 {
 	return slices.Max(measure.Pick(s, func(m sample) int64 { return m.peak }))
@@ -61,12 +62,12 @@ func (s samples) downloadPeak() int64 {
 	return slices.Max(measure.Pick(s, func(m sample) int64 { return m.downloadPeak }))
 }
 
-// ratioTo writes how the times of each round compare with those of another way.
+// ratioTo formats the ratio of the times to another runner's times, round by round.
 func (s samples) ratioTo(other samples) string {
 	return measure.Spread(measure.Ratios(s.walls(), other.walls()))
 }
 
-// measureExport measures an export. The caller must delete it.
+// measureExport creates an export and measures it. The caller must delete the export.
 func (b *benchmark) measureExport(ctx context.Context, c benchstack.Client, format string) (sample, benchstack.Export, error) {
 	if err := b.ResetPeaks(ctx); err != nil {
 		return sample{}, benchstack.Export{}, err
@@ -77,7 +78,8 @@ func (b *benchmark) measureExport(ctx context.Context, c benchstack.Client, form
 		peak: b.WorkerPeak(), bytes: e.SizeBytes}, e, err
 }
 
-// measureDownload measures a download, and the memory of the API during it.
+// measureDownload downloads a file and returns the time and the API's peak memory during the
+// download.
 func (b *benchmark) measureDownload(ctx context.Context, c benchstack.Client, e benchstack.Export) (took time.Duration, peak int64, err error) {
 	b.ResetAPIPeak()
 	began := time.Now()

@@ -12,8 +12,8 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// sizes shows that an export's time grows with the number of memories, that its memory does not, and
-// what unusual data changes.
+// sizes shows that an export of more memories takes more time but not more RAM. It also shows how
+// exports behave with very long texts and with memories that share one created_at.
 func (b *benchmark) sizes(ctx context.Context) ([]measure.Table, error) {
 	var sets []benchstack.Dataset
 	for _, n := range b.rows {
@@ -44,8 +44,8 @@ func (b *benchmark) sizes(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t, instant}, err
 }
 
-// measureAlone exports and downloads a data set in every round, with processes that have exported
-// nothing else.
+// measureAlone restarts the processes, and then exports and downloads a data set once per round.
+// Until it returns, the processes export nothing else.
 func (b *benchmark) measureAlone(ctx context.Context, d benchstack.Dataset, format string) (samples, error) {
 	c, err := b.Client(ctx, d)
 	if err != nil {
@@ -76,8 +76,8 @@ func (b *benchmark) measureAlone(ctx context.Context, d benchstack.Dataset, form
 	return results, nil
 }
 
-// instant compares exports of memories that share one created_at with exports of memories that do
-// not. They take turns.
+// instant compares exports of memories that all share one created_at with exports of memories that
+// do not. The two alternate.
 func (b *benchmark) instant(ctx context.Context) (measure.Table, error) {
 	t := measure.Table{Title: "Sizes: one created_at for all memories, against distinct ones, CSV",
 		Head: []string{"Data, way", "median s", "ratio to distinct", "ratio to psql", "peak MiB"},
@@ -94,7 +94,7 @@ func (b *benchmark) instant(ctx context.Context) (measure.Table, error) {
 		return t, err
 	}
 	ways := []runner{{name: psqlCSV}, {name: "csv", format: "csv"}}
-	for round := range b.rounds + 1 { // round 0 fills the caches
+	for round := range b.rounds + 1 { // round 0 only fills the caches
 		for _, r := range []*race{distinct, same} {
 			for _, way := range ways {
 				if round == 0 && way.format != "" {
@@ -130,7 +130,7 @@ func (b *benchmark) instant(ctx context.Context) (measure.Table, error) {
 	return t, nil
 }
 
-// learnDigest makes an export only to learn the digest that all later ones must have.
+// learnDigest creates an export only to get the digest that all later exports must have.
 func (r *race) learnDigest(ctx context.Context, format string) error {
 	e, _, err := r.client.Export(ctx, format)
 	if err != nil {

@@ -13,13 +13,14 @@ import (
 // sequenceTimeout ends a sequence of small exports early on a slow machine.
 const sequenceTimeout = time.Minute
 
-// small measures what an export costs besides its memories, with exports of very few.
+// small measures how long an export of very few memories takes, which is about the fixed cost of
+// any export.
 func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 	c, err := b.Client(ctx, benchstack.Tiny)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Restart(ctx, 1); err != nil {
+	if err := b.Restart(ctx, 1, allAtOnce); err != nil {
 		return nil, err
 	}
 	latency := measure.Table{Title: fmt.Sprintf("Small exports: %s, JSON, from POST to READY", benchstack.Tiny.Name),
@@ -52,8 +53,8 @@ func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{latency, rate}, nil
 }
 
-// sequence makes small exports one after the other, and returns how long each took for the client and
-// in the server.
+// sequence creates small exports one after the other. It returns how long each took as the client
+// sees it (outside) and from created_at to completed_at (inside).
 func (b *benchmark) sequence(ctx context.Context, c benchstack.Client) (outside, inside []time.Duration, err error) {
 	var ids []string
 	for began := time.Now(); len(ids) < b.sequential && time.Since(began) < sequenceTimeout; {
@@ -66,11 +67,13 @@ func (b *benchmark) sequence(ctx context.Context, c benchstack.Client) (outside,
 		}
 		ids, outside, inside = append(ids, e.ID), append(outside, took), append(inside, e.InServer())
 	}
-	// Deleting an export right after it would be load while the next one is measured.
+	// Delete the exports only now, because deleting one would slow down the export that is measured
+	// next.
 	return outside, inside, b.Discard(ctx, c, ids...)
 }
 
-// sustainedSmall measures how many small exports a second several clients get.
+// sustainedSmall measures how many small exports per second are completed for several concurrent
+// clients.
 func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Small exports: sustained, %d clients", clients),
 		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "worker CPU ms/export", "Postgres CPU ms/export"}}

@@ -9,8 +9,11 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// workers measures whether a second worker process helps, and checks that it does not change the
-// files.
+// allAtOnce lets the exports of one workspace run at the same time, where that is what is measured.
+const allAtOnce = "EXPORT_WORKSPACE_RUNNING=0"
+
+// workers measures how much faster two worker processes are than one. It also checks that the files
+// are the same.
 func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	data := benchstack.Distinct(b.batchMemories)
 	t := measure.Table{Title: fmt.Sprintf("Workers: %d exports of %s at once, CSV", b.batch, data.Name),
@@ -33,7 +36,7 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	results := map[int]samples{}
 	for round := range b.rounds {
 		for _, workers := range []int{1, 2} {
-			if err := b.Restart(ctx, workers); err != nil {
+			if err := b.Restart(ctx, workers, allAtOnce); err != nil {
 				return nil, err
 			}
 			m, err := b.measureBatch(ctx, c, single.SHA256)
@@ -52,7 +55,8 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// measureBatch creates exports at once and measures from the first POST until all are READY.
+// measureBatch creates a batch of exports at once. It measures from the first POST until all are
+// READY.
 func (b *benchmark) measureBatch(ctx context.Context, c benchstack.Client, digest string) (sample, error) {
 	var m sample
 	var ids []string

@@ -418,6 +418,8 @@ type ClientInterface interface {
 	//
 	// Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 	//
+	// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+	//
 	// The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 	//
 	// Needs the permission `export.write`.
@@ -479,6 +481,8 @@ func (c *Client) ListExports(ctx context.Context, params *ListExportsParams, req
 // CreateExport Create an export
 //
 // Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
+//
+// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
 //
 // The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 //
@@ -990,6 +994,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 	//
+	// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+	//
 	// The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 	//
 	// Needs the permission `export.write`.
@@ -1049,7 +1055,9 @@ type ListExportsResponse401Headers struct {
 
 // ListExportsResponse429Headers the declared response headers of an HTTP 429 response for ListExports
 type ListExportsResponse429Headers struct {
-	RetryAfter *int64
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
 }
 
 // ListExportsResponse503Headers the declared response headers of an HTTP 503 response for ListExports
@@ -1168,7 +1176,9 @@ type CreateExportResponse401Headers struct {
 
 // CreateExportResponse429Headers the declared response headers of an HTTP 429 response for CreateExport
 type CreateExportResponse429Headers struct {
-	RetryAfter *int64
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
 }
 
 // CreateExportResponse503Headers the declared response headers of an HTTP 503 response for CreateExport
@@ -1281,7 +1291,9 @@ type DeleteExportResponse401Headers struct {
 
 // DeleteExportResponse429Headers the declared response headers of an HTTP 429 response for DeleteExport
 type DeleteExportResponse429Headers struct {
-	RetryAfter *int64
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
 }
 
 // DeleteExportResponse503Headers the declared response headers of an HTTP 503 response for DeleteExport
@@ -1398,7 +1410,9 @@ type GetExportResponse401Headers struct {
 
 // GetExportResponse429Headers the declared response headers of an HTTP 429 response for GetExport
 type GetExportResponse429Headers struct {
-	RetryAfter *int64
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
 }
 
 // GetExportResponse503Headers the declared response headers of an HTTP 503 response for GetExport
@@ -1564,7 +1578,9 @@ type DownloadExportResponse416Headers struct {
 
 // DownloadExportResponse429Headers the declared response headers of an HTTP 429 response for DownloadExport
 type DownloadExportResponse429Headers struct {
-	RetryAfter *int64
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int64
 }
 
 // DownloadExportResponse503Headers the declared response headers of an HTTP 503 response for DownloadExport
@@ -1743,6 +1759,8 @@ func (c *ClientWithResponses) ListExportsWithResponse(ctx context.Context, param
 //
 // Creates an export job. All query parameters are optional: the filters are combined with AND, and without any, all memories of the workspace are exported. A parameter that is unknown, empty or given twice is refused, so that no typing error exports more than was meant; so is a body, which has no meaning here.
 //
+// A workspace runs a few exports at the same time; later ones wait as `PENDING`, in the order of their creation. A workspace that has too many unfinished exports, or too many bytes stored, is refused with 429 until that has changed. Repeating a request with its Idempotency-Key is never refused for that.
+//
 // The export is processed asynchronously: poll it at the `Location` until its status is `READY`, then download the file.
 //
 // Needs the permission `export.write`.
@@ -1908,6 +1926,20 @@ func ParseListExportsResponse(rsp *http.Response) (*ListExportsResponse, error) 
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers ListExportsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
@@ -2033,6 +2065,20 @@ func ParseCreateExportResponse(rsp *http.Response) (*CreateExportResponse, error
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateExportResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
@@ -2144,6 +2190,20 @@ func ParseDeleteExportResponse(rsp *http.Response) (*DeleteExportResponse, error
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteExportResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
@@ -2276,6 +2336,20 @@ func ParseGetExportResponse(rsp *http.Response) (*GetExportResponse, error) {
 		response.Headers401 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetExportResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
@@ -2610,6 +2684,20 @@ func ParseDownloadExportResponse(rsp *http.Response) (*DownloadExportResponse, e
 		response.Headers416 = &headers
 	case rsp.StatusCode == 429:
 		var headers DownloadExportResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int64
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {

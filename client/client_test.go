@@ -20,7 +20,7 @@ func TestTheClientIsGeneratedFromTheDocument(t *testing.T) {
 	}
 	args := strings.Fields(line)
 	out := filepath.Join(t.TempDir(), "client.go")
-	args = append(args[:len(args)-1], "-o", out, args[len(args)-1]) // the document is the last argument
+	args = append(args[:len(args)-1], "-o", out, args[len(args)-1]) // the last argument is the document
 	if text, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, text)
 	}

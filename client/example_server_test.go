@@ -14,8 +14,8 @@ const (
 	exampleSum  = "b1946ac92492d2347c6235b4d2611184b1946ac92492d2347c6235b4d2611184"
 )
 
-// exampleServer answers as the API does: an export is READY when it is asked for, and a format other than
-// json is refused.
+// exampleServer imitates the API. The state of every export is READY when a client asks for it. It
+// rejects every format except json.
 func exampleServer() *httptest.Server {
 	object := func(status string) string {
 		return fmt.Sprintf(`{"id": %q, "status": %q, "format": "json", "created_at": "2026-01-31T12:00:00Z", "memory_count": 2, "sha256": %q, "size_bytes": %d}`,

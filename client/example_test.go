@@ -12,7 +12,7 @@ import (
 	"memexport/client"
 )
 
-// withKey sends the API key with every request.
+// withKey adds the API key to every request.
 func withKey(key string) client.ClientOption {
 	return client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
 		r.Header.Set("X-Api-Key", key)
@@ -20,7 +20,7 @@ func withKey(key string) client.ClientOption {
 	})
 }
 
-// Create an export, wait until it is ready, and download its file.
+// This example creates an export, waits until it is READY, and downloads its file.
 func Example() {
 	server := exampleServer() // stands in for https://exports.example.com
 	defer server.Close()
@@ -30,7 +30,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The same key makes it safe to repeat the request.
+	// Because of the idempotency key, it is safe to repeat the request.
 	params := client.CreateExportParams{Format: new(client.JSON), IdempotencyKey: new("nightly-2026-01-31")}
 	created, err := c.CreateExportWithResponse(ctx, &params)
 	if err != nil {
@@ -43,7 +43,7 @@ func Example() {
 	fmt.Println(export.Status)
 
 	for export.Status == client.PENDING || export.Status == client.PROCESSING {
-		// The server answers when the export is done, or after 30 seconds.
+		// The server answers when the export is READY or has failed, or after 30 seconds.
 		got, err := c.GetExportWithResponse(ctx, export.ID, &client.GetExportParams{Prefer: new("wait=30")})
 		if err != nil {
 			log.Fatal(err)
@@ -74,7 +74,8 @@ func Example() {
 	// true
 }
 
-// A refused request has a code for programs, and says what is wrong with each parameter.
+// A response that rejects a request contains a code for programs, and an error for each wrong
+// parameter.
 func ExampleClientWithResponses_CreateExportWithResponse_refused() {
 	server := exampleServer()
 	defer server.Close()
@@ -99,7 +100,7 @@ func ExampleClientWithResponses_CreateExportWithResponse_refused() {
 	// query.format: expected one of json, csv, markdown
 }
 
-// The list has pages, the newest exports first.
+// The list is divided into pages and begins with the newest export.
 func ExampleClientWithResponses_ListExportsWithResponse() {
 	server := exampleServer()
 	defer server.Close()
@@ -126,8 +127,8 @@ func ExampleClientWithResponses_ListExportsWithResponse() {
 	// 2 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24 READY
 }
 
-// Continue a download that broke after 20 bytes. If-Range makes sure that the rest belongs to the same
-// file: otherwise the response is 200 with the whole file.
+// This example continues a download that broke after 20 bytes. If the file has changed since,
+// If-Range makes the API send the whole new file with status 200.
 func ExampleClient_DownloadExport_resume() {
 	server := exampleServer()
 	defer server.Close()

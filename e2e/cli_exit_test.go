@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// says fails the test unless the text has all of the parts. what names the text: "standard error".
+// says fails the test unless the text contains all of the parts. The parameter what names the text
+// in the message, such as "standard error".
 func says(t *testing.T, what, text string, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
@@ -20,7 +21,7 @@ func says(t *testing.T, what, text string, parts ...string) {
 	}
 }
 
-// unknownID is a valid id that no export has.
+// unknownID is a valid id, but there is no export with this id.
 const unknownID = "0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24"
 
 func TestWrongArgumentsEndWithExitCode2AndSendNothing(t *testing.T) {
@@ -49,7 +50,7 @@ func TestWrongArgumentsEndWithExitCode2AndSendNothing(t *testing.T) {
 		"download":                   "download",
 		"get nonsense":               "memexport list",
 		"list --status DONE":         "EXPIRED",
-		"export --since 2026-02-01 --until 2026-01-01 -o new": "created_after", // this message comes from the API
+		"export --since 2026-02-01 --until 2026-01-01 -o new": "created_after", // the API rejects this, with a message that names created_after
 	} {
 		_, stderr := p.run(t, 2, strings.Fields(args)...)
 		says(t, args, stderr, part)
@@ -88,7 +89,7 @@ func TestAMissingPermissionEndsWithExitCode3(t *testing.T) {
 	reader.run(t, 0, "get", e.ID)
 	same(t, "files", reader.files(t), "")
 	writer := newPerson(t, s.url, createKey(t, s.database, c.workspace, "export.write"))
-	writer.run(t, 3, "export", "-o", "out") // it may create the export, but not get it
+	writer.run(t, 3, "export", "-o", "out") // with this key it can create the export, but not read it
 }
 
 func TestAnUnknownExportEndsWithExitCode4(t *testing.T) {
@@ -146,7 +147,7 @@ func TestAnExpiredExportEndsWithExitCode6AndAnUnfinishedRunMakesAnother(t *testi
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *second.SHA256)
 	same(t, "files", p.files(t), "out")
 
-	// This one expires while it is downloaded.
+	// The third export expires during its download.
 	held = front.hold(1 << 20)
 	child = p.start(t, "export", "-o", "third")
 	receive(t, held, "the download is held")

@@ -33,7 +33,7 @@ func TestQuietPrintsOnlyErrors(t *testing.T) {
 	stdout, stderr = p.run(t, 0, "export", "--quiet", "--json", "-o", "json")
 	same(t, "standard error with --json", stderr, "")
 	same(t, "the file in JSON", decode[struct{ File string }](t, stdout).File, "json")
-	// It prints the final error, but not the failures before its retries.
+	// With -q, the command prints the final error, but not the failures before its retries.
 	_, stderr = p.run(t, 7, "export", "-q", "-o", "other", "--url", "http://127.0.0.1:1", "--retry-for", "1s")
 	if strings.Count(stderr, "\n") != 1 || strings.Contains(stderr, "trying again") {
 		t.Errorf("standard error is:\n%s", stderr)
@@ -51,7 +51,7 @@ func TestAFileIsOverwrittenOnlyWithForce(t *testing.T) {
 	p.run(t, 0, "export", "--priority", "HIGH", "-o", "out", "--force")
 	e := s.client().list(t, "page_size=1").Data[0]
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
-	// The same goes for a file with the name that the server suggests.
+	// The same must hold if the server suggests the file name.
 	p.run(t, 0, "download", e.ID)
 	_, stderr = p.run(t, 2, "download", e.ID)
 	says(t, "standard error", stderr, e.ID, "--force")

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// hold is how many bytes of a download the proxy lets through before it holds it.
+// hold is how many bytes of a download the proxy forwards before it pauses the download.
 const hold = 1 << 20
 
 func TestARunAfterAKilledDownloadFetchesOnlyTheRest(t *testing.T) {
@@ -57,7 +57,8 @@ func TestARunAfterAKilledRunGoesOnWithTheSameExport(t *testing.T) {
 	generate(t, s.db, c.workspace, 10, 100)
 	p := newPerson(t, s.url, c.key)
 	release := blockReading(t, s.db)
-	// Without -o, the second run does not know the name of its file yet.
+	// The second of these commands has no -o, so its run does not know the file name when it is
+	// killed.
 	for _, args := range [][]string{{"export", "-o", "out"}, {"export", "--format", "markdown"}} {
 		child := p.start(t, args...)
 		child.wantSays(t, "exporting")
@@ -77,7 +78,7 @@ func TestARunAfterAKilledRunGoesOnWithTheSameExport(t *testing.T) {
 	release()
 	p.run(t, 0, "export", "-o", "out")
 	p.run(t, 0, "export", "--format", "markdown")
-	same(t, "exports", c.list(t, "").Meta.Total, 3) // --restart forgot one
+	same(t, "exports", c.list(t, "").Meta.Total, 3) // the run with --restart discarded the state of the first export, so a later run created a third
 	if names := strings.Fields(p.files(t)); len(names) != 2 || !strings.HasSuffix(names[0], ".md") || names[1] != "out" {
 		t.Errorf("the files are %q", names)
 	}
@@ -115,7 +116,7 @@ func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
 		receive(t, held, "the download is held")
 		api.Kill()
 		front.release()
-		// The server is away for several attempts.
+		// The server is down while the client makes several attempts.
 		await.True(t, time.Minute, "the program has tried again three times", func() bool { return strings.Count(child.stderr.String(), "trying again") > 2 })
 		api = launch(t, env, "api")
 		front.pointTo(t, apiURL(t, api))
@@ -131,7 +132,7 @@ func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
 			t.Errorf("the last download was %+v", last)
 		}
 	}
-	// With --retry-for it gives up.
+	// With a short --retry-for, the client gives up.
 	p := newPerson(t, front.url, s.key)
 	e := s.client().ready(t, s.client().create(t, "format=json").ID, time.Minute)
 	held := front.hold(hold)
@@ -142,7 +143,7 @@ func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
 	child.wantCode(t, 7)
 	same(t, "files", p.files(t), "out.partial out.partial.json")
 	p.env = []string{"MEMEXPORT_URL=" + s.url, "MEMEXPORT_API_KEY=" + s.key}
-	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // another server may have another file
+	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // a different server may have a different file
 	says(t, "a run with another server", stderr, "--restart")
 }
 
@@ -160,7 +161,7 @@ func TestAPartialFileOfAnotherVersionIsNotContinued(t *testing.T) {
 	child.Kill()
 	front.release()
 	front.forget()
-	// Pretend that the partial file is the beginning of another file.
+	// Pretend that the partial file belongs to another file.
 	state := decode[map[string]string](t, string(p.read(t, "out.partial.json")))
 	state["etag"] = `"` + strings.Repeat("0", 64) + `"`
 	text, err := json.Marshal(state)

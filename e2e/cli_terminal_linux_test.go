@@ -16,7 +16,7 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// terminal makes a pseudo-terminal: text that is written to tty can be read from screen.
+// terminal opens a pseudo-terminal. What a program writes to tty can be read from screen.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -57,17 +57,17 @@ func testBars(t *testing.T, s *stack, columns int) {
 		t.Fatal(err)
 	}
 	defer child.Kill()
-	timeout := time.AfterFunc(endTimeout, child.Kill) // which also ends the Copy below
+	timeout := time.AfterFunc(endTimeout, child.Kill) // killing the child also ends the Copy below
 	defer timeout.Stop()
 	tty.Close()
 	var shown bytes.Buffer
-	_, _ = io.Copy(&shown, screen) // ends with an error when nobody has tty open any more
+	_, _ = io.Copy(&shown, screen) // Copy ends with an error once no process has tty open
 	if code := child.ExitCode(); code != 0 {
 		t.Fatalf("memexport ended with %d:\n%s", code, shown.String())
 	}
 	for _, title := range []string{"exporting: ", "downloading: "} {
 		drawn := 0
-		visible := title[:min(len(title), columns-11)] // a narrow line cuts the text
+		visible := title[:min(len(title), columns-11)] // on a narrow terminal, the line shows only the beginning of the text
 		for _, frame := range strings.Split(shown.String(), "\r") {
 			frame = strings.NewReplacer("\x1b[0K", "", "\x1b[2K", "").Replace(frame)
 			if !strings.Contains(frame, "% |") {

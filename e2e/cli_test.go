@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// person is a user of the client commands: a directory in which they run, and the environment.
+// person is a user of the client commands. Each has a working directory and environment variables.
 type person struct {
 	dir string
 	env []string
@@ -21,7 +21,7 @@ func newPerson(t *testing.T, url, key string) *person {
 	return &person{dir: t.TempDir(), env: []string{"MEMEXPORT_URL=" + url, "MEMEXPORT_API_KEY=" + key}}
 }
 
-// start starts a command. At the end of the test it is killed if it still runs.
+// start starts a command. If it still runs at the end of the test, it is killed.
 func (p *person) start(t *testing.T, args ...string) *command {
 	t.Helper()
 	child, err := startIn(p.dir, p.env, args...)
@@ -32,8 +32,8 @@ func (p *person) start(t *testing.T, args ...string) *command {
 	return child
 }
 
-// run runs a command to its end and fails the test unless want is its exit code. Neither output may
-// have the key.
+// run runs a command and fails the test unless its exit code is want. It also fails the test if the
+// command printed the API key.
 func (p *person) run(t *testing.T, want int, args ...string) (stdout, stderr string) {
 	t.Helper()
 	child := p.start(t, args...)
@@ -48,7 +48,7 @@ func (p *person) run(t *testing.T, want int, args ...string) (stdout, stderr str
 
 func (p *person) path(name string) string { return filepath.Join(p.dir, name) }
 
-// files returns the names of all files, sorted, with spaces between them.
+// files returns the sorted names of all files in the directory, separated by spaces.
 func (p *person) files(t *testing.T) string {
 	t.Helper()
 	entries, err := os.ReadDir(p.dir)
@@ -71,7 +71,6 @@ func (p *person) read(t *testing.T, name string) []byte {
 	return content
 }
 
-// decode reads JSON.
 func decode[T any](t *testing.T, text string) (v T) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(text), &v); err != nil {

@@ -14,25 +14,26 @@ import (
 	"time"
 )
 
-// client is a user of the API with one key.
+// client sends requests to the API with one API key.
 type client struct {
 	url, key string
 
 	mu   sync.Mutex
-	seen bytes.Buffer // every answer except files, with its headers
+	seen bytes.Buffer // every response except files, with its headers
 }
 
 func newClient(url, key string) *client { return &client{url: url, key: key} }
 
-// at returns a client with the same key for another API process.
+// at returns a client for the API process at url, with the same key.
 func (c *client) at(url string) *client { return newClient(url, c.key) }
 
 var transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100, IdleConnTimeout: 10 * time.Second}
 
-// requestTimeout bounds a request with its answer. It is generous: the machine may be busy.
+// requestTimeout limits the time until the whole response has arrived. It is generous, since the
+// machine may be busy.
 const requestTimeout = 2 * time.Minute
 
-// answer is a response with its whole body.
+// answer is a response whose body has been read.
 type answer struct {
 	what   string
 	status int
@@ -40,7 +41,7 @@ type answer struct {
 	body   []byte
 }
 
-// try sends a request. headers are names and values in turn.
+// try sends a request. headers alternates between names and values.
 func (c *client) try(ctx context.Context, method, path string, headers ...string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -71,7 +72,7 @@ func (c *client) try(ctx context.Context, method, path string, headers ...string
 	return a, nil
 }
 
-// do sends a request and fails the test unless it is answered.
+// do sends a request and fails the test if there is no response.
 func (c *client) do(t *testing.T, method, path string, headers ...string) *answer {
 	t.Helper()
 	a, err := c.try(t.Context(), method, path, headers...)
@@ -81,7 +82,7 @@ func (c *client) do(t *testing.T, method, path string, headers ...string) *answe
 	return a
 }
 
-// want fails the test unless the answer has the status.
+// want fails the test unless the response has the status.
 func (a *answer) want(t *testing.T, status int) *answer {
 	t.Helper()
 	if a.status != status {
@@ -90,7 +91,7 @@ func (a *answer) want(t *testing.T, status int) *answer {
 	return a
 }
 
-// problem fails the test unless the answer is problem details with the status and the code.
+// problem fails the test unless the response contains problem details with the status and the code.
 func (a *answer) problem(t *testing.T, status int, code string) *answer {
 	t.Helper()
 	a.want(t, status)
@@ -107,7 +108,7 @@ func (a *answer) problem(t *testing.T, status int, code string) *answer {
 	return a
 }
 
-// object is the Export object.
+// object is the Export object of the API.
 type object struct {
 	ID            string     `json:"id"`
 	Format        string     `json:"format"`
@@ -135,7 +136,8 @@ type object struct {
 	} `json:"error"`
 }
 
-// export reads the answer as an Export object, which must have these fields and no others.
+// export decodes the Export object in the response. It fails the test if fields are missing or
+// unknown.
 func (a *answer) export(t *testing.T) object {
 	t.Helper()
 	var e object
@@ -151,7 +153,7 @@ func (a *answer) export(t *testing.T) object {
 	return e
 }
 
-// create creates an export.
+// create creates an export and returns the Export object in the response.
 func (c *client) create(t *testing.T, query string, headers ...string) object {
 	t.Helper()
 	a := c.do(t, "POST", "/v1/exports?"+query, headers...).want(t, 202)
@@ -165,7 +167,7 @@ func (c *client) get(t *testing.T, id string, headers ...string) object {
 	return c.do(t, "GET", "/v1/exports/"+id, headers...).want(t, 200).export(t)
 }
 
-// ready waits until the export is READY, and fails the test if its progress falls meanwhile.
+// ready waits until the export is READY. It fails the test if the progress decreases.
 func (c *client) ready(t *testing.T, id string, limit time.Duration) object {
 	t.Helper()
 	progress := 0
@@ -186,7 +188,7 @@ func (c *client) ready(t *testing.T, id string, limit time.Duration) object {
 	}
 }
 
-// open begins a download. The test must read it; it is closed at the end of the test.
+// open begins a download. The caller reads the body, which is closed at the end of the test.
 func (c *client) open(t *testing.T, id string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", c.url+"/v1/exports/"+id+"/download", nil)
@@ -194,7 +196,7 @@ func (c *client) open(t *testing.T, id string) *http.Response {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Api-Key", c.key)
-	// A connection of its own, so that no other request waits behind it.
+	// Use a separate connection, so that other requests do not wait for this download.
 	own := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	response, err := own.RoundTrip(request)
 	if err != nil {
@@ -207,7 +209,7 @@ func (c *client) open(t *testing.T, id string) *http.Response {
 	return response
 }
 
-// digest downloads the file of an export, checks its size and digest, and returns the digest.
+// digest downloads the file of an export, verifies its size and digest, and returns the digest.
 func (c *client) digest(t *testing.T, e object) string {
 	t.Helper()
 	response := c.open(t, e.ID)

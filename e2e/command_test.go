@@ -13,21 +13,22 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// endTimeout is generous: commands end in seconds, but the machine may be busy.
+// endTimeout is generous: a command ends within seconds, but the machine may be busy.
 const endTimeout = 2 * time.Minute
 
-// command is a run of memexport. It does not outlive the tests.
+// command is a running memexport. It is killed when the test process ends.
 type command struct {
 	*process.Process
 	args           string
 	stdout, stderr process.Buffer
 }
 
-// start runs memexport. Its environment is the environment of the tests without settings of memexport,
-// plus env.
+// start starts memexport. Its environment is the environment of the tests, without the variables
+// that configure memexport, plus env.
 func start(env []string, args ...string) (*command, error) { return startIn("", env, args...) }
 
-// startIn is start in a directory; "" is the directory of the tests.
+// startIn is like start, but sets the working directory. If dir is "", the command runs in the
+// directory of the tests.
 func startIn(dir string, env []string, args ...string) (*command, error) {
 	c := &command{args: strings.Join(args, " ")}
 	cmd := exec.Command(program, args...)
@@ -38,7 +39,7 @@ func startIn(dir string, env []string, args ...string) (*command, error) {
 	return c, err
 }
 
-// launch starts memexport for a test. At the end of the test it is stopped if it still runs.
+// launch is like start, but fails the test on an error, and stops memexport at the end of the test.
 func launch(t *testing.T, env []string, args ...string) *command {
 	t.Helper()
 	c, err := start(env, args...)
@@ -49,7 +50,7 @@ func launch(t *testing.T, env []string, args ...string) *command {
 	return c
 }
 
-// finish runs memexport to its end and returns the exit code with what it printed.
+// finish runs memexport until it ends and returns its exit code and output.
 func finish(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	c := launch(t, env, args...)
@@ -57,7 +58,8 @@ func finish(t *testing.T, env []string, args ...string) (code int, stdout, stder
 	return code, c.stdout.String(), c.stderr.String()
 }
 
-// mustRun runs memexport to its end, which must be a success, and returns its standard output.
+// mustRun runs memexport until it ends and returns its standard output. It fails the test unless
+// the exit code is 0.
 func mustRun(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	c := launch(t, env, args...)
@@ -65,7 +67,8 @@ func mustRun(t *testing.T, env []string, args ...string) string {
 	return c.stdout.String()
 }
 
-// wait waits until the command ends and returns its exit code, or -1 if a signal ended it.
+// wait waits for at most limit until the command ends. It returns the exit code, or -1 if a signal
+// ended the command. ended is false if the command still runs.
 func (c *command) wait(limit time.Duration) (code int, ended bool) {
 	select {
 	case <-c.Done():
@@ -75,7 +78,8 @@ func (c *command) wait(limit time.Duration) (code int, ended bool) {
 	}
 }
 
-// code waits until the command ends and returns its exit code, or -1 if a signal ended it.
+// code waits until the command ends and returns its exit code, or -1 if a signal ended it. It fails
+// the test if the command takes too long.
 func (c *command) code(t *testing.T) int {
 	t.Helper()
 	code, ended := c.wait(endTimeout)
@@ -85,7 +89,7 @@ func (c *command) code(t *testing.T) int {
 	return code
 }
 
-// wantCode waits until the command ends and fails the test unless this is its exit code.
+// wantCode waits until the command ends and fails the test unless its exit code is want.
 func (c *command) wantCode(t *testing.T, want int) {
 	t.Helper()
 	if code := c.code(t); code != want {
@@ -93,7 +97,7 @@ func (c *command) wantCode(t *testing.T, want int) {
 	}
 }
 
-// end ends the command with a signal. If that takes too long, it kills it.
+// end sends a signal to the command and waits until it ends. If that takes too long, end kills it.
 func (c *command) end(s syscall.Signal) {
 	c.Signal(s)
 	if _, ended := c.wait(endTimeout); !ended {
@@ -101,7 +105,8 @@ func (c *command) end(s syscall.Signal) {
 	}
 }
 
-// says waits until standard output or standard error has the text.
+// says waits for at most limit until the command has printed the text to standard output or
+// standard error.
 func (c *command) says(text string, limit time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, fmt.Errorf("not after %s", limit))
 	defer cancel()
@@ -117,7 +122,8 @@ func (c *command) wantSays(t *testing.T, text string) {
 	}
 }
 
-// receive waits until a channel has a value or is closed.
+// receive waits until a value arrives on the channel or the channel is closed. After a minute it
+// fails the test with fact in the message.
 func receive(t *testing.T, c <-chan struct{}, fact string) {
 	t.Helper()
 	select {

@@ -15,25 +15,26 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-// formats has, for each format, the extension of its files and their media type.
+// formats gives the file name extension and the media type of each format.
 var formats = map[string][2]string{"json": {"json", "application/json"}, "csv": {"csv", "text/csv"}, "markdown": {"md", "text/markdown"}}
 
-// choice is a query with filters, and the SQL condition that a reader of the API's documentation would
-// expect it to stand for.
+// choice is a query with filters, and the SQL condition that means the same according to the API's
+// documentation.
 type choice struct {
 	query     string
 	condition string
 	args      []any
 }
 
-// choices returns every filter alone, and some together, with values that occur in the memories.
+// choices returns a query for every single filter, and queries with several filters. The values of
+// the filters occur in the memories.
 func choices(t *testing.T, all []memory) []choice {
 	t.Helper()
-	// This memory has a value for every filter.
+	// one is a memory that has a value for every filter.
 	one := all[slices.IndexFunc(all[len(all)/3:], func(m memory) bool {
 		return m.user != nil && m.agent != nil && m.session != nil && len(m.categories) > 1 && !strings.Contains(m.categories[0], ",")
 	})+len(all)/3]
-	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // created_at of two rows, to the microsecond
+	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // exactly the created_at of two rows, including microseconds
 	earlyTime, err := time.Parse(time.RFC3339, early)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +93,7 @@ func TestEveryFilterExportsTheMatchingRowsInEveryFormat(t *testing.T) {
 	t.Logf("%d exports in %s", len(exports), time.Since(began).Round(time.Millisecond))
 }
 
-// checkFilter fails the test unless the Export object repeats the filters of the query.
+// checkFilter fails the test unless the Export object shows the filters of the query.
 func checkFilter(t *testing.T, e object, query string) {
 	t.Helper()
 	asked, err := url.ParseQuery(query)
@@ -123,8 +124,8 @@ func checkFilter(t *testing.T, e object, query string) {
 	}
 }
 
-// checkFile downloads the file of a READY export, and checks it and its headers against the Export
-// object and the rows of the table.
+// checkFile downloads the file of a READY export. It compares the file and the response headers
+// with the Export object, and the memories in the file with the rows of the table.
 func checkFile(t *testing.T, c *client, e object, want []memory) {
 	t.Helper()
 	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200)
@@ -154,7 +155,7 @@ func checkFile(t *testing.T, c *client, e object, want []memory) {
 	compare(t, e.Format, got, want)
 }
 
-// awkward texts break careless programs somewhere between the table and the file.
+// awkward texts contain characters that a careless program corrupts between the table and the file.
 var awkward = []string{
 	"", " ", "\n", "\r", "\r\n", "\n\r\r\n\n", "\t", "ends\n", "ends\r", "ends\r\n", " both ends ", "a\rb\r\rc", "> quoted\n>> twice",
 	"# heading\n## heading · not\n", "- **user_id:** `x`", "```\nfence", "`", "``` ` ``", "<!-- never closed", "<script>alert(1)</script>",
@@ -188,7 +189,7 @@ func TestFilterValuesAreTakenLiterally(t *testing.T) {
 	var exports []object
 	for _, text := range texts {
 		query := url.Values{"user_id": {text}, "agent_id": {text}, "session_id": {text}, "format": {"json"}}
-		if !strings.Contains(text, ",") { // it separates the items of a list
+		if !strings.Contains(text, ",") { // in a query, a comma separates the items of a list
 			query.Set("categories", text)
 		}
 		exports = append(exports, c.create(t, query.Encode()))
@@ -202,8 +203,8 @@ func TestFilterValuesAreTakenLiterally(t *testing.T) {
 	}
 }
 
-// awkwardMemories returns three memories for each text: one with it in every field, one with it only
-// as the memory's text, and one with NULL in every field that allows it.
+// awkwardMemories returns three memories for each text. The first has the text in every field. The
+// second has it only as the memory's text. The third has NULL in every field that allows NULL.
 func awkwardMemories(workspace string, texts, times []string) []memory {
 	var memories []memory
 	for i, text := range texts {
@@ -213,7 +214,7 @@ func awkwardMemories(workspace string, texts, times []string) []memory {
 		}
 		encoded, err := json.Marshal(map[string]any{"key " + attribute: []any{attribute, nil, 1.5, "12345678901234567890"}, "n": json.Number("1e400")})
 		if err != nil {
-			panic(err) // impossible: it has only texts and numbers
+			panic(err) // cannot happen: the map contains only texts and numbers
 		}
 		metadata, empty := string(encoded), ""
 		created := times[i%len(times)]

@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	corpusMemories = 105_000  // more would take longer and find nothing new
-	corpusFile     = 64 << 10 // bytes; larger files have much of the same
+	corpusMemories = 105_000  // more would take longer and find no new errors
+	corpusFile     = 64 << 10 // bytes; larger files contain mostly repetitions
 )
 
-// errEnough ends a walk when the corpus is large enough.
+// errEnough ends walk when there are enough memories.
 var errEnough = errors.New("enough")
 
 func TestRealTextIsExportedUnchanged(t *testing.T) {
@@ -56,9 +56,9 @@ func TestRealTextIsExportedUnchanged(t *testing.T) {
 	}
 }
 
-// readCorpus makes memories from the paragraphs of the Go distribution: code in several languages,
-// prose, and the inputs with which parsers and encoders are tested. It reads the rarest kinds first,
-// because it stops when the corpus is large enough.
+// readCorpus makes memories from paragraphs of the files in the Go distribution. They contain code
+// in several languages, prose, and test inputs of parsers and encoders. readCorpus stops when it
+// has enough memories, so it reads the rarest kinds of files first.
 func readCorpus(t *testing.T, workspace string) []memory {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOROOT").Output()
@@ -68,7 +68,7 @@ func readCorpus(t *testing.T, workspace string) []memory {
 	goroot := strings.TrimSpace(string(out))
 	k := corpusReader{workspace: workspace, seen: map[string]bool{}, first: time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)}
 	err = errors.Join(
-		k.walk("/usr/share/common-licenses", func(string) bool { return true }), // not on every system
+		k.walk("/usr/share/common-licenses", func(string) bool { return true }), // some systems do not have this directory
 		k.walk(goroot, func(path string) bool { return strings.Contains(path, "/testdata/") && filepath.Ext(path) != ".go" }),
 		k.walk(goroot, func(path string) bool { return filepath.Ext(path) != ".go" }),
 		k.walk(goroot, func(path string) bool { return filepath.Ext(path) == ".go" }))
@@ -95,7 +95,7 @@ func (k *corpusReader) walk(dir string, wanted func(path string) bool) error {
 		}
 		content, err := os.ReadFile(path)
 		if err != nil || len(content) > corpusFile || !utf8.Valid(content) || bytes.IndexByte(content, 0) >= 0 {
-			return nil // not text, or text that Postgres does not accept
+			return nil // skip files that are not text, or that contain text that Postgres does not accept
 		}
 		return k.add(path, string(content))
 	})
@@ -105,7 +105,8 @@ func (k *corpusReader) walk(dir string, wanted func(path string) bool) error {
 	return err
 }
 
-// add makes memories from the paragraphs of a file that it has not seen yet, white space included.
+// add makes a memory from each paragraph of a file, including its white space, unless an earlier
+// memory has the same paragraph.
 func (k *corpusReader) add(path, content string) error {
 	line := 1
 	for paragraph := range strings.SplitSeq(content, "\n\n") {
@@ -131,7 +132,7 @@ func (k *corpusReader) remember(path string, line int, text string) error {
 		return err
 	}
 	sum := sha256.Sum256([]byte(k.workspace + text))
-	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // close to the previous one in the index, but not in order
+	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // near the previous id in the index, but not in ascending order
 	words := strings.Fields(firstLine)
 	encoded, user, agent := string(metadata), filepath.Dir(path), filepath.Ext(path)
 	created := k.first.Add(time.Duration(n/2) * 1_000_003 * time.Microsecond).Format(time.RFC3339Nano)

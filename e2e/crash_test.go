@@ -10,11 +10,13 @@ import (
 	"time"
 )
 
-// crashMemories make an export that takes some seconds, with several ranges and dozens of parts.
+// crashMemories is enough for an export that takes several seconds and has several ranges and
+// dozens of parts.
 const crashMemories = 500_000
 
-// Temporal notices that a worker was killed only when its heartbeat is overdue, after 30 seconds. So
-// the test kills again and again without waiting, and lets all exports recover together at the end.
+// Temporal only notices that a worker was killed when the heartbeat is overdue, after 30 seconds.
+// So this test kills several processes without waiting for the exports in between. At the end it
+// waits for all exports.
 func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	t.Parallel()
 	o := devOptions{dir: newDir(t, "crash")}
@@ -24,7 +26,7 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 
 	kills := []struct {
 		format string
-		from   int // the progress in percent at which to kill; 0 kills at once
+		from   int // the progress in percent at which to kill the process; 0 means at once
 		victim string
 	}{
 		{format: "csv", from: 1, victim: "memexport"},
@@ -74,8 +76,9 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	}
 }
 
-// createUntil creates an export and returns when it has made that progress, in percent, but is not
-// READY. On a busy machine the test may look too late: it then creates another export.
+// createUntil creates an export. It returns when the progress is at least from percent and the
+// export is not READY yet. On a busy machine the test may see the export only when it is READY.
+// Then createUntil creates another one.
 func (c *client) createUntil(t *testing.T, query string, from int) (e object, progress int) {
 	t.Helper()
 	e = c.create(t, query)
@@ -95,7 +98,8 @@ func (c *client) createUntil(t *testing.T, query string, from int) (e object, pr
 	}
 }
 
-// killPostmaster kills the Postgres of a running stack. memexport dev must then end by itself.
+// killPostmaster kills the Postgres of a running stack and checks that memexport dev then ends by
+// itself.
 func killPostmaster(t *testing.T, s *stack) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(s.dir, "postgres", "postmaster.pid"))

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// processes returns all processes with the numbers of their parents, without zombies.
+// processes returns all processes except zombies, with the process numbers of their parents.
 func processes() (map[running]int, error) {
 	all, err := procfs.AllProcs()
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// processes returns all processes with the numbers of their parents, without zombies.
+// processes returns all processes except zombies, with the process numbers of their parents.
 func processes() (map[running]int, error) {
 	out, err := exec.Command("ps", "-A", "-o", "pid=,ppid=,stat=,lstart=").Output()
 	if err != nil {

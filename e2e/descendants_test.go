@@ -7,13 +7,14 @@ import (
 	"testing"
 )
 
-// running identifies a process. The number alone does not: the kernel uses it again.
+// running identifies a process. The process number is not enough, because the kernel reuses
+// numbers.
 type running struct {
 	pid   int
 	begun string
 }
 
-// descendants returns the children of a process, their children, and so on.
+// descendants returns the children of a process, the children of its children, and so on.
 func descendants(t *testing.T, pid int) []running {
 	t.Helper()
 	parents, err := processes()
@@ -36,7 +37,7 @@ func descendants(t *testing.T, pid int) []running {
 	return found
 }
 
-// alive returns the numbers of the processes that still run.
+// alive returns the numbers of those processes that are still running.
 func alive(t *testing.T, these []running) []int {
 	t.Helper()
 	parents, err := processes()
@@ -52,7 +53,7 @@ func alive(t *testing.T, these []running) []int {
 	return left
 }
 
-// gone reports whether a file or a process disappeared while the test looked at it.
+// gone reports whether err means that a file or a process no longer exists.
 func gone(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }

@@ -8,19 +8,20 @@ import (
 	"testing"
 )
 
-// several makes aria2 download over four connections.
+// several are the options that make aria2 download over four connections.
 var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 
 func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// It must have noted how far it is, which it does every second.
+		// aria2c can only resume after SIGKILL if it has saved its progress. With this option it
+		// saves it every second.
 		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1")
 	})
 }
 
-// aria2InTwoRuns downloads the file over several connections with two runs. A signal ends the first
-// halfway; the options are for this one.
+// aria2InTwoRuns downloads the file in two runs over several connections. A signal ends the first
+// run halfway. The options apply only to the first run.
 func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options ...string) {
 	p := newWire(t, f.client.url)
 	dir := t.TempDir()
@@ -41,8 +42,9 @@ func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options 
 	f.isWhole(t, filepath.Join(dir, "file"))
 }
 
-// aria2 cannot resume a file that it unpacks: it begins a second file beside the first. An export that
-// is not stored compressed is not sent compressed, so there it resumes.
+// aria2 cannot resume a file that it decompresses while it downloads. Instead it downloads a second
+// file, named file.1. If the export is not stored compressed, the API sends it uncompressed, and
+// aria2 resumes it.
 func aria2BeginsAnewAFileThatItUnpacks(t *testing.T, f *downloads) {
 	p := newWire(t, f.client.url)
 	dir := t.TempDir()
@@ -64,8 +66,9 @@ func (f *downloads) aria2(t *testing.T, p *wire, dir string, options ...string) 
 		"-d", dir, "-o", "file", p.url + f.path()}, options...)...)
 }
 
-// aria2Halfway ends a run of aria2 with a signal when that many bytes were sent. The run downloads at
-// 6 MB a second at most, so that it lasts for some seconds and is not done before the signal.
+// aria2Halfway starts aria2 and sends it the signal when this many bytes have been sent. A limit of
+// 6 MB per second makes the download take some seconds, so that it is not complete before the
+// signal.
 func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64, signal syscall.Signal, options ...string) {
 	t.Helper()
 	halfway := make(chan struct{})

@@ -13,20 +13,22 @@ import (
 	"testing"
 )
 
-// headerBytes is more than the headers of an answer have.
+// headerBytes is more than the size of the headers of one response.
 const headerBytes = 2000
 
-// curl starts a download of the file to path, and resumes it if path has a part of the file.
+// curl starts to download the file to path. If path contains a part of the file, curl resumes it.
 func (f *downloads) curl(t *testing.T, url, path string, args ...string) *tool {
 	t.Helper()
 	return startTool(t, "curl", append([]string{"-sSf", "-H", f.keyHeader(), "-C", "-", "-o", path, url + f.path()}, args...)...)
 }
 
-// ways are the options with which curl downloads. With --compressed it accepts the compressed file, if
-// the export is stored compressed, and unpacks it.
+// ways are the options of curl for each kind of download. With --compressed, curl accepts the
+// compressed file and decompresses it. The API sends that file only if the export is stored
+// compressed.
 var ways = map[string][]string{"plain": nil, "--compressed": {"--compressed"}}
 
-// sentOf returns about how many bytes are sent for a whole download with these options of curl.
+// sentOf returns about how many bytes the API sends for a whole download with these options of
+// curl.
 func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	t.Helper()
 	if !f.compressed || len(options) == 0 {
@@ -39,7 +41,7 @@ func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	return stored
 }
 
-// cut ends a connection: see wire.count.
+// cut is passed to wire.count to make the proxy cut the connection.
 func cut() (goOn bool) { return false }
 
 func curlResumesAfterCuts(t *testing.T, f *downloads) {
@@ -144,7 +146,7 @@ func curlFailsWhenPartsAreTruncated(t *testing.T, f *downloads) {
 	}
 }
 
-// failsInTheMiddle fails the test unless curl gets a part of the file and reports an error.
+// failsInTheMiddle fails the test unless curl gets only a part of the file and reports an error.
 func (f *downloads) failsInTheMiddle(t *testing.T, url string, options []string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file")
@@ -157,8 +159,8 @@ func (f *downloads) failsInTheMiddle(t *testing.T, url string, options []string)
 	}
 }
 
-// A client that keeps the compressed file must name its ETag to resume it: bytes of the compressed file
-// must not follow bytes of the plain one, nor the other way round.
+// A client that keeps the compressed file must send that file's ETag in If-Range when it resumes.
+// Otherwise the response could continue the file with bytes of the uncompressed file.
 func curlResumesACompressedFileByItsETag(t *testing.T, f *downloads) {
 	path := filepath.Join(t.TempDir(), "file.gz")
 	p := newWire(t, f.client.url)
@@ -174,7 +176,7 @@ func curlResumesACompressedFileByItsETag(t *testing.T, f *downloads) {
 	r := f.curl(t, p.url, path, append(accept, "-H", "If-Range: "+tag)...)
 	code := r.code(t)
 	sent, _ := p.counted()
-	if !f.compressed { // there is no compressed file
+	if !f.compressed { // the export is stored uncompressed, so no compressed file has this ETag
 		if code == 0 {
 			t.Error("curl took bytes of a file with another ETag")
 		}

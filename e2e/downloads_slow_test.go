@@ -20,9 +20,9 @@ import (
 
 const (
 	slowDownloads = 200
-	slowRate      = 20_000 // bytes a second, each
+	slowRate      = 20_000 // bytes per second for each download
 	slowFor       = 15 * time.Second
-	slowMemory    = 64 << 20 // bytes that the API process may have more than when it is idle
+	slowMemory    = 64 << 20 // by how many bytes the memory of the API process may grow
 )
 
 func manySlowDownloadsNeedLittleMemory(t *testing.T, f *downloads) {
@@ -35,16 +35,16 @@ func manySlowDownloadsNeedLittleMemory(t *testing.T, f *downloads) {
 	}
 }
 
-// slowly downloads the file many times at once in one encoding, from an API process of its own.
+// slowly downloads the file many times at once in one encoding. It uses its own API process.
 func (f *downloads) slowly(t *testing.T, encoding string) {
-	api, url := f.api(t)
+	api, url := f.api(t, "API_DOWNLOADS_PER_KEY=0")
 	c := f.client.at(url)
 	c.do(t, "GET", "/readyz").want(t, 200)
 	if measure.ResidentMemory(api.PID()) == 0 {
 		t.Fatal("the kernel does not tell the memory of a process")
 	}
 	idle := measure.ResidentMemory(api.PID())
-	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // from another API process
+	file := f.client.do(t, "GET", f.path(), "Accept-Encoding", encoding).want(t, 200).body // this request goes to another API process
 
 	ctx, cancel := context.WithTimeout(t.Context(), slowFor)
 	defer cancel()
@@ -72,9 +72,10 @@ func (f *downloads) slowly(t *testing.T, encoding string) {
 	c.do(t, "GET", "/readyz").want(t, 200)
 }
 
-// readSlowly downloads until the context ends, and compares what it gets with the file.
+// readSlowly downloads until ctx ends. It compares the bytes that arrive with the file.
 func readSlowly(ctx context.Context, c *client, path, encoding string, file []byte, reading *atomic.Int64) error {
-	// With a small window the server must wait. Otherwise the kernel would take the whole file at once.
+	// With a small receive buffer the server must wait for the client. Otherwise the kernel would
+	// receive the whole file at once.
 	dialer := net.Dialer{Control: func(_, _ string, connection syscall.RawConn) (err error) {
 		controlErr := connection.Control(func(fd uintptr) {
 			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10)

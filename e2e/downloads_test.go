@@ -16,15 +16,15 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// downloadMemories make a file of about 50 MB with several parts.
+// downloadMemories is enough for a file of about 50 MB with several parts.
 const downloadMemories = 110_000
 
-// downloads is a READY export that real programs download.
+// downloads is a READY export, which the tests download with real programs.
 type downloads struct {
 	*deployment
 	client     *client
 	export     object
-	compressed bool // whether the bucket has it compressed
+	compressed bool // whether the export is stored compressed in the bucket
 }
 
 func TestDownloads(t *testing.T) {
@@ -63,17 +63,17 @@ func (f *downloads) path() string { return "/v1/exports/" + f.export.ID + "/down
 
 func (f *downloads) keyHeader() string { return "X-Api-Key: " + f.client.key }
 
-// isWhole fails the test unless a file on disk is the whole file of the export.
+// isWhole fails the test unless the file at path is the whole file of the export.
 func (f *downloads) isWhole(t *testing.T, path string) {
 	t.Helper()
 	same(t, "size of the file", sizeOf(t, path), *f.export.SizeBytes)
 	same(t, "sha256 of the file", digestOf(t, path), *f.export.SHA256)
 }
 
-// tool is a run of an installed program.
+// tool is a running program that is installed on this machine.
 type tool struct{ *process.Process }
 
-// startTool starts a program that must be installed.
+// startTool starts a program. It fails the test if the program is not installed.
 func startTool(t *testing.T, name string, args ...string) *tool {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -121,8 +121,8 @@ func digestOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// parts returns the paths of the file's parts in order. The test may damage them: they are restored at
-// its end.
+// parts returns the paths of the file's parts in order. The test may damage the parts, because they
+// are restored at its end.
 func (f *downloads) parts(t *testing.T) []string {
 	t.Helper()
 	var paths []string

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// wire passes TCP connections on to the API and counts the bytes that it sends to the clients.
+// wire is a TCP proxy in front of the API. It counts the bytes that the API sends to clients.
 type wire struct {
 	url string
 
 	mu          sync.Mutex
 	target      string // host:port of the API
-	sent        int64  // bytes to the clients since count, with headers
-	connections int    // since count
-	at          int64  // when sent reaches it, then is called, once
+	sent        int64  // bytes sent to clients since count was called, including headers
+	connections int    // connections since count was called
+	at          int64  // when sent reaches this value, the proxy calls the function then, once
 	then        func() (goOn bool)
 }
 
@@ -35,7 +35,7 @@ func newWire(t *testing.T, api string) *wire {
 		for {
 			client, err := listener.Accept()
 			if err != nil {
-				return // the test is over
+				return // the test has ended
 			}
 			group.Go(func() { p.pass(client.(*net.TCPConn)) })
 		}
@@ -47,7 +47,7 @@ func newWire(t *testing.T, api string) *wire {
 	return p
 }
 
-// pointTo passes new connections on to another API process.
+// pointTo makes the proxy forward new connections to another API process.
 func (p *wire) pointTo(t *testing.T, api string) {
 	t.Helper()
 	u, err := url.Parse(api)
@@ -59,8 +59,9 @@ func (p *wire) pointTo(t *testing.T, api string) {
 	p.target = u.Host
 }
 
-// count starts the count anew. When at bytes were sent, it calls then, unless that is nil. If then
-// returns false, the connection that sent the last of them is cut.
+// count sets the counters to 0. When the number of bytes sent reaches at, the proxy calls the
+// function then, unless it is nil. If the function returns false, the proxy cuts the connection
+// over which it sent the last bytes.
 func (p *wire) count(at int64, then func() (goOn bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,12 +85,12 @@ func (p *wire) pass(client *net.TCPConn) {
 		return
 	}
 	defer api.Close()
-	// Small buffers keep the server from being far ahead of the count.
+	// With small buffers, the API cannot send much more than the proxy has counted.
 	_ = api.(*net.TCPConn).SetReadBuffer(64 << 10)
 	_ = client.SetWriteBuffer(64 << 10)
 	go func() {
 		_, _ = io.Copy(api, client)
-		api.Close() // the client is gone
+		api.Close() // the client has closed its connection
 	}()
 	buffer := make([]byte, 16<<10)
 	for {
@@ -108,7 +109,7 @@ func (p *wire) pass(client *net.TCPConn) {
 	}
 }
 
-// add counts n bytes and reports whether the connection may go on.
+// add adds n to sent. It reports whether the connection should stay open.
 func (p *wire) add(n int) bool {
 	p.mu.Lock()
 	p.sent += int64(n)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// page is a page of the list of exports.
+// page is one page of the list of exports.
 type page struct {
 	Data []object `json:"data"`
 	Meta struct {

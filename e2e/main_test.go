@@ -11,8 +11,8 @@ import (
 )
 
 var (
-	program string // the built memexport
-	root    string // the directory of the tests; unlike t.TempDir, other users can reach it
+	program string // path of the memexport that the tests have built
+	root    string // the directory of the tests; unlike t.TempDir, other users can enter it
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -21,7 +21,8 @@ func run(m *testing.M) int {
 	var err error
 	if root, err = os.MkdirTemp("", "memexport-e2e-"); err == nil {
 		defer os.RemoveAll(root)
-		// Postgres refuses to run as root, and its user must reach the directory.
+		// Postgres refuses to run as root. If root runs the tests, Postgres runs as another user,
+		// which must be able to enter the directory.
 		err = os.Chmod(root, 0o755)
 	}
 	if err != nil {
@@ -34,7 +35,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stopShared()
-	// Tests with stacks of their own mostly wait, so three can run at once even on two cores.
+	// Tests that have their own stack mostly wait, so three of them can run at once even on two
+	// cores.
 	if err := flag.Set("test.parallel", "3"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -42,14 +44,15 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// shared is the stack of all tests that kill nothing. They run one after the other.
+// shared starts the stack for all tests that do not kill any process. Those tests run one after the
+// other.
 var shared = sync.OnceValues(func() (*stack, error) {
 	s, err := startDev(devOptions{dir: filepath.Join(root, "shared"), memories: sharedMemories})
 	sharedProcess = s
 	return s, err
 })
 
-// sharedMemories is how many memories the demo workspace of the shared stack has.
+// sharedMemories is the number of memories in the demo workspace of the shared stack.
 const sharedMemories = 10_000
 
 var sharedProcess *stack
@@ -60,7 +63,7 @@ func stopShared() {
 	}
 }
 
-// sharedStack returns the shared stack, and starts it for the first test that needs it.
+// sharedStack returns the shared stack. The first call starts it.
 func sharedStack(t *testing.T) *stack {
 	t.Helper()
 	s, err := shared()
@@ -70,7 +73,7 @@ func sharedStack(t *testing.T) *stack {
 	return s
 }
 
-// newDir makes a directory that other users can reach, for as long as the test runs.
+// newDir creates a directory that other users can enter. It is deleted at the end of the test.
 func newDir(t *testing.T, name string) string {
 	t.Helper()
 	dir := filepath.Join(root, name)

@@ -18,8 +18,8 @@ var (
 	item    = regexp.MustCompile("^- \\*\\*(\\w+):\\*\\* (`+)")
 )
 
-// parseMarkdown reads a file by the rules that the format documents. Then it lets a real Markdown
-// parser check the structure of the document.
+// parseMarkdown parses a file by the rules that the documentation of the format gives. Then it
+// checks the structure of the document with a Markdown parser.
 func parseMarkdown(file []byte) ([]memory, error) {
 	rest, ok := strings.CutPrefix(string(file), "# Memories\n")
 	if !ok {
@@ -53,7 +53,7 @@ func parseMarkdown(file []byte) ([]memory, error) {
 	return memories, checkDocument(file, len(memories), quotes)
 }
 
-// parseItems reads the list of a memory's attributes, one per line.
+// parseItems parses the list of a memory's attributes. It returns the text after the list.
 func parseItems(m *memory, rest string) (string, error) {
 	for {
 		label := item.FindStringSubmatch(rest)
@@ -80,7 +80,8 @@ func parseItems(m *memory, rest string) (string, error) {
 	}
 }
 
-// parseQuote reads a block quote whose first "> " was already cut off, and returns what follows it.
+// parseQuote parses a block quote, without the "> " at its beginning. It returns the content of the
+// quote and the text after the quote.
 func parseQuote(s string) (content, rest string, err error) {
 	var b strings.Builder
 	for {
@@ -101,7 +102,8 @@ func parseQuote(s string) (content, rest string, err error) {
 		case c == '<' || c == '[':
 			return "", "", fmt.Errorf("a bare %c", c)
 		case c == '\r' && strings.HasPrefix(s, "\n"):
-			// A line end of two characters, or a CR that is the last character of the text.
+			// This CR belongs to a CRLF in the memory's text, or it is the last character of that
+			// text. In the second case, the LF ends the block quote.
 			b.WriteByte(c)
 		case strings.HasPrefix(s, "> "):
 			b.WriteByte(c)
@@ -114,8 +116,9 @@ func parseQuote(s string) (content, rest string, err error) {
 	}
 }
 
-// checkDocument returns an error unless the document has a title and, for every memory, a heading, a
-// list and, if it has a text, a quote. No memory's text may have become HTML, a link or an image.
+// checkDocument returns an error unless the document has a title and, for every memory, a heading,
+// a list, and a quote if the memory has a text. It also returns an error if text of a memory has
+// become HTML, a link or an image.
 func checkDocument(file []byte, memories, quotes int) error {
 	document := goldmark.DefaultParser().Parse(text.NewReader(file))
 	seen := map[ast.NodeKind]int{}

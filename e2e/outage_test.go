@@ -12,7 +12,7 @@ import (
 	"memexport/internal/workshop/port"
 )
 
-// startTemporal starts a Temporal server for as long as the test runs.
+// startTemporal starts a Temporal server and stops it at the end of the test.
 func startTemporal(t *testing.T, o devstack.TemporalOptions) *devstack.Temporal {
 	t.Helper()
 	o.Headless, o.Log = true, t.Logf
@@ -20,7 +20,7 @@ func startTemporal(t *testing.T, o devstack.TemporalOptions) *devstack.Temporal 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Stop() }) // it may have been killed
+	t.Cleanup(func() { _ = server.Stop() }) // ignore the error, since the test may have killed the server
 	return server
 }
 
@@ -37,7 +37,7 @@ func TestExportsAreAcceptedWhileTemporalIsDownAndFinishLater(t *testing.T) {
 	generate(t, s.db, c.workspace, 1000, 100)
 	want := table(t, s.db, c.workspace, "")
 
-	// This export has begun, or is about to, when Temporal dies.
+	// When Temporal is killed, this export has just started or is about to start.
 	release := blockReading(t, s.db)
 	underWay := c.create(t, "format=json")
 	if err := syscall.Kill(temporal.PID, syscall.SIGKILL); err != nil {
@@ -68,11 +68,11 @@ func TestExportsAreAcceptedWhileTemporalIsDownAndFinishLater(t *testing.T) {
 	same(t, "exports in the list", c.list(t, "").Meta.Total, 4)
 	accepted = append(accepted, burst(t, s, c, temporal.Address)...)
 	c.do(t, "GET", "/v1/exports/"+accepted[0].ID+"/download").problem(t, 409, "EXPORT_NOT_READY")
-	c.do(t, "GET", "/readyz").want(t, 200) // it can accept exports
+	c.do(t, "GET", "/readyz").want(t, 200) // the API is ready, because it can accept exports without Temporal
 
 	began = time.Now()
 	startTemporal(t, devstack.TemporalOptions{Dir: dir, Port: temporalPort})
-	// The test asks the database, so that no request to the API can start the exports.
+	// Query the database instead of the API, because a request to the API could start the exports.
 	await.True(t, 3*time.Minute, "every accepted export is READY", func() bool {
 		var open int
 		if err := s.db.QueryRow(`SELECT count(*) FROM memexport.exports WHERE workspace_id = $1 AND deleted_at IS NULL AND status <> 'READY'`,
@@ -95,8 +95,8 @@ func TestExportsAreAcceptedWhileTemporalIsDownAndFinishLater(t *testing.T) {
 	})
 }
 
-// burst sends many requests at once to an API process that never reached Temporal. No request may have
-// to wait for the others.
+// burst sends many requests at once to an API process that has never reached Temporal. It fails the
+// test if requests wait for each other.
 func burst(t *testing.T, s *stack, c tenant, temporal string) []object {
 	t.Helper()
 	p := launch(t, []string{"DATABASE_URL=" + s.database, "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"), "HTTP_ADDR=127.0.0.1:0",

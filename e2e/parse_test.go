@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// parsers read files as the formats are documented. They share no code with the program.
+// parsers parse files as the documentation of the formats says. They share no code with memexport.
 var parsers = map[string]func([]byte) ([]memory, error){"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown}
 
-// parseJSON reads an array with one object per line.
+// parseJSON parses an array with one object per line.
 func parseJSON(file []byte) ([]memory, error) {
 	decoder := json.NewDecoder(bytes.NewReader(file))
 	decoder.UseNumber()
@@ -51,7 +51,7 @@ func parseJSON(file []byte) ([]memory, error) {
 
 func parseObject(raw []byte) (m memory, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
-	_, _ = decoder.Token() // the opening brace
+	_, _ = decoder.Token() // skip the opening brace
 	for _, column := range columns {
 		if key, err := decoder.Token(); err != nil || key != column {
 			return m, fmt.Errorf("the key %v, %v instead of %s", key, err, column)
@@ -76,7 +76,7 @@ func parseObject(raw []byte) (m memory, err error) {
 	return m, nil
 }
 
-// target returns a pointer to the field of a column, or nil if there is no such column.
+// target returns a pointer to the field for a column, or nil if the column is unknown.
 func (m *memory) target(column string) any {
 	switch column {
 	case "id":
@@ -111,7 +111,8 @@ func (m *memory) target(column string) any {
 	return nil
 }
 
-// set sets the field of a column from its text. A nil value is NULL.
+// set sets the field for a column to the value, which is in the text form of the files. nil stands
+// for NULL.
 func (m *memory) set(column string, value *string) (err error) {
 	switch target := m.target(column).(type) {
 	case **string:
@@ -138,9 +139,9 @@ func (m *memory) set(column string, value *string) (err error) {
 	return err
 }
 
-// parseCSV reads RFC 4180 and compares the result with that of encoding/csv. The two may differ only
-// where encoding/csv loses information: it turns CR LF in a cell into LF, and does not tell NULL from
-// the empty string.
+// parseCSV parses a file as RFC 4180 says and compares the result with the result of encoding/csv.
+// The two may differ only where encoding/csv loses information: it turns CRLF in a cell into LF,
+// and it does not distinguish NULL from the empty string.
 func parseCSV(file []byte) ([]memory, error) {
 	records, err := parseRecords(string(file))
 	if err != nil {
@@ -163,7 +164,7 @@ func parseCSV(file []byte) ([]memory, error) {
 			if cell != nil && strings.ReplaceAll(*cell, "\r\n", "\n") != theirs[i+1][c] || cell == nil && theirs[i+1][c] != "" {
 				return nil, fmt.Errorf("encoding/csv: record %d: %q instead of %q", i+1, theirs[i+1][c], optional(cell))
 			}
-			if cell != nil && slices.Contains(columns[1:9], column) { // a text cell
+			if cell != nil && slices.Contains(columns[1:9], column) { // this column contains text
 				plain, marked := strings.CutPrefix(*cell, "'")
 				if !marked && strings.HasPrefix(strings.TrimLeft(plain, "\t\r\n"), "=") {
 					return nil, fmt.Errorf("record %d: %s is a formula: %q", i+1, column, plain)
@@ -179,8 +180,8 @@ func parseCSV(file []byte) ([]memory, error) {
 	return memories, nil
 }
 
-// parseRecords follows RFC 4180 strictly: CRLF after every record, and quotes doubled within quotes. A
-// cell that is empty and not quoted is nil.
+// parseRecords parses strict RFC 4180: every record ends with CRLF, and a quote in a quoted cell is
+// doubled. A nil cell in the result is an empty cell without quotes.
 func parseRecords(file string) ([][]*string, error) {
 	var records [][]*string
 	var record []*string

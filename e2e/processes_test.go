@@ -22,7 +22,7 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// deployment is the service as it is deployed in production: processes that share only a database, a
+// deployment is the service as it runs in production: its processes share only a database, a
 // Temporal server and a bucket.
 type deployment struct {
 	env      []string
@@ -46,7 +46,7 @@ func newDeployment(t *testing.T, name string) *deployment {
 
 var listening = regexp.MustCompile(`"msg":"api listening","address":"([^"]+)"`)
 
-// api starts an API process and returns it with its URL.
+// api starts an API process. It returns the process and its URL.
 func (d *deployment) api(t *testing.T, env ...string) (*command, string) {
 	t.Helper()
 	p := launch(t, append(d.env, env...), "api")
@@ -65,7 +65,7 @@ func apiURL(t *testing.T, p *command) string {
 	return "http://" + match[1]
 }
 
-// worker starts a worker process and waits until it works.
+// worker starts a worker process and returns when the worker is ready for tasks.
 func (d *deployment) worker(t *testing.T, env ...string) *command {
 	t.Helper()
 	p := launch(t, append(d.env, env...), "worker")
@@ -73,7 +73,7 @@ func (d *deployment) worker(t *testing.T, env ...string) *command {
 	return p
 }
 
-// tenant makes a workspace with memories.
+// tenant creates a workspace with memories, and a client with an API key for that workspace.
 func (d *deployment) tenant(t *testing.T, url string, memories int) tenant {
 	t.Helper()
 	workspace := uuid.NewString()
@@ -83,8 +83,9 @@ func (d *deployment) tenant(t *testing.T, url string, memories int) tenant {
 	return tenant{client: newClient(url, createKey(t, d.database, workspace, "export.read", "export.write")), workspace: workspace}
 }
 
-// writers returns, from Temporal's history, how many ranges of an export each worker process began to
-// write. timeouts is how many activities Temporal gave up because their worker was silent.
+// writers reads Temporal's history of an export. It returns how many ranges each worker process
+// started to write, and how many activities failed by a timeout, for example because a heartbeat
+// was missing.
 func (d *deployment) writers(t *testing.T, exportID string) (writers map[string]int, timeouts int) {
 	t.Helper()
 	c, err := temporalclient.Dial(temporalclient.Options{HostPort: d.temporal.Address})
@@ -146,7 +147,8 @@ func TestWorkersShareAnExportAndAnyProcessMayStop(t *testing.T) {
 	t.Logf("a worker was stopped at %d %%, in %s", at, time.Since(began).Round(time.Millisecond))
 	handedOver = c.ready(t, handedOver.ID, 5*time.Minute)
 	t.Logf("the other worker had finished the export %s after that signal", time.Since(began).Round(time.Millisecond))
-	// The stopped worker hands over its ranges. Otherwise Temporal would wait for its heartbeat.
+	// A worker that is stopped hands over its ranges at once. Without that, other workers would get
+	// them only after a heartbeat timeout.
 	_, timeouts := d.writers(t, handedOver.ID)
 	same(t, "activities that timed out", timeouts, 0)
 	same(t, "the file that was handed over", c.digest(t, handedOver), digest)
@@ -177,7 +179,7 @@ func TestAFailureDoesNotShowAMemory(t *testing.T) {
 	const secret = "xyzzy-plugh-failure"
 	c := d.tenant(t, "", 0)
 	insert(t, db, awkwardMemories(c.workspace, []string{"fine", secret}, []string{"2025-01-01T00:00:00.000000Z"}))
-	// Postgres quotes the value that it cannot convert in its error.
+	// The error from Postgres contains the value that it cannot convert, which is the secret.
 	execute(t, db, `CREATE VIEW poisoned AS SELECT id, CASE WHEN memory = '`+secret+`' THEN memory::int::text ELSE memory END AS memory,
 		user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM memories`)
 	api, url := d.api(t)
@@ -200,15 +202,15 @@ func TestAFailureDoesNotShowAMemory(t *testing.T) {
 	}
 }
 
-// answers returns all answers that the client got, except files.
+// answers returns all responses that the client has received, except files.
 func (c *client) answers() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return bytes.Clone(c.seen.Bytes())
 }
 
-// absentFromFiles fails the test if one of the texts is in a file that the pattern names. At least one
-// file must be there. It returns how many bytes it searched.
+// absentFromFiles fails the test if a file that matches the pattern contains one of the texts, or
+// if no file matches. It returns how many bytes it searched.
 func absentFromFiles(t *testing.T, dir, pattern string, texts ...string) (searched int) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, pattern))
@@ -218,7 +220,7 @@ func absentFromFiles(t *testing.T, dir, pattern string, texts ...string) (search
 	found := false
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
-		if gone(err) { // SQLite makes and removes journals while Temporal works
+		if gone(err) { // SQLite creates and deletes journals while Temporal runs
 			continue
 		}
 		if err != nil {
@@ -234,7 +236,8 @@ func absentFromFiles(t *testing.T, dir, pattern string, texts ...string) (search
 	return searched
 }
 
-// absent fails the test if one of the texts is in the content.
+// absent fails the test if the content contains one of the texts. The parameter where names the
+// content in the message.
 func absent(t *testing.T, where string, content []byte, texts ...string) {
 	t.Helper()
 	for _, text := range texts {

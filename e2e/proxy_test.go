@@ -12,26 +12,26 @@ import (
 	"testing"
 )
 
-// proxy stands between a client and the API. It records the requests, counts the bytes that are sent,
-// and can hold a download in the middle, damage it, or lose an answer.
+// proxy is an HTTP proxy between a client and the API. It records the requests and counts the bytes
+// of the responses. It can pause downloads, corrupt them, or drop a response.
 type proxy struct {
 	url string
 
 	mu       sync.Mutex
 	target   *url.URL
 	requests []*proxied
-	limit    int64         // how many bytes of a download go through before it is held; -1 for all
-	held     chan struct{} // closed when a download is held
-	released chan struct{} // closed when a held download may go on
-	damage   bool          // flip a bit in each piece of a download
-	swallow  chan struct{} // unless nil, closed when the answer to a POST was thrown away
+	limit    int64         // each download is paused after this many bytes; -1 for no limit
+	held     chan struct{} // closed when a download is paused
+	released chan struct{} // closed when paused downloads may continue
+	damage   bool          // whether to flip a bit in each piece of a download
+	swallow  chan struct{} // if not nil, drop the response to the next POST and then close this channel
 }
 
-// proxied is a request with what the proxy knows of its answer.
+// proxied is a request, with the status and the size of its response.
 type proxied struct {
 	method, path, requestRange, ifRange, encoding string
 	status                                        int
-	sent                                          int64 // bytes of the body that were read from the API
+	sent                                          int64 // bytes of the response body that were read from the API
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -73,7 +73,7 @@ func newProxy(t *testing.T, target string) *proxy {
 	return p
 }
 
-// pointTo makes the proxy pass requests on to another API process.
+// pointTo makes the proxy forward requests to another API process.
 func (p *proxy) pointTo(t *testing.T, target string) {
 	t.Helper()
 	u, err := url.Parse(target)
@@ -85,15 +85,15 @@ func (p *proxy) pointTo(t *testing.T, target string) {
 	p.target = u
 }
 
-// setDamage turns the damage to downloads on or off.
+// setDamage sets whether the proxy corrupts downloads.
 func (p *proxy) setDamage(damage bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.damage = damage
 }
 
-// swallowNextPost makes the proxy throw away the answer to the next POST. The returned channel is
-// closed when it has.
+// swallowNextPost makes the proxy drop the response to the next POST. The returned channel is
+// closed when the proxy has dropped it.
 func (p *proxy) swallowNextPost() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +101,8 @@ func (p *proxy) swallowNextPost() <-chan struct{} {
 	return p.swallow
 }
 
-// hold lets n bytes of every download through. The returned channel is closed when one is held.
+// hold pauses every download after n bytes, until release is called. The returned channel is closed
+// when the first download is paused.
 func (p *proxy) hold(n int64) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,7 +110,7 @@ func (p *proxy) hold(n int64) <-chan struct{} {
 	return p.held
 }
 
-// release lets everything through.
+// release lets paused downloads continue. Later downloads are not paused.
 func (p *proxy) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,14 +120,14 @@ func (p *proxy) release() {
 	}
 }
 
-// forget makes downloads and creations count anew.
+// forget clears the recorded requests.
 func (p *proxy) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.requests = nil
 }
 
-// downloads returns the requests for files since forget.
+// downloads returns the download requests since forget was called.
 func (p *proxy) downloads() (found []proxied) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +139,7 @@ func (p *proxy) downloads() (found []proxied) {
 	return found
 }
 
-// creations returns how many POST requests there were since forget.
+// creations returns the number of POST requests since forget was called.
 func (p *proxy) creations() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -150,7 +151,8 @@ func (p *proxy) creations() (n int) {
 	return n
 }
 
-// proxiedBody is the body of an answer, on its way from the API to the client.
+// proxiedBody is the body of a response. Read pauses and damages the body as the proxy's fields
+// say.
 type proxiedBody struct {
 	io.ReadCloser
 	request *http.Request
@@ -174,7 +176,7 @@ func (b *proxiedBody) Read(buffer []byte) (int, error) {
 		p.mu.Unlock()
 		select {
 		case <-released:
-		case <-b.request.Context().Done(): // the client is gone
+		case <-b.request.Context().Done(): // the client has closed its connection
 			return 0, b.request.Context().Err()
 		}
 	} else if limited {

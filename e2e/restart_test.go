@@ -14,7 +14,8 @@ import (
 
 func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 	t.Parallel()
-	// The reconciler, which could also remove the objects of a deleted export, does not run during the test.
+	// Set RECONCILE_EVERY so that the reconciler does not run during the test. The test checks that
+	// the workflow deletes the objects of a deleted export, and the reconciler could do the same.
 	o := devOptions{dir: newDir(t, "restart"), memories: 200, env: []string{"RECONCILE_EVERY=1h"}}
 	first := newDev(t, o)
 	c := first.client()
@@ -59,7 +60,8 @@ func TestASecondStartKeepsEverythingAndMakesNoExport(t *testing.T) {
 		same(t, "the digest of a file", c.digest(t, e), digests[e.ID])
 	}
 
-	// The workflows are still there, too. They sleep until the exports expire, and this one wakes up.
+	// The workflows have survived the restart, too. Each sleeps until its export expires. The
+	// DELETE wakes up the workflow of this export, which then deletes the objects.
 	e := after.Data[0]
 	c.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
 	await.True(t, time.Minute, "the objects of the deleted export are gone", func() bool {

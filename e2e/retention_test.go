@@ -11,11 +11,12 @@ import (
 
 func TestAnExportExpiresOnTimeAndItsObjectsGoAfterTheGrace(t *testing.T) {
 	t.Parallel()
-	// The retention is 10 s because downloads must begin within it, even on a busy machine.
+	// The retention is 10 s because the test must begin downloads before the export expires, even
+	// on a busy machine.
 	const retention, grace = 10 * time.Second, 2 * time.Second
 	s := newDev(t, devOptions{dir: newDir(t, "retention"), env: []string{"EXPORT_RETENTION=10s", "EXPORT_GRACE=2s"}})
 	c := s.newTenant(t)
-	generate(t, s.db, c.workspace, 20_000, 2000) // 40 MB: more than the buffers of a connection hold
+	generate(t, s.db, c.workspace, 20_000, 2000) // 40 MB, which is more than the buffers of a connection can hold
 
 	e := c.ready(t, c.create(t, "format=csv").ID, time.Minute)
 	slow := c.open(t, e.ID)
@@ -60,7 +61,8 @@ func TestAnExportExpiresOnTimeAndItsObjectsGoAfterTheGrace(t *testing.T) {
 		t.Errorf("the expired export is %+v, was %+v", e2, e)
 	}
 
-	// A download that began before goes on within the grace.
+	// A download that began before the export expired can continue until the end of the grace
+	// period.
 	_, err := io.Copy(sum, slow.Body)
 	if late := time.Since(e.ExpiresAt.Add(grace)); err != nil && late < 0 {
 		t.Error("a download that had begun broke within the grace:", err)

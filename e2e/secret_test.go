@@ -30,7 +30,8 @@ func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
 			t.Errorf("the file as %s does not have the secret, so this tests nothing", format)
 		}
 	}
-	// Refusals do not repeat the value that they refuse. (They may repeat the name of a parameter.)
+	// Error responses must not contain the rejected value. They may contain the name of a
+	// parameter.
 	var refused bytes.Buffer
 	for _, query := range []string{"user_id=" + word + "&format=xml", word + "x=1", "created_after=" + word, "page=" + word, "priority=" + word, "%zz" + word} {
 		a := c.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
@@ -50,7 +51,7 @@ func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
 	}
 	t.Logf("searched %d bytes of logs and of Temporal's state", searched)
 
-	// The database has the memories, but only hashes of the keys.
+	// The database contains the memories, but it must contain only hashes of the keys.
 	execute(t, s.db, `CHECKPOINT`)
 	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() || entry.Name() == "api-key" {
@@ -65,7 +66,8 @@ func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
 	}
 }
 
-// ignoreGone returns nil for a file that disappeared: Postgres removes files all the time.
+// ignoreGone returns nil if err means that a file no longer exists, because Postgres deletes files
+// all the time.
 func ignoreGone(err error) error {
 	if gone(err) {
 		return nil
@@ -73,7 +75,7 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// withoutRequests leaves out the lines that repeat the request.
+// withoutRequests removes the lines that contain the method and the path of a request.
 func withoutRequests(answers []byte) []byte {
 	var kept []byte
 	for line := range bytes.Lines(answers) {

@@ -17,27 +17,29 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// devOptions say how to run `memexport dev`.
+// devOptions configure a run of `memexport dev`.
 type devOptions struct {
 	dir      string
-	memories int      // in the demo workspace
-	env      []string // settings beside the defaults
+	memories int      // number of memories in the demo workspace
+	env      []string // environment variables to set
 }
 
 // stack is a running `memexport dev`.
 type stack struct {
 	*command
 	dir      string
-	url      string // of the API
-	key      string // of the demo workspace
+	url      string // URL of the API
+	key      string // API key of the demo workspace
 	database string
 	db       *sql.DB
 }
 
-// startTimeout is generous: the machine may be busy, and the Temporal server may have to be built.
+// startTimeout is generous, since the machine may be busy and the Temporal server may first be
+// built.
 const startTimeout = 10 * time.Minute
 
-// startDev runs `memexport dev` until it has made its first exports.
+// startDev starts `memexport dev`. It returns when dev has made its first exports and prints "Press
+// Ctrl-C".
 func startDev(o devOptions) (*stack, error) {
 	p, err := start(o.env, "dev", "--dir", o.dir, "--http", "127.0.0.1:0", "--temporal-port", "0", "--ui-port", "0",
 		"--memories", strconv.Itoa(o.memories))
@@ -64,7 +66,7 @@ func startDev(o devOptions) (*stack, error) {
 	return s, nil
 }
 
-// newDev runs `memexport dev` until the end of the test.
+// newDev starts `memexport dev` as startDev does, and stops it at the end of the test.
 func newDev(t *testing.T, o devOptions) *stack {
 	t.Helper()
 	s, err := startDev(o)
@@ -80,23 +82,23 @@ func (s *stack) stop() {
 	s.end(syscall.SIGINT)
 }
 
-// client returns a client with the key of the demo workspace.
+// client returns a client with the API key of the demo workspace.
 func (s *stack) client() *client { return newClient(s.url, s.key) }
 
-// tenant is a workspace for one test, with a client that has its key.
+// tenant is a workspace for one test, and a client with a key for that workspace.
 type tenant struct {
 	*client
 	workspace string
 }
 
-// newTenant makes a workspace without memories and a key for it.
+// newTenant creates a key for a new, empty workspace.
 func (s *stack) newTenant(t *testing.T) tenant {
 	t.Helper()
 	workspace := uuid.NewString()
 	return tenant{client: newClient(s.url, createKey(t, s.database, workspace, "export.read", "export.write")), workspace: workspace}
 }
 
-// createKey creates a key with `memexport keys create`.
+// createKey creates an API key with `memexport keys create`.
 func createKey(t *testing.T, database, workspace string, permissions ...string) string {
 	t.Helper()
 	args := []string{"keys", "create", "--workspace", workspace, "--name", t.Name()}
@@ -110,7 +112,7 @@ func createKey(t *testing.T, database, workspace string, permissions ...string) 
 	return strings.TrimSpace(key)
 }
 
-// openDatabase opens a database for as long as the test runs.
+// openDatabase opens a database and closes it at the end of the test.
 func openDatabase(t *testing.T, url string) *sql.DB {
 	t.Helper()
 	return pgtest.OpenURL(t, url, 4).DB
@@ -123,8 +125,8 @@ func execute(t *testing.T, db *sql.DB, statement string, args ...any) {
 	}
 }
 
-// generate adds n memories to a workspace. width is about how many characters each text has. The
-// database makes them, which is fast, and gives neighbours ids that are close in its indexes.
+// generate adds n memories with texts of about width characters to a workspace. Postgres generates
+// them, which is fast. Consecutive memories have ids that are close to each other in the index.
 func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
 	t.Helper()
 	began := time.Now()
@@ -142,15 +144,15 @@ func generate(t *testing.T, db *sql.DB, workspace string, n, width int) {
 	t.Logf("made %d memories in %s", n, time.Since(began).Round(time.Millisecond))
 }
 
-// blockReading makes every query on the memories wait until release is called, as during a migration
-// of their table.
+// blockReading makes every query on the memories wait until release is called, as a migration of
+// the table would.
 func blockReading(t *testing.T, db *sql.DB) (release func()) {
 	t.Helper()
 	tx, err := db.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
-	release = func() { _ = tx.Rollback() } // a second call has no effect
+	release = func() { _ = tx.Rollback() } // after the first call it does nothing
 	t.Cleanup(release)
 	if _, err := tx.Exec(`LOCK TABLE memories IN ACCESS EXCLUSIVE MODE`); err != nil {
 		t.Fatal(err)
@@ -158,7 +160,7 @@ func blockReading(t *testing.T, db *sql.DB) (release func()) {
 	return release
 }
 
-// objects returns the names of an export's files in a bucket directory.
+// objects returns the names of an export's objects in a bucket that is a directory.
 func objects(t *testing.T, bucket, exportID string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(bucket, "exports", exportID))
@@ -177,7 +179,8 @@ func (s *stack) objects(t *testing.T, exportID string) []string {
 	return objects(t, filepath.Join(s.dir, "bucket"), exportID)
 }
 
-// same fails the test unless two values are equal. what names them: "the status".
+// same fails the test unless got equals want. The parameter what names them in the message, such as
+// "the status".
 func same[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -185,7 +188,7 @@ func same[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// short formats a value for a message, and cuts it off after 500 characters.
+// short formats a value for a message. It cuts the text off after 500 characters.
 func short(v any) string {
 	text := fmt.Sprintf("%#v", v)
 	if len(text) > 500 {

@@ -9,7 +9,8 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// refuses fails the test unless memexport ends with exit code 1 and a message that has all parts.
+// refuses fails the test unless memexport ends with exit code 1 and prints a message with all of
+// the parts.
 func refuses(t *testing.T, env, args []string, parts ...string) {
 	t.Helper()
 	code, stdout, stderr := finish(t, env, args...)
@@ -39,8 +40,8 @@ func TestAPasswordIsNeverInAMessage(t *testing.T) {
 	const password = "Tr0ub4dor"
 	for _, url := range []string{
 		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=disable",     // nothing listens there
-		"postgres://user:" + password + "@127.0.0.1:port/x",                  // not a port number
-		"postgres://user:" + password + "%zz@127.0.0.1:1/x",                  // not escaped
+		"postgres://user:" + password + "@127.0.0.1:port/x",                  // the port is not a number
+		"postgres://user:" + password + "%zz@127.0.0.1:1/x",                  // the password is not percent-encoded correctly
 		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=nonsense",    // unknown sslmode
 		"host=127.0.0.1 port=1 user=user password=" + password + " nonsense", // malformed keyword/value string
 		"mysql://user:" + password + "@127.0.0.1:1/x",
@@ -72,7 +73,7 @@ func TestDevNamesTheTakenPortOrDirectory(t *testing.T) {
 	refuses(t, nil, dev("--http", "127.0.0.1:"+port), port, "--http")
 	s := sharedStack(t)
 	refuses(t, nil, dev("--dir", s.dir), strconv.Itoa(s.PID()), "--dir")
-	s.client().do(t, "GET", "/readyz").want(t, 200) // the running stack is not disturbed
+	s.client().do(t, "GET", "/readyz").want(t, 200) // the failed starts have not disturbed the running stack
 }
 
 func TestTheServiceRefusesToStartWhereItCannotWork(t *testing.T) {
@@ -111,7 +112,7 @@ func TestTheServiceRefusesToStartWhereItCannotWork(t *testing.T) {
 	refuses(t, []string{fresh}, []string{"keys", "revoke", "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"}, "keys list")
 }
 
-// startPostgres starts a Postgres for as long as the test runs.
+// startPostgres starts a Postgres server and stops it at the end of the test.
 func startPostgres(t *testing.T, dir string) *devstack.Postgres {
 	t.Helper()
 	server, err := devstack.StartPostgres(t.Context(), devstack.PostgresOptions{Dir: dir, Fast: true, Log: t.Logf})

@@ -16,7 +16,8 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// downloadsFromTheStore tests a stack that redirects downloads to the store.
+// downloadsFromTheStore tests a stack with DOWNLOAD_MODE=redirect, in which clients download from
+// the store.
 func downloadsFromTheStore(t *testing.T, _ *inStore) {
 	s := newInStore(t, "s3", "DOWNLOAD_MODE=redirect")
 	for _, c := range []struct {
@@ -32,7 +33,7 @@ func downloadsFromTheStore(t *testing.T, _ *inStore) {
 	}
 }
 
-// seen collects requests that came to the store.
+// seen collects the requests that the store receives.
 type seen struct {
 	mu       sync.Mutex
 	requests []*http.Request
@@ -50,7 +51,8 @@ func (s *seen) all() []*http.Request {
 	return slices.Clone(s.requests)
 }
 
-// fetches reports whether a request is a download by a client that was redirected to the store.
+// fetches reports whether a client sent this request to the store because the API redirected it
+// there.
 func fetches(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/file") && r.URL.Query().Has("X-Amz-Signature")
 }
@@ -95,7 +97,8 @@ func wholeFileFromTheStore(t *testing.T, s *inStore) {
 		part, some := get("Range", "bytes=9000000-9000099", "If-Range", whole.Header.Get("ETag"))
 		same(t, "the status of a range", part.StatusCode, 206)
 		same(t, "the range", string(some), string(body[9000000:9000100]))
-		// The API answers itself where the store could not: the store knows neither this ETag nor HEAD.
+		// The API does not redirect a HEAD request, or a request with the API's own ETag: the
+		// signed URL is only valid for GET, and the store has a different ETag for the file.
 		same(t, "HEAD", s.do(t, "HEAD", path).want(t, 200).header.Get("Content-Length"), strconv.FormatInt(*e.SizeBytes, 10))
 		own := `"` + *e.SHA256 + `"`
 		same(t, "the range from the API", string(s.do(t, "GET", path, "Range", "bytes=9000000-9000099", "If-Range", own).want(t, 206).body), string(some))
@@ -109,8 +112,8 @@ func wholeFileFromTheStore(t *testing.T, s *inStore) {
 	}
 }
 
-// The client command follows the redirect without the key, and asks the store for the rest of a
-// download that broke.
+// The client command follows the redirect without sending the API key to the store. After a break,
+// it requests the rest of the file from the store.
 func clientCommandResumesAtTheStore(t *testing.T, s *inStore) {
 	var requests seen
 	s.faults.Set(func(r *http.Request) (f storetest.Fault) {
@@ -154,7 +157,7 @@ func deletedWhileComposed(t *testing.T, s *inStore) {
 	e := s.create(t, "format=json")
 	receive(t, begun, "the worker composes the file")
 	s.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
-	time.Sleep(time.Second) // so that the worker usually hears of the cancel first
+	time.Sleep(time.Second) // wait, so that the worker usually notices the cancellation before the copy succeeds
 	close(release)
 	s.wantPurged(t, e.ID)
 }
@@ -163,6 +166,6 @@ func workerChecksComposing(t *testing.T, s *inStore) {
 	copies := func(r *http.Request) bool { return r.Header.Get("X-Amz-Copy-Source") != "" }
 	s.refuse(t, copies, storetest.Fault{Status: http.StatusForbidden})
 	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
-	refuses(t, append(env, "DOWNLOAD_MODE=redirect"), []string{"worker"}, "DOWNLOAD_MODE is redirect", "put together", "docs/stores.md")
+	refuses(t, append(env, "DOWNLOAD_MODE=redirect"), []string{"worker"}, "DOWNLOAD_MODE is redirect", "cannot be joined", "docs/stores.md")
 	same(t, "objects that the check left", len(s.objectsOf(t, "memexport-probe")), 0)
 }

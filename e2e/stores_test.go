@@ -18,25 +18,25 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// storeMemories make a file with several parts.
+// storeMemories is enough for a file with several parts.
 const storeMemories = 9000
 
-// storeWorkspace is the same in every store, so that the files must be the same, too.
+// storeWorkspace is the same in every store, so the files must also be the same.
 const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
-// inStore is a stack that keeps its exports in a store.
+// inStore is a stack that keeps its exports in one of the stores.
 type inStore struct {
 	*stack
 	tenant
 	store    *storetest.Store
-	faults   *storetest.Faults // in front of the store; nil for a directory
+	faults   *storetest.Faults // a proxy in front of the store; nil if the store is a directory
 	temporal *devstack.Temporal
 }
 
-// storeCases run one after the other on the stack of each store.
+// storeCases run on each store. They run one after the other on the same stack.
 var storeCases = []struct {
 	name string
-	on   func(*inStore) bool // which stores it is for; nil for all
+	on   func(*inStore) bool // reports whether the case applies to a store; nil for all stores
 	run  func(*testing.T, *inStore)
 }{
 	{"purge_leaves_nothing", nil, purgeLeavesNothing},
@@ -53,7 +53,7 @@ func hasFaults(s *inStore) bool { return s.faults != nil }
 
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
-	digests := map[string]string{} // by format, of the first store
+	digests := map[string]string{} // by format, the digest of the file from the first store
 	for _, name := range storetest.Names {
 		t.Run(name, func(t *testing.T) {
 			s := newInStore(t, name)
@@ -83,7 +83,7 @@ func TestStores(t *testing.T) {
 func newInStore(t *testing.T, name string, env ...string) *inStore {
 	t.Helper()
 	s := &inStore{store: storetest.New(t, name)}
-	seen := s.store // the store as the stack sees it
+	seen := s.store // the store that the stack uses: the proxy, if there is one
 	if name != "file" {
 		s.faults = s.store.NewFaults(t)
 		seen = s.faults.Store
@@ -100,7 +100,8 @@ func newInStore(t *testing.T, name string, env ...string) *inStore {
 
 func (s *inStore) url() string { return s.stack.url }
 
-// objectsOf returns the keys of an export's objects and unfinished uploads, temporary files included.
+// objectsOf returns the keys of an export's objects, including unfinished uploads and temporary
+// files.
 func (s *inStore) objectsOf(t *testing.T, exportID string) []string {
 	t.Helper()
 	keys := s.store.Uploads(t)
@@ -118,7 +119,7 @@ func purgeLeavesNothing(t *testing.T, s *inStore) {
 	s.expire(t, e)
 }
 
-// expire lets an export expire early, and waits until nothing of it is left.
+// expire makes an export expire at once. It waits until all objects of the export are deleted.
 func (s *inStore) expire(t *testing.T, e object) {
 	t.Helper()
 	c, err := temporalclient.Dial(temporalclient.Options{HostPort: s.temporal.Address})
@@ -126,7 +127,7 @@ func (s *inStore) expire(t *testing.T, e object) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	await.True(t, time.Minute, "its workflow lets it expire", func() bool { // the row is READY a little before the workflow knows it
+	await.True(t, time.Minute, "its workflow lets it expire", func() bool { // retry, because the row becomes READY shortly before the workflow accepts this update
 		update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + e.ID,
 			UpdateName: "expire-now", WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
 		return err == nil && update.Get(t.Context(), nil) == nil
@@ -136,7 +137,7 @@ func (s *inStore) expire(t *testing.T, e object) {
 }
 
 func deleteWhileRunning(t *testing.T, s *inStore) {
-	if s.faults != nil { // hold the second upload
+	if s.faults != nil { // hold every upload after the first
 		var mu sync.Mutex
 		parts := 0
 		s.faults.Set(func(r *http.Request) (f storetest.Fault) {
@@ -162,7 +163,8 @@ func deleteWhileRunning(t *testing.T, s *inStore) {
 	s.wantPurged(t, e.ID)
 }
 
-// wantPurged waits until a deleted export is purged, and fails the test if objects of it are left.
+// wantPurged waits until a deleted export is marked as purged. It fails the test if objects of the
+// export are left.
 func (s *inStore) wantPurged(t *testing.T, id string) {
 	t.Helper()
 	await.True(t, time.Minute, "the export is purged", func() bool {
@@ -177,10 +179,10 @@ func (s *inStore) wantPurged(t *testing.T, id string) {
 	}
 }
 
-// uploads reports whether a request writes an object.
+// uploads reports whether a request uploads data to the store.
 func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
 
-// refuse gives some requests to the store a fault, until the end of the test.
+// refuse gives the fault to every request for which which(r) is true, until the end of the test.
 func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
 	s.faults.Set(func(r *http.Request) storetest.Fault {
 		if which(r) {
@@ -214,7 +216,7 @@ func refusalFailsTheExport(t *testing.T, s *inStore) {
 func brokenDownload(t *testing.T, s *inStore) {
 	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
 	reads := func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, e.ID) }
-	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // the API goes on where the connection broke
+	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // when the connection to the store breaks, the API continues the download where it broke
 	s.digest(t, e)
 	s.refuse(t, reads, storetest.Fault{Status: http.StatusForbidden})
 	if a, err := s.try(t.Context(), "GET", "/v1/exports/"+e.ID+"/download"); err != nil || a.status < 500 {
@@ -225,20 +227,21 @@ func brokenDownload(t *testing.T, s *inStore) {
 func workerChecksWriting(t *testing.T, s *inStore) {
 	s.refuse(t, uploads, storetest.Fault{Status: http.StatusForbidden})
 	env := append(s.faults.Env(), "BUCKET_URL="+s.faults.URL(), "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database)
-	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
+	refuses(t, env, []string{"worker"}, "BUCKET_URL", "cannot write", "docs/stores.md")
 }
 
-// The API only needs to read; a worker also needs to write. The token is part of every URL that goes
-// to the store, and must not appear in a message.
+// The API must work with a token that only allows reading. A worker must refuse to start, since it
+// also writes. The token is in every URL of a request to the store, so it could appear in an error
+// message.
 func readOnlyToken(t *testing.T, s *inStore) {
 	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
 	url, env, token := s.store.WithSAS(t, sas.ContainerPermissions{Read: true, List: true})
 	env = append(env, "BUCKET_URL="+url, "TEMPORAL_ADDRESS="+s.temporal.Address, "DATABASE_URL="+s.database, "HTTP_ADDR=127.0.0.1:0")
 	api := launch(t, env, "api")
 	same(t, "the file", s.at(apiURL(t, api)).digest(t, e), *e.SHA256)
-	refuses(t, env, []string{"worker"}, "BUCKET_URL", "written", "docs/stores.md")
+	refuses(t, env, []string{"worker"}, "BUCKET_URL", "cannot write", "docs/stores.md")
 
-	env = append(env, "AZURE_STORAGE_DOMAIN=127.0.0.1:1") // where nothing listens
+	env = append(env, "AZURE_STORAGE_DOMAIN=127.0.0.1:1") // nothing listens at this address
 	down := launch(t, env, "api")
 	down.wantCode(t, 1)
 	for what, p := range map[string]*command{"the API": api, "the API without a store": down} {

@@ -12,32 +12,33 @@ import (
 	"github.com/lib/pq"
 )
 
-// memory is a row of the table, or a memory that was read from a file. Times are texts in the form of
-// the files.
+// memory is a row of the table, or a memory that was parsed from a file. Times are texts in the
+// format that the files use.
 type memory struct {
 	id                         string
 	text                       *string
 	user, agent, session       *string
 	priority, status           string
 	categories                 []string
-	metadata                   *string // see canonical
+	metadata                   *string // in the form that canonical returns
 	workspace                  string
 	accessCount                int64
 	accessed, created, updated *string
 }
 
-// columns are the fields of a memory in the order of the files.
+// columns are the columns of a memory, in their order in the files.
 var columns = []string{"id", "memory", "user_id", "agent_id", "session_id", "priority", "status", "categories", "metadata",
 	"workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at"}
 
-// fields returns the memory's values as texts in the order of columns. Equal values are equal texts.
+// fields returns the memory's values as texts, in the order of columns. Equal values have equal
+// texts, and different values have different texts.
 func (m *memory) fields() []string {
 	return []string{m.id, optional(m.text), optional(m.user), optional(m.agent), optional(m.session), m.priority, m.status,
 		list(m.categories), optional(m.metadata), m.workspace, fmt.Sprint(m.accessCount),
 		optional(m.accessed), optional(m.created), optional(m.updated)}
 }
 
-// optional formats a text so that NULL differs from every text.
+// optional formats a text. The result for NULL differs from the result for any text.
 func optional(s *string) string {
 	if s == nil {
 		return "NULL"
@@ -45,7 +46,7 @@ func optional(s *string) string {
 	return "=" + *s
 }
 
-// list formats a list so that NULL differs from every list.
+// list formats a list. The result for NULL differs from the result for any list.
 func list(items []string) string {
 	if items == nil {
 		return "NULL"
@@ -53,7 +54,8 @@ func list(items []string) string {
 	return fmt.Sprintf("%q", items)
 }
 
-// selectMemories lets Postgres format times as the files do.
+// selectMemories is the SQL that reads memories. Postgres formats the times in the same way as the
+// files.
 var selectMemories = func() string {
 	stamp := func(column string) string {
 		return `to_char(` + column + ` AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
@@ -62,8 +64,8 @@ var selectMemories = func() string {
 		stamp("last_accessed_at") + `, ` + stamp("created_at") + `, ` + stamp("updated_at") + ` FROM memories WHERE workspace_id = $1 `
 }()
 
-// table returns the workspace's memories that meet the condition, in the order of exports. The
-// parameters of the condition start at $2. An empty condition selects all.
+// table returns the workspace's memories that match the condition, in the order of an export. The
+// parameters of the condition start at $2. An empty condition matches all memories.
 func table(t *testing.T, db *sql.DB, workspace, condition string, args ...any) []memory {
 	t.Helper()
 	if condition == "" {
@@ -93,7 +95,7 @@ func table(t *testing.T, db *sql.DB, workspace, condition string, args ...any) [
 	return memories
 }
 
-// insert adds memories to the table by COPY.
+// insert adds memories to the table with COPY.
 func insert(t *testing.T, db *sql.DB, memories []memory) {
 	t.Helper()
 	tx, err := db.BeginTx(t.Context(), nil)
@@ -120,8 +122,9 @@ func insert(t *testing.T, db *sql.DB, memories []memory) {
 	execute(t, db, `ANALYZE memories`)
 }
 
-// canonical formats JSON so that equal values are equal texts: no spaces, sorted keys, numbers as they
-// were written. It turns the JSON value null into NULL, because files do not tell the two apart.
+// canonical returns JSON in a form in which equal values are equal texts: without spaces, with
+// sorted keys, and with unchanged numbers. For the JSON value null it returns nil, which stands for
+// NULL, because the files do not distinguish the two.
 func canonical(text *string) (*string, error) {
 	if text == nil {
 		return nil, nil
@@ -146,7 +149,8 @@ func canonical(text *string) (*string, error) {
 	return &same, err
 }
 
-// compare fails the test unless the file has the memories of the table, with every field, in order.
+// compare fails the test unless the memories in the file, got, are the same as those in want and in
+// the same order.
 func compare(t *testing.T, file string, got, want []memory) {
 	t.Helper()
 	if len(got) != len(want) {

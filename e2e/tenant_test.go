@@ -15,7 +15,8 @@ func TestAnotherWorkspaceCanNeitherBeReachedNorInferred(t *testing.T) {
 	generate(t, s.db, theirs.workspace, 30, 100)
 	theirExport := theirs.ready(t, theirs.create(t, "format=json", "Idempotency-Key", "shared name").ID, time.Minute)
 
-	// An id of another workspace and an id that does not exist get the same answer, to the byte.
+	// The response for an id of another workspace must equal the response for an unknown id byte
+	// for byte.
 	for _, method := range []string{"GET", "DELETE"} {
 		for _, suffix := range []string{"", "/download"} {
 			if method == "DELETE" && suffix != "" {
@@ -37,7 +38,8 @@ func TestAnotherWorkspaceCanNeitherBeReachedNorInferred(t *testing.T) {
 	ourExport = ours.ready(t, ourExport.ID, time.Minute)
 	checkFile(t, ours.client, ourExport, []memory{})
 	checkFile(t, theirs.client, theirs.get(t, theirExport.ID), table(t, s.db, theirs.workspace, ""))
-	// A request cannot choose its workspace.
+	// A request cannot choose its workspace. Such parameters are rejected, and such a header is
+	// ignored.
 	for _, query := range []string{"workspace_id=" + theirs.workspace, "workspace=" + theirs.workspace, "account=" + theirs.workspace} {
 		ours.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
 	}

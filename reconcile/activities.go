@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/activities"
+	"memexport/dispatch"
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/workflows"
@@ -30,6 +31,9 @@ type Activities struct {
 	Steps   *activities.Activities // the store, the bucket, and the activities that end an export
 	Client  client.Client          // to look up the state of a workflow
 	Starter *workflows.Starter
+	// Dispatcher starts the exports that wait for their turn and that nobody has started, such as after
+	// a crash.
+	Dispatcher *dispatch.Dispatcher
 
 	// OrphanAge is how old the newest object of an unknown or purged export must be before Sweep
 	// deletes its objects. It is longer than any attempt that could still record such an object.
@@ -39,14 +43,16 @@ type Activities struct {
 
 // Reconciled counts what a run has done.
 type Reconciled struct {
-	Looked  int `json:"looked"`  // exports that were overdue
-	Started int `json:"started"` // exports whose workflow was started
-	Settled int `json:"settled"` // exports that were failed, expired or purged
-	Errors  int `json:"errors"`  // exports for which that failed; the next run tries again
+	Looked     int `json:"looked"`     // exports that were overdue
+	Started    int `json:"started"`    // exports whose workflow was started
+	Settled    int `json:"settled"`    // exports that were failed, expired or purged
+	Dispatched int `json:"dispatched"` // waiting exports that got a place to run
+	Errors     int `json:"errors"`     // exports and workspaces for which that failed; the next run tries again
 }
 
-// Reconcile starts the workflows that the API could not start, and settles the exports that a
-// terminated or lost workflow has left behind. An export that fails does not stop the others.
+// Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
+// lost workflow has left behind, and gives free places to waiting exports. An export that fails does not
+// stop the others.
 func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer attempt.Heartbeat(ctx)()
 	var done Reconciled
@@ -65,7 +71,10 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 				"export", e.ID, "error", attempt.SafeMessage(err))
 		}
 	}
-	return done, nil
+	dispatched, err := a.Dispatcher.All(ctx)
+	done.Dispatched += dispatched.Dispatched
+	done.Errors += dispatched.Errors
+	return done, attempt.DatabaseError(ctx, err)
 }
 
 // settle does what decide says about one export.

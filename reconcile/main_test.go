@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"memexport/activities"
+	"memexport/dispatch"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
@@ -64,6 +65,7 @@ func newFixture(t *testing.T) *fixture {
 	f.activities = &reconcile.Activities{Steps: &activities.Activities{
 		Exports: f.exports, Source: source, Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
+	f.activities.Dispatcher = &dispatch.Dispatcher{Exports: f.exports, Log: slog.New(slog.DiscardHandler)}
 	f.useBucket("file://" + f.dir)
 	return f
 }
@@ -83,6 +85,7 @@ func (f *fixture) useBucket(url string) {
 func (f *fixture) connect(c client.Client) {
 	f.client, f.starter = c, workflows.NewStarter(c, "default", f.Name())
 	f.activities.Client, f.activities.Starter = f.client, f.starter
+	f.activities.Dispatcher.Starter = f.starter
 }
 
 func (f *fixture) exec(statement string, args ...any) {

@@ -40,6 +40,11 @@ func TestReconcile(t *testing.T) {
 		"PurgesADeletedReadyExportWithoutAWorkflow":        purgesDeleted,
 		"LeavesAHealthyExportAlone":                        leavesHealthy,
 		"HandlesTheOtherExportsWhenOneFails":               countsErrors,
+		"GivesFreePlacesToExportsThatNobodyHasStarted":     dispatchesWaiting,
+		"GivesThePlaceOfAFailedExportToTheNext":            failsAndDispatches,
+		"StartsAClaimedExportThatACrashLeftBehind":         startsClaimed,
+		"FailsADeletedExportThatWaited":                    failsDeletedWaiting,
+		"CountsAWorkspaceWhoseExportsCannotBeStarted":      countsDispatchErrors,
 		"RunsAsAWorkflow":                                  runsAsWorkflow,
 	} {
 		t.Run(name, func(t *testing.T) {

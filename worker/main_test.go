@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"memexport/activities"
+	"memexport/dispatch"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
@@ -72,7 +73,8 @@ func newSite(t *testing.T, c client.Client) *site {
 	}
 	s.options = worker.Options{
 		Client: c, Namespace: "default", TaskQueue: t.Name(), Log: silent,
-		Activities: steps, Reconciler: &reconcile.Activities{Steps: steps, Client: c, Starter: s.starter},
+		Activities: steps, Reconciler: &reconcile.Activities{Steps: steps, Client: c, Starter: s.starter,
+			Dispatcher: &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: silent}},
 		Concurrency: 4, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
 	}
 	return s

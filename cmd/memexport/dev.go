@@ -94,11 +94,11 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	defer release()
-	// Scripts wait for this file. It must not have the address of the last run.
+	// Scripts wait for the file base-url, so delete the one of the last run.
 	if err := os.Remove(filepath.Join(f.dir, "base-url")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Listen first, so that a port that is in use is found before anything is started.
+	// Listen before starting anything, so that an error such as a port in use is reported at once.
 	listener, err := net.Listen("tcp", f.http)
 	if err != nil {
 		return fmt.Errorf("the API cannot listen on %s: %w; choose another address with --http 127.0.0.1:PORT", f.http, err)

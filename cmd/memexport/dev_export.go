@@ -16,8 +16,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// firstExports exports the demo workspace in every format over the API, as any client would, and then
-// says what to do next. It leaves files of an earlier run as they are.
+// firstExports exports the demo workspace in every format over the API, as any client would, and
+// then prints what to do next. It does not overwrite files of an earlier run.
 func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 	if err := d.write("base-url", baseURL); err != nil {
 		return err
@@ -56,12 +56,12 @@ func (d *dev) export(ctx context.Context, baseURL, formatName, path string) (rem
 	if err != nil {
 		return remote.Export{}, err
 	}
-	// Restart: a download that an earlier run began was from another address.
+	// Set Restart, because an earlier run may have left a partial download from a different URL.
 	saved, err := r.Save(ctx, remote.Job{Params: client.CreateExportParams{Format: new(client.ExportFormat(formatName))}, Output: path, Restart: true})
 	return saved.Export, err
 }
 
-// usage prints what to do next. The lines work when they are pasted into a shell.
+// usage prints what to do next. The commands that it prints can be pasted into a shell.
 func (d *dev) usage(baseURL string) {
 	d.say("")
 	d.say("  API         %s", baseURL)

@@ -33,13 +33,13 @@ type dev struct {
 	temporal client.Options
 	uiURL    string
 	apiKey   string
-	closers  []func() error // in the order of starting
-	died     chan error     // why a child ended by itself
+	closers  []func() error // close calls these, the last one first
+	died     chan error     // receives the error when a child ends by itself
 }
 
 func (d *dev) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
 
-// close ends everything that was started, the last one first.
+// close stops everything that was started, in reverse order.
 func (d *dev) close() error {
 	var problems []error
 	for i := len(d.closers) - 1; i >= 0; i-- {
@@ -48,8 +48,8 @@ func (d *dev) close() error {
 	return errors.Join(problems...)
 }
 
-// startChildren starts Postgres and Temporal at the same time, unless the environment names other
-// servers, and loads the configuration.
+// startChildren starts Postgres and Temporal at the same time and loads the configuration. It does
+// not start a server if the environment already contains the address of one.
 func (d *dev) startChildren(ctx context.Context) (err error) {
 	environment := environ()
 	if d.temporal, err = config.Temporal(); err != nil {
@@ -156,7 +156,7 @@ func (d *dev) prepare(ctx context.Context) error {
 	return d.write("database-url", d.config.DatabaseURL)
 }
 
-// key returns the API key of the last run if it is still valid, and otherwise a new one.
+// key returns the API key of the last run if that key is still valid, and otherwise a new one.
 func (d *dev) key(ctx context.Context, keys *apikey.Store) (string, error) {
 	if line, err := os.ReadFile(filepath.Join(d.flags.dir, "api-key")); err == nil {
 		secret := strings.TrimSpace(string(line))
@@ -171,12 +171,13 @@ func (d *dev) key(ctx context.Context, keys *apikey.Store) (string, error) {
 	return minted, d.write("api-key", minted)
 }
 
-// write writes a line to a file in the state directory, for scripts.
+// write writes a line to a file in the state directory, where scripts can read it.
 func (d *dev) write(name, line string) error {
 	return os.WriteFile(filepath.Join(d.flags.dir, name), []byte(line+"\n"), 0o600)
 }
 
-// searchAttributeTypes returns the search attributes with their types as the Temporal CLI spells them.
+// searchAttributeTypes returns the types of the search attributes by their names. It spells the
+// types as the Temporal CLI does.
 func searchAttributeTypes() map[string]string {
 	types := map[string]string{}
 	for name, kind := range workflows.SearchAttributes {

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// devCommand stands in for the command of the other systems.
+// devCommand replaces the dev command, which does not work on Windows.
 func devCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "dev",

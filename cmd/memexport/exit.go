@@ -12,20 +12,20 @@ import (
 	"memexport/internal/cli/resume"
 )
 
-// The exit codes. docs/cli.md has the same table.
+// These are the exit codes. The table in docs/cli.md must be the same.
 const (
 	exitOther       = 1
-	exitUsage       = 2   // flags, arguments, configuration, a refused request, a file or directory
+	exitUsage       = 2   // wrong flags, arguments or configuration; a rejected request; a problem with a file or directory
 	exitAuth        = 3   // the key is unknown or lacks the permission
 	exitNotFound    = 4   // the export does not exist
 	exitFailed      = 5   // the export is FAILED
 	exitExpired     = 6   // the export is EXPIRED
 	exitNetwork     = 7   // the service failed for longer than --retry-for
 	exitMismatch    = 8   // the length or digest of the file is wrong
-	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands for users of a service
+	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands that call a service
 )
 
-// usageError is the error of a command that was called wrongly.
+// usageError means that the command was called wrongly.
 type usageError struct{ err error }
 
 func (u usageError) Error() string { return u.err.Error() }
@@ -34,13 +34,14 @@ func (u usageError) Unwrap() error { return u.err }
 // usagef returns a usageError with a formatted message.
 func usagef(format string, args ...any) error { return usageError{err: fmt.Errorf(format, args...)} }
 
-// interruptedError is the error of a command for users of a service that a signal ended.
+// interruptedError means that a signal ended a command that calls a service.
 type interruptedError struct{ err error }
 
 func (i interruptedError) Error() string { return i.err.Error() }
 func (i interruptedError) Unwrap() error { return i.err }
 
-// noteRun sets running when a command of the tree runs. An error before that is about flags or arguments.
+// noteRun makes every command in the tree set running when it runs. If an error occurs before that,
+// it is about flags or arguments.
 func noteRun(c *cobra.Command, running *bool) {
 	for _, sub := range c.Commands() {
 		noteRun(sub, running)
@@ -53,7 +54,7 @@ func noteRun(c *cobra.Command, running *bool) {
 	}
 }
 
-// execute runs the command that the arguments name.
+// execute runs the command that the command line names.
 func execute(ctx context.Context, root *cobra.Command) error {
 	running := false
 	noteRun(root, &running)
@@ -67,7 +68,7 @@ func execute(ctx context.Context, root *cobra.Command) error {
 	return err
 }
 
-// exitCode returns the exit code for the error of a command.
+// exitCode returns the exit code for an error.
 func exitCode(err error) int {
 	var usage usageError
 	var interrupted interruptedError
@@ -98,7 +99,7 @@ func exitCode(err error) int {
 	return exitOther
 }
 
-// refusalCode returns the exit code for a response that refuses the request.
+// refusalCode returns the exit code for a response that rejects the request.
 func refusalCode(r *remote.Refusal) int {
 	switch {
 	case r.Code == "EXPORT_FAILED":

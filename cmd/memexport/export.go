@@ -12,7 +12,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// saveFlags are the flags of the commands that save a file: export and download.
+// saveFlags are the flags of the two commands that save a file, export and download.
 type saveFlags struct {
 	remoteFlags
 	output  string
@@ -30,11 +30,11 @@ func (f *saveFlags) add(c *cobra.Command) {
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "write nothing but errors")
 	c.Flags().DurationVar(&f.idle, "idle-timeout", 30*time.Second, "how long a download may go without a byte before it is repeated")
 	if err := c.MarkFlagFilename("output"); err != nil {
-		panic(err) // the flag was not defined above
+		panic(err) // cannot happen: the flag is defined above
 	}
 }
 
-// save saves the file of a job and prints the result.
+// save runs the job, which saves a file, and prints the result.
 func (f *saveFlags) save(cmd *cobra.Command, job remote.Job) error {
 	if f.json && f.output == "-" {
 		return usagef("--json and -o - cannot both write to standard output: leave one of them out")

@@ -16,8 +16,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// The flags and the parameters come from the fields of memory.Filter and client.CreateExportParams by
-// reflection, so that a new filter gets its flag, its help and its parameter without a line here.
+// The flags and the parameters come from the fields of memory.Filter and client.CreateExportParams
+// by reflection. So a new filter gets its flag, its help and its parameter without a change in this
+// file.
 
 // filterFlag returns the name of the flag for a filter of the API.
 func filterFlag(name string) string {
@@ -25,7 +26,7 @@ func filterFlag(name string) string {
 	return cmp.Or(short[name], strings.ReplaceAll(name, "_", "-"))
 }
 
-// addParams adds a flag for each parameter of a new export.
+// addParams adds a flag for each parameter of CreateExport.
 func addParams(c *cobra.Command) {
 	c.Flags().String("format", format.All[0].Name, "the format of the file: "+strings.Join(formatNames(), ", "))
 	complete(c, "format", formatNames()...)
@@ -48,7 +49,7 @@ func addParams(c *cobra.Command) {
 	complete(c, "priority", priorityNames()...)
 }
 
-// params returns the parameters of a new export that the flags set.
+// params returns the parameters that the flags set.
 func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
 	v := reflect.ValueOf(&p).Elem()
 	for i := range v.NumField() {
@@ -64,8 +65,8 @@ func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
 	return p, nil
 }
 
-// setParam sets a parameter from its flag. It refuses an empty value, so that an unset variable of the
-// shell does not export everything.
+// setParam sets a parameter to the value of its flag. It rejects an empty value. Otherwise a
+// command with an unset shell variable would export everything.
 func setParam(cmd *cobra.Command, flag string, into any) error {
 	if list, ok := into.(**[]string); ok {
 		values, err := cmd.Flags().GetStringArray(flag)
@@ -111,7 +112,7 @@ func setParam(cmd *cobra.Command, flag string, into any) error {
 	return nil
 }
 
-// parseTime parses a date, which means midnight UTC, or an RFC 3339 time.
+// parseTime parses an RFC 3339 time, or a date, which stands for midnight UTC.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {
@@ -120,10 +121,10 @@ func parseTime(text string) (time.Time, error) {
 	return t.UTC(), err
 }
 
-// complete makes the shell complete the values of a flag.
+// complete lets the shell complete the values of a flag.
 func complete(c *cobra.Command, flag string, values ...string) {
 	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
-		panic(err) // the flag was not defined before
+		panic(err) // cannot happen: complete is called once for each flag
 	}
 }
 
@@ -141,7 +142,7 @@ func priorityNames() (names []string) {
 	return names
 }
 
-// filterNames returns the filters as the API names them.
+// filterNames returns the names of the filters in the API.
 func filterNames() (names []string) {
 	filter := reflect.TypeFor[memory.Filter]()
 	for field := range filter.Fields() {

@@ -121,7 +121,7 @@ func deleteCommand() *cobra.Command {
 	return c
 }
 
-// size returns the size of the file, or "-" before there is one.
+// size formats the size of the file. It returns "-" if there is no file yet.
 func size(e remote.Export) string {
 	if e.SizeBytes == nil {
 		return "-"
@@ -129,10 +129,10 @@ func size(e remote.Export) string {
 	return humanize.Bytes(uint64(*e.SizeBytes))
 }
 
-// filters returns the export's filters as the API names and writes them, such as user_id="u".
+// filters returns the export's filters with the names and values of the API, such as user_id="u".
 func filters(e remote.Export) (list []string) {
 	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(e.JSON, &fields) // it was decoded before
+	_ = json.Unmarshal(e.JSON, &fields) // cannot fail, because the same JSON was decoded before
 	for _, name := range filterNames() {
 		if value := string(fields[name]); value != "" && value != "null" {
 			list = append(list, name+"="+value)
@@ -141,7 +141,7 @@ func filters(e remote.Export) (list []string) {
 	return list
 }
 
-// details returns the lines that show an export: a name and a value.
+// details returns names and values that describe an export, one pair per line.
 func details(e remote.Export) [][2]string {
 	lines := [][2]string{{"id", e.ID.String()}, {"status", string(e.Status)}, {"format", string(e.Format)}}
 	for _, filter := range filters(e) {

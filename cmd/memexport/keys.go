@@ -18,7 +18,7 @@ func keysCommand() *cobra.Command {
 	return c
 }
 
-// withKeys calls do with the store of keys in DATABASE_URL.
+// withKeys opens the store of API keys in DATABASE_URL and calls do with it.
 func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	cfg, err := config.Load(config.Database)
 	if err != nil {
@@ -72,7 +72,7 @@ func keysCreateCommand() *cobra.Command {
 	c.Flags().BoolVar(&test, "test", false, "create a key that begins with msk_test_ instead of msk_live_")
 	for _, flag := range []string{"workspace", "name", "permission"} {
 		if err := c.MarkFlagRequired(flag); err != nil {
-			panic(err) // the flag was not defined above
+			panic(err) // cannot happen: the flag is defined above
 		}
 	}
 	return c
@@ -116,7 +116,7 @@ func keysListCommand() *cobra.Command {
 	return c
 }
 
-// when formats a time, or "-" for none.
+// when formats a time. It returns "-" for nil.
 func when(t *time.Time) string {
 	if t == nil {
 		return "-"

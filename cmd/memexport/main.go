@@ -1,5 +1,5 @@
-// Command memexport exports AI memories in bulk. It runs the HTTP API and the Temporal worker, and it is
-// the client program of the API.
+// Command memexport exports AI memories in bulk. It runs the HTTP API and the Temporal worker, and
+// it is also a client program for the API.
 package main
 
 import (
@@ -10,22 +10,22 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	_ "golang.org/x/crypto/x509roots/fallback" // root certificates for an image that has none
+	_ "golang.org/x/crypto/x509roots/fallback" // root certificates, for a container image that has none
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	context.AfterFunc(ctx, stop) // a second signal kills the process at once
 	if err := execute(ctx, command()); err != nil {
 		fmt.Fprintln(os.Stderr, "memexport:", err)
 		os.Exit(exitCode(err))
 	}
 }
 
-// The groups of commands in the help.
+// These are the groups in which the help lists the commands.
 const remoteGroup, serviceGroup = "remote", "service"
 
-// command returns the tree of commands.
+// command returns the root command with all its subcommands.
 func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "memexport",

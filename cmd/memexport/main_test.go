@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// run runs a command and returns what it printed to standard output, and its error.
+// run runs a command. It returns what the command printed to standard output, and its error.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var stdout bytes.Buffer
@@ -71,7 +71,8 @@ func TestAnUnknownErrorEndsWith1(t *testing.T) {
 	}
 }
 
-// The image has no certificates of its own. The standard library accepts fallback roots only once.
+// The container image has no root certificates, so the program must contain them. The standard
+// library lets a program set fallback roots only once, so a second call panics.
 func TestTheProgramHasRootCertificates(t *testing.T) {
 	defer func() {
 		if recover() == nil {

@@ -16,7 +16,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// remoteFlags are the flags of all the commands for users of a service.
+// remoteFlags are the flags of every command that calls a service.
 type remoteFlags struct {
 	url      string
 	keyFile  string
@@ -25,9 +25,11 @@ type remoteFlags struct {
 }
 
 const (
-	// defaultRetryFor is how long failures are tolerated: long enough for a restart or a lost network.
+	// defaultRetryFor is how long failures are retried. It is long enough for a restart or a
+	// network outage.
 	defaultRetryFor = 5 * time.Minute
-	// firstFor replaces it until the service has answered once, since its address may be wrong.
+	// firstFor replaces defaultRetryFor until the service has answered once. It is short, because
+	// the URL may be wrong.
 	firstFor = 10 * time.Second
 )
 
@@ -39,7 +41,7 @@ func (f *remoteFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.json, "json", false, "write JSON to standard output, for programs")
 }
 
-// connect returns the service that the flags and the environment name.
+// connect returns a client for the service that the flags and the environment name.
 func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *progress.Reporter) (*remote.Service, error) {
 	address := cmp.Or(f.url, os.Getenv("MEMEXPORT_URL"))
 	if address == "" {
@@ -63,8 +65,8 @@ func (f *remoteFlags) connect(cmd *cobra.Command, idle time.Duration, report *pr
 		RetryFor: f.retryFor, FirstFor: first, Idle: idle, Report: report})
 }
 
-// checkURL refuses what is not the address of a service. The messages do not quote it, since it may hold a
-// password.
+// checkURL returns an error if address cannot be the URL of a service. The error does not contain
+// the address, because the address may contain a password.
 func checkURL(address string) error {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
@@ -79,7 +81,8 @@ func checkURL(address string) error {
 	return nil
 }
 
-// connectAbout is connect for the commands with an export's id as their argument.
+// connectAbout is like connect, for commands whose argument is the id of an export. It also returns
+// the id.
 func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote.Service, uuid.UUID, error) {
 	id, err := exportID(argument)
 	if err != nil {
@@ -89,7 +92,7 @@ func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote
 	return svc, id, err
 }
 
-// key returns the API key.
+// key returns the API key from --api-key-file, or else from MEMEXPORT_API_KEY.
 func (f *remoteFlags) key() (string, error) {
 	key := os.Getenv("MEMEXPORT_API_KEY")
 	if f.keyFile != "" {
@@ -103,13 +106,13 @@ func (f *remoteFlags) key() (string, error) {
 	if key == "" {
 		return "", usagef("the API key is missing: set MEMEXPORT_API_KEY or name a file with --api-key-file; `memexport keys create` makes a key")
 	}
-	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) { // the error of net/http would quote the key
+	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) { // check this here, because the error from net/http would contain the key
 		return "", usagef("the API key is not valid: it must be one word that begins with msk_")
 	}
 	return key, nil
 }
 
-// exportID parses the argument that names an export.
+// exportID parses the id of an export in an argument.
 func exportID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || len(text) != 36 {

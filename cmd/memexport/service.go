@@ -19,6 +19,7 @@ import (
 
 	"memexport/activities"
 	"memexport/api"
+	"memexport/dispatch"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/config"
@@ -63,7 +64,8 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// withService loads the configuration, connects, and runs do until it returns.
+// withService loads the configuration, connects to the database and the other services, and calls
+// do.
 func withService(ctx context.Context, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
@@ -81,19 +83,20 @@ func withService(ctx context.Context, do func(context.Context, *service) error) 
 	return do(ctx, s)
 }
 
-// service is what the API and the worker share.
+// service is what both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
 	db       *sqlx.DB
+	exports  *export.Store
 	archive  *archive.Archive
 	temporal client.Client
 	starter  *workflows.Starter
 	name     string // the Temporal namespace
 }
 
-// connect opens what both the API and the worker need. The database must answer and be migrated.
-// Temporal need not run yet.
+// connect opens what both the API and the worker need. It fails if the database does not answer or
+// is not migrated. Temporal need not be running yet.
 func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
@@ -115,8 +118,10 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	return &service{config: cfg, log: log, db: db, archive: files, temporal: c, name: temporal.Namespace,
-		starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
+	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
+		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
@@ -126,7 +131,8 @@ func (s *service) close() {
 	}
 }
 
-// openMigrated opens the service's database. It fails unless all migrations are applied.
+// openMigrated opens the service's database. It returns an error unless all migrations have been
+// applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
 	if err != nil {
@@ -139,13 +145,14 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database and waits up to 15 seconds for it to answer. The setting is the name of
-// the variable with its URL, for messages.
+// openDatabase opens a database and waits up to 15 seconds until it answers. setting is the name of
+// the environment variable with its URL, which appears in messages.
 func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
 	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-			// The error quotes the text that it could not parse, and with it the password.
+			// The error contains the text that could not be parsed, and that text contains the
+			// password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
 		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
@@ -159,7 +166,7 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 	return db, nil
 }
 
-// serveAPI serves until ctx ends, and then lets requests finish.
+// serveAPI serves requests until ctx ends. Then it waits until the open requests are finished.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	proxies, err := s.config.Proxies()
 	if err != nil {
@@ -174,11 +181,17 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	server := api.New(api.Options{
-		Exports:        export.NewStore(s.db),
-		Keys:           apikey.NewStore(s.db),
-		Archive:        s.archive,
-		Starter:        s.starter,
-		Redirect:       s.config.DownloadMode == "redirect",
+		Exports:  s.exports,
+		Keys:     apikey.NewStore(s.db),
+		Archive:  s.archive,
+		Starter:  s.starter,
+		Redirect: s.config.DownloadMode == "redirect",
+		Limits: api.Limits{
+			Connections: s.config.Connections, ConnectionsPerAddress: s.config.ConnectionsPerAddress,
+			RequestsPerSecond: s.config.RequestsPerSecond,
+			LongPolls:         s.config.LongPolls, LongPollsPerKey: s.config.LongPollsPerKey,
+			Downloads: s.config.Downloads, DownloadsPerKey: s.config.DownloadsPerKey,
+		},
 		Tokens:         tokens,
 		AuthFailures:   s.config.AuthFailures,
 		TrustedProxies: proxies,
@@ -197,12 +210,13 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // a download that takes longer is resumed elsewhere
+		return server.Close() // cut a download that takes longer; the client resumes it from another process
 	}
 	return nil
 }
 
-// runWorker checks that memories can be read and parts written, and works until ctx ends.
+// runWorker checks that the worker can read memories and write parts. Then it runs the worker until
+// ctx ends.
 func (s *service) runWorker(ctx context.Context) error {
 	if err := s.archive.CheckWrites(ctx); err != nil {
 		return fmt.Errorf("BUCKET_URL: %w", err)
@@ -212,7 +226,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Each activity may read over two connections: see memory.Source.Read.
+	// An activity may read over two connections: see memory.Source.Read.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {
 		return err
@@ -226,16 +240,18 @@ func (s *service) runWorker(ctx context.Context) error {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	tuneMemory()
+	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
-		Exports: export.NewStore(s.db), Source: source, Archive: s.archive,
+		Exports: s.exports, Source: source, Archive: s.archive,
 		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
+		Ended: dispatcher.Next,
 	}
 	return worker.Run(ctx, worker.Options{
 		Client:         s.temporal,
 		Namespace:      s.name,
 		TaskQueue:      s.config.TaskQueue,
 		Activities:     steps,
-		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter},
+		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,
@@ -246,16 +262,17 @@ func (s *service) runWorker(ctx context.Context) error {
 	})
 }
 
-// collectGarbageEarly keeps the API's memory small: it only copies bytes, so that more collections cost
-// little. GOGC overrides it.
+// collectGarbageEarly makes the API collect garbage more often, which keeps its memory small. That
+// costs little processor time, because the API mostly copies bytes. The variable GOGC overrides it.
 func collectGarbageEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
 }
 
-// tuneMemory makes the worker collect garbage less often. Its live heap is small and its rows are
-// short-lived, so that a limit of 100 MiB is the better measure. GOGC and GOMEMLIMIT override it.
+// tuneMemory makes the worker collect garbage less often. Its live heap is small, so with the
+// default settings a collection would start after few allocations. The limit of 100 MiB still keeps
+// its memory small. The variables GOGC and GOMEMLIMIT override it.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

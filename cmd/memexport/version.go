@@ -9,8 +9,8 @@ import (
 // A release sets both: -ldflags "-X main.version=1.2.3 -X main.commit=...". Other builds are "dev".
 var version, commit = "dev", ""
 
-// versionText is the version and the commit, such as "1.2.3 (commit 3448de3...)". Without a release, the
-// go command records the commit if it builds in a git work tree.
+// versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". In other
+// builds, the commit comes from the go command, which records it if it builds in a git work tree.
 func versionText() string {
 	built := commit
 	if info, ok := debug.ReadBuildInfo(); ok && built == "" {

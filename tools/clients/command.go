@@ -11,11 +11,11 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// stopGrace is how long a program may take to end by itself when make clients is interrupted.
+// stopGrace is how long a program may take to stop when make clients is interrupted.
 const stopGrace = time.Minute
 
-// output runs a program to its end and returns its standard output. env is added to the environment.
-// The error has everything that the program printed.
+// output runs a program and returns its standard output. env is added to the environment. If the
+// program fails, the error contains everything that it printed.
 func output(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)

@@ -19,12 +19,12 @@ const (
 	accepted = "openapi/released/accepted.txt"
 )
 
-// errBreaks says that clients of the last release would no longer work.
+// errBreaks means that clients of the last release would no longer work.
 var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
 
-// compare checks the document against the document of the last release: a change that breaks clients
-// needs a new major version. Then it checks made-up changes whose result is known, so that a check that
-// lets everything pass is noticed.
+// compare returns an error if the document breaks clients of the last release's document and has
+// the same major version. Then it checks that oasdiff judges a list of known changes correctly. So
+// compare fails if oasdiff accepts everything.
 func compare(ctx context.Context, work string) error {
 	dir := filepath.Join(work, "oasdiff")
 	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {
@@ -57,10 +57,10 @@ func compare(ctx context.Context, work string) error {
 	return nil
 }
 
-// comparison runs oasdiff.
+// comparison compares documents with oasdiff, which is at the path program.
 type comparison struct{ program string }
 
-// breaks returns errBreaks if a document breaks clients of an older one and has the same major version.
+// breaks returns errBreaks if newer breaks clients of older and both have the same major version.
 func (c comparison) breaks(ctx context.Context, older, newer string) error {
 	text, err := output(ctx, "", nil, c.program, "breaking", older, newer, "--fail-on", "ERR", "--color", "never",
 		"--severity-levels", filepath.Join(lintConfig, "severity.txt"), "--err-ignore", accepted)
@@ -82,7 +82,7 @@ func (c comparison) breaks(ctx context.Context, older, newer string) error {
 	return fmt.Errorf("%w\n%s", errBreaks, text)
 }
 
-// majorOf returns the major version of a document.
+// majorOf returns the major version in a document.
 func majorOf(path string) (string, error) {
 	document, err := readDocument(path)
 	if err != nil {
@@ -102,7 +102,7 @@ func readDocument(path string) (map[string]any, error) {
 	return document, json.Unmarshal(text, &document)
 }
 
-// in returns the object that a path of names leads to.
+// in returns the object at the path of names in node.
 func in(node map[string]any, path ...string) map[string]any {
 	for _, name := range path {
 		node = node[name].(map[string]any)
@@ -110,7 +110,7 @@ func in(node map[string]any, path ...string) map[string]any {
 	return node
 }
 
-// changes are made up; each says whether it breaks clients.
+// changes lists changes to a document, and says whether each one breaks clients.
 var changes = []struct {
 	name   string
 	breaks bool

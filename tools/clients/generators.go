@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// client is a program that uses generated code.
+// client is a program that calls the API with generated code.
 type client struct {
 	generator, document, version string
 	dir                          string
 	command                      []string
 }
 
-// generator makes a client: it copies our program into the client's folder, generates code from the
-// document beside it, and compiles both.
+// generator creates a client. It copies a program of ours into the client's folder, generates code
+// from the document into the same folder, and compiles the two together.
 type generator struct {
 	name string
 	make func(context.Context, *client, node) error
@@ -34,7 +34,8 @@ var generators = []generator{
 	})},
 }
 
-// makeGo returns the make function of a generator that is a tool of the program's Go module.
+// makeGo returns generator.make for a generator in Go. The module in the program's folder pins the
+// generator as a tool.
 func makeGo(module, config string, tool ...string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, _ node) error {
 		files := []string{"go.mod", "go.sum", "main.go"}
@@ -44,7 +45,7 @@ func makeGo(module, config string, tool ...string) func(context.Context, *client
 		if err := copyFiles(c.dir, filepath.Join("tools/clients", c.generator), files...); err != nil {
 			return err
 		}
-		// The programs print their calls with the same code.
+		// Both Go programs use this file to print their calls.
 		if err := copyFiles(c.dir, "tools/clients/oapi-codegen", "check.go"); err != nil {
 			return err
 		}
@@ -71,8 +72,8 @@ func makeGo(module, config string, tool ...string) func(context.Context, *client
 	}
 }
 
-// makeTypeScript returns the make function of a generator that is an npm package. tsc --strict checks
-// the result.
+// makeTypeScript returns generator.make for a generator that is an npm package. It compiles the
+// client with tsc --strict.
 func makeTypeScript(name string, args func(document string) []string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, n node) error {
 		if err := copyFiles(c.dir, typescript, "package.json", "tsconfig.json", "check.ts", c.generator+".ts"); err != nil {
@@ -98,10 +99,11 @@ func makeTypeScript(name string, args func(document string) []string) func(conte
 	}
 }
 
-// runTimeout is generous: a run takes some seconds.
+// runTimeout is generous, since a run takes only seconds.
 const runTimeout = 3 * time.Minute
 
-// run runs the client and returns the calls that it made. It prints each as a line of three fields.
+// run runs the client and returns the calls that it made. The client prints a line with three
+// fields for each call.
 func (c *client) run(ctx context.Context, environment []string) ([]call, error) {
 	ctx, cancel := context.WithTimeout(ctx, runTimeout)
 	defer cancel()

@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// later imitates a later release of the service: in every answer except files, every object has one
-// more field, which today's clients must ignore. It returns the environment for a client, and serves
-// until ctx ends.
+// later starts proxies that imitate a later release of the service. They add a field to every JSON
+// object in a response, except in files. Today's clients must ignore that field. later returns the
+// environment for a client. The proxies run until ctx ends.
 func (s *service) later(ctx context.Context) ([]string, error) {
 	urls := []string{s.url, s.idle, s.brief}
 	for i := range urls {
@@ -38,7 +38,7 @@ func (s *service) later(ctx context.Context) ([]string, error) {
 	return s.environmentAt(urls[0], urls[1], urls[2]), nil
 }
 
-// addFields adds a field to every object of a JSON answer.
+// addFields adds a field to every object in a JSON response.
 func addFields(r *http.Response) error {
 	mediaType := r.Header.Get("Content-Type")
 	if r.Header.Get("Content-Disposition") != "" || !slices.Contains([]string{"application/json", "application/problem+json"}, mediaType) {
@@ -49,7 +49,7 @@ func addFields(r *http.Response) error {
 		return err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.UseNumber() // a float64 could change the number
+	decoder.UseNumber() // a float64 cannot represent every number exactly
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 
 const lintConfig = "tools/clients/lint"
 
-// linters fail on any finding in a document, also on hints.
+// linters lists the linters with arguments that make them fail on any finding, even on a hint.
 var linters = []struct {
 	name string
 	args func(document string) []string
@@ -24,7 +24,8 @@ var linters = []struct {
 	}},
 }
 
-// lint runs the linters on both documents, and on a wrong one that they must refuse.
+// lint runs the linters on both documents. It also checks that they reject a document with an
+// error.
 func lint(ctx context.Context, work string, npm node) error {
 	sound, err := os.ReadFile(documents["3.1"])
 	if err != nil {

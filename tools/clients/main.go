@@ -1,6 +1,6 @@
-// Command clients checks that other people's tools understand the OpenAPI documents. Four generators
-// make clients from them; the clients are compiled, and each is run against the real service. Linters
-// check the documents, and oasdiff compares them with the last release.
+// Command clients checks that third-party tools understand the OpenAPI documents. It generates
+// clients with four generators, compiles them, and runs each against the real service. It also runs
+// linters on the documents, and uses oasdiff to compare them with the last release.
 //
 //	make clients
 //
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// documents are the files that clients are made from, by their version of OpenAPI.
+// documents are the OpenAPI documents by their OpenAPI version.
 var documents = map[string]string{"3.1": "openapi/openapi.yaml", "3.0": "openapi/openapi-3.0.yaml"}
 
 func main() {
@@ -74,7 +74,7 @@ func run(ctx context.Context) error {
 	return errors.Join(err, s.stop())
 }
 
-// runClients runs every client against the service as it is, and against an imitation of a later
+// runClients runs every client twice: against the service, and against proxies that imitate a later
 // release.
 func runClients(ctx context.Context, s *service, clients []*client) ([]row, error) {
 	later, err := s.later(ctx)
@@ -98,7 +98,7 @@ func runClients(ctx context.Context, s *service, clients []*client) ([]row, erro
 	return rows, nil
 }
 
-// makeClients makes a client with each generator from each document, two at a time.
+// makeClients creates a client with each generator from each document, two at a time.
 func makeClients(ctx context.Context, work string, npm node) ([]*client, error) {
 	var clients []*client
 	group, ctx := errgroup.WithContext(ctx)

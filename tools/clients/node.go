@@ -14,15 +14,16 @@ import (
 // typescript is the folder with package.json and the TypeScript programs.
 const typescript = "tools/clients/typescript"
 
-// node runs programs from the npm packages that package-lock.json names.
+// node runs programs from the npm packages in package-lock.json.
 type node struct {
-	modules string // the folder node_modules
-	program string // Node.js itself
+	modules string // path of the folder node_modules
+	program string // path of Node.js
 }
 
-// installNode installs the packages into the user's cache, once for every version of these files.
+// installNode installs the packages into the user's cache, once for each version of the files
+// below.
 func installNode(ctx context.Context) (node, error) {
-	// hey-api looks for tsconfig.json above the folder that it is installed in.
+	// hey-api looks for tsconfig.json in the parents of the folder in which it is installed.
 	files, sum := []string{"package.json", "package-lock.json", ".npmrc", "tsconfig.json"}, sha256.New()
 	for _, name := range files {
 		content, err := os.ReadFile(filepath.Join(typescript, name))
@@ -42,7 +43,8 @@ func installNode(ctx context.Context) (node, error) {
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 			return node{}, err
 		}
-		// Install elsewhere and rename, so that another run never sees half of the packages.
+		// Install into another folder and rename it, so that another run never sees only a part of
+		// the packages.
 		aside, err := os.MkdirTemp(filepath.Dir(dir), "npm-*.tmp")
 		if err != nil {
 			return node{}, err
@@ -60,7 +62,7 @@ func installNode(ctx context.Context) (node, error) {
 	}
 	n := node{modules: modules, program: filepath.Join(modules, ".bin", "node")}
 	if _, err := os.Stat(n.program); err != nil {
-		n.program = "node" // npm has no Node.js for this kind of machine
+		n.program = "node" // there is no npm package with Node.js for this platform
 	}
 	version, err := output(ctx, "", nil, n.program, "--version")
 	if err != nil {
@@ -83,14 +85,14 @@ func recent(version string) bool {
 	return err == nil && (major > 22 || major == 22 && minor >= 18)
 }
 
-// run runs a program from the packages in a folder.
+// run runs a program from the npm packages. dir is its working directory.
 func (n node) run(ctx context.Context, dir, program string, args ...string) error {
 	quiet := []string{"REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1"}
 	_, err := output(ctx, dir, quiet, n.program, append([]string{filepath.Join(n.modules, ".bin", program)}, args...)...)
 	return err
 }
 
-// version returns the version of an installed package.
+// version returns the installed version of a package.
 func (n node) version(name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(n.modules, name, "package.json"))
 	if err != nil {
@@ -101,7 +103,7 @@ func (n node) version(name string) (string, error) {
 	return manifest.Version, err
 }
 
-// copyFiles copies files from one folder to another, which it makes if necessary.
+// copyFiles copies files from one folder to another, and creates that folder if necessary.
 func copyFiles(to, from string, names ...string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return err

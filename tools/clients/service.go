@@ -20,26 +20,26 @@ import (
 
 const (
 	program = "bin/memexport"
-	// memories is large enough that the demo has memories of every priority and category.
+	// memories is large enough for the demo to contain every priority and category.
 	memories = "500"
-	// startTimeout is generous: the machine may be busy.
+	// startTimeout is generous, since the machine may be busy.
 	startTimeout = 5 * time.Minute
 )
 
-// service is memexport dev with its Postgres and Temporal, and two more API processes over the same
-// database and bucket.
+// service is a running `memexport dev` with its Postgres and Temporal. Two more API processes use
+// the same database and bucket.
 type service struct {
 	dir       string
 	processes []*process.Process
 
-	url   string // of memexport dev
-	idle  string // of an API whose exports never get READY, because they have no worker
-	brief string // of an API whose exports expire after a second
+	url   string // URL of memexport dev
+	idle  string // URL of an API whose exports never become READY, because there is no worker for them
+	brief string // URL of an API whose exports expire after a second
 
-	key, read, write string // keys of the demo workspace: with all permissions, for reading, for writing
+	key, read, write string // keys of the demo workspace: with all permissions, with export.read, and with export.write
 }
 
-// startService starts everything. On error nothing is left.
+// startService starts everything. If it returns an error, it has stopped everything again.
 func startService(ctx context.Context) (_ *service, err error) {
 	s := &service{}
 	if s.dir, err = os.MkdirTemp("", "memexport-clients-"); err != nil {
@@ -50,7 +50,8 @@ func startService(ctx context.Context) (_ *service, err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	// Postgres refuses to run as root, and its user must reach the directory.
+	// Postgres refuses to run as root. If root runs this, Postgres runs as another user, which must
+	// be able to enter the directory.
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -88,14 +89,14 @@ func startService(ctx context.Context) (_ *service, err error) {
 	return s, err
 }
 
-// createKey creates a key of the demo workspace with one permission.
+// createKey creates an API key for the demo workspace with one permission.
 func createKey(ctx context.Context, env []string, permission string) (string, error) {
 	cmd := exec.Command(program, "keys", "create", "--test", "--workspace", demo.WorkspaceID, "--permission", permission, "--name", permission)
 	cmd.Env = append(process.CleanEnviron(), env...)
 	return process.Run(ctx, cmd, process.RunOptions{})
 }
 
-// environment tells a client where the service is, and its keys.
+// environment returns the environment variables that tell a client the URLs and the keys.
 func (s *service) environment() []string { return s.environmentAt(s.url, s.idle, s.brief) }
 
 func (s *service) environmentAt(url, idle, brief string) []string {
@@ -103,7 +104,7 @@ func (s *service) environmentAt(url, idle, brief string) []string {
 		"API_KEY=" + s.key, "API_KEY_READ=" + s.read, "API_KEY_WRITE=" + s.write, "NO_KEY="}
 }
 
-// stop ends the processes in reverse order, and removes what they have written.
+// stop stops the processes in reverse order and deletes their files.
 func (s *service) stop() error {
 	var problems []error
 	for _, p := range slices.Backward(s.processes) {
@@ -112,13 +113,13 @@ func (s *service) stop() error {
 	return errors.Join(append(problems, os.RemoveAll(s.dir))...)
 }
 
-// launch starts memexport, waits until it prints text that matches a pattern, and returns the last
-// group of the match.
+// launch starts memexport and waits until its output matches the pattern. It returns the last group
+// of the match.
 func (s *service) launch(ctx context.Context, env []string, pattern string, args ...string) (string, error) {
 	cmd := exec.Command(program, args...)
 	printed := &process.Buffer{}
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(process.CleanEnviron(), env...), printed, printed
-	// SIGTERM lets an orphaned memexport dev stop its Postgres in good order.
+	// If this process dies, SIGTERM lets memexport dev stop its Postgres cleanly.
 	p, err := process.Start(cmd, process.Options{Name: "memexport " + args[0], Grace: stopGrace, OrphanSignal: syscall.SIGTERM})
 	if err != nil {
 		return "", fmt.Errorf("%w; build it with make build", err)

@@ -8,18 +8,18 @@ import (
 	"text/tabwriter"
 )
 
-// call is a request that a client made: the operation, the status of the answer, and a word on what
-// was requested.
+// call is a request that a client made: the operation, the status of the response, and a few words
+// about what was requested.
 type call struct{ operation, status, what string }
 
-// row is a run of a client.
+// row is the result of one run of a client.
 type row struct {
 	client  *client
 	service string
 	calls   []call
 }
 
-// operations are the operations of the document, with the statuses that every client must get.
+// operations are the operations of the document, with the statuses that every client must receive.
 var operations = []struct{ name, statuses string }{
 	{"createExport", "202 401 403 422"},
 	{"listExports", "200 401 403 422"},
@@ -28,7 +28,7 @@ var operations = []struct{ name, statuses string }{
 	{"deleteExport", "204 401 403 404"},
 }
 
-// checkComplete returns an error if a run left out a required call.
+// checkComplete returns an error if a required call is missing.
 func checkComplete(calls []call) error {
 	for _, op := range operations {
 		if got := statuses(calls, op.name); got != op.statuses {
@@ -47,7 +47,7 @@ func checkComplete(calls []call) error {
 	return nil
 }
 
-// statuses returns the statuses of an operation's answers, ascending, each once.
+// statuses returns the distinct statuses of an operation's responses in ascending order.
 func statuses(calls []call, operation string) string {
 	var seen []string
 	for _, c := range calls {

@@ -1,5 +1,5 @@
-// A real Chromium downloads files while its connection breaks. It must save the whole file, or show that
-// the download failed.
+// A real Chromium downloads files while its connection breaks. Chromium must then either save the
+// whole file or show that the download failed.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startProxy } from './proxy.mjs'
 import { startBrowser, startService } from './service.mjs'
 
-// The states of a download, by their numbers in chrome://downloads.
+// The states of a download. The index is the number in chrome://downloads.
 const states = ['in progress', 'cancelled', 'complete', 'paused', 'dangerous', 'interrupted']
 
 for (const compression of ['none', 'gzip']) {
@@ -95,7 +95,7 @@ for (const compression of ['none', 'gzip']) {
     }))
 
     test('a download link sends no key, and fails', (t) => visit(t, service, { addKey: false }, async ({ proxy, page, click, until }) => {
-      await page.context().setExtraHTTPHeaders({ 'X-Api-Key': service.key }) // which a download by a link does not send
+      await page.context().setExtraHTTPHeaders({ 'X-Api-Key': service.key }) // Chromium does not send this header when it downloads by a link
       await click()
       const { path, reason } = await until('interrupted')
       assert.equal(proxy.seen[0].status, 401)
@@ -114,9 +114,9 @@ for (const compression of ['none', 'gzip']) {
     }))
   })
 
-  // resumed checks the requests before and after a cut. When the file was sent compressed, Chromium counts
-  // the bytes that it has unpacked but names the ETag of the compressed file, so the API must send the
-  // whole plain file.
+  // resumed checks the requests before and after a cut. If the first response was compressed,
+  // Chromium requests a range that it counts in decompressed bytes, but sends the ETag of the
+  // compressed file in If-Range. So the API must send the whole uncompressed file.
   function resumed(t, [first, second, ...more], file) {
     const compressed = compression === 'gzip'
     assert.deepEqual(more, [])
@@ -134,7 +134,7 @@ const digest = (path) => createHash('sha256').update(readFileSync(path)).digest(
 
 const api = (service, path, options) => fetch(service.base + path, { ...options, headers: { 'X-Api-Key': service.key, Prefer: 'wait=60' } })
 
-// visit makes an export and calls look() with a new browser on a page that links to its file.
+// visit creates an export, opens a page with a link to its file in a new browser, and calls look.
 async function visit(t, service, options, look) {
   const { id } = await (await api(service, '/v1/exports?format=json', { method: 'POST' })).json()
   const file = await (await api(service, `/v1/exports/${id}`)).json()
@@ -146,14 +146,14 @@ async function visit(t, service, options, look) {
   t.after(() => browser.stop().then(() => rmSync(folder, { recursive: true })))
   const page = await browser.context.newPage()
   await page.goto(proxy.base)
-  const list = await browser.context.newPage() // the only way to resume: no automation protocol can
+  const list = await browser.context.newPage() // this page is the only way to resume, because no automation protocol can do it
   await list.goto('chrome://downloads')
 
   const inList = () => list.evaluate(() => {
     const item = document.querySelector('downloads-manager').shadowRoot.querySelector('downloads-item')
     return item && { state: item.data.state, canResume: item.data.resume, reason: item.data.lastReasonText, path: item.data.filePath.path ?? item.data.filePath }
   })
-  // until waits until the download is in a state, after at least that many cuts.
+  // until waits until the download has the state and at least this many cuts have happened.
   const until = (state, cuts = 0) => waitFor(`the download is ${state}`, async () => {
     const item = await inList()
     return item && states[item.state] === state && proxy.seen.filter((s) => s.cut).length >= cuts && item
@@ -177,7 +177,8 @@ async function waitFor(fact, isTrue, explain = () => '') {
   assert.fail(`this did not become true: ${fact}; ${JSON.stringify(await explain())}`)
 }
 
-// fetchInTwo runs in the page. It keeps what arrives until the connection breaks, and requests the rest.
+// fetchInTwo runs in the page. It downloads until the connection breaks, and then requests the
+// rest.
 async function fetchInTwo({ key, size, etag }) {
   const path = document.querySelector('a').href
   const chunks = []

@@ -16,8 +16,9 @@ before(async () => {
 })
 after(() => service?.stop())
 
-// open shows the docs page in a new browser and calls look(page, shot), where shot(name) takes a
-// screenshot. A request to another origin, or an unexpected error in the browser, fails the test.
+// open opens the docs page in a new browser and calls look(page, shot), where shot(name) takes a
+// screenshot. The test fails if the page sends a request to another origin, or if an unexpected
+// error appears in the browser's console.
 async function open(t, { path = '/docs', expected = [], ...options }, look) {
   const browser = await startBrowser(options)
   t.after(browser.stop)
@@ -53,14 +54,14 @@ const intro = (page) => page.getByRole('heading', { name: 'Exports API', level: 
 const keyField = (page) => page.locator('.scalar-password-input').first()
 const dialog = (page) => page.getByRole('dialog')
 
-// tryIt goes to an operation by its URL and opens the dialog that sends requests.
+// tryIt goes to the URL of an operation and opens the dialog that sends requests.
 async function tryIt(page, method, path) {
   await page.evaluate((hash) => { location.hash = hash }, `#tag/exports/${method}${path}`)
   await page.getByRole('button', { name: new RegExp(`Test Request \\(${method} ${path.replace(/[{}]/g, '\\$&')}\\)`, 'i') }).click()
   await dialog(page).waitFor()
 }
 
-// send presses Send and resolves to the request that the page sent and the status of the answer.
+// send presses Send. It resolves to the request that the page sent and the status of the response.
 async function send(page) {
   const answered = page.waitForResponse((r) => r.url().includes('/v1/'))
   await dialog(page).getByRole('button', { name: /^Send (get|post) request to/ }).click()
@@ -83,7 +84,7 @@ for (const [size, viewport] of Object.entries({ wide, narrow })) {
       }
       for (const title of ['List exports', 'Create an export', 'Delete an export', 'Get an export', 'Download an export']) {
         const heading = page.getByRole('heading', { name: title, exact: true })
-        for (let i = 0; i < 60 && !(await heading.isVisible()); i++) { // the page draws sections only when they come near
+        for (let i = 0; i < 60 && !(await heading.isVisible()); i++) { // the page draws a section only when it is scrolled near the window
           await page.mouse.wheel(0, 400)
           await page.waitForTimeout(50)
         }
@@ -98,7 +99,7 @@ for (const [size, viewport] of Object.entries({ wide, narrow })) {
     await tryIt(page, 'POST', '/v1/exports')
     const { request, status } = await send(page)
     assert.equal(status, 202)
-    assert.equal(request.url(), service.base + '/v1/exports') // without the filters, which are not ticked
+    assert.equal(request.url(), service.base + '/v1/exports') // the URL has no filters, because none is ticked
     const headers = await request.allHeaders()
     assert.equal(headers['x-api-key'], service.key)
     assert.equal(headers['idempotency-key'], undefined)

@@ -1,14 +1,14 @@
-// A proxy between a browser and the service. It adds the API key, as a website's own server would, and
-// can break connections in the middle of an answer.
+// A proxy between a browser and the service. It adds the API key, as a website's own server would,
+// and can break a connection in the middle of a response.
 import { once } from 'node:events'
 import { createServer, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-// startProxy resolves to {base, seen, cuts, stop}. '/' is a page with a link to path.
-// - seen has an entry for every request to the API: {range, ifRange, status, encoding, sent, cut}, where
-//   sent counts the bytes of the answer's body.
-// - The test pushes cuts, and each breaks one answer, in turn: {after, reset}, where after is the fraction
-//   of the body to send first, and reset tells whether to reset the connection instead of closing it.
+// startProxy resolves to {base, seen, cuts, stop}. The path / is a page with a link to path.
+// - seen has an entry for every request to the API: {range, ifRange, status, encoding, sent, cut}. sent is
+//   the number of bytes of the response body that were forwarded.
+// - The test pushes {after, reset} to cuts. Each entry breaks one response, in order. after is the fraction
+//   of the body to send before the break. If reset is true, the connection is reset instead of closed.
 export async function startProxy(service, path, { addKey = true, link = 'download' } = {}) {
   const seen = []
   const cuts = []
@@ -21,7 +21,7 @@ export async function startProxy(service, path, { addKey = true, link = 'downloa
     const headers = { ...incoming.headers, ...(addKey && { 'x-api-key': service.key }) }
     const sent = request(service.base + incoming.url, { headers, agent: false }).end()
     const [answer] = await once(sent, 'response')
-    sent.on('error', () => {}) // reading the answer throws the same error
+    sent.on('error', () => {}) // reading answer throws the same error
     const entry = { range: headers.range, ifRange: headers['if-range'], status: answer.statusCode, encoding: answer.headers['content-encoding'], sent: 0, cut: false }
     seen.push(entry)
     outgoing.writeHead(answer.statusCode, answer.headers)
@@ -45,11 +45,11 @@ async function forward(answer, outgoing, entry, cut) {
       await new Promise((resolve, reject) => outgoing.write(piece, (error) => (error ? reject(error) : resolve())))
       if (entry.sent === limit) break
     }
-  } catch { // either side is gone
+  } catch { // the browser or the API has closed its connection
     return outgoing.destroy()
   }
   if (!cut) return outgoing.end()
-  await sleep(500) // a reset discards what the browser has not read yet
+  await sleep(500) // wait, because after a reset the browser discards what it has not read yet
   if (cut.reset) outgoing.socket.resetAndDestroy()
   else outgoing.socket.destroy()
   entry.cut = true

@@ -1,4 +1,5 @@
-// Starts the real service with its own database and Temporal, and a browser that can reach nothing else.
+// Starts the real service with its own database and Temporal, and a browser that cannot reach any
+// other server.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -10,7 +11,8 @@ import { chromium } from 'playwright-core'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-// startService resolves to {base, key, state, stop} once the API answers. state is its directory.
+// startService resolves to {base, key, state, stop} once the API answers. state is the path of its
+// directory.
 export async function startService({ memories = 200, env = {} } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'memexport-docs-'))
   const state = join(dir, 'dev')
@@ -38,8 +40,8 @@ export async function startService({ memories = 200, env = {} } = {}) {
   return { base: read('base-url'), key: read('api-key'), state, stop }
 }
 
-// startBrowser resolves to {context, stop} of a new Chromium. It resolves no host names, so neither a
-// page nor Chromium itself can reach another server.
+// startBrowser starts a new Chromium and resolves to {context, stop}. Chromium resolves no host
+// names, so neither a page nor Chromium itself can reach another server.
 export async function startBrowser(options) {
   const profile = mkdtempSync(join(tmpdir(), 'memexport-chromium-'))
   const context = await chromium.launchPersistentContext(profile, {

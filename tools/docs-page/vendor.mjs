@@ -1,6 +1,7 @@
-// Fetches the component that draws the docs page, checks its SHA-256, and writes it gzipped to
-// openapi/docs, with the licences of everything that is bundled in it.
-// To change the version: change the two constants, run this, and change the file name in openapi/docs.go.
+// Downloads the component that draws the docs page, verifies its SHA-256, and writes it to
+// openapi/docs as a gzip file, together with the licences of everything that is bundled in it. To
+// change the version: change the two constants, run this, and change the file name in
+// openapi/docs.go.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -11,7 +12,8 @@ import { gzipSync } from 'node:zlib'
 
 const version = '1.72.1'
 const sha256 = 'bf091006bdc3af6067af77c2f534812e3e633e94a94e87138069f570f33b762c'
-// Packages that are bundled but are not dependencies. They are installed only for their licences.
+// Packages that the component bundles without depending on them. They are installed only for their
+// licences.
 const bundled = ['unist-util-find-after', 'vue-demi']
 
 const out = fileURLToPath(new URL('../../openapi/docs/', import.meta.url))
@@ -33,9 +35,10 @@ try {
   rmSync(dir, { recursive: true })
 }
 
-// licenses returns each licence text once, below the names of its packages.
+// licenses returns every licence text once. Above each text are the names of the packages that have
+// it.
 function licenses(modules, sources) {
-  const packages = new Set(['@scalar/components']) // stands for all packages of Scalar, which share one text
+  const packages = new Set(['@scalar/components']) // this stands for all packages of Scalar, which have the same text
   for (const source of sources) {
     const name = source.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1]
     if (name) packages.add(name)

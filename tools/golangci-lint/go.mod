@@ -1,4 +1,4 @@
-// The linters. A module of its own, so that the service depends on none of them.
+// The linters. This is a separate module, so that the service does not depend on them.
 module memexport/tools/golangci-lint
 
 go 1.26.0

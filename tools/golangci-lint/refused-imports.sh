@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Checks that the linter refuses forbidden imports: it adds a file with each of them to its room, runs depguard
-# once, and removes the files. The arguments are the command that runs golangci-lint.
-# Imports that close a cycle are not in the list, because the compiler refuses those.
+# Checks that the linter rejects forbidden imports. For each one, it writes a file with this import
+# into the importing folder. It runs depguard once on all of them and then deletes the files. The
+# arguments are the command that runs golangci-lint. Imports that would close a cycle are not
+# listed, because the compiler rejects them.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-# room and import
+# importing folder and imported folder
 forbidden=(
   "activities internal/cli/progress"
   "api activities"

@@ -1,4 +1,5 @@
-// The generator of package client. A module of its own, so that the service depends on none of it.
+// The generator of package client. This is a separate module, so that the service does not depend
+// on it.
 module memexport/tools/oapi-codegen
 
 go 1.26.0

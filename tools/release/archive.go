@@ -17,17 +17,17 @@ import (
 	"time"
 )
 
-// documents are the files of the repository that an archive has beside the program.
+// documents are the files that every archive contains beside the program.
 var documents = []string{"README.md", "CHANGELOG.md", "docs/cli.md"}
 
-// entry is a file or, if its name ends in a slash, a directory of an archive.
+// entry is a file in an archive, or a directory if its name ends in a slash.
 type entry struct {
 	name    string
 	mode    fs.FileMode
 	content []byte
 }
 
-// readDocuments reads the documents of the repository.
+// readDocuments reads the documents from the repository.
 func readDocuments(root string) (entries []entry, err error) {
 	for _, name := range documents {
 		content, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
@@ -39,8 +39,8 @@ func readDocuments(root string) (entries []entry, err error) {
 	return entries, nil
 }
 
-// writeArchive writes the archive for a platform: zip for Windows, tar.gz for the others. All its files
-// are in one directory.
+// writeArchive writes the archive for a platform and returns its path. It is a zip file for Windows
+// and a tar.gz file otherwise. All files in it are in one directory.
 func (r *release) writeArchive(p platform, program string) (string, error) {
 	dir := fmt.Sprintf("memexport_%s_%s_%s", r.version, p.os, p.arch)
 	content, err := os.ReadFile(program)
@@ -60,7 +60,7 @@ func (r *release) writeArchive(p platform, program string) (string, error) {
 	return archive, writeFile(archive, func(w io.Writer) error { return write(w, entries, r.time) })
 }
 
-// writeFile creates a file and writes its content.
+// writeFile creates a file and calls write to write its content.
 func writeFile(path string, write func(io.Writer) error) error {
 	file, err := os.Create(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func writeTarGzip(w io.Writer, entries []entry, modified time.Time) error {
 	return errors.Join(writeTar(compressed, entries, modified), compressed.Close())
 }
 
-// writeTar writes a tar archive in which everything belongs to root and has the same time.
+// writeTar writes a tar archive in which all entries belong to root and have the same time.
 func writeTar(w io.Writer, entries []entry, modified time.Time) error {
 	archive := tar.NewWriter(w)
 	for _, e := range entries {
@@ -111,7 +111,7 @@ func writeZip(w io.Writer, entries []entry, modified time.Time) error {
 	return archive.Close()
 }
 
-// writeChecksums writes SHA256SUMS in the form that `sha256sum --check` reads.
+// writeChecksums writes SHA256SUMS in the format of `sha256sum --check`.
 func (r *release) writeChecksums(files []string) (string, error) {
 	var lines strings.Builder
 	for _, file := range files {

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 )
 
-// platform is an operating system and an architecture, as Go names them.
+// platform is an operating system and an architecture, with Go's names.
 type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "/" + p.arch }
 
-// platforms are the platforms of a release. The image has the ones with Linux.
+// platforms are the platforms of a release. The container image supports the Linux platforms.
 var platforms = []platform{
 	{os: "linux", arch: "amd64"},
 	{os: "linux", arch: "arm64"},
@@ -30,13 +30,14 @@ func (p platform) programName() string {
 	return "memexport"
 }
 
-// fileName returns the path of a file of the release that belongs to a platform.
+// fileName returns the path of a release file for a platform.
 func (r *release) fileName(p platform, extension string) string {
 	return filepath.Join(r.out, fmt.Sprintf("memexport_%s_%s_%s%s", r.version, p.os, p.arch, extension))
 }
 
-// build builds the program for a platform. Only the source, the version of Go and what is set here decide
-// its bytes; git does not, since a source archive has no repository.
+// build builds the program for a platform. The bytes of the program depend only on the source, the
+// version of Go and the flags below. They do not depend on git, because a source archive has no
+// repository.
 func (r *release) build(ctx context.Context, p platform, program string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "disable_grpc_modules",
 		"-ldflags", fmt.Sprintf("-s -w -X main.version=%s -X main.commit=%s", r.version, r.commit),

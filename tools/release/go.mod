@@ -1,4 +1,5 @@
-// The program that builds a release. A module of its own, so that the service depends on none of it.
+// The program that builds a release. This is a separate module, so that the service does not depend
+// on what it imports.
 module memexport/tools/release
 
 go 1.26.0

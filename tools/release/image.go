@@ -17,11 +17,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// nonroot is the user of the image, the same as in the distroless images that the Dockerfile builds on.
+// nonroot is the user of the image. The distroless images that the Dockerfile uses have the same
+// user.
 const nonroot = "65532"
 
-// writeImage writes the image of the Linux platforms as an OCI archive, with an index that names each.
-// Tools such as skopeo, crane and podman read it, and so does Docker from version 25.
+// writeImage writes an OCI archive with an image for each Linux platform and an index of them.
+// Tools such as skopeo, crane and podman can read it, and Docker can since version 25.
 func (r *release) writeImage(work string, programs map[platform]string) (string, error) {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, p := range r.platforms {
@@ -44,7 +45,7 @@ func (r *release) writeImage(work string, programs map[platform]string) (string,
 	}
 	names := map[string]string{
 		"org.opencontainers.image.ref.name": r.version,
-		"io.containerd.image.name":          "docker.io/library/memexport:" + r.version, // what docker load names it
+		"io.containerd.image.name":          "docker.io/library/memexport:" + r.version, // the name that docker load gives to the image
 	}
 	if err := oci.AppendIndex(index, layout.WithAnnotations(names)); err != nil {
 		return "", err
@@ -57,8 +58,8 @@ func (r *release) writeImage(work string, programs map[platform]string) (string,
 	return path, writeFile(path, func(w io.Writer) error { return writeTar(w, entries, r.time) })
 }
 
-// image returns the image for a platform: the program, its user, and a directory for temporary files. The
-// program brings its root certificates along.
+// image returns the image for a platform. It contains the program, its user, and a directory for
+// temporary files. It needs no root certificates, because the program contains them.
 func (r *release) image(p platform, program string) (v1.Image, error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
@@ -111,7 +112,7 @@ func (r *release) image(p platform, program string) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// readDir returns the files in a directory as entries, in lexical order.
+// readDir returns the files in a directory as entries, sorted by name.
 func readDir(dir string) (entries []entry, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -1,8 +1,9 @@
-// Command release builds what a release consists of: an archive of the program for each platform with an
-// SBOM beside it, a container image for two platforms, and SHA256SUMS over all of them.
+// Command release builds the files of a release: an archive of the program and an SBOM for each
+// platform, a container image for two platforms, and SHA256SUMS, which covers all of them. `make
+// release` runs it.
 //
-// The same commit gives the same bytes, if the version of Go is the same: the build records no paths, and
-// every time is the time of the commit. `make release` runs it.
+// With the same version of Go, the same commit always results in the same bytes. The files contain
+// no paths of the build machine, and all times in them are the time of the commit.
 package main
 
 import (
@@ -52,19 +53,19 @@ func run(ctx context.Context, root, out, version string) error {
 	return nil
 }
 
-// release is a release in the making.
+// release builds the files of one release.
 type release struct {
 	source
 	out       string // the directory to write to
 	platforms []platform
-	documents []entry // read by make
+	documents []entry // the documents' content, which make reads
 	log       func(format string, args ...any)
 }
 
-// make writes all files and returns their paths.
+// make writes all files of the release and returns their paths.
 func (r *release) make(ctx context.Context) ([]string, error) {
 	var err error
-	if r.documents, err = readDocuments(r.root); err != nil { // before the builds, which take minutes
+	if r.documents, err = readDocuments(r.root); err != nil { // read them before the builds, which take minutes
 		return nil, err
 	}
 	if err := r.clearOut(); err != nil {
@@ -104,7 +105,7 @@ func (r *release) make(ctx context.Context) ([]string, error) {
 	return append(files, sums), err
 }
 
-// clearOut makes the output directory and removes the files of earlier releases from it.
+// clearOut creates the output directory and deletes the files of earlier releases in it.
 func (r *release) clearOut() error {
 	if err := os.MkdirAll(r.out, 0o755); err != nil {
 		return err

@@ -19,11 +19,11 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// testPlatforms are a part of the platforms, to save time. They have both kinds of archives and both
-// images.
+// testPlatforms are only some of the platforms, to save time. They cover both kinds of archives and
+// both platforms of the image.
 var testPlatforms = []platform{{os: "linux", arch: "amd64"}, {os: "linux", arch: "arm64"}, {os: "windows", arch: "amd64"}}
 
-// repository makes a small repository with a program that prints its version, and commits it.
+// repository creates a small repository with a program that prints its version, and commits it.
 func repository(t *testing.T) string {
 	t.Helper()
 	root := t.TempDir()
@@ -57,7 +57,7 @@ func mustGit(t *testing.T, dir string, args ...string) {
 	}
 }
 
-// released makes a release of the repository and returns its directory.
+// released builds a release of the repository at root and returns the release's directory.
 func released(t *testing.T, root string) string {
 	t.Helper()
 	s, err := readSource(t.Context(), root, "")
@@ -109,7 +109,7 @@ func TestTheVersionComesFromTheTag(t *testing.T) {
 func TestTheSameCommitGivesTheSameBytes(t *testing.T) {
 	root := repository(t)
 	mustGit(t, root, "tag", "v1.2.3")
-	// The second release is of a clone at another path, with files of another time.
+	// Build the second release from a clone at another path, whose files have other times.
 	clone := filepath.Join(t.TempDir(), "clone")
 	mustGit(t, root, "clone", "-q", root, clone)
 	first, second := released(t, root), released(t, clone)
@@ -174,7 +174,7 @@ func testSBOM(t *testing.T, dir string) {
 	}
 }
 
-// untar unpacks a tar archive, compressed or not, and returns the directory.
+// untar unpacks a tar archive, which may be compressed, and returns the new directory.
 func untar(t *testing.T, path string) string {
 	t.Helper()
 	file, err := os.Open(path)

@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// writeSBOM writes the software bill of materials of a program, in CycloneDX. It lists the modules that the
-// linker put into this program, which differ a little between platforms.
+// writeSBOM writes the software bill of materials of a program in CycloneDX. It lists the modules
+// that are linked into this program. They differ a little between platforms.
 func (r *release) writeSBOM(p platform, program string) (string, error) {
 	generator, err := bin.NewGenerator(program, bin.WithIncludeStdlib(true), bin.WithVersionOverride("v"+r.version), bin.WithLogger(zerolog.Nop()))
 	if err != nil {
@@ -20,7 +20,7 @@ func (r *release) writeSBOM(p platform, program string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A random serial number or the time of the build would differ with every run.
+	// A random serial number, or the time of the build, would make every build different.
 	bom.Metadata.Timestamp = r.time.Format(time.RFC3339)
 	path := r.fileName(p, ".cdx.json")
 	return path, writeFile(path, func(w io.Writer) error {

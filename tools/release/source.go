@@ -14,13 +14,13 @@ import (
 // source is the commit that is released.
 type source struct {
 	root    string // the directory of the repository
-	version string // such as 1.2.3, without the v of the tag
-	commit  string // in hexadecimal; ends in -dirty if the work tree has changes
+	version string // for example 1.2.3, without the v of the tag
+	commit  string // in hexadecimal, with the suffix -dirty if the work tree has changes
 	time    time.Time
 }
 
-// readSource reads the commit in the repository's work tree. Without a version it takes the nearest tag,
-// as git describe shows it, or 0.0.0 with the commit if there is no tag.
+// readSource reads the commit that is checked out at root. If version is empty, it uses the nearest
+// tag, as git describe shows it, or 0.0.0 with the commit if there is no tag.
 func readSource(ctx context.Context, root, version string) (source, error) {
 	described, err := git(ctx, root, "describe", "--tags", "--match", "v[0-9]*", "--always", "--dirty")
 	if err != nil {
@@ -54,10 +54,11 @@ func readSource(ctx context.Context, root, version string) (source, error) {
 	return source{root: root, version: version, commit: commit, time: time.Unix(unix, 0).UTC()}, nil
 }
 
-// validVersion is semantic versioning without build metadata, since a tag of an image cannot have a plus.
+// validVersion matches a semantic version without build metadata, because an image tag cannot
+// contain a plus sign.
 var validVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$`)
 
-// git runs git in a directory and returns what it prints.
+// git runs git in a directory and returns its output.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
 	cmd.Dir = dir

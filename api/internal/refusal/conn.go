@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -40,10 +39,6 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-// ReadFrom keeps the fast path of *net.TCPConn, which sends files without copying them through this
-// process. net/http calls it for a handler's body only.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
 
 // CloseWrite closes the writing side, so that a client that is still sending can read the answer.
 func (c *conn) CloseWrite() error {

@@ -91,7 +91,7 @@ func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // which uses ReadFrom
+		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // in large pieces
 	})
 	f.Add([]byte(""), []byte{}, true)
 	f.Add([]byte(plainRefusal), []byte{}, true)

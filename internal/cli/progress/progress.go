@@ -1,5 +1,5 @@
-// Package progress shows how far a task is: by a bar on a terminal, and by a line every few seconds
-// elsewhere.
+// Package progress shows the progress of a task. On a terminal it draws a bar. Otherwise it writes
+// a line every few seconds.
 package progress
 
 import (
@@ -15,17 +15,17 @@ import (
 	"golang.org/x/term"
 )
 
-// How often a bar is drawn, and how often a line is written: a bar should move, a log should stay short.
+// barEvery is short so that a bar moves smoothly. lineEvery is long so that a log stays short.
 const barEvery, lineEvery = 100 * time.Millisecond, 5 * time.Second
 
-// barWidth is the number of columns of a bar, where the terminal has room for it.
+// barWidth is the width of a bar in columns, if the terminal has room for it.
 const barWidth = 30
 
-// Reporter writes for people. It is not safe for concurrent use.
+// Reporter writes progress and messages for people. It is not safe for concurrent use.
 type Reporter struct {
 	out     io.Writer
 	columns func() int               // the width of the terminal; nil if out is not a terminal
-	bar     *progressbar.ProgressBar // nil while no task is drawn
+	bar     *progressbar.ProgressBar // nil if no task is shown as a bar
 }
 
 // New returns a Reporter that writes to file, usually standard error.
@@ -35,7 +35,7 @@ func New(file *os.File) *Reporter {
 		r.columns = func() int {
 			columns, _, err := term.GetSize(int(file.Fd()))
 			if err != nil || columns <= 0 {
-				return 80 // what terminals have by custom
+				return 80 // the usual width of a terminal
 			}
 			return columns
 		}
@@ -46,15 +46,15 @@ func New(file *os.File) *Reporter {
 // Silent returns a Reporter that writes nothing.
 func Silent() *Reporter { return &Reporter{out: io.Discard} }
 
-// Say writes a line, above the bar if there is one.
+// Say writes a line. If there is a bar, the line appears above it.
 func (r *Reporter) Say(format string, args ...any) {
 	if r.bar != nil {
-		_ = r.bar.Clear() // a bar that cannot be drawn must not fail the task, here and below
+		_ = r.bar.Clear() // ignore this error and the ones below: the task must not fail because its bar cannot be drawn
 	}
 	fmt.Fprintf(r.out, format+"\n", args...)
 }
 
-// Unit is what a task counts.
+// Unit is the unit in which the amount of a task is counted.
 type Unit int
 
 const (
@@ -76,31 +76,31 @@ func (u Unit) rate(perSecond float64) string {
 	return humanize.Comma(int64(perSecond)) + " memories/s"
 }
 
-// Task is one task in progress.
+// Task is a task whose progress is shown.
 type Task struct {
 	r     *Reporter
 	title string
 	unit  Unit
 
 	began       time.Time
-	first       int64 // the amount at the beginning, which an earlier process achieved
+	first       int64 // the amount that an earlier process had reached
 	firstShare  float64
 	last        string
 	lastWritten time.Time
 }
 
-// Begin starts a task. Its title is a word such as "exporting".
+// Begin starts a task. The title is a word such as "exporting".
 func (r *Reporter) Begin(title string, unit Unit) *Task {
 	if r.columns != nil {
 		r.bar = progressbar.NewOptions(1000, progressbar.OptionSetWriter(r.out), progressbar.OptionSetWidth(barWidth),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionShowDescriptionAtLineEnd(),
-			// A console of Windows shows escape sequences as text, unless they are switched on.
+			// A Windows console shows escape sequences as text unless they are enabled.
 			progressbar.OptionUseANSICodes(runtime.GOOS != "windows"))
 	}
 	return &Task{r: r, title: title, unit: unit}
 }
 
-// Set reports how far the task is: an amount, and its share of the whole, from 0 to 1.
+// Set reports the progress: the amount so far, and the share of the whole task, from 0 to 1.
 func (t *Task) Set(amount int64, share float64) {
 	now := time.Now()
 	if t.began.IsZero() {
@@ -123,15 +123,15 @@ func (t *Task) write(share float64) {
 		fmt.Fprintf(t.r.out, "%s\n", t.last)
 		return
 	}
-	// The bar shrinks by itself to what the text leaves of the line.
+	// The bar uses only the columns that the text leaves free.
 	t.r.bar.Describe(cut(t.last, t.r.columns()-emptyBar))
-	_ = t.r.bar.Set(int(share * 999)) // a full bar would end the line
+	_ = t.r.bar.Set(int(share * 999)) // never show 100%, because then the progress bar library ends the line
 }
 
-// emptyBar is the number of columns that a line has beside the text when its bar has no width.
+// emptyBar is the number of columns that the line needs besides the text if the bar has no width.
 const emptyBar = len(" 100% ||   ")
 
-// cut shortens text to a number of columns. The texts here have one column a character.
+// cut shortens a text to a number of columns. Every character of these texts has one column.
 func cut(text string, columns int) string {
 	if utf8.RuneCountInString(text) <= columns {
 		return text
@@ -139,7 +139,8 @@ func cut(text string, columns int) string {
 	return string([]rune(text)[:max(columns, 0)])
 }
 
-// text is such as "downloading: 1.2 MB, 24%, 600 kB/s, 6s left". A bar shows the percentage itself.
+// text returns the text for the current state, such as "downloading: 1.2 MB, 24%, 600 kB/s, 6s
+// left". It leaves out the percentage if there is a bar, because the bar shows it.
 func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 	text := t.title + ": " + t.unit.text(amount)
 	if t.r.bar == nil {
@@ -156,7 +157,7 @@ func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 	return text
 }
 
-// End ends the task and leaves the last state as a line.
+// End ends the task. If the task was shown, its last state stays as a line.
 func (t *Task) End() {
 	if t.last == "" {
 		return

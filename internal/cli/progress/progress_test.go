@@ -18,7 +18,8 @@ func TestATaskShowsRateAndTimeLeft(t *testing.T) {
 	}{
 		"x: 12,345 memories, 0%":                              {unit: Memories, first: 12_345, amount: 12_345},
 		"x: 20,000 memories, 25%, 2,000 memories/s, 30s left": {unit: Memories, amount: 20_000, share: 0.25, elapsed: 10 * time.Second},
-		// The bytes of an earlier process count neither for the rate nor for the time left.
+		// Bytes from an earlier process do not count when the rate and the remaining time are
+		// computed.
 		"x: 6.0 MB, 60%, 500 kB/s, 8s left": {unit: Bytes, first: 5_000_000, firstShare: 0.5, amount: 6_000_000, share: 0.6, elapsed: 2 * time.Second},
 		"x: 10 MB, 100%, 1.0 MB/s":          {unit: Bytes, amount: 10_000_000, share: 1, elapsed: 10 * time.Second},
 	} {

@@ -15,32 +15,33 @@ import (
 	"memexport/internal/cli/resume"
 )
 
-// The reasons for refusing a job before anything is sent.
+// These errors mean that Save rejected a job before it sent a request.
 var (
 	ErrExists      = errors.New("the file exists")
 	ErrOther       = errors.New("an unfinished run for something else is in the way")
 	ErrNoDirectory = errors.New("the directory does not exist")
 )
 
-// request describes what the job asks for, in one line.
+// request describes the job's request in one line.
 func (s *saving) request() string {
 	if s.ID != uuid.Nil {
 		return "export " + s.ID.String()
 	}
 	r, err := client.NewCreateExportRequest("", &s.Params)
 	if err != nil {
-		return err.Error() // sending it will fail with the same error
+		return err.Error() // Create will fail with the same error
 	}
 	return "POST " + r.URL.RawQuery
 }
 
-// openPartial opens the partial file. It continues the run that the file's state describes, if that is
-// the same job, and otherwise begins a new one.
+// openPartial opens the partial file. If the file's state belongs to the same job, openPartial
+// continues that run. Otherwise it starts a new run, or returns ErrOther if the state belongs to
+// another export.
 func (s *saving) openPartial() error {
 	path := s.Output + ".partial"
 	if s.Output == "" {
-		// The server names the file only when it is ready. Until then the name comes from the request, so
-		// that the same command finds the file again.
+		// The server gives the file its name only when the export is READY. Until then, the name is
+		// derived from the request, so that the same command finds the partial file again.
 		sum := sha256.Sum256([]byte(s.options.URL + "\n" + s.request()))
 		path = "memexport-" + hex.EncodeToString(sum[:6]) + ".partial"
 	} else if err := s.checkTarget(s.Output); err != nil {
@@ -65,13 +66,13 @@ func (s *saving) openPartial() error {
 		return errors.Join(fmt.Errorf("%w: %s belongs to the export %s of %s; run the earlier command again to finish it, or add --restart to discard it",
 			ErrOther, path, p.State.ExportID, p.State.URL), p.Close())
 	}
-	if err := s.begin(); err != nil { // such as a full disk
+	if err := s.begin(); err != nil { // it fails, for example, if the disk is full
 		return errors.Join(err, p.Remove())
 	}
 	return nil
 }
 
-// checkTarget reports why no file can be written at path.
+// checkTarget returns an error if no file may be written at path.
 func (s *saving) checkTarget(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -87,7 +88,7 @@ func (s *saving) checkTarget(path string) error {
 	return nil
 }
 
-// begin replaces the state with the state of a new run.
+// begin replaces the state with the initial state of a new run, and saves it.
 func (s *saving) begin() error {
 	*s.state = resume.State{URL: s.options.URL, Request: s.request()}
 	if s.ID != uuid.Nil {
@@ -98,7 +99,7 @@ func (s *saving) begin() error {
 	return s.saveState()
 }
 
-// saveState saves the state beside the partial file. A stream has neither.
+// saveState saves the state beside the partial file. It does nothing for a stream.
 func (s *saving) saveState() error {
 	if s.partial == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package remote uses an Exports API over the network: it creates exports, lists them, waits for them and
-// saves their files. It repeats requests that fail for reasons that may pass.
+// Package remote is a client of an Exports API. It creates exports, lists them, waits for them and
+// saves their files. It retries requests that failed because of a temporary error.
 package remote
 
 import (
@@ -25,38 +25,41 @@ type Options struct {
 	URL       string // http or https, without /v1
 	Key       string // the API key
 	UserAgent string
-	// RetryFor is how long consecutive failures are tolerated.
+	// RetryFor is how long failures in a row are retried.
 	RetryFor time.Duration
-	// FirstFor replaces RetryFor until the service has answered once, since its address may be wrong.
+	// FirstFor replaces RetryFor until the service has answered once. It is shorter, because the
+	// URL may be wrong.
 	FirstFor time.Duration
-	// Idle is how long a download may go without a byte before it is cut and repeated.
+	// Idle is how long a download may receive no bytes before it is cancelled and retried.
 	Idle   time.Duration
 	Report *progress.Reporter
 }
 
-// Service is an Exports API with the key to use it.
+// Service is a client of one Exports API. It uses one API key.
 type Service struct {
 	options   Options
-	http      *http.Client   // for the API; it follows no redirect
-	files     *http.Client   // for downloads, which the API may redirect to the object store
-	api       *client.Client // over http
+	http      *http.Client   // sends requests to the API and follows no redirects
+	files     *http.Client   // sends download requests, which the API may redirect to the object store
+	api       *client.Client // uses http
 	retry     resume.Retry
-	reached   atomic.Bool // the service has answered a request
-	continued bool        // an earlier process has reached the service
+	reached   atomic.Bool // whether this process has received a response
+	continued bool        // whether an earlier process has received a response
 }
 
-// answerTimeout limits a request other than a download, without the time that the server was asked to
-// wait. The API answers within a few seconds even if what it depends on hangs.
+// answerTimeout is how long a request other than a download may take, in addition to the wait that
+// it asks for with Prefer. The API answers within a few seconds even if its database or Temporal
+// does not.
 const answerTimeout = 30 * time.Second
 
-// New returns a Service. It sends nothing.
+// New returns a Service. It does not send a request.
 func New(o Options) (*Service, error) {
 	svc := &Service{options: o}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableCompression = true // lengths and ranges must count the bytes of the file
+	transport.DisableCompression = true // with compression, lengths and ranges would not count the bytes of the file
 	svc.http = &http.Client{
 		Transport: &noting{next: transport, reached: &svc.reached},
-		// The API redirects only downloads. Elsewhere a redirect means that the URL is wrong.
+		// The API only redirects downloads, so a redirect of another request means that the URL is
+		// wrong.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	svc.files = &http.Client{Transport: svc.http.Transport, CheckRedirect: withoutKey}
@@ -76,23 +79,24 @@ func New(o Options) (*Service, error) {
 	return svc, err
 }
 
-// sign adds the headers that every request carries.
+// sign adds the headers that every request needs.
 func (svc *Service) sign(_ context.Context, request *http.Request) error {
 	request.Header.Set("X-Api-Key", svc.options.Key)
 	request.Header.Set("User-Agent", svc.options.UserAgent)
 	return nil
 }
 
-// withoutKey follows a redirect to the object store, which must not see the key.
+// withoutKey is the redirect policy for downloads: it removes the API key from the request that
+// goes to the object store.
 func withoutKey(request *http.Request, via []*http.Request) error {
-	if len(via) > 1 { // only the API may redirect, not the store
+	if len(via) > 1 { // follow only a redirect by the API, not one by the store
 		return http.ErrUseLastResponse
 	}
 	request.Header.Del("X-Api-Key")
 	return nil
 }
 
-// noting sets reached when a response has come.
+// noting sets reached when it has received a response.
 type noting struct {
 	next    http.RoundTripper
 	reached *atomic.Bool
@@ -106,8 +110,8 @@ func (n *noting) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-// Export is an Export object with the JSON that the server sent, which may have fields that are unknown
-// here.
+// Export is an Export object. JSON is the text that the server sent, which may contain fields that
+// this version of the program does not know.
 type Export struct {
 	client.Export
 	JSON json.RawMessage
@@ -120,7 +124,7 @@ func (e *Export) UnmarshalJSON(text []byte) error {
 
 func (e Export) MarshalJSON() ([]byte, error) { return e.JSON, nil }
 
-// once sends a request and decodes the response, unless into is nil.
+// once sends a request without retrying it. Unless into is nil, it decodes the response.
 func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(context.Context) (*http.Response, error), into any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -145,43 +149,44 @@ func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(c
 	return nil
 }
 
-// call repeats once while the failure may pass.
+// call sends a request like once, and retries it while the errors are temporary.
 func (svc *Service) call(ctx context.Context, send func(context.Context) (*http.Response, error), into any) error {
 	return svc.retry.Do(ctx, func(ctx context.Context) error { return svc.once(ctx, answerTimeout, send, into) })
 }
 
-// Create creates an export. The params need an Idempotency-Key, because the request may be repeated.
+// Create creates an export. The params must contain an Idempotency-Key, because Create may retry
+// the request.
 func (svc *Service) Create(ctx context.Context, params client.CreateExportParams) (e Export, err error) {
 	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.CreateExport(ctx, &params) }, &e)
 }
 
-// Get returns an export as it is now.
+// Get returns the current state of an export.
 func (svc *Service) Get(ctx context.Context, id uuid.UUID) (e Export, err error) {
 	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.GetExport(ctx, id, nil) }, &e)
 }
 
-// Delete deletes an export.
+// Delete deletes an export. A retry that gets the status 404 counts as success.
 func (svc *Service) Delete(ctx context.Context, id uuid.UUID) error {
 	repeated := false
 	return svc.retry.Do(ctx, func(ctx context.Context) error {
 		err := svc.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return svc.api.DeleteExport(ctx, id) }, nil)
 		var refusal *Refusal
 		if repeated && errors.As(err, &refusal) && refusal.Status == http.StatusNotFound {
-			err = nil // an earlier attempt succeeded, and its response was lost
+			err = nil // an earlier attempt deleted the export, but its response was lost
 		}
 		repeated = true
 		return err
 	})
 }
 
-// pageSize is the number of exports in one response, the most that the API allows.
+// pageSize is how many exports List requests at a time, which is the API's maximum.
 const pageSize = 100
 
-// List returns the newest exports for which wanted returns true, at most limit of them. A limit of 0
-// means all.
+// List returns the newest exports for which wanted returns true. It returns at most limit exports,
+// or all of them if limit is 0.
 func (svc *Service) List(ctx context.Context, limit int, wanted func(Export) bool) ([]Export, error) {
 	found := []Export{}
-	seen := map[uuid.UUID]bool{} // an export that is created meanwhile moves others to the next page
+	seen := map[uuid.UUID]bool{} // an export that is created meanwhile moves others to the next page, where they appear again
 	for number := int32(1); ; number++ {
 		var page struct {
 			Data []Export        `json:"data"`
@@ -206,11 +211,12 @@ func (svc *Service) List(ctx context.Context, limit int, wanted func(Export) boo
 	}
 }
 
-// How long the server is asked to wait for an export: long enough to spare requests, short enough for
-// the progress that people see.
+// shortestWait and longestWait limit how long a request asks the server to wait for an export. A
+// long wait saves requests. A short wait updates the progress more often.
 const shortestWait, longestWait = time.Second, 10 * time.Second
 
-// Await waits until an export is READY. The error is a *Failed or an *Expired if it cannot become so.
+// Await waits until an export is READY. If the export has failed or expired, the error is a *Failed
+// or an *Expired.
 func (svc *Service) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 	began := time.Now()
 	var task *progress.Task
@@ -249,7 +255,8 @@ func (svc *Service) Await(ctx context.Context, id uuid.UUID) (Export, error) {
 		case client.EXPIRED:
 			return e, &Expired{ID: e.ID}
 		}
-		// A server or proxy that ignores Prefer must not get one request after the other.
+		// If a server or proxy ignores Prefer, it answers at once. Pause, so that the requests do
+		// not follow each other without a break.
 		if early := min(wait, shortestWait) - time.Since(asked); early > 0 {
 			select {
 			case <-ctx.Done():

@@ -19,45 +19,46 @@ import (
 	"memexport/internal/cli/resume"
 )
 
-// Job says which export's file to save, and where.
+// Job describes which file to save, and where.
 type Job struct {
-	// ID names an existing export. If it is zero, a new export is created with Params.
+	// ID is the id of an existing export. If it is zero, Save creates an export with Params.
 	ID     uuid.UUID
 	Params client.CreateExportParams
-	// Output is the path of the file, "-" for Stream, or empty for the name that the server gives.
+	// Output is the path of the file. If it is "-", Save writes to Stream. If it is empty, the
+	// server gives the file its name.
 	Output string
 	Stream io.Writer
 	// Force overwrites an existing file.
 	Force bool
-	// Restart discards what an earlier process left of a run with the same Output.
+	// Restart discards the partial file and the state of an earlier run with the same Output.
 	Restart bool
 }
 
 // Saved is the result of a job.
 type Saved struct {
 	Export Export `json:"export"`
-	File   string `json:"file"` // its path, or "-"
+	File   string `json:"file"` // the path of the file, or "-"
 }
 
-// saving is a job in progress.
+// saving is a job that Save is working on.
 type saving struct {
 	*Service
 	Job
-	partial   *resume.Partial // nil for a stream
-	state     *resume.State   // partial.State, or the state of a stream, which is not saved
-	continued bool            // an earlier process began this job
-	share     float64         // downloaded so far, from 0 to 1
+	partial   *resume.Partial // nil if Output is "-"
+	state     *resume.State   // &partial.State, or a state that is not saved if Output is "-"
+	continued bool            // whether an earlier process started this job
+	share     float64         // how much of the file has been downloaded, from 0 to 1
 }
 
-// Save waits until the export is ready and saves its file. After an error, or after the process was
-// killed, the same job continues where it stopped.
+// Save waits until the export is READY and saves its file. If it fails or the process is killed, a
+// later call with the same job continues the download.
 func (svc *Service) Save(ctx context.Context, job Job) (Saved, error) {
 	s := &saving{Service: svc, Job: job, state: &resume.State{}}
 	if job.Output != "-" {
 		if err := s.openPartial(); err != nil {
 			return Saved{}, err
 		}
-		defer s.partial.Close() //nolint:errcheck // the bytes are synced before the file gets its name
+		defer s.partial.Close() //nolint:errcheck // the bytes are synced to disk before the file is renamed
 		svc.continued = s.continued
 	}
 	saved, err := s.run(ctx)
@@ -91,8 +92,8 @@ func (s *saving) run(ctx context.Context) (Saved, error) {
 	return saved, s.partial.Finish(saved.File, existing)
 }
 
-// ready returns the export once its file can be downloaded. It creates a new export if the one that an
-// earlier process created is gone.
+// ready waits until the file can be downloaded and returns the export. If an earlier process
+// created the export and it no longer exists, ready creates a new one.
 func (s *saving) ready(ctx context.Context) (Export, error) {
 	if s.partial == nil {
 		if err := s.begin(); err != nil {
@@ -114,7 +115,7 @@ func (s *saving) ready(ctx context.Context) (Export, error) {
 	return e, err
 }
 
-// gone reports whether err says that the export or its file no longer exists.
+// gone reports whether err means that the export or its file no longer exists.
 func gone(err error) bool {
 	var expired *Expired
 	var refusal *Refusal
@@ -122,7 +123,8 @@ func gone(err error) bool {
 		errors.As(err, &refusal) && (refusal.Status == http.StatusNotFound || refusal.Status == http.StatusGone)
 }
 
-// pointless reports whether there is nothing to continue after err, so that the state can go.
+// pointless reports whether it is useless to continue the job after err, so that its state can be
+// deleted.
 func (s *saving) pointless(err error) bool {
 	var failed *Failed
 	if err == nil {
@@ -132,14 +134,14 @@ func (s *saving) pointless(err error) bool {
 		return true
 	}
 	var gaveUp *resume.GaveUp
-	if errors.As(err, &gaveUp) { // a server that was reached may have accepted the request
+	if errors.As(err, &gaveUp) { // if the server was reached, it may have created the export
 		return !s.continued && !s.reached.Load()
 	}
 	refused := s.state.ExportID == "" || !s.continued && s.ID != uuid.Nil
 	return refused
 }
 
-// await creates the export, unless the state names one, and waits until it is ready.
+// await creates the export, unless the state contains its id, and waits until it is READY.
 func (s *saving) await(ctx context.Context) (Export, error) {
 	if s.state.ExportID == "" {
 		s.Params.IdempotencyKey = &s.state.IdempotencyKey
@@ -162,8 +164,8 @@ func (s *saving) await(ctx context.Context) (Export, error) {
 	return s.Await(ctx, id)
 }
 
-// serverName asks the server for the name of the file. A name that could lead elsewhere, or that some
-// system cannot store, is replaced.
+// serverName returns the file name that the server suggests in Content-Disposition. If safeName
+// rejects that name, serverName returns one made from the export's id.
 func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	var disposition string
 	err := s.call(ctx, func(ctx context.Context) (*http.Response, error) {
@@ -176,7 +178,7 @@ func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 		}
 		return response, err
 	}, nil)
-	if err != nil && !errors.Is(err, ErrNotTheAPI) { // a refusal of HEAD has no body; the download reports it in full
+	if err != nil && !errors.Is(err, ErrNotTheAPI) { // the response to HEAD has no body; if there is an error, the download will report it in full
 		return "", err
 	}
 	_, params, err := mime.ParseMediaType(disposition)
@@ -186,8 +188,9 @@ func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	return fmt.Sprintf("memories-%s.%s", e.ID, e.Format), nil
 }
 
-// safeName reports whether name stays in its directory and is the name of a visible file on every
-// system: Windows reserves some characters, some names such as NUL, and dots and spaces at the end.
+// safeName reports whether name is a file name without a path, not hidden, and valid on every
+// system. Windows reserves some characters and some names such as NUL, and does not allow dots and
+// spaces at the end.
 func safeName(name string) bool {
 	device, _, _ := strings.Cut(name, ".")
 	return filepath.IsLocal(name) && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.HasSuffix(name, " ") &&
@@ -197,7 +200,7 @@ func safeName(name string) bool {
 
 var windowsDevice = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *$`)
 
-// download downloads the rest of the file.
+// download downloads the part of the file that is still missing.
 func (s *saving) download(ctx context.Context, e Export) error {
 	out := resume.ToStream(s.Stream)
 	if s.partial != nil {
@@ -233,7 +236,7 @@ func (s *saving) download(ctx context.Context, e Export) error {
 	return err
 }
 
-// expect returns the size and digest that the Export object has now.
+// expect returns the size and digest of the file from the current Export object.
 func (s *saving) expect(ctx context.Context, id uuid.UUID) (resume.File, error) {
 	var e Export
 	err := s.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return s.api.GetExport(ctx, id, nil) }, &e)

@@ -48,7 +48,7 @@ func TestARunThatCannotSaveItsStateLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "out.json")
-	if err := os.Mkdir(out+".partial.json.new", 0o700); err != nil { // the state cannot be written there
+	if err := os.Mkdir(out+".partial.json.new", 0o700); err != nil { // the state cannot be written to this path, because it is a directory
 		t.Fatal(err)
 	}
 	if _, err := svc.Save(t.Context(), Job{Output: out}); err == nil {

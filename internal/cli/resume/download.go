@@ -1,5 +1,5 @@
-// Package resume downloads a file over HTTP and continues after a break, in the same process or in a
-// later one. At the end it compares the length and the SHA-256, so that no other bytes pass for the file.
+// Package resume downloads a file over HTTP. If a download breaks, it continues in the same process
+// or in a later one. At the end it verifies the length and the SHA-256 of the file.
 package resume
 
 import (
@@ -14,40 +14,41 @@ import (
 	"time"
 )
 
-// File describes the file that the download must produce.
+// File describes the expected file.
 type File struct {
 	Size   int64  // in bytes
 	SHA256 string // in hexadecimal
 }
 
-// Download downloads one file.
+// Download configures the download of one file.
 type Download struct {
-	// Client sends the requests. It must not decompress responses or limit the time of a whole response.
+	// Client sends the requests. It must not decompress responses, and its Timeout must be 0.
 	Client *http.Client
-	// Request returns a new request for the whole file.
+	// Request returns a new GET request for the whole file.
 	Request func(context.Context) (*http.Request, error)
-	// Refusal turns a response that has no file into an error.
+	// Refusal returns the error for a response that does not contain the file.
 	Refusal func(*http.Response) error
-	// Expect returns the size and digest of the file. It is called again when the file has changed.
+	// Expect returns the size and digest of the file. It is called again if the file has changed.
 	Expect func(context.Context) (File, error)
-	// Idle is how long a request may go without a byte before it is cut and repeated.
+	// Idle is how long a request may receive no bytes before it is cancelled and retried.
 	Idle  time.Duration
 	Retry Retry
-	// Progress is called with the number of bytes so far and the size of the file.
+	// Progress is called with the number of bytes downloaded so far and the size of the file.
 	Progress func(done, total int64)
 }
 
-// Mismatch is the error for bytes that are not the file: their length or digest differs.
+// Mismatch is the error for a download whose length or digest differs from the expected file.
 type Mismatch struct{ Err error }
 
 func (m *Mismatch) Error() string { return m.Err.Error() }
 func (m *Mismatch) Unwrap() error { return m.Err }
 
-// errIdle is the cause when a request is cut after Download.Idle.
+// errIdle is the cause of the cancellation after Download.Idle.
 var errIdle = errors.New("no byte came for too long")
 
-// To downloads the rest of the file to out. After an error, out keeps its bytes for a later call,
-// except after a *Mismatch, which empties a partial file.
+// To downloads the missing part of the file to out. If it fails, a later call continues with the
+// bytes in out. After a *Mismatch there is nothing to continue, because To has emptied the partial
+// file.
 func (d *Download) To(ctx context.Context, out *Output) error {
 	var want *File
 	err := d.Retry.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
@@ -66,13 +67,14 @@ func (d *Download) To(ctx context.Context, out *Output) error {
 	if err := out.restart(""); err != nil {
 		return err
 	}
-	if inherited { // a crash of the machine may have damaged the bytes of an earlier process
+	if inherited { // start over once: if the machine crashed, the bytes of the earlier process may be damaged
 		return d.To(ctx, out)
 	}
 	return err
 }
 
-// attempt sends one request for the missing bytes and appends them to out. It fills in want.
+// attempt sends one request for the missing bytes and appends them to out. It sets *want to the
+// expected file.
 func (d *Download) attempt(ctx context.Context, out *Output, want **File) error {
 	if *want == nil {
 		file, err := d.Expect(ctx)
@@ -82,7 +84,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 		*want = &file
 	}
 	size := (*want).Size
-	if out.size > size || out.etag == "" { // without an ETag the bytes may belong to another file
+	if out.size > size || out.etag == "" { // without an ETag, we cannot check that the bytes belong to the same file
 		if err := out.restart(""); err != nil {
 			return err
 		}
@@ -121,7 +123,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	return nil
 }
 
-// send requests the missing bytes.
+// send sends a request for the missing bytes.
 func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error) {
 	request, err := d.Request(ctx)
 	if err != nil {
@@ -139,7 +141,7 @@ func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error
 	return response, nil
 }
 
-// cause returns errIdle if the watchdog cut the request, and err otherwise.
+// cause returns errIdle if the request was cancelled after Download.Idle, and otherwise err.
 func cause(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errIdle) {
 		return errIdle
@@ -149,11 +151,12 @@ func cause(ctx context.Context, err error) error {
 
 var contentRange = regexp.MustCompile(`^bytes ([0-9]+)-[0-9]+/([0-9]+|\*)$`)
 
-// accept prepares out for the body of a response: either the body continues out, or out starts over.
-// It reports whether the file has changed since out got its bytes.
+// accept prepares out for the body of a response. If the body is the rest of the file, out stays as
+// it is. If the body is the whole file, out starts over. accept reports whether the file has
+// changed since out received its bytes.
 func (d *Download) accept(response *http.Response, out *Output) (changed bool, err error) {
 	etag := response.Header.Get("ETag")
-	if strings.HasPrefix(etag, "W/") { // a weak ETag does not promise the same bytes
+	if strings.HasPrefix(etag, "W/") { // files with the same weak ETag can have different bytes
 		etag = ""
 	}
 	encoding := response.Header.Get("Content-Encoding")
@@ -168,7 +171,7 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 		if out.size > 0 && match != nil && match[1] == strconv.FormatInt(out.size, 10) && etag == out.etag {
 			return false, nil
 		}
-		fallthrough // this is not the range that was requested
+		fallthrough // the response contains a different range
 	case status == http.StatusRequestedRangeNotSatisfiable:
 		if err := out.restart(""); err != nil {
 			return false, err
@@ -178,18 +181,18 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 	return false, d.Refusal(response)
 }
 
-// copy writes a body to out. The watchdog cuts the request when no byte arrives for d.Idle.
+// copy appends a body to out. The watchdog cancels the request if no byte arrives for d.Idle.
 func (d *Download) copy(ctx context.Context, out *Output, body io.Reader, size int64, watchdog *time.Timer) error {
 	buffer := make([]byte, 128<<10)
 	for {
 		watchdog.Reset(d.Idle)
 		n, readErr := body.Read(buffer)
-		watchdog.Stop() // a slow disk or pipe is not the server's fault
+		watchdog.Stop() // do not count the time that a slow disk or pipe takes
 		if out.size+int64(n) > size {
 			return &Mismatch{Err: fmt.Errorf("the file is longer than its %d bytes", size)}
 		}
 		if _, err := out.Write(buffer[:n]); err != nil {
-			return err // it names the operation and the file
+			return err // this error already contains the operation and the path
 		}
 		d.Progress(out.size, size)
 		if readErr == io.EOF {

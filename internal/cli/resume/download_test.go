@@ -47,7 +47,7 @@ func TestALaterProcessContinuesADownload(t *testing.T) {
 	if got := s.asked(); !slices.Equal(got, []string{"bytes=123456-"}) {
 		t.Errorf("the requests had the ranges %q", got)
 	}
-	// With the whole file there, no request is sent.
+	// The file is complete now, so no request is sent.
 	if err := s.download().To(t.Context(), output(t, p)); err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestBytesThatACrashDamagedAreDownloadedAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
 	path := s.broken(t, 200_000)
-	// A file system may leave zeros at the end of a file after a power cut.
+	// After a power failure, some file systems leave zeros at the end of a file.
 	if err := os.WriteFile(path, append(bytes.Clone(s.content[:100_000]), make([]byte, 100_000)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestADownloadThatProgressesIsNotGivenUp(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "file.partial")
 	d := s.download()
-	d.Retry.For = func() time.Duration { return time.Second } // less than all the pauses together
+	d.Retry.For = func() time.Duration { return time.Second } // shorter than all pauses together
 	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
 		t.Fatal(err)
 	}

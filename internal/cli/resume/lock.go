@@ -10,11 +10,11 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrBusy means that another process has the partial file.
+// ErrBusy means that another process is using the partial file.
 var ErrBusy = errors.New("another process is downloading to it")
 
-// lock gives one process at a time the partial file at path. The lock is a file of its own, because
-// on Windows nobody can write to a file that another handle has locked.
+// lock locks the partial file at path, so that only one process uses it. It locks a separate file,
+// because on Windows no other handle could write to the locked file.
 func lock(path string) (*flock.Flock, error) {
 	for {
 		l := flock.New(path+".lock", flock.SetFlag(os.O_CREATE|os.O_RDWR))
@@ -25,8 +25,9 @@ func lock(path string) (*flock.Flock, error) {
 		if !locked {
 			return nil, fmt.Errorf("%s: %w", path, ErrBusy)
 		}
-		// The process that had the lock before may have removed the file after we opened it. Then the
-		// next process would lock a new file, so the lock counts only while the file has its name.
+		// After we opened the lock file, its previous owner may have deleted it. Another process
+		// would then create and lock a new file. So check that the file that we have locked still
+		// exists under this name.
 		opened, err := l.Stat()
 		if err == nil {
 			var named os.FileInfo
@@ -40,18 +41,19 @@ func lock(path string) (*flock.Flock, error) {
 	}
 }
 
-// unlock releases a lock and removes its file. A second call does nothing.
+// unlock releases a lock and deletes the lock file. A second call does nothing.
 func unlock(l *flock.Flock) error {
 	if !l.Locked() {
 		return nil
 	}
 	if runtime.GOOS == "windows" {
-		// Windows removes a file only when no process has it open, so that removing it after the
-		// unlock takes the file from nobody.
+		// Windows deletes a file only if no process has it open. So it is safe to delete the file
+		// after unlocking it: if another process uses the lock, it has the file open.
 		err := l.Unlock()
-		_ = os.Remove(l.Path()) // fails if the next process has it open
+		_ = os.Remove(l.Path()) // it fails if another process has the file open
 		return err
 	}
-	// Elsewhere the file goes while it is locked: removed later, it might be the next process's.
+	// On other systems, delete the file while it is still locked. After unlocking, it might already
+	// be locked by another process.
 	return errors.Join(os.Remove(l.Path()), l.Unlock())
 }

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// heldPath is set in the test process that holds a partial file for TestAKilledProcessLeavesNoLock.
+// heldPath is set in a process of this test binary that holds a partial file for
+// TestAKilledProcessLeavesNoLock.
 const heldPath = "MEMEXPORT_TEST_HELD_PATH"
 
 func TestMain(m *testing.M) {
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	os.Stdout.WriteString("locked\n")
-	select {} // until it is killed
+	select {} // wait to be killed
 }
 
 func TestOneProcessHasThePartialFile(t *testing.T) {
@@ -67,11 +68,12 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 		t.Errorf("OpenPartial beside another process: %v", err)
 	}
 	_ = holder.Process.Kill()
-	_ = holder.Wait() // it was killed
-	open(t, path)     // although its lock file is still there
+	_ = holder.Wait() // it returns an error, because the process was killed
+	open(t, path)     // this must succeed, although the lock file still exists
 }
 
-// Removing the lock file must never give two processes the lock at once.
+// If one process deletes the lock file while another locks it, two processes could get the lock.
+// This tests that they do not.
 func TestTheLockIsExclusiveWhileOthersRemoveIt(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
 	var holders, taken atomic.Int32

@@ -18,13 +18,14 @@ import (
 	"time"
 )
 
-// server serves one file with an ETag, as the API does, and can inject faults.
+// server serves one file with an ETag, as the API does, and can simulate faults.
 type server struct {
 	*httptest.Server
 	mu       sync.Mutex
 	content  []byte
 	requests []string // the Range header of each request
-	// fault may answer a request instead of the server. The first request has the number 0.
+	// fault, unless nil, is called first for each request and may answer it. The first request has
+	// number 0.
 	fault func(number int, w http.ResponseWriter, r *http.Request) (answered bool)
 }
 
@@ -47,7 +48,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
-// become replaces the file.
+// become replaces the file that the server serves.
 func (s *server) become(content []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,7 +61,8 @@ func (s *server) asked() []string {
 	return slices.Clone(s.requests)
 }
 
-// breaks cuts the connection after n bytes of the body.
+// breaks returns a function that wraps a ResponseWriter. The wrapper closes the connection after n
+// bytes of the body.
 func breaks(n int) func(http.ResponseWriter, *http.Request) http.ResponseWriter {
 	return func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
 		return &breaking{ResponseWriter: w, left: n}
@@ -81,7 +83,7 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// download returns a Download of the server's file that retries for a minute.
+// download returns a Download of the server's file. It retries for a minute.
 func (s *server) download() *Download {
 	return &Download{
 		Client: &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}},
@@ -111,7 +113,6 @@ func digest(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// random returns n random bytes.
 func random(n int) []byte {
 	content := make([]byte, n)
 	for i := range content {
@@ -139,7 +140,7 @@ func output(t *testing.T, p *Partial) *Output {
 	return out
 }
 
-// file fails the test unless the file at path has the content.
+// file fails the test unless the file at path has exactly this content.
 func file(t *testing.T, path string, want []byte) {
 	t.Helper()
 	got, err := os.ReadFile(path)
@@ -151,8 +152,8 @@ func file(t *testing.T, path string, want []byte) {
 	}
 }
 
-// broken returns the path of a partial file with the first n bytes of the server's file, as an
-// earlier process leaves it.
+// broken creates a partial file with the first n bytes of the server's file, as an earlier process
+// would leave it. It returns its path.
 func (s *server) broken(t *testing.T, n int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file.partial")

@@ -9,22 +9,24 @@ import (
 	"io"
 )
 
-// Output is where a download writes: a partial file, or a stream, which cannot take bytes back.
+// Output is where a download is written to: a partial file, or a stream. A stream cannot start
+// over.
 type Output struct {
 	w         io.Writer
 	partial   *Partial // nil for a stream
-	etag      string   // of the file that the bytes are the beginning of
-	size      int64    // bytes so far
+	etag      string   // ETag of the file that the bytes belong to
+	size      int64    // number of bytes so far
 	sum       hash.Hash
-	inherited bool  // an earlier process wrote some of the bytes
-	received  int64 // bytes that this process wrote, including those that it dropped later
+	inherited bool  // whether an earlier process wrote some of the bytes
+	received  int64 // number of bytes that this process wrote, including bytes that restart discarded
 }
 
-// ToStream returns an Output that writes to w. The download continues after a break, but it fails
-// if the file changes after the first byte was written.
+// ToStream returns an Output that writes to w. The download can continue after a break. It fails if
+// the file changes after the first byte was written.
 func ToStream(w io.Writer) *Output { return &Output{w: w, sum: sha256.New()} }
 
-// ToPartial returns an Output that appends to a partial file. It reads the file for the digest.
+// ToPartial returns an Output that appends to a partial file. It first reads the file to compute
+// the digest.
 func ToPartial(p *Partial) (*Output, error) {
 	o := &Output{w: p.file, partial: p, etag: p.State.ETag, sum: sha256.New()}
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
@@ -40,7 +42,7 @@ func ToPartial(p *Partial) (*Output, error) {
 
 func (o *Output) digest() string { return hex.EncodeToString(o.sum.Sum(nil)) }
 
-// Write appends b.
+// Write appends b to the output.
 func (o *Output) Write(b []byte) (int, error) {
 	n, err := o.w.Write(b)
 	o.sum.Write(b[:n])
@@ -52,7 +54,7 @@ func (o *Output) Write(b []byte) (int, error) {
 // errStream is the error for a stream that would have to start over.
 var errStream = errors.New("the file changed after its beginning had been written to a stream; download it anew")
 
-// restart drops all bytes. The bytes that follow belong to the file with this ETag.
+// restart discards all bytes. The next bytes belong to the file with this ETag.
 func (o *Output) restart(etag string) error {
 	if o.partial == nil {
 		if o.size > 0 {
@@ -69,7 +71,8 @@ func (o *Output) restart(etag string) error {
 			return err
 		}
 	}
-	// The ETag is saved after the truncation, so that a crash never leaves it beside another file's bytes.
+	// Save the ETag only after the truncation. So even after a crash, the saved ETag never belongs
+	// to a different file than the saved bytes.
 	o.etag, o.size, o.inherited = etag, 0, false
 	o.sum.Reset()
 	o.partial.State.ETag = etag

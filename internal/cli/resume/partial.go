@@ -13,20 +13,21 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// State is what a later process must know to continue a download. It holds no secret.
+// State is what a later process needs to continue a download. It contains no secret.
 type State struct {
-	// URL is the address of the service, and Request what was asked of it.
+	// URL is the URL of the service. Request describes what was requested there.
 	URL     string `json:"url"`
 	Request string `json:"request"`
-	// IdempotencyKey makes repeating the request safe. ExportID names the export once it is known.
+	// IdempotencyKey makes it safe to repeat the request. ExportID is the id of the export, once it
+	// is known.
 	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	ExportID       string `json:"export_id,omitempty"`
-	// ETag is the validator of the file that the partial file is the beginning of.
+	// ETag is the ETag of the file that the bytes belong to.
 	ETag string `json:"etag,omitempty"`
 }
 
-// Partial is an unfinished file. Its bytes are in PATH, its state is in PATH.json, and PATH.lock keeps
-// other processes away.
+// Partial is a partial file. Its bytes are in PATH and its state is in PATH.json. The lock on
+// PATH.lock prevents other processes from using it.
 type Partial struct {
 	State State
 
@@ -35,12 +36,12 @@ type Partial struct {
 	lock *flock.Flock
 }
 
-// ErrForeign means that the partial file was not left by a download, or that its state is lost.
+// ErrForeign means that the file exists but was not written by this package, or its state is lost.
 var ErrForeign = errors.New("it exists, but its state cannot be read")
 
-// OpenPartial opens or creates the partial file at path and reads its state, which is zero for a new
-// file. The error wraps ErrBusy if another process has the file, ErrForeign if its state cannot be
-// read, and fs.ErrNotExist if the directory does not exist.
+// OpenPartial opens or creates the partial file at path. It reads its state, which is zero for a
+// new file. The error wraps ErrBusy if another process uses the file, ErrForeign if the state
+// cannot be read, and fs.ErrNotExist if the directory does not exist.
 func OpenPartial(path string) (*Partial, error) {
 	p, err := openPartial(path)
 	if err != nil {
@@ -72,8 +73,8 @@ func openPartial(path string) (*Partial, error) {
 	return &Partial{path: path, file: file, lock: l}, nil
 }
 
-// RemovePartial removes a partial file and its state, whoever made them. The error wraps ErrBusy if
-// another process has the file.
+// RemovePartial deletes the partial file at path and its state, even if they were not written by
+// this package. The error wraps ErrBusy if another process uses the file.
 func RemovePartial(path string) error {
 	p, err := openPartial(path)
 	if err != nil {
@@ -88,7 +89,7 @@ func (p *Partial) newStatePath() string { return p.statePath() + ".new" }
 // Path returns the path of the partial file.
 func (p *Partial) Path() string { return p.path }
 
-// Size returns the number of bytes that the partial file has.
+// Size returns the number of bytes in the partial file.
 func (p *Partial) Size() (int64, error) {
 	info, err := p.file.Stat()
 	if err != nil {
@@ -97,7 +98,8 @@ func (p *Partial) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Save writes the state. After a crash or an error, either the old or the new state is on disk.
+// Save writes the state to disk. After a crash or an error, either the old or the new state is on
+// disk.
 func (p *Partial) Save() error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -111,13 +113,13 @@ func (p *Partial) Save() error {
 		err = os.Rename(p.newStatePath(), p.statePath())
 	}
 	if err != nil {
-		_ = os.Remove(p.newStatePath()) // the first error says more
+		_ = os.Remove(p.newStatePath()) // ignore this error, since the first one says more
 		return err
 	}
 	return syncDir(p.path)
 }
 
-// writeDurably writes a file that only its owner can read, and waits until it is on disk.
+// writeDurably writes a file that only its owner can read, and syncs it to disk.
 func writeDurably(path string, content []byte) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -130,7 +132,7 @@ func writeDurably(path string, content []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// Existing says what Finish does with a file that already has the target's name.
+// Existing says what Finish does if the target exists.
 type Existing int
 
 const (
@@ -138,8 +140,9 @@ const (
 	Replace                 // Finish replaces the file
 )
 
-// Finish renames the partial file to target, so that readers see the whole file or none, and removes
-// the state. If it fails, the partial file and its state stay for another run.
+// Finish renames the partial file to target and deletes the state. Because of the rename, nobody
+// ever sees an incomplete file at target. If Finish fails, the partial file and its state stay for
+// another run.
 func (p *Partial) Finish(target string, existing Existing) error {
 	if err := p.file.Sync(); err != nil {
 		return err
@@ -147,12 +150,12 @@ func (p *Partial) Finish(target string, existing Existing) error {
 	if _, err := os.Lstat(target); err == nil && existing == Keep {
 		return fmt.Errorf("%s: %w", target, fs.ErrExist)
 	}
-	// Windows does not rename an open file. The lock is held until the end.
+	// Close the file first, because Windows cannot rename an open file. The lock is still held.
 	if err := p.file.Close(); err != nil {
 		return err
 	}
 	if err := os.Rename(p.path, target); err != nil {
-		if runtime.GOOS == "windows" { // it does not replace an open file either
+		if runtime.GOOS == "windows" { // Windows also cannot replace a file that is open
 			err = fmt.Errorf("%w; close the program that has %s open, and run the same command again", err, target)
 		}
 		return err
@@ -163,12 +166,13 @@ func (p *Partial) Finish(target string, existing Existing) error {
 	return errors.Join(p.removeState(), unlock(p.lock))
 }
 
-// Remove closes the partial file and removes it with its state.
+// Remove closes the partial file and deletes it together with its state.
 func (p *Partial) Remove() error {
 	return errors.Join(p.file.Close(), p.removeState(), os.Remove(p.path), unlock(p.lock))
 }
 
-// removeState removes the state, and the new one that a process killed in Save leaves.
+// removeState deletes the state. It also deletes the new state that a process leaves if it is
+// killed in Save.
 func (p *Partial) removeState() error {
 	for _, path := range []string{p.newStatePath(), p.statePath()} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -178,8 +182,8 @@ func (p *Partial) removeState() error {
 	return nil
 }
 
-// Close leaves the partial file and its state for a later process. It does nothing after Finish or
-// Remove.
+// Close leaves the partial file and its state for a later process. After Finish or Remove it does
+// nothing.
 func (p *Partial) Close() error {
 	err := p.file.Close()
 	if errors.Is(err, os.ErrClosed) {
@@ -188,8 +192,8 @@ func (p *Partial) Close() error {
 	return errors.Join(err, unlock(p.lock))
 }
 
-// syncDir makes the name of a file durable. Windows has no such call for directories: there NTFS
-// logs a rename by itself.
+// syncDir syncs the directory of path, so that the file's name is on disk. Windows cannot sync a
+// directory, but NTFS logs a rename by itself.
 func syncDir(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

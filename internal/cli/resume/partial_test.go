@@ -21,7 +21,7 @@ func TestTheStateSurvivesTheProcess(t *testing.T) {
 		t.Errorf("the state is %+v, want %+v", p.State, want)
 	}
 	target := filepath.Join(filepath.Dir(path), "file")
-	for _, there := range []string{target, path + ".json.new"} { // a process killed in Save leaves the second
+	for _, there := range []string{target, path + ".json.new"} { // the second one is left if a process is killed in Save
 		if err := os.WriteFile(there, []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestAForeignPartialFileIsLeftAlone(t *testing.T) {
 func TestAFailedSaveLeavesTheOldState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
 	p := open(t, path)
-	if err := os.Mkdir(path+".json", 0o700); err != nil { // nothing can be renamed to it
+	if err := os.Mkdir(path+".json", 0o700); err != nil { // a file cannot be renamed to a directory, so saving the state fails
 		t.Fatal(err)
 	}
 	if err := p.Save(); err == nil {

@@ -15,28 +15,30 @@ import (
 	backoff "github.com/sethvargo/go-retry"
 )
 
-// Retry repeats attempts that fail for reasons that may pass.
+// Retry retries attempts that fail because of a temporary error.
 type Retry struct {
-	// For returns how long consecutive failures are tolerated. It is called after every failure.
+	// For returns how long failures in a row are retried. It is called after every failure.
 	For func() time.Duration
-	// Notify is called before every pause with the failure and the length of the pause.
+	// Notify is called before every pause with the error and the length of the pause.
 	Notify func(err error, wait time.Duration)
 }
 
-// The pauses between attempts double from the first to the longest: a restart takes a second, an
-// outage must not be flooded.
+// The pauses between attempts double from firstPause to longestPause. The first is short, because a
+// restart of the service takes about a second. Later ones are long, so that a service in trouble is
+// not flooded.
 const firstPause, longestPause = 500 * time.Millisecond, 15 * time.Second
 
-// Do calls attempt until it succeeds, returns an error that is not marked Transient, or has failed for
-// longer than r.For. In the last case the error is a *GaveUp. If ctx ends, the error is its cause.
+// Do calls attempt until attempt succeeds or returns an error that is not Transient. If attempts
+// have failed for longer than r.For, Do returns a *GaveUp. If ctx ends, it returns the cause of
+// ctx.
 func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) error {
 	return r.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
 		return false, attempt(ctx)
 	})
 }
 
-// DoWithProgress is Do for attempts that can get further before they fail: the time for r.For and the
-// pauses start anew when an attempt has progressed.
+// DoWithProgress is like Do for attempts that can make progress before they fail. After an attempt
+// that made progress, the time limit of r.For starts again and the pauses are short again.
 func (r Retry) DoWithProgress(ctx context.Context, attempt func(context.Context) (progressed bool, err error)) error {
 	var pauses backoff.Backoff
 	var began time.Time
@@ -71,10 +73,10 @@ func (r Retry) DoWithProgress(ctx context.Context, attempt func(context.Context)
 	}
 }
 
-// GaveUp is the error after the last attempt.
+// GaveUp is the error when Do stops retrying.
 type GaveUp struct {
-	Err   error         // of the last attempt
-	After time.Duration // how long attempts had failed; zero if no second attempt was useful
+	Err   error         // the error of the last attempt
+	After time.Duration // how long attempts had failed; zero if a second attempt would have been useless
 }
 
 func (g *GaveUp) Error() string {
@@ -86,17 +88,17 @@ func (g *GaveUp) Error() string {
 
 func (g *GaveUp) Unwrap() error { return g.Err }
 
-// transient is an error that may pass.
+// transient is a temporary error.
 type transient struct {
 	err   error
-	after time.Duration // the shortest pause before the next attempt
+	after time.Duration // the minimum length of the pause before the next attempt
 }
 
 func (t *transient) Error() string { return t.err.Error() }
 func (t *transient) Unwrap() error { return t.err }
 
-// Transient marks an error as one that may pass. The response, which may be nil, can ask for a longer
-// pause by Retry-After.
+// Transient returns an error that wraps err and means that the failure is temporary. If response is
+// not nil, its Retry-After header can make the next pause longer.
 func Transient(err error, response *http.Response) error {
 	t := &transient{err: err}
 	if response != nil {
@@ -107,13 +109,13 @@ func Transient(err error, response *http.Response) error {
 	return t
 }
 
-// TransientStatus reports whether the same request may succeed later, given the status of its response.
+// TransientStatus reports whether a request that got this status may succeed later.
 func TransientStatus(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// NoResponse turns an error of http.Client.Do into one that names the host. The error is Transient,
-// unless the address or the certificate is wrong: then it is a *GaveUp.
+// NoResponse returns an error that adds the host to an error of http.Client.Do. The error is a
+// *GaveUp if the host or the certificate is wrong. Otherwise it is Transient.
 func NoResponse(err error) error {
 	var dns *net.DNSError
 	var address *net.AddrError

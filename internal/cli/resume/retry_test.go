@@ -16,7 +16,7 @@ func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
 		if number > 1 {
 			return false
 		}
-		if number == 0 { // stalls in the body; the second request gets no response
+		if number == 0 { // the first response stops in its body; there is no response to the second request
 			w.Header().Set("Content-Length", "300000")
 			_, _ = w.Write(s.content[:100_000])
 			_ = http.NewResponseController(w).Flush()
@@ -80,7 +80,8 @@ func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
 	if err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) { attempts++; return true, passing }); !errors.As(err, &gaveUp) || attempts != 1 {
 		t.Errorf("with a limit of 0: %d attempts and %v", attempts, err)
 	}
-	// Every attempt but the last progresses, and together they take longer than the limit.
+	// Every attempt but the last makes progress and then fails. Together they take longer than the
+	// limit.
 	const limit = time.Second
 	waited := time.Duration(0)
 	r = Retry{For: func() time.Duration { return limit }, Notify: func(_ error, wait time.Duration) { waited += wait }}

@@ -24,6 +24,8 @@ func Denied(err error) bool {
 	switch status, code := statusAndCode(err); code {
 	case "NoSuchBucket", "ContainerNotFound": // S3, Azure
 		return true
+	case "QuotaExceeded": // Ceph and others send it with status 403; see Full
+		return false
 	case "rateLimitExceeded", "userRateLimitExceeded": // GCS sends them with status 403
 		return false
 	case "RequestTimeTooSkewed": // S3: this machine's clock is wrong and may be corrected
@@ -31,6 +33,15 @@ func Denied(err error) bool {
 	default:
 		return status == http.StatusForbidden || status == http.StatusUnauthorized
 	}
+}
+
+// Full reports whether err means that the store has no room. It may have some later.
+func Full(err error) bool {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return true
+	}
+	status, code := statusAndCode(err)
+	return status == http.StatusInsufficientStorage || code == "QuotaExceeded" // MinIO, Ceph
 }
 
 // errNoBucket marks a missing bucket where the store's own error is a plain 404.
@@ -76,8 +87,8 @@ func explain(ctx context.Context, err error) error {
 	}
 	hideQuery(err)
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return fmt.Errorf("%w: free space on the disk of BUCKET_URL", err)
+	case Full(err), errors.Is(err, syscall.EFBIG):
+		return fmt.Errorf("%w: free space on the disk of BUCKET_URL, or raise its quota", err)
 	case errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: mount the disk of BUCKET_URL writable", err)
 	case Denied(err):

@@ -42,6 +42,40 @@ func TestDeniedReadsTheStoresResponse(t *testing.T) {
 	}
 }
 
+// amazon is an error as the SDK of AWS returns it.
+type amazon struct {
+	status int
+	code   string
+}
+
+func (a amazon) Error() string       { return a.code }
+func (a amazon) ErrorCode() string   { return a.code }
+func (a amazon) HTTPStatusCode() int { return a.status }
+
+func TestAFullStoreIsNotADenial(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		full bool
+	}{
+		{syscall.ENOSPC, true},
+		{syscall.EDQUOT, true},
+		{syscall.EROFS, false},
+		{syscall.EACCES, false},
+		{amazon{http.StatusInsufficientStorage, "XMinioStorageFull"}, true},
+		{amazon{http.StatusForbidden, "QuotaExceeded"}, true}, // Ceph
+		{amazon{http.StatusForbidden, "AccessDenied"}, false},
+		{amazon{http.StatusServiceUnavailable, "SlowDown"}, false},
+	} {
+		err := fmt.Errorf("wrapped: %w", c.err)
+		if Full(err) != c.full || c.full && Denied(err) {
+			t.Errorf("%v: full is %v, denied is %v", err, Full(err), Denied(err))
+		}
+		if hint := strings.Contains(explain(t.Context(), err).Error(), "free space"); hint != c.full {
+			t.Errorf("the hint is missing or wrong: %v", explain(t.Context(), err))
+		}
+	}
+}
+
 func TestErrorsContainNoToken(t *testing.T) {
 	request := &url.Error{Op: "Get", URL: "https://account.example/container/key?sv=1&sig=secret", Err: syscall.ECONNREFUSED}
 	err := explain(t.Context(), request)

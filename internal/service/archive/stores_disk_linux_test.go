@@ -93,7 +93,7 @@ func fullDisk(c *inStore) {
 func (c *inStore) wantNoSpace(data []byte, cause error) {
 	c.Helper()
 	_, err := c.Put(c.Context(), exportID, 0, 1, data)
-	if !errors.Is(err, cause) || Denied(err) || !strings.Contains(err.Error(), "free space on the disk of BUCKET_URL") {
+	if !errors.Is(err, cause) || Denied(err) || Full(err) != (cause == syscall.ENOSPC) || !strings.Contains(err.Error(), "free space on the disk of BUCKET_URL") {
 		c.Errorf("Put: %v", err)
 	}
 }

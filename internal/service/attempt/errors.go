@@ -18,12 +18,14 @@ import (
 // retryable error, and never after a final one.
 const (
 	TypeInvalidExport       = "InvalidExport"       // final: the export does not exist or has an unknown format
+	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
 	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
 	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table, or a value in it, cannot be exported
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
 	TypeStorageDenied       = "StorageDenied"       // final: the object store denies access
 	TypeStorageUnavailable  = "StorageUnavailable"  // retryable: the object store cannot be used now
+	TypeStorageFull         = "StorageFull"         // retryable: the object store has no room now
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
@@ -32,10 +34,12 @@ const (
 // FailureCodes maps the type of the error that ended an export to the code that its owner sees. Any
 // other type becomes export.CodeInternal.
 var FailureCodes = map[string]string{
+	TypeExportDeleted:       export.CodeCancelled,
 	TypeSourceInvalid:       export.CodeSourceInvalid,
 	TypeSourceUnavailable:   export.CodeSourceUnavailable,
 	TypeStorageDenied:       export.CodeStorageDenied,
 	TypeStorageUnavailable:  export.CodeStorageUnavailable,
+	TypeStorageFull:         export.CodeStorageUnavailable,
 	TypeStorageCorrupt:      export.CodeStorageUnavailable,
 	TypeDatabaseUnavailable: export.CodeTimedOut,
 	TypeOvertaken:           export.CodeTimedOut,
@@ -57,6 +61,12 @@ func FailureCode(err error) string {
 		return export.CodeTimedOut
 	}
 	return export.CodeInternal
+}
+
+// IsStorageFull reports whether err is an error of an activity that says that the store has no room.
+func IsStorageFull(err error) bool {
+	var applicationErr *temporal.ApplicationError
+	return errors.As(err, &applicationErr) && applicationErr.Type() == TypeStorageFull
 }
 
 // Final returns an error after which Temporal does not retry the activity.
@@ -108,6 +118,8 @@ func StorageError(ctx context.Context, err error) error {
 		return Final(TypeStorageDenied, err)
 	case errors.Is(err, archive.ErrCorrupt):
 		return Final(TypeStorageCorrupt, err)
+	case archive.Full(err):
+		return Retryable(TypeStorageFull, err)
 	}
 	return Retryable(TypeStorageUnavailable, err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/lib/pq"
@@ -43,6 +44,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{attempt.SourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
 		{attempt.StorageError, fmt.Errorf("put: %w", fs.ErrPermission), attempt.TypeStorageDenied, final},
 		{attempt.StorageError, fmt.Errorf("read: %w", archive.ErrCorrupt), attempt.TypeStorageCorrupt, final},
+		{attempt.StorageError, fmt.Errorf("put: %w", syscall.ENOSPC), attempt.TypeStorageFull, retryable},
 		{attempt.StorageError, errors.New("503 slow down"), attempt.TypeStorageUnavailable, retryable},
 		{attempt.DatabaseError, fmt.Errorf("find: %w", export.ErrNotFound), attempt.TypeInvalidExport, final},
 		{attempt.DatabaseError, fmt.Errorf("lock: %w", sql.ErrNoRows), attempt.TypeInvalidExport, final},

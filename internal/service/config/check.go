@@ -41,6 +41,14 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if c.Parallel < 1 || c.Parallel > 64 {
 		wrong("EXPORT_PARALLEL", "%d is out of range: set it to a number between 1 and 64", c.Parallel)
 	}
+	for name, n := range map[string]int{"EXPORT_WORKSPACE_RUNNING": c.WorkspaceRunning, "EXPORT_WORKSPACE_UNFINISHED": c.WorkspaceUnfinished,
+		"API_CONNECTIONS": c.Connections, "API_CONNECTIONS_PER_ADDRESS": c.ConnectionsPerAddress, "API_REQUESTS_PER_SECOND": c.RequestsPerSecond,
+		"API_LONG_POLLS": c.LongPolls, "API_LONG_POLLS_PER_KEY": c.LongPollsPerKey,
+		"API_DOWNLOADS": c.Downloads, "API_DOWNLOADS_PER_KEY": c.DownloadsPerKey} {
+		if n < 0 {
+			wrong(name, "%d is negative: set it to a number above 0, or to 0 for no limit", n)
+		}
+	}
 	if c.Concurrency < 2 || c.Concurrency > 1000 {
 		wrong("WORKER_CONCURRENCY", "%d is out of range: set it to a number between 2 and 1000", c.Concurrency)
 	}

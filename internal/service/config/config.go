@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/caarlos0/env/v11"
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 )
@@ -47,6 +48,19 @@ type Config struct {
 	// TrustedProxies is parsed by Proxies.
 	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
 
+	// Connections keeps the process below its limit of open files, so that it can still reach Postgres and
+	// the bucket when strangers open as many connections as they can.
+	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
+	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
+
+	RequestsPerSecond int `env:"API_REQUESTS_PER_SECOND" envDefault:"100" for:"api" doc:"How many requests each key may make in a second at one process, with bursts of five times as many. More are refused with 429. 0 sets no limit. See limits.md."`
+
+	LongPolls       int `env:"API_LONG_POLLS" envDefault:"5000" for:"api" doc:"How many requests (Prefer: wait=N) may wait for exports at once at one process. More are refused with 503. 0 sets no limit."`
+	LongPollsPerKey int `env:"API_LONG_POLLS_PER_KEY" envDefault:"500" for:"api" doc:"How many of them may have the same key. More are refused with 429. 0 sets no limit."`
+
+	Downloads       int `env:"API_DOWNLOADS" envDefault:"1000" for:"api" doc:"How many files one process sends at once, each of which takes about 100 KiB of memory. More are refused with 503. 0 sets no limit."`
+	DownloadsPerKey int `env:"API_DOWNLOADS_PER_KEY" envDefault:"100" for:"api" doc:"How many of them may have the same key. Programs that download over several connections need one for each. More are refused with 429. 0 sets no limit."`
+
 	// Retention becomes expires_at when an export becomes READY, so that a later change does not affect
 	// exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
@@ -60,6 +74,17 @@ type Config struct {
 	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none" for:"worker" doc:"How parts are stored. none stores them as they are. gzip takes about a quarter of the space and lets the API answer Accept-Encoding: gzip without work, but makes exports slower. Existing exports stay readable after a change. performance.md has figures."`
 
 	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
+
+	// WorkspaceRunning bounds how much of a flood of one workspace reaches Temporal. Its fairness cannot
+	// help there: it divides tasks, and a thousand workflows wait before they have any.
+	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
+
+	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
+
+	WorkspaceStorage Bytes `env:"EXPORT_WORKSPACE_STORAGE" envDefault:"100GB" for:"api, worker" doc:"How much one workspace may have in the bucket, such as 500MB, 100GB or 2TiB. A workspace that has as much gets no new exports: they are refused with 429, and waiting ones fail. 0 sets no limit. See limits.md."`
+
+	// Storage has no default, because the size of a bucket is unknown and often unlimited.
+	Storage Bytes `env:"EXPORT_STORAGE" envDefault:"0" for:"api, worker" doc:"How much all workspaces together may have in the bucket. Above that, new exports are refused with 503. Set it below the size of a disk or a quota, by as much as the running exports may still write. 0 sets no limit. See limits.md."`
 
 	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport" for:"api, worker" doc:"The Temporal task queue. It must be the same for api and worker."`
 
@@ -78,6 +103,22 @@ type Config struct {
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" for:"api, worker" doc:"The least severe level that is logged: debug, info, warn or error."`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" for:"api, worker" doc:"json writes one JSON object per line, text writes key=value pairs. Logs go to standard error."`
 }
+
+// Bytes is a number of bytes, which may have a unit such as MB, GiB or TB.
+type Bytes int64
+
+// UnmarshalText parses a number with or without a unit.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err == nil && n > maxBytes {
+		err = errors.New("too large")
+	}
+	*b = Bytes(n)
+	return err
+}
+
+// maxBytes is the largest number that a header can hold as an Integer of RFC 9651: almost a petabyte.
+const maxBytes = 999_999_999_999_999
 
 // Need is a setting that has no default and that a command cannot run without.
 type Need int
@@ -135,6 +176,8 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 // exampleOf describes the values of a type, for messages.
 func exampleOf(t reflect.Type) string {
 	switch t {
+	case reflect.TypeFor[Bytes]():
+		return "a number of bytes below 1PB such as 500MB, 100GB or 2TiB"
 	case reflect.TypeFor[time.Duration]():
 		return "a duration such as 90s, 15m or 72h"
 	case reflect.TypeFor[slog.Level]():

@@ -14,7 +14,7 @@ import (
 type Status string
 
 const (
-	Pending    Status = "PENDING"    // accepted; its workflow may not have started yet
+	Pending    Status = "PENDING"    // accepted; it may wait for its turn, or for its workflow to start
 	Processing Status = "PROCESSING" // memories are being read and written
 	Ready      Status = "READY"      // the whole file can be downloaded
 	Failed     Status = "FAILED"     // final; Failure says why
@@ -51,13 +51,16 @@ type Export struct {
 	StoredStatus   Status
 	IdempotencyKey *string
 
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
-	StartedAt   *time.Time
-	CompletedAt *time.Time // when it became READY or FAILED
-	ExpiresAt   *time.Time
-	PurgedAt    *time.Time
-	DeletedAt   *time.Time
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// DispatchedAt is when the export got one of its workspace's places to run. It is nil for a PENDING
+	// export that waits in the outbox: its workflow must not be started yet.
+	DispatchedAt *time.Time
+	StartedAt    *time.Time
+	CompletedAt  *time.Time // when it became READY or FAILED
+	ExpiresAt    *time.Time
+	PurgedAt     *time.Time
+	DeletedAt    *time.Time
 
 	MemoryCount int64 // memories written so far
 	SizeBytes   *int64
@@ -88,6 +91,7 @@ const (
 	CodeSourceInvalid      = "SOURCE_INVALID"
 	CodeStorageUnavailable = "STORAGE_UNAVAILABLE"
 	CodeStorageDenied      = "STORAGE_DENIED"
+	CodeStorageLimit       = "STORAGE_LIMIT"
 	CodeTimedOut           = "TIMED_OUT"
 	CodeCancelled          = "CANCELLED"
 	CodeTerminated         = "TERMINATED"
@@ -104,6 +108,8 @@ var Failures = map[string]Failure{
 		Message: "The file could not be stored for too long a time. Create a new export."},
 	CodeStorageDenied: {Code: CodeStorageDenied, Retryable: false,
 		Message: "The store refused the file. Contact the operator of this service."},
+	CodeStorageLimit: {Code: CodeStorageLimit, Retryable: true,
+		Message: "The workspace has stored as much as it may. Delete exports that are no longer needed, or wait until they expire, and create a new export."},
 	CodeTimedOut: {Code: CodeTimedOut, Retryable: true,
 		Message: "The export did not finish in time. Create a new export."},
 	CodeCancelled: {Code: CodeCancelled, Retryable: true,

@@ -80,7 +80,8 @@ type File struct {
 // or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
-		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100`,
+		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
+		stored_bytes = `+recordedBytes+` + CASE WHEN $8 <> '' THEN $6::bigint ELSE 0 END`,
 		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
 	if err != nil && !errors.Is(err, ErrConflict) {
 		return Export{}, err
@@ -112,7 +113,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 			return err
 		}
 		return transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
-			progress = $7, memory_count = $8`, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
+			progress = $7, memory_count = $8, stored_bytes = `+recordedBytes, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
 	})
 }
 
@@ -137,6 +138,9 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 		return nil
 	})
 }
+
+// recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
+const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
 // transition changes the status to to, if transitions allows that for the current status. Set holds
 // further SQL assignments; their parameters start at $4.

@@ -3,64 +3,24 @@ package export
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/rowid"
 )
 
 // Store keeps exports in the schema memexport. It is safe for concurrent use.
-type Store struct{ db *sqlx.DB }
-
-// NewStore returns a store that uses db. postgres.Migrate creates the schema.
-func NewStore(db *sqlx.DB) *Store { return &Store{db} }
-
-// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e. If the
-// workspace has an export with that key, Create returns that one, or ErrKeyReused if its format or
-// filter differs.
-func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
-	id, err := uuid.NewV7() // ascending: inserts stay at one end of the index
-	if err != nil {
-		return Export{}, err
-	}
-	filter, err := json.Marshal(e.Filter)
-	if err != nil {
-		return Export{}, err
-	}
-	const insert = `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING`
-	const byKey = `WHERE workspace_id = $1 AND idempotency_key = $2 AND deleted_at IS NULL`
-	for {
-		result, err := s.db.ExecContext(ctx, insert, id, e.WorkspaceID, e.Format, filter, e.IdempotencyKey)
-		if err != nil {
-			return Export{}, fmt.Errorf("insert an export: %w", err)
-		}
-		if inserted, err := result.RowsAffected(); err != nil {
-			return Export{}, err
-		} else if inserted == 1 {
-			return s.Get(ctx, e.WorkspaceID, id.String())
-		}
-		earlier, err := s.selectOne(ctx, byKey, e.WorkspaceID, e.IdempotencyKey)
-		if errors.Is(err, ErrNotFound) {
-			continue // the earlier export has just been deleted: its key is free again
-		}
-		if err != nil {
-			return Export{}, err
-		}
-		earlierFilter, err := json.Marshal(earlier.Filter)
-		if err != nil {
-			return Export{}, err
-		}
-		if earlier.Format != e.Format || string(earlierFilter) != string(filter) {
-			return Export{}, ErrKeyReused
-		}
-		return earlier, nil
-	}
+type Store struct {
+	db       *sqlx.DB
+	limits   Limits
+	fullness fullness
+	turns    turns // by workspace
 }
+
+// NewStore returns a store that uses db and enforces no limits. postgres.Migrate creates the schema.
+func NewStore(db *sqlx.DB) *Store { return &Store{db: db} }
 
 // Get returns an export of a workspace. It returns ErrNotFound for an id that is unknown or not a
 // UUID, and for an export that was deleted or belongs to another workspace: the caller cannot tell
@@ -69,7 +29,7 @@ func (s *Store) Get(ctx context.Context, workspaceID, id string) (Export, error)
 	if !rowid.Valid(id) {
 		return Export{}, ErrNotFound
 	}
-	return s.selectOne(ctx, `WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL`, id, workspaceID)
+	return selectOne(ctx, s.db, `WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL`, id, workspaceID)
 }
 
 // Find returns an export of any workspace, even if it was deleted. It is meant for activities, which
@@ -78,12 +38,12 @@ func (s *Store) Find(ctx context.Context, id string) (Export, error) {
 	if !rowid.Valid(id) {
 		return Export{}, ErrNotFound
 	}
-	return s.selectOne(ctx, `WHERE id = $1`, id)
+	return selectOne(ctx, s.db, `WHERE id = $1`, id)
 }
 
-func (s *Store) selectOne(ctx context.Context, where string, args ...any) (Export, error) {
+func selectOne(ctx context.Context, q sqlx.QueryerContext, where string, args ...any) (Export, error) {
 	var r record
-	err := s.db.GetContext(ctx, &r, selectRecord+where, args...)
+	err := sqlx.GetContext(ctx, q, &r, selectRecord+where, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Export{}, ErrNotFound
 	}

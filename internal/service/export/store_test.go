@@ -55,7 +55,10 @@ func TestAnExportIsStoredAsItWasCreated(t *testing.T) {
 			}
 		}
 		asked.ID, asked.CreatedAt, asked.UpdatedAt, asked.Filter = got.ID, got.CreatedAt, got.UpdatedAt, got.Filter
-		asked.Status, asked.StoredStatus = export.Pending, export.Pending
+		asked.Status, asked.StoredStatus, asked.DispatchedAt = export.Pending, export.Pending, got.DispatchedAt
+		if got.DispatchedAt == nil {
+			t.Error("without limits it has no place to run")
+		}
 		equal(t, "the export", got, asked)
 	}
 }

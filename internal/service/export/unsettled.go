@@ -8,7 +8,7 @@ import (
 
 // Unsettled returns up to limit exports whose next step is overdue, those unchanged for the longest
 // time first. An export is overdue when it is
-//   - PENDING or PROCESSING and has not changed for slack,
+//   - PENDING or PROCESSING, has a place to run, and has not changed for slack,
 //   - READY and expired more than slack ago,
 //   - FAILED or EXPIRED and still has objects after slack and grace,
 //   - deleted more than slack ago and still has objects.
@@ -17,7 +17,7 @@ import (
 func (s *Store) Unsettled(ctx context.Context, slack, grace time.Duration, limit int) ([]Export, error) {
 	var records []record
 	err := s.db.SelectContext(ctx, &records, selectRecord+`WHERE purged_at IS NULL AND (
-			status IN ('PENDING', 'PROCESSING') AND updated_at < now() - $1 * interval '1 microsecond'
+			status IN ('PENDING', 'PROCESSING') AND `+dispatched+` AND updated_at < now() - $1 * interval '1 microsecond'
 		OR status = 'READY' AND expires_at < now() - $1 * interval '1 microsecond'
 		OR status IN ('FAILED', 'EXPIRED') AND updated_at < now() - ($1 + $2) * interval '1 microsecond'
 		OR deleted_at < now() - $1 * interval '1 microsecond')

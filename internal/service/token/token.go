@@ -6,6 +6,8 @@ package token
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"net/http"
 	"slices"
@@ -39,6 +41,7 @@ type Options struct {
 // Token is what a valid token says.
 type Token struct {
 	WorkspaceID string // UUID in lower case
+	CallerID    string // "token:" and a hash of the workspace and of sub: the same for all tokens of one caller
 	Permissions []apikey.Permission
 }
 
@@ -104,7 +107,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	if err != nil {
 		return Token{}, &NoWorkspace{v.options.WorkspaceClaim}
 	}
-	return Token{WorkspaceID: workspace.String(), Permissions: permissions(all[v.options.PermissionsClaim])}, nil
+	sum := sha256.Sum256([]byte(workspace.String() + claims.Subject))
+	return Token{WorkspaceID: workspace.String(), CallerID: "token:" + hex.EncodeToString(sum[:12]), Permissions: permissions(all[v.options.PermissionsClaim])}, nil
 }
 
 // refuse returns why the claims of a signed token are not acceptable, or "".

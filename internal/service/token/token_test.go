@@ -80,6 +80,21 @@ func TestAValidTokenOfEveryAlgorithmIsAccepted(t *testing.T) {
 	}
 }
 
+func TestAllTokensOfACallerHaveTheSameID(t *testing.T) {
+	t.Parallel()
+	i := issuer.Start(t)
+	v, key := newVerifier(i), i.NewKey(t, "a", jose.ES256)
+	claims := i.Claims(workspace, "export.read")
+	id := func(pairs ...any) string { return accepts(t, v, key.Sign(t, with(claims, pairs...))).CallerID }
+	one := id()
+	if !strings.HasPrefix(one, "token:") || len(one) != 30 || strings.Contains(one, "user-1") || id("scope", "", "jti", "2") != one {
+		t.Errorf("the ids are %q and %q", one, id("scope", "", "jti", "2"))
+	}
+	if id("sub", "user-2") == one || id("sub", nil) == one || id("workspace_id", "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b23") == one {
+		t.Error("two callers have the same id")
+	}
+}
+
 func TestPermissionsAreTextOrAnArray(t *testing.T) {
 	t.Parallel()
 	i := issuer.Start(t)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// True fails the test unless isTrue reports true within the limit. It calls isTrue at once and then
-// every 10 ms, in the goroutine of the test, so that isTrue may end the test itself. The fact is a
-// sentence for the message: "the export is READY".
+// True fails the test unless isTrue returns true within the limit. It calls isTrue at once and then
+// every 10 ms. It calls isTrue in the test's goroutine, so isTrue may call tb.Fatal. The failure
+// message contains fact, which is a sentence such as "the export is READY".
 func True(tb testing.TB, limit time.Duration, fact string, isTrue func() bool) {
 	tb.Helper()
 	const every = 10 * time.Millisecond

@@ -8,7 +8,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// recorder is a test whose end can be seen.
+// recorder stands in for a testing.TB and records what happens to it.
 type recorder struct {
 	testing.TB
 	message string

@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// purgeTimeout bounds the wait until the objects of deleted exports are gone.
+// purgeTimeout is how long WaitPurged waits for objects to be deleted.
 const purgeTimeout = 3 * time.Minute
 
-// Discard deletes exports and returns when their objects are gone, so that the deletion does not slow
-// down what is measured next.
+// Discard deletes exports and returns when their objects are deleted too, so that the deletion does
+// not slow down the next measurement.
 func (s *Stack) Discard(ctx context.Context, c Client, ids ...string) error {
 	for _, id := range ids {
 		if err := c.Delete(ctx, id); err != nil {
@@ -24,7 +24,7 @@ func (s *Stack) Discard(ctx context.Context, c Client, ids ...string) error {
 	return s.WaitPurged(ctx, ids...)
 }
 
-// WaitPurged returns when the objects of deleted exports are gone.
+// WaitPurged returns when the objects of deleted exports are deleted too.
 func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
 	deadline := time.Now().Add(purgeTimeout)
 	for _, id := range ids {
@@ -50,12 +50,24 @@ func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
 }
 
 // StoredBytes returns the total size of the objects of a READY export.
-func (s *Stack) StoredBytes(id string) (total int64, err error) {
-	err = filepath.WalkDir(s.objects(id), func(_ string, d fs.DirEntry, err error) error {
+func (s *Stack) StoredBytes(id string) (int64, error) { return sizeOf(s.objects(id)) }
+
+// BucketBytes returns the total size of all objects.
+func (s *Stack) BucketBytes() (int64, error) { return sizeOf(s.bucket) }
+
+// sizeOf returns the total size of the files in a directory. Files may come and go meanwhile.
+func sizeOf(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err == nil {
 			total += info.Size()
 		}
@@ -64,7 +76,6 @@ func (s *Stack) StoredBytes(id string) (total int64, err error) {
 	return total, err
 }
 
-// objects returns the directory that has the objects of an export.
 func (s *Stack) objects(id string) string { return filepath.Join(s.bucket, "exports", id) }
 
 // exportTiny makes n exports of the tiny workspace at once.

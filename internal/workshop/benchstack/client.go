@@ -13,24 +13,24 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// Client is an HTTP client of the API with the key of one workspace.
+// Client is an HTTP client of the API. It uses the API key of one workspace.
 type Client struct {
 	Key     string
 	baseURL string
 	http    *http.Client
 }
 
-// Client returns the client of a data set's workspace.
+// Client returns the client for a data set's workspace.
 func (s *Stack) Client(ctx context.Context, d Dataset) (Client, error) {
-	if c, ok := s.clients[d.workspace()]; ok {
+	if c, ok := s.clients[d.Workspace()]; ok {
 		return c, nil
 	}
-	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
+	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.Workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
 	if err != nil {
 		return Client{}, err
 	}
 	c := Client{Key: secret, baseURL: s.baseURL, http: s.http}
-	s.clients[d.workspace()] = c
+	s.clients[d.Workspace()] = c
 	return c, nil
 }
 
@@ -49,8 +49,8 @@ type Export struct {
 	} `json:"error"`
 }
 
-// InServer returns the time from created_at to completed_at. Unlike the time that a client sees, it
-// does not depend on how often a waiting request looks for a new status.
+// InServer returns the time from created_at to completed_at. Unlike the time that a client
+// measures, it does not depend on how often the server checks the status for a waiting request.
 func (e *Export) InServer() time.Duration {
 	if e.CompletedAt == nil {
 		return 0
@@ -58,7 +58,7 @@ func (e *Export) InServer() time.Duration {
 	return e.CompletedAt.Sub(e.CreatedAt)
 }
 
-// CheckCount returns an error unless the export has that many memories.
+// CheckCount returns an error unless the export has exactly this number of memories.
 func (e *Export) CheckCount(memories int) error {
 	if e.MemoryCount != memories {
 		return fmt.Errorf("export %s has %d memories instead of %d", e.ID, e.MemoryCount, memories)
@@ -66,7 +66,7 @@ func (e *Export) CheckCount(memories int) error {
 	return nil
 }
 
-// CheckSHA256 returns an error unless the export has that digest.
+// CheckSHA256 returns an error unless the file of the export has this digest.
 func (e *Export) CheckSHA256(digest string) error {
 	if e.SHA256 != digest {
 		return fmt.Errorf("export %s has the SHA-256 %s instead of %s", e.ID, e.SHA256, digest)
@@ -74,19 +74,22 @@ func (e *Export) CheckSHA256(digest string) error {
 	return nil
 }
 
-// Create creates an export and returns it as the API accepted it.
+// ErrTooManyRequests means that the API refused a request because a limit was reached (429).
+var ErrTooManyRequests = errors.New("a limit was reached")
+
+// Create creates an export and returns it as the POST response shows it.
 func (c Client) Create(ctx context.Context, format string) (Export, error) {
 	var e Export
 	return e, c.call(ctx, http.MethodPost, "/v1/exports?format="+format, "", &e)
 }
 
-// Get returns an export as it is now.
+// Get returns the current state of an export.
 func (c Client) Get(ctx context.Context, id string) (Export, error) {
 	var e Export
 	return e, c.call(ctx, http.MethodGet, "/v1/exports/"+id, "", &e)
 }
 
-// Wait returns the export once it is READY.
+// Wait waits until the export is READY and returns it.
 func (c Client) Wait(ctx context.Context, id string) (Export, error) {
 	for {
 		var e Export
@@ -102,8 +105,8 @@ func (c Client) Wait(ctx context.Context, id string) (Export, error) {
 	}
 }
 
-// Export creates an export and returns it once it is READY, with the time from before the POST to the
-// answer that says READY.
+// Export creates an export, waits until it is READY, and returns it. The duration runs from before
+// the POST until the response that says READY.
 func (c Client) Export(ctx context.Context, format string) (Export, time.Duration, error) {
 	began := time.Now()
 	e, err := c.Create(ctx, format)
@@ -113,20 +116,20 @@ func (c Client) Export(ctx context.Context, format string) (Export, time.Duratio
 	return e, time.Since(began), err
 }
 
-// Delete deletes an export. Its objects go a little later: see Stack.Discard.
+// Delete deletes an export. Its objects are deleted a little later: see Stack.Discard.
 func (c Client) Delete(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/exports/"+id, "", nil)
 }
 
-// Read gets a path of the API and throws the answer away.
+// Read requests a path of the API and discards the response.
 func (c Client) Read(ctx context.Context, path string) error {
 	return c.call(ctx, http.MethodGet, path, "", nil)
 }
 
-// DownloadURL returns where the file of an export is.
+// DownloadURL returns the URL of the file of an export.
 func (c Client) DownloadURL(e Export) string { return c.baseURL + "/v1/exports/" + e.ID + "/download" }
 
-// Download writes the file of an export to w and checks its length.
+// Download writes the file of an export to w and returns an error if its length is not SizeBytes.
 func (c Client) Download(ctx context.Context, e Export, w io.Writer) error {
 	size, err := c.download(ctx, e, "", w)
 	if err == nil && size != e.SizeBytes {
@@ -135,8 +138,8 @@ func (c Client) Download(ctx context.Context, e Export, w io.Writer) error {
 	return err
 }
 
-// DownloadGzip downloads the file of an export as a client that accepts gzip, throws it away without
-// unpacking it, and returns how many bytes were sent.
+// DownloadGzip downloads the file of an export with Accept-Encoding: gzip. It discards the response
+// without decompressing it and returns how many bytes the server sent.
 func (c Client) DownloadGzip(ctx context.Context, e Export) (size int64, err error) {
 	return c.download(ctx, e, "gzip", io.Discard)
 }
@@ -151,11 +154,11 @@ func (c Client) download(ctx context.Context, e Export, encoding string, w io.Wr
 		return 0, err
 	}
 	defer response.Body.Close()
-	// The struct hides w's ReadFrom, which would ignore the buffer.
+	// The struct hides w's ReadFrom. With ReadFrom, CopyBuffer would not use the buffer.
 	return io.CopyBuffer(struct{ io.Writer }{w}, response.Body, make([]byte, 256<<10))
 }
 
-// call makes a request and decodes the answer into result, unless that is nil.
+// call makes a request and decodes the response into result, unless result is nil.
 func (c Client) call(ctx context.Context, method, path, prefer string, result any) error {
 	header := http.Header{}
 	if prefer != "" {
@@ -173,7 +176,7 @@ func (c Client) call(ctx context.Context, method, path, prefer string, result an
 	return errors.Join(err, drainErr)
 }
 
-// request makes a request. An answer other than 2xx is an error.
+// request makes a request. It returns an error if the status of the response is not 2xx.
 func (c Client) request(ctx context.Context, method, path string, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.baseURL+path, nil)
 	if err != nil {
@@ -188,7 +191,11 @@ func (c Client) request(ctx context.Context, method, path string, header http.He
 	if response.StatusCode/100 != 2 {
 		defer response.Body.Close()
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return nil, fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(body)))
+		err := fmt.Errorf("%s %s: %s: %s", method, path, response.Status, strings.TrimSpace(string(body)))
+		if response.StatusCode == http.StatusTooManyRequests {
+			err = fmt.Errorf("%w: %w", ErrTooManyRequests, err)
+		}
+		return nil, err
 	}
 	return response, nil
 }

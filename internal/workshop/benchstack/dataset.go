@@ -14,7 +14,7 @@ import (
 	"memexport/internal/workshop/demo"
 )
 
-// Dataset is a workspace with a known content.
+// Dataset is a workspace with known content.
 type Dataset struct {
 	Name     string
 	Memories int
@@ -22,38 +22,42 @@ type Dataset struct {
 	insert func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error
 }
 
-// insertOptions are what every insert function needs.
+// insertOptions are the parameters of Dataset.insert.
 type insertOptions struct {
 	workspace string
 	log       func(format string, args ...any)
 }
 
-// seedMemories is how many memories the demo makes up one by one. All others are copies of them with
-// another id and another time.
+// seedMemories is how many memories the demo generates. All other memories are copies of these with
+// a different id and created_at.
 const seedMemories = 10_000
 
 var seed = Dataset{Name: "seed", Memories: seedMemories}
 
-// Tiny is so small that its export shows only what an export costs besides its memories.
+// Tiny is a data set so small that exporting it takes hardly longer than exporting nothing.
 var Tiny = Distinct(100)
 
-// workspace returns an id that depends on the name alone, so that a data set is made only once.
-func (d Dataset) workspace() string {
+// Workspace returns the id of the workspace. It depends only on the name, so that later runs find the
+// data set again.
+func (d Dataset) Workspace() string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("memexport benchmark "+d.Name)).String()
 }
 
-// Distinct has n memories, nearly all with different created_at, as in the demo.
+// Distinct returns a data set of n memories. As in the demo, at most two of them share a
+// created_at.
 func Distinct(n int) Dataset {
-	// The seed covers a little more than six days.
+	// The seed spans a little more than six days, so copies that are seven days apart do not
+	// overlap.
 	return copies(humanize.Comma(int64(n))+" memories", n, `created_at + $2::int * interval '7 days'`)
 }
 
-// SameInstant has n memories that share one created_at, as after a bulk import.
+// SameInstant returns a data set of n memories that share one created_at, as after a bulk import.
 func SameInstant(n int) Dataset {
 	return copies(humanize.Comma(int64(n))+" memories of one instant", n, `timestamptz '2025-06-01 12:00:00Z' + 0 * $2::int * interval '1 day'`)
 }
 
-// copies copies the seed as often as necessary. createdAt is SQL in which $2 is the number of the copy.
+// copies returns a data set of n memories, which are copies of the seed's memories. createdAt is
+// the SQL for created_at, in which $2 is the number of the copy.
 func copies(name string, n int, createdAt string) Dataset {
 	return Dataset{Name: name, Memories: n, insert: func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error {
 		statement := `INSERT INTO memories (` + strings.Join(memory.Columns, ", ") + `)
@@ -62,7 +66,7 @@ func copies(name string, n int, createdAt string) Dataset {
 			FROM memories WHERE workspace_id = $3 ORDER BY created_at, id LIMIT $4`
 		told := time.Now()
 		for done := 0; done < n; done += seedMemories {
-			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.workspace(), min(seedMemories, n-done))
+			_, err := tx.ExecContext(ctx, statement, o.workspace, done/seedMemories, seed.Workspace(), min(seedMemories, n-done))
 			if err != nil {
 				return err
 			}
@@ -75,8 +79,8 @@ func copies(name string, n int, createdAt string) Dataset {
 	}}
 }
 
-// Long has n memories whose texts have size characters each. Every text repeats the texts of the seed
-// from a different place on.
+// Long returns a data set of n memories whose texts have size characters each. Every text repeats
+// the seed's texts and begins at a different place in them.
 func Long(n, size int) Dataset {
 	name := fmt.Sprintf("%s memories of %d MB", humanize.Comma(int64(n)), size/1_000_000)
 	return Dataset{Name: name, Memories: n, insert: func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error {
@@ -88,17 +92,17 @@ func Long(n, size int) Dataset {
 			INSERT INTO memories (id, memory, user_id, priority, status, categories, metadata, workspace_id, created_at, updated_at)
 			SELECT gen_random_uuid(), substr(text, 1 + i * 7919 % period, $4::int), 'user-001', 'HIGH', 'COMPLETED', '{work}',
 				'{"source": "import"}', $1::uuid, timestamptz '2025-01-01 00:00:00Z' + i * interval '1 minute', timestamptz '2025-07-01 00:00:00Z'
-			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.workspace(), size)
+			FROM base, generate_series(1, $2::int) i`, o.workspace, n, seed.Workspace(), size)
 		return err
 	}}
 }
 
-// prepareData makes the data sets that are missing.
+// prepareData creates the data sets that are missing.
 func (s *Stack) prepareData(ctx context.Context) error {
 	if err := demo.CreateTable(ctx, s.DB); err != nil {
 		return err
 	}
-	if _, err := demo.Fill(ctx, s.DB, seed.workspace(), seed.Memories); err != nil {
+	if _, err := demo.Fill(ctx, s.DB, seed.Workspace(), seed.Memories); err != nil {
 		return err
 	}
 	changed := false
@@ -119,11 +123,11 @@ func (s *Stack) prepareData(ctx context.Context) error {
 	return err
 }
 
-// prepare makes a data set unless it exists, in one transaction: a run that is killed leaves nothing
-// that looks complete.
+// prepare creates a data set unless it exists. It uses one transaction, so that a killed run does
+// not leave an incomplete data set.
 func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 	var found int
-	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.workspace())
+	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.Workspace())
 	if err != nil || found == d.Memories {
 		return false, err
 	}
@@ -133,10 +137,10 @@ func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.workspace()); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.Workspace()); err != nil {
 		return false, err
 	}
-	if err := d.insert(ctx, tx, insertOptions{workspace: d.workspace(), log: s.options.Log}); err != nil {
+	if err := d.insert(ctx, tx, insertOptions{workspace: d.Workspace(), log: s.options.Log}); err != nil {
 		return false, err
 	}
 	return true, tx.Commit()

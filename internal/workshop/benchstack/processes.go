@@ -13,12 +13,18 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// readyTimeout bounds the start of the API, which takes less than a second.
+// readyTimeout limits how long the API may take to start. It usually takes less than a second.
 const readyTimeout = 30 * time.Second
 
-// Restart replaces api and worker by new processes, so that nothing measured before is left in their
-// memory and caches. It returns once they work. extra are variables such as "EXPORT_COMPRESSION=gzip"
-// that they get besides the usual ones, until the next Restart.
+// BaseURL returns the URL of the API.
+func (s *Stack) BaseURL() string { return s.baseURL }
+
+// APIPID returns the process id of the API.
+func (s *Stack) APIPID() int { return s.api.PID() }
+
+// Restart replaces the API and the workers by new processes, so that earlier measurements leave
+// nothing in their memory and caches. It returns once the new processes are ready. They get the
+// extra environment variables, such as "EXPORT_COMPRESSION=gzip", until the next Restart.
 func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error {
 	if err := s.stopProcesses(); err != nil {
 		return err
@@ -39,11 +45,12 @@ func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error
 	if err := s.waitReady(ctx); err != nil {
 		return err
 	}
-	// Two exports per worker, so that very likely each worker has done one before it is measured.
+	// With two exports per worker, it is very likely that each worker has run one before it is
+	// measured.
 	return s.exportTiny(ctx, 2*workers)
 }
 
-// startProcess starts memexport. If it ends before it is told to, the benchmark fails.
+// startProcess starts memexport. If the process ends before it is stopped, the benchmark fails.
 func (s *Stack) startProcess(name, command string) (*process.Process, error) {
 	cmd := exec.Command(s.binary, command)
 	cmd.Env = append(s.environment[:len(s.environment):len(s.environment)], s.extra...)
@@ -93,8 +100,8 @@ func (s *Stack) stopProcesses() error {
 	return errors.Join(problems...)
 }
 
-// ResetPeaks makes the current memory of api and workers their new peak. If the kernel does not allow
-// that, it restarts them.
+// ResetPeaks resets the peak memory of the API and the workers to their current memory. If the
+// kernel does not allow that, it restarts them.
 func (s *Stack) ResetPeaks(ctx context.Context) error {
 	allowed := measure.ResetPeak(s.api.PID())
 	for _, worker := range s.workers {
@@ -106,13 +113,13 @@ func (s *Stack) ResetPeaks(ctx context.Context) error {
 	return s.Restart(ctx, len(s.workers), s.extra...)
 }
 
-// ResetAPIPeak makes the current memory of the API its new peak, if the kernel allows that.
+// ResetAPIPeak resets the peak memory of the API to its current memory, if the kernel allows that.
 func (s *Stack) ResetAPIPeak() { measure.ResetPeak(s.api.PID()) }
 
-// APIPeak returns the peak memory of the API in bytes.
+// APIPeak returns the API's peak memory in bytes.
 func (s *Stack) APIPeak() int64 { return measure.PeakMemory(s.api.PID()) }
 
-// WorkerPeak returns the peak memory in bytes of the worker that needed most.
+// WorkerPeak returns the largest peak memory of any worker, in bytes.
 func (s *Stack) WorkerPeak() int64 {
 	var peak int64
 	for _, worker := range s.workers {
@@ -121,7 +128,7 @@ func (s *Stack) WorkerPeak() int64 {
 	return peak
 }
 
-// WorkerCPU returns the processor time that all workers have used.
+// WorkerCPU returns the processor time that all workers together have used.
 func (s *Stack) WorkerCPU() time.Duration {
 	var total time.Duration
 	for _, worker := range s.workers {
@@ -130,9 +137,9 @@ func (s *Stack) WorkerCPU() time.Duration {
 	return total
 }
 
-// PostgresCPU returns the processor time that the whole server has used. While a backend ends, its
-// time is for a moment in neither count, so PostgresCPU reads until two readings agree, for at most
-// 100 ms. They agree once the server is idle.
+// PostgresCPU returns the processor time that all Postgres processes together have used. While a
+// backend exits, the sum briefly lacks that backend's time. So PostgresCPU reads until two readings
+// agree, for at most 100 ms. They agree once the server is idle.
 func (s *Stack) PostgresCPU() time.Duration {
 	last := measure.CPUTimeWithChildren(s.Postgres.PID)
 	for range 20 {

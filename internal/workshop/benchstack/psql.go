@@ -15,7 +15,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// findPsql looks on PATH, and where Debian's packages put psql without a link on PATH.
+// findPsql looks for psql on PATH and then in Debian's package directories, which may not be on
+// PATH.
 func findPsql() (string, error) {
 	if path, err := exec.LookPath("psql"); err == nil {
 		return path, nil
@@ -27,9 +28,9 @@ func findPsql() (string, error) {
 	return "", errors.New("the sections speed and sizes need psql: install the PostgreSQL client, or choose others with -sections")
 }
 
-// selectMemories reads a workspace in the order of an export.
+// selectMemories returns the SQL that reads a data set in the same order as an export.
 func selectMemories(d Dataset) string {
-	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.workspace())
+	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.Workspace())
 }
 
 // CopyCSV returns the psql command that writes a data set to a file as CSV.
@@ -37,14 +38,14 @@ func CopyCSV(d Dataset, file string) string {
 	return fmt.Sprintf(`\copy (%s) to '%s' csv header`, selectMemories(d), quoted(file))
 }
 
-// CopyJSON returns the psql command that writes a data set to a file with one JSON object a line.
+// CopyJSON returns the psql command that writes a data set to a file with one JSON object per line.
 func CopyJSON(d Dataset, file string) string {
 	return fmt.Sprintf(`\copy (select row_to_json(m) from (%s) m) to '%s'`, selectMemories(d), quoted(file))
 }
 
 func quoted(file string) string { return strings.ReplaceAll(file, "'", "''") }
 
-// PsqlRun is what a run of psql took.
+// PsqlRun is the result of one run of psql.
 type PsqlRun struct {
 	Wall        time.Duration
 	CPU         time.Duration // of psql
@@ -53,7 +54,7 @@ type PsqlRun struct {
 	Bytes       int64 // size of the file
 }
 
-// RunPsql runs a command that writes a file, and measures it.
+// RunPsql runs and measures a psql command that writes to file.
 func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, error) {
 	cmd := exec.CommandContext(ctx, s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
 	cmd.Env = process.EnvironWithout("PG") // PGOPTIONS, for example, would change what is measured
@@ -79,8 +80,8 @@ func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, err
 	return run, nil
 }
 
-// PsqlPlan names the plan by which Postgres reads a data set for psql: along the index, or all rows
-// and a sort. The second is easier to beat.
+// PsqlPlan says how Postgres reads a data set for psql: it either scans the index, or reads all
+// rows and sorts them. The second is slower, so it is easier for an export to be faster than psql.
 func (s *Stack) PsqlPlan(ctx context.Context, d Dataset) (string, error) {
 	var lines []string
 	if err := s.DB.SelectContext(ctx, &lines, `EXPLAIN (COSTS off) `+selectMemories(d)); err != nil {

@@ -1,8 +1,8 @@
-// Package benchstack runs the whole product for a benchmark, as its users run it: a real Postgres, a
-// real Temporal server, and `memexport api` and `memexport worker` as processes of their own.
+// Package benchstack runs the whole product for a benchmark, as users run it: a real Postgres, a
+// real Temporal server, and `memexport api` and `memexport worker` as separate processes.
 //
-// It also has what a benchmark does with them: workspaces of a known content, an HTTP client, and
-// psql, whose times are the yardstick.
+// It also contains workspaces with known content, an HTTP client, and psql, which exports are
+// compared with.
 package benchstack
 
 import (
@@ -26,16 +26,16 @@ import (
 	"memexport/workflows"
 )
 
-// Options say what a stack needs. All fields are required.
+// Options configure a stack. All fields are required.
 type Options struct {
 	Dir           string    // Postgres's data stays here for the next run; everything else is removed
 	SharedBuffers string    // the setting shared_buffers of Postgres, such as "256MB"
-	Datasets      []Dataset // workspaces that must exist; Tiny is always there
-	Psql          bool      // whether psql will be used; it must then be installed
+	Datasets      []Dataset // workspaces that must exist; Tiny always exists
+	Psql          bool      // whether the benchmark uses psql, which must then be installed
 
-	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline.
+	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline.
 	Log func(format string, args ...any)
-	// Fail is called when a process dies that should run. It should end the benchmark.
+	// Fail is called when a process ends unexpectedly. It should end the benchmark.
 	Fail func(error)
 }
 
@@ -50,23 +50,23 @@ type Stack struct {
 	bucket      string // the directory of the file:// bucket, on the same disk as psql's output
 	psql        string
 	binary      string
-	environment []string // of api and worker
-	extra       []string // what Restart added to it
+	environment []string // of the API and the workers
+	extra       []string // the variables that Restart added to environment
 	api         *process.Process
 	workers     []*process.Process
 	baseURL     string
 	http        *http.Client
 	clients     map[string]Client // by workspace
 
-	closers []func() error // in the order of starting
+	closers []func() error // Close calls these, the last one first
 }
 
-// PassedOn are the variables of this process's environment that api and worker get. They get no
-// others, so that a forgotten setting does not change the results.
+// PassedOn lists the variables of this process's environment that the API and the workers get. They
+// get no others, so that a forgotten setting does not change the results.
 var PassedOn = []string{"PATH", "TMPDIR", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "EXPORT_PARALLEL", "WORKER_CONCURRENCY"}
 
-// Start starts everything, with one worker. The caller must close the stack unless it is nil, also
-// after an error.
+// Start starts everything, with one worker. If it returns a stack, the caller must close that
+// stack, even if it also returns an error.
 func Start(ctx context.Context, o Options) (*Stack, error) {
 	s := &Stack{options: o, clients: map[string]Client{}}
 	if o.Psql {
@@ -92,8 +92,9 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	if err := s.startServers(ctx); err != nil {
 		return s, err
 	}
-	// The memories come before the migrations. Postgres looks for unqualified names in the schema that
-	// is named like the user, memexport, if it exists, and that schema is dropped at every start.
+	// Insert the memories while there is no schema memexport: startServers has dropped it, and
+	// `memexport migrate` creates it again below. Postgres would look for unqualified table names
+	// in that schema first, because the user has the same name.
 	if err := s.prepareData(ctx); err != nil {
 		return s, err
 	}
@@ -109,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	return s, s.Restart(ctx, 1)
 }
 
-// Close ends what was started, in the reverse order.
+// Close stops everything that Start started, in reverse order.
 func (s *Stack) Close() error {
 	var problems []error
 	for _, closer := range slices.Backward(s.closers) {
@@ -118,8 +119,8 @@ func (s *Stack) Close() error {
 	return errors.Join(problems...)
 }
 
-// makeWorkDir makes WorkDir, and removes what runs that were killed left behind: their work
-// directories, and all of Temporal's state, which would only make this run slower.
+// makeWorkDir creates WorkDir. It also deletes the work directories that killed runs left behind,
+// and Temporal's state, which would slow this run down.
 func (s *Stack) makeWorkDir() error {
 	for _, pattern := range []string{"work-*", "temporal-*.db*", "*.log"} {
 		old, _ := filepath.Glob(filepath.Join(s.options.Dir, pattern)) // the only error is a malformed pattern
@@ -168,13 +169,13 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.DB.Close)
-	// The exports of an earlier run belong to a Temporal state that was removed.
+	// Delete the exports of an earlier run, because makeWorkDir has deleted their workflows.
 	_, err = s.DB.ExecContext(ctx, `DROP SCHEMA IF EXISTS memexport CASCADE`)
 	return err
 }
 
 func (s *Stack) makeEnvironment() error {
-	apiPort, err := port.Restartable() // for every api process of this run
+	apiPort, err := port.Restartable() // all API processes of this run use this port, one after the other
 	if err != nil {
 		return err
 	}
@@ -186,9 +187,10 @@ func (s *Stack) makeEnvironment() error {
 			s.environment = append(s.environment, name+"="+value)
 		}
 	}
-	s.environment = append(s.environment, "HOME="+s.WorkDir, // which has no configuration file for Temporal
+	s.environment = append(s.environment, "HOME="+s.WorkDir, // an empty home, so that no configuration file for Temporal is read
 		"DATABASE_URL="+s.Postgres.URL, "TEMPORAL_ADDRESS="+s.Temporal.Address,
 		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address,
+		"API_REQUESTS_PER_SECOND=0", // one key makes more requests than a client may
 		"STOP_TIMEOUT=5s", "LOG_LEVEL=warn")
 	return nil
 }

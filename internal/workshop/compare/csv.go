@@ -1,5 +1,5 @@
-// Package compare compares the file of an export with what psql writes for the same rows, value by
-// value. Differences that the formats document are accepted.
+// Package compare compares the file of an export with psql's file of the same rows, value by value.
+// It ignores the differences that the documentation of the formats describes.
 package compare
 
 import (
@@ -19,10 +19,11 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Func compares two files and returns how many memories they have.
+// Func compares the file of an export with psql's file. It returns an error if they differ, and
+// otherwise how many memories each has.
 type Func func(ours, psqls io.Reader) (memories int, err error)
 
-// Files opens two files and compares them.
+// Files opens the two files and compares them.
 func Files(ours, psqls string, compare Func) (memories int, err error) {
 	a, err := os.Open(ours)
 	if err != nil {
@@ -37,19 +38,19 @@ func Files(ours, psqls string, compare Func) (memories int, err error) {
 	return compare(a, b)
 }
 
-// bufferSize is large because the files have up to several GB.
+// bufferSize is large because the files can have several GB.
 const bufferSize = 1 << 20
 
-// psqlTime is how COPY writes a timestamptz when the time zone is UTC.
+// psqlTime is the layout in which COPY writes a timestamptz when the time zone is UTC.
 const psqlTime = "2006-01-02 15:04:05.999999-07"
 
-// CSV compares an export as CSV with psql's CSV of the same rows. Three differences are accepted:
-// timestamps are in RFC 3339, categories are JSON, and an apostrophe stands before text that a
-// spreadsheet would run as a formula. encoding/csv does not tell NULL from the empty text, or CR LF
-// from LF. JSON does.
+// CSV compares an export in CSV with psql's CSV of the same rows. It accepts three differences: an
+// export has timestamps in RFC 3339, has categories in JSON, and puts an apostrophe before text
+// that a spreadsheet would run as a formula. CSV cannot tell NULL from the empty string, or CRLF
+// from LF, because encoding/csv cannot. The function JSON can.
 func CSV(ours, psqls io.Reader) (memories int, err error) {
 	a, b := csvReader(ours), csvReader(psqls)
-	for n := -1; ; n++ { // -1 is the header
+	for n := -1; ; n++ { // row -1 is the header
 		own, err := a.Read()
 		theirs, psqlErr := b.Read()
 		if errors.Is(err, io.EOF) && errors.Is(psqlErr, io.EOF) {
@@ -97,6 +98,7 @@ func sameCell(column, ours, theirs string) (bool, error) {
 	case "id", "workspace_id", "access_count":
 		return ours == theirs, nil
 	}
-	// One apostrophe is the guard. A text that itself begins with an apostrophe has two.
+	// The export puts one apostrophe before a formula. A text that itself begins with an apostrophe
+	// gets a second one.
 	return strings.TrimPrefix(ours, "'") == theirs, nil
 }

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// jsonMemory is a memory as both sides write it in JSON. Pointers tell null from the empty text.
+// jsonMemory is a memory as both files have it in JSON. Pointers distinguish null from the empty
+// string.
 type jsonMemory struct {
 	ID             string          `json:"id"`
 	Memory         *string         `json:"memory"`
@@ -35,7 +36,7 @@ func (m *jsonMemory) equal(other *jsonMemory) bool {
 	} else {
 		sameTime = sameTime && m.LastAccessedAt.Equal(*other.LastAccessedAt)
 	}
-	// Both sides pass on the text of metadata as Postgres writes it, so it is equal to the byte.
+	// Both files contain metadata exactly as Postgres writes it, so its bytes must be equal.
 	return sameTime && m.ID == other.ID && sameText(m.Memory, other.Memory) && sameText(m.UserID, other.UserID) &&
 		sameText(m.AgentID, other.AgentID) && sameText(m.SessionID, other.SessionID) && sameText(m.Priority, other.Priority) &&
 		sameText(m.Status, other.Status) && reflect.DeepEqual(m.Categories, other.Categories) &&
@@ -49,10 +50,10 @@ func sameText(a, b *string) bool {
 	return *a == *b
 }
 
-// maxLine bounds a line of psql's file. It is more than Postgres can store in one value.
+// maxLine is the longest line that is read from psql's file. Postgres cannot store a longer value.
 const maxLine = 1 << 30
 
-// JSON compares an export as JSON with psql's row_to_json of the same rows.
+// JSON compares an export in JSON with psql's row_to_json of the same rows.
 func JSON(ours, psqls io.Reader) (memories int, err error) {
 	array := json.NewDecoder(bufio.NewReaderSize(ours, bufferSize))
 	array.DisallowUnknownFields()
@@ -70,7 +71,7 @@ func JSON(ours, psqls io.Reader) (memories int, err error) {
 		if !lines.Scan() {
 			return n, fmt.Errorf("psql has only %d rows: %w", n, lines.Err())
 		}
-		// COPY doubles backslashes. JSON has no other character that COPY escapes.
+		// COPY doubles backslashes. JSON contains no other character that COPY escapes.
 		text := strings.ReplaceAll(lines.Text(), `\\`, `\`)
 		if err := json.Unmarshal([]byte(text), &theirs); err != nil {
 			return n, fmt.Errorf("row %d of psql's: %w", n, err)

@@ -11,8 +11,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Markdown compares the headings of an export, which have created_at and id, with psql's CSV of the
-// same rows. The text of a memory cannot be mistaken for a heading: its lines begin with "> ".
+// Markdown compares the headings of an export with psql's CSV of the same rows. A heading contains
+// created_at and id. The text of a memory cannot look like a heading, because its lines begin with
+// "> ".
 func Markdown(ours, psqls io.Reader) (memories int, err error) {
 	rows := csvReader(psqls)
 	if _, err := rows.Read(); err != nil { // the header
@@ -35,7 +36,7 @@ func Markdown(ours, psqls io.Reader) (memories int, err error) {
 			}
 			n++
 		}
-		lineBegins = err == nil // otherwise the line is longer than the buffer, and goes on
+		lineBegins = err == nil // otherwise the line is longer than the buffer and continues
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			if errors.Is(err, io.EOF) {
 				break

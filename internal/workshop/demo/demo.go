@@ -1,5 +1,5 @@
-// Package demo makes a table of memories with realistic content, for `memexport dev`, `memexport demo`,
-// tests and benchmarks. In production the table belongs to the memory service.
+// Package demo creates a table of memories with realistic content, for `memexport dev`, `memexport
+// demo`, tests and benchmarks. In production the table belongs to the memory service.
 package demo
 
 import (
@@ -11,23 +11,25 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// WorkspaceID is the workspace that the demo's memories belong to.
+// WorkspaceID is the workspace of the demo's memories.
 const WorkspaceID = "de300000-0000-4000-8000-000000000001"
 
-// comment marks the demo's table, so that the demo never writes to a real one.
+// comment is a comment on the demo's table. Without this comment, the demo does not write to a
+// table.
 const comment = "made by memexport demo"
 
-// ErrForeignTable says that there is a table memories that the demo did not make.
+// ErrForeignTable means that a table memories exists that the demo did not create.
 var ErrForeignTable = errors.New("the table memories exists and was not made by the demo: it was not changed")
 
-// CreateTable creates the table public.memories, as README describes it, unless the demo has created it
-// before. It names the schema, because the search path of a user "memexport" begins with the schema of
-// this service.
+// CreateTable creates the table public.memories, which README describes, unless an earlier call
+// created it. The SQL names the schema public, because the search path of a user named memexport
+// begins with the schema memexport.
 func CreateTable(ctx context.Context, db *sqlx.DB) error {
 	if exists, err := isMade(ctx, db); exists || err != nil {
 		return err
 	}
-	// One call is one transaction: either all of this is created or nothing.
+	// The statements of one Exec run in one transaction, so either all of this is created or
+	// nothing.
 	_, err := db.ExecContext(ctx, `
 		CREATE TABLE public.memories (
 			id               uuid PRIMARY KEY,
@@ -45,9 +47,9 @@ func CreateTable(ctx context.Context, db *sqlx.DB) error {
 			created_at       timestamptz NOT NULL DEFAULT now(),
 			updated_at       timestamptz NOT NULL DEFAULT now()
 		);
-		-- Every export reads along this index; memexport refuses to start without it.
+		-- Every export uses this index. memexport refuses to start without it.
 		CREATE INDEX memories_keyset ON public.memories (workspace_id, created_at, id);
-		-- Exports of one user read along this index if there are many users.
+		-- Exports of one user use this index if there are many users.
 		CREATE INDEX memories_by_user ON public.memories (workspace_id, user_id, created_at, id);
 		COMMENT ON TABLE public.memories IS '`+comment+`'`)
 	if err != nil {
@@ -56,8 +58,8 @@ func CreateTable(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-// isMade reports whether the demo has made the table memories. If something else made it, the error is
-// ErrForeignTable.
+// isMade reports whether the demo has created the table memories. If the table exists but the demo
+// did not create it, the error is ErrForeignTable.
 func isMade(ctx context.Context, db *sqlx.DB) (bool, error) {
 	var found string
 	err := db.GetContext(ctx, &found, `SELECT coalesce(obj_description(oid, 'pg_class'), '') FROM pg_class WHERE oid = to_regclass('public.memories')`)
@@ -72,8 +74,8 @@ func isMade(ctx context.Context, db *sqlx.DB) (bool, error) {
 	return true, nil
 }
 
-// Fill adds memories to the table that CreateTable made until the workspace has n of them. It returns how
-// many it added. The i-th memory of a workspace is always the same.
+// Fill adds memories to the table that CreateTable created until the workspace has n memories. It
+// returns how many it added. The i-th memory of a workspace always has the same content.
 func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added int, err error) {
 	if _, err := isMade(ctx, db); err != nil {
 		return 0, err
@@ -106,7 +108,7 @@ func Fill(ctx context.Context, db *sqlx.DB, workspaceID string, n int) (added in
 	if err := errors.Join(copyIn.Close(), tx.Commit()); err != nil {
 		return 0, fmt.Errorf("add demo memories: %w", err)
 	}
-	// Without fresh statistics the first query plans would be guesses.
+	// Without fresh statistics, Postgres could choose bad plans for the first queries.
 	_, err = db.ExecContext(ctx, `ANALYZE public.memories`)
 	return n - have, err
 }

@@ -18,7 +18,8 @@ const other = "de300000-0000-4000-8000-000000000002"
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// open returns a pool of one connection: what one statement leaves behind on it, the next one meets.
+// open returns a pool with a single connection, so that every statement sees the session state that
+// earlier ones left on the connection.
 func open(t *testing.T) *sqlx.DB {
 	t.Helper()
 	return pgtest.Open(t, 1)
@@ -66,7 +67,7 @@ func TestFillGivesTheSameMemoriesInOneStepAsInMany(t *testing.T) {
 func TestTheTableCanBeExported(t *testing.T) {
 	db := open(t)
 	create(t, db)
-	create(t, db) // it exists already
+	create(t, db) // the table exists already
 	fill(t, db, demo.WorkspaceID, 500, 500)
 	s, err := memory.NewSource(db, "memories")
 	if err != nil {
@@ -130,7 +131,7 @@ func TestATableInAnotherSchemaIsNotUsed(t *testing.T) {
 
 func TestAFailedCreateTableLeavesNothingBehind(t *testing.T) {
 	db := open(t)
-	// An index of the table cannot be created: its name is taken.
+	// This table has the name of an index, so CreateTable cannot create that index.
 	db.MustExec(`CREATE TABLE memories_by_user (id int)`)
 	if err := demo.CreateTable(t.Context(), db); err == nil {
 		t.Fatal("no error")
@@ -147,7 +148,7 @@ func TestTwoProcessesMayStartAtOnce(t *testing.T) {
 	for range 4 {
 		db := pgtest.OpenURL(t, url, 1)
 		group.Go(func() {
-			_ = demo.CreateTable(context.Background(), db) // it may lose a race with another one
+			_ = demo.CreateTable(context.Background(), db) // it may fail when another call creates the table at the same time
 			if err := demo.CreateTable(context.Background(), db); err != nil {
 				t.Error(err)
 			}

@@ -23,7 +23,7 @@ var (
 	priorities = []string{"LOW", "MEDIUM", "MEDIUM", "HIGH"}
 )
 
-// row returns the i-th memory of a workspace, in the order of the columns that Fill names.
+// row returns the i-th memory of a workspace. The values have the order of the columns in Fill.
 func row(workspaceID string, i int) []any {
 	hash := fnv.New64a()
 	hash.Write([]byte(workspaceID))
@@ -35,7 +35,7 @@ func row(workspaceID string, i int) []any {
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4
 
-	// About one a minute. Some are created at the same instant.
+	// On average there is about one memory per minute. Every two memories share an instant.
 	created := epoch.Add(time.Duration(i/4*4) * 53 * time.Second).Add(time.Duration(i%4/2) * 1234567 * time.Microsecond)
 	var accessed *time.Time
 	count := 0
@@ -53,7 +53,8 @@ func row(workspaceID string, i int) []any {
 	}
 }
 
-// text returns a few sentences about a person. Some of the texts break careless exporters.
+// text returns a few sentences about a person. Some texts contain characters that break careless
+// exporters.
 func text(fake *gofakeit.Faker, i int) string {
 	switch i % 50 {
 	case 7:
@@ -117,7 +118,7 @@ func metadata(fake *gofakeit.Faker, i int) any {
 		"place":      map[string]any{"city": fake.City(), "note": "“" + fake.Word() + "”"},
 	})
 	if err != nil {
-		panic(err) // strings and numbers only
+		panic(err) // cannot happen: the map contains only strings and numbers
 	}
 	return string(data)
 }

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// cacheDir returns the folder, which exists, for programs that are made or fetched once per user:
-// memexport in the user's cache, or .dev/bin in the working directory if there is no such cache.
+// cacheDir returns the folder for programs that are built or downloaded once per user, and creates
+// it when missing. It is the folder memexport in the user's cache directory. If the user has no
+// cache directory, it is .dev/bin in the working directory.
 func cacheDir() (string, error) {
 	var firstErr error
 	if base, err := os.UserCacheDir(); err == nil {
@@ -30,9 +31,10 @@ func cacheDir() (string, error) {
 	return dir, nil
 }
 
-// cached returns path, a file or a folder in the cache. If it is missing, get makes or fetches it at
-// another path and cached renames it, so that path is complete or absent. When several processes need
-// it at the same time, one of them gets it. what names it in messages.
+// cached returns path, which is a file or folder in the cache. If it does not exist, cached calls
+// get, which builds or downloads it to the path out. Then cached renames out to path, so path is
+// always either complete or missing. If several processes need the same path, only one calls get
+// and the others wait. The parameter what names the program in messages.
 func cached(ctx context.Context, path, what string, log logFunc, get func(out string) error) (string, error) {
 	if exists, err := exists(path); exists || err != nil {
 		return path, err
@@ -47,8 +49,9 @@ func cached(ctx context.Context, path, what string, log logFunc, get func(out st
 	if exists, err := exists(path); exists || err != nil {
 		return path, err
 	}
-	unfinished := path + ".unfinished" // the lock makes it ours alone
-	// go build refuses to overwrite a file that is not a program, such as the rest of a killed build.
+	unfinished := path + ".unfinished" // no other process uses this path, because we hold the lock
+	// A killed build may have left a partial file. go build refuses to overwrite a file that is not
+	// a program.
 	if err := os.RemoveAll(unfinished); err != nil {
 		return "", err
 	}

@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Clean deletes dir with all that stacks keep in it and in directories inside it, such as .dev/bench,
-// and the data that they keep elsewhere because root started Postgres: see PostgresOptions.Dir. It
-// deletes nothing if one of the stacks runs, and leaves a directory without any stack alone. log is
-// told what is deleted and may be nil.
+// Clean deletes dir if it or a directory inside it, such as .dev/bench, contains a stack. It also
+// deletes the data that these stacks keep outside dir because root started Postgres: see
+// PostgresOptions.Dir. It deletes nothing if one of the stacks is running. log gets a line for
+// every deleted directory and may be nil.
 func Clean(dir string, log func(format string, args ...any)) error {
 	base, err := filepath.Abs(dir)
 	if err != nil {
@@ -35,7 +35,8 @@ func Clean(dir string, log func(format string, args ...any)) error {
 			}
 		}
 	}
-	// base comes too when it is missing: somebody may have deleted it without the data outside.
+	// Include base even if it is not in stacks: somebody may have deleted the directory without
+	// deleting the data outside it.
 	for _, stack := range append(stacks, base) {
 		if err := removeOwn(dataOutside(stack), log); err != nil {
 			return err
@@ -47,12 +48,13 @@ func Clean(dir string, log func(format string, args ...any)) error {
 	return removeOwn(base, log)
 }
 
-// findStacks returns the directories that Lock made in base, base included.
+// findStacks searches base and all directories inside it. It returns those that contain a file
+// written by Lock.
 func findStacks(base string) ([]string, error) {
 	var stacks []string
 	err := filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-			return nil // what we may not read we may not delete either: removeOwn says so
+			return nil // we cannot delete what we cannot read, and removeOwn will report that
 		}
 		if err != nil {
 			return err
@@ -71,7 +73,8 @@ func findStacks(base string) ([]string, error) {
 	return stacks, err
 }
 
-// removeOwn deletes a directory, if it exists and belongs to us.
+// removeOwn deletes a directory if it exists. It returns an error if another user owns the
+// directory.
 func removeOwn(dir string, log logFunc) error {
 	uid, _, err := owner(dir)
 	if errors.Is(err, fs.ErrNotExist) {

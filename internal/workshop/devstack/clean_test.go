@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// closedDir is a directory that the user that root runs Postgres as cannot enter, if this is root.
+// closedDir returns a directory for a stack. If root runs the test, the user that runs Postgres
+// cannot enter that directory.
 func closedDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "state")
@@ -29,7 +30,7 @@ func missing(t *testing.T, path string) bool {
 
 func TestCleanDeletesTheDataWhereverItIs(t *testing.T) {
 	dir, other := closedDir(t), closedDir(t)
-	nested := filepath.Join(dir, "bench") // where the benchmarks keep theirs
+	nested := filepath.Join(dir, "bench") // the benchmarks have a stack in such a directory
 	release, err := Lock(nested)
 	if err != nil {
 		t.Fatal(err)

@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	// downloadPatience is how long a server may take to answer, and how long a window is in which
-	// downloadMinimum must arrive. Together they bound a network that hangs to 10 seconds.
+	// downloadPatience is how long a server may take to answer. It is also the length of a window.
+	// In each window at least downloadMinimum bytes must arrive. So a download over a network that
+	// hangs fails after at most 10 seconds.
 	downloadPatience = 5 * time.Second
-	// downloadMinimum in each window is 50 KB/s. The archive of Temporal takes 15 minutes at that
-	// rate; building it takes about five.
+	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that
+	// rate the archive of Temporal takes 15 minutes. Building Temporal takes about five.
 	downloadMinimum = 256 << 10
-	// downloadLimit is several times the size of what is downloaded here.
+	// downloadLimit is several times the size of the largest file that is downloaded here.
 	downloadLimit = 512 << 20
 )
 
@@ -29,11 +30,12 @@ const (
 type download struct {
 	url      string
 	sha256   string        // of the file, in hex
-	patience time.Duration // downloadPatience, or less in tests
+	patience time.Duration // downloadPatience, or less in a test
 }
 
-// save writes the file to path and verifies its checksum. Without an error, path is the whole file.
-// It gives up when the server is silent or too slow, but has no limit for the whole: see the constants.
+// save writes the file to path and verifies its checksum. If it returns nil, the file at path is
+// complete. It gives up when the server does not answer or is too slow, as the constants define.
+// The total time is not limited.
 func (d download) save(ctx context.Context, path string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -64,8 +66,8 @@ func (d download) save(ctx context.Context, path string) error {
 	return nil
 }
 
-// explain returns why ctx was cancelled, if it was, in place of the error that this led to. It leaves
-// out the URL, which is in the log already.
+// explain returns the cause of ctx's cancellation instead of err if ctx was cancelled. From other
+// errors it removes the URL, because the log already shows it.
 func explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -87,7 +89,7 @@ func writeFile(path string, content io.Reader) (sum string, err error) {
 	return hex.EncodeToString(hash.Sum(nil)), errors.Join(err, file.Close())
 }
 
-// meteredReader counts what passes through it.
+// meteredReader counts the bytes that are read through it.
 type meteredReader struct {
 	reader io.Reader
 	bytes  atomic.Int64
@@ -99,8 +101,8 @@ func (m *meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watch cancels the download once a window passes in which too little arrived. It returns when ctx
-// ends.
+// watch cancels the download once fewer than downloadMinimum bytes arrive in a window. It returns
+// when ctx ends.
 func (m *meteredReader) watch(ctx context.Context, window time.Duration, cancel context.CancelCauseFunc) {
 	tick := time.NewTicker(window)
 	defer tick.Stop()

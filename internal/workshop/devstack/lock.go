@@ -11,9 +11,10 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// Lock makes this process the only one that runs a stack in dir, which is created when missing.
-// Keep release and call it at the end. If the process dies first, the kernel drops the lock. If
-// another process holds the lock, the error names that process and says what to do.
+// Lock takes the lock on dir, so that only this process runs a stack there. It creates dir when
+// missing. The caller must keep release and call it at the end. If the process dies first, the
+// kernel releases the lock. If another process holds the lock, the error names that process and
+// says what to do.
 func Lock(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create the directory of the dev stack: %w; use --dir to choose another", err)
@@ -27,12 +28,12 @@ func Lock(dir string) (release func(), err error) {
 	if !ok {
 		return nil, fmt.Errorf("another memexport dev (pid %s) runs in %s: stop it, or use --dir", holder(path), dir)
 	}
-	// The number is only for the message above, so failing to write it must not fail the start.
+	// Ignore an error here, because only the message above needs the number in the file.
 	_ = os.WriteFile(path, fmt.Appendln(nil, os.Getpid()), 0o644)
 	return func() { _ = lock.Close() }, nil
 }
 
-// holder returns the number of the process that holds the lock, for a message.
+// holder returns the number of the process that holds the lock, to be shown in a message.
 func holder(path string) string {
 	text, err := os.ReadFile(path)
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
@@ -41,8 +42,8 @@ func holder(path string) string {
 	return "unknown"
 }
 
-// waitLock takes the lock at path, however long another process holds it. Meanwhile it calls waiting
-// at once and then every 15 seconds.
+// waitLock takes the lock at path. While another process holds the lock, it waits without a limit
+// and calls waiting, first at once and then every 15 seconds.
 func waitLock(ctx context.Context, path string, waiting func(since time.Duration)) (release func(), err error) {
 	const every = 15 * time.Second
 	lock := flock.New(path, flock.SetPermissions(0o644))
@@ -65,7 +66,7 @@ func waitLock(ctx context.Context, path string, waiting func(since time.Duration
 	return func() { _ = lock.Close() }, nil
 }
 
-// poll calls done until it reports true or an error, or ctx ends.
+// poll calls done periodically until done returns true or an error, or ctx ends.
 func poll(ctx context.Context, every time.Duration, done func() (bool, error)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()

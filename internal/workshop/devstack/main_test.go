@@ -17,10 +17,12 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// patience is how long a test waits for something that takes one or two seconds on an idle machine.
+// patience limits how long a test waits for something. On an idle machine it takes one or two
+// seconds.
 const patience = 30 * time.Second
 
-// roleVariable makes this test binary play a parent process, which a test kills.
+// roleVariable is set in a process of this test binary that plays a parent, which the test then
+// kills.
 const roleVariable = "DEVSTACK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -34,7 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// report is what the parent prints once its children run.
+// report is what a parent process prints after it has started its children.
 type report struct{ PostgresPID, TemporalPID int }
 
 func play(role, dir string) error {
@@ -70,8 +72,8 @@ func play(role, dir string) error {
 	return errors.New("nobody killed this process")
 }
 
-// startParent starts a process that plays the role. children waits until it has started its children
-// and returns them.
+// startParent starts a process of this test binary that plays the role. The function children waits
+// until that process has started its children and returns their process numbers.
 func startParent(t *testing.T, role, dir string) (parent *process.Process, children func() report) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -97,7 +99,7 @@ func startParent(t *testing.T, role, dir string) (parent *process.Process, child
 	}
 }
 
-// stackDir returns a new directory that every user can enter, unlike t.TempDir, so that Postgres can keep
+// stackDir returns a new directory. Unlike t.TempDir, every user can enter it, so Postgres can keep
 // its data there when root runs the tests.
 func stackDir(t *testing.T) string {
 	t.Helper()
@@ -156,7 +158,7 @@ func exec1(url, statement string) error {
 	return err
 }
 
-// gone reports whether a process has ended; a zombie counts as ended.
+// gone reports whether a process has ended. A zombie counts as ended.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -165,7 +167,7 @@ func gone(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-// wantError checks that the error contains all of the parts.
+// wantError checks that the error message contains all of the parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

@@ -12,22 +12,23 @@ import (
 	"time"
 )
 
-// startAttempts bounds how often a server is started while other programs take its ports. With the
-// pauses in between, the last start is five seconds after the first.
+// startAttempts is the maximum number of attempts to start a server if other programs keep taking
+// its ports. Because of the pauses, the last attempt begins about five seconds after the first.
 const (
 	startAttempts = 5
-	startPause    = 500 * time.Millisecond // before the second attempt; twice that before the third
+	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is 500 ms longer
 )
 
-// takenPort is a start that failed because of a port: another program had taken one that was free when
-// it was picked, or none was free at that moment. A new start, on other ports, heals it.
+// takenPort is the error of a start that failed because of a port. Either another program took the
+// port after pick had found it free, or no port was free at that moment. The remedy is another
+// start with other ports.
 type takenPort struct{ error }
 
 func (t takenPort) Unwrap() error { return t.error }
 
-// startError returns err, which says why a server did not start, as a takenPort if the server's output
-// says that a port was the reason. It reads the whole output: a Go program that dies gives the reason
-// far above its last lines, which are all that err may show.
+// startError wraps err in a takenPort if the server's output says that the start failed because of
+// a port. The caller passes the whole output, because a Go program that panics prints the reason
+// far above its last lines, and err may contain only the last lines.
 func startError(err error, output string) error {
 	for _, words := range []string{"address already in use", "EADDRINUSE", "could not bind"} {
 		if strings.Contains(output, words) {
@@ -37,7 +38,8 @@ func startError(err error, output string) error {
 	return err
 }
 
-// retryStart calls start again, up to startAttempts times in all, while it fails with a takenPort.
+// retryStart calls start until it succeeds or fails for another reason than a takenPort, at most
+// startAttempts times.
 func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) {
 	for attempt := 1; ; attempt++ {
 		server, err := start()
@@ -52,17 +54,17 @@ func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) 
 	}
 }
 
-// portRequest says which port a server gets.
+// portRequest describes which port a server should get.
 type portRequest struct {
-	server  string // as in messages: "Postgres"
-	want    int    // 0: the port of the last run if it is free, or otherwise any free port
-	flag    string // the flag with which people choose another port: "--postgres-port"
-	file    string // where the port of the last run is kept
-	exclude int    // a port that another part of the stack gets
+	server  string // the server's name in messages, such as "Postgres"
+	want    int    // the required port; if 0, the port of the last run if it is free, and otherwise any free port
+	flag    string // the flag that chooses another port, such as "--postgres-port"
+	file    string // the file that contains the port of the last run
+	exclude int    // a port that another server of the stack uses
 }
 
-// pick returns a port that is free at this moment. Another program can still take it before the server
-// listens: see takenPort.
+// pick returns a port that is free at this moment. Another program can still take the port before
+// the server listens on it: see takenPort.
 func (r portRequest) pick(ctx context.Context) (int, error) {
 	if r.want != 0 {
 		return r.want, r.waitFree(ctx)
@@ -77,7 +79,7 @@ func (r portRequest) pick(ctx context.Context) (int, error) {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			err = fmt.Errorf("find a free port for %s: %w", r.server, err)
-			if errors.Is(err, syscall.EADDRINUSE) { // none is free
+			if errors.Is(err, syscall.EADDRINUSE) { // no port is free
 				err = takenPort{err}
 			}
 			return 0, err
@@ -90,13 +92,14 @@ func (r portRequest) pick(ctx context.Context) (int, error) {
 	}
 }
 
-// keep remembers the port for the next run. A failure is ignored: the next run then gets another port.
+// keep saves the port for the next run. It ignores errors: without the file, the next run uses
+// another port.
 func (r portRequest) keep(port int) {
 	_ = os.WriteFile(r.file, []byte(strconv.Itoa(port)+"\n"), 0o644)
 }
 
-// waitFree returns once the wanted port is free. It waits up to two seconds for the server of a run that
-// was killed a moment ago to release the port.
+// waitFree returns once the wanted port is free. If the previous run was killed a moment ago, its
+// server may still use the port. So waitFree waits up to two seconds.
 func (r portRequest) waitFree(ctx context.Context) error {
 	if r.want == r.exclude {
 		return fmt.Errorf("%s cannot use port %d, which another part of the stack uses: choose another port with %s",

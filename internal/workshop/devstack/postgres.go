@@ -19,52 +19,56 @@ const (
 	postgresDatabase = "memexport"
 	postgresUser     = "memexport" // superuser of the cluster
 
-	postgresStartTimeout = 2 * time.Minute  // crash recovery included
-	postgresStopGrace    = 30 * time.Second // its last checkpoint included
+	postgresStartTimeout = 2 * time.Minute  // crash recovery can take this long
+	postgresStopGrace    = 30 * time.Second // the last checkpoint can take this long
 )
 
-// PostgresOptions say where and how Postgres runs.
+// PostgresOptions configure where and how Postgres runs.
 type PostgresOptions struct {
-	// Dir is the directory of the stack, created when missing: see the package comment. Postgres
-	// refuses to run as root. If root starts it, it runs as another user. If that user cannot enter
-	// Dir, the data directory is /var/tmp/memexport-<hash of Dir>/postgres instead, and Log says so.
+	// Dir is the stack's directory, created when missing: see the package comment. Postgres refuses
+	// to run as root, so if root starts it, it runs as another user. If that user cannot enter Dir,
+	// the data directory is /var/tmp/memexport-<hash of Dir>/postgres instead, and a message to Log
+	// says so.
 	Dir string
-	// Port on 127.0.0.1. Without one, Postgres gets the port of the last run if that is free, or
-	// otherwise any free port.
+	// Port is the port on 127.0.0.1. If it is 0, Postgres gets the port of the last run if that is
+	// free, and otherwise any free port.
 	Port int
-	// Fast is for tests. Postgres runs without fsync: a crash of the machine loses data, but a crash or
-	// kill -9 of Postgres does not. It also takes less memory.
+	// Fast is for tests. Postgres runs without fsync: a crash of the machine can lose data, but a
+	// crash or kill -9 of Postgres cannot. Postgres also takes less memory.
 	Fast bool
 	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
 	SharedBuffers string
-	// Log gets progress lines for people, formatted as by fmt.Printf and without a newline. It may be
-	// nil.
+	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline. It
+	// may be nil.
 	Log func(format string, args ...any)
 }
 
 // Postgres is a running server.
 type Postgres struct {
-	// URL connects to the database memexport as its superuser, without a password:
-	// postgres://memexport@127.0.0.1:<port>/memexport?sslmode=disable, for lib/pq and psql alike.
+	// URL connects to the database memexport as a superuser, without a password. It is
+	// postgres://memexport@127.0.0.1:<port>/memexport?sslmode=disable, which works with lib/pq and
+	// psql.
 	URL string
-	// Port on 127.0.0.1.
+	// Port is the port on 127.0.0.1.
 	Port int
-	// PID is the process number of the postmaster, for tests that kill it.
+	// PID is the process number of the postmaster, which some tests kill.
 	PID int
 	// Version is the major version, such as "15".
 	Version string
-	// DataDir is the data directory: Dir/postgres, or another one for root (see PostgresOptions.Dir).
+	// DataDir is the data directory: Dir/postgres, or another one if root started Postgres (see
+	// PostgresOptions.Dir).
 	DataDir string
-	// LogFile is the server's log.
+	// LogFile is the path of the server's log.
 	LogFile string
 
 	process *process.Process
 }
 
-// StartPostgres starts Postgres in Dir and returns once it accepts connections and the database
-// memexport exists. The data of earlier runs is kept. If the server of a killed run is still shutting
-// down, it waits for that, up to a minute. It looks for the programs on PATH and then in the usual
-// places of the system's packages. If they are in neither, it downloads them into the user's cache.
+// StartPostgres starts Postgres in Dir. It returns once Postgres accepts connections and the
+// database memexport exists. It keeps the data of earlier runs. If the server of a killed run is
+// still shutting down, StartPostgres waits for it, for up to a minute. It looks for the Postgres
+// programs on PATH and then in the usual directories of packages. If it finds none, it downloads
+// them into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	cluster, err := openCluster(ctx, o)
 	if err != nil {
@@ -80,7 +84,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 		}
 		p, err := cluster.serve(ctx, port, o)
 		for err != nil && strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline) {
-			// The postmaster of a killed run is gone and its backends are about to exit.
+			// The postmaster of a killed run has ended, but its backends have not exited yet.
 			time.Sleep(100 * time.Millisecond)
 			p, err = cluster.serve(ctx, port, o)
 		}
@@ -91,19 +95,19 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	})
 }
 
-// Done is closed when the server is gone, for whatever reason.
+// Done is closed when the server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process.Done() }
 
-// Err says why the server is gone, with the end of its log. It is nil while the server runs, and after
-// Stop.
+// Err says why the server has ended and shows the end of its log. It is nil while the server runs,
+// and after Stop.
 func (p *Postgres) Err() error { return p.process.Err() }
 
-// Stop shuts the server down: it cuts open connections and writes the data to disk. A server that
-// takes more than half a minute is killed, which is an error but loses no data. Stopping twice is
-// harmless.
+// Stop shuts the server down: Postgres closes open connections and writes its data to disk. If that
+// takes more than half a minute, Stop kills the server and returns an error. No data is lost. A
+// second Stop does nothing.
 func (p *Postgres) Stop() error { return p.process.Stop() }
 
-// serve starts the server of the cluster on port and returns when it is ready.
+// serve starts the cluster's server on the port and returns when the server is ready.
 func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Postgres, error) {
 	cmd := exec.Command(c.binaries.postgres, serverArgs(c.data, port, o)...)
 	cmd.Dir = c.data
@@ -111,7 +115,8 @@ func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Post
 	c.account.apply(cmd)
 	log := filepath.Join(c.base, "postgres.log")
 	child, err := process.Start(cmd, process.Options{Name: "postgres", Log: log, Grace: postgresStopGrace,
-		// SIGINT is a fast shutdown. SIGTERM would wait for clients that never leave.
+		// SIGINT requests a fast shutdown. After SIGTERM, Postgres would wait until all clients
+		// disconnect.
 		StopSignal: syscall.SIGINT, OrphanSignal: syscall.SIGINT})
 	if err != nil {
 		return nil, err
@@ -129,7 +134,8 @@ func (p *Postgres) waitReady(ctx context.Context) error {
 		fmt.Errorf("it accepts no connections after %v", postgresStartTimeout))
 	defer cancel()
 	err := p.process.WaitReady(ctx, func(context.Context) error {
-		// This reads the server's own file, because another server could answer on this port.
+		// Read the server's own file instead of connecting, because another server might answer on
+		// this port.
 		if status, ok := readPostmaster(p.DataDir); !ok || status.pid != p.PID || !status.ready {
 			return errors.New("postmaster.pid does not say ready")
 		}
@@ -145,15 +151,15 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1",
 		"port=" + strconv.Itoa(port),
-		"unix_socket_directories=", // none: the path of a socket may not exceed about 100 bytes
+		"unix_socket_directories=", // no Unix socket, because the path of one may not exceed about 100 bytes
 		"max_connections=100",
 		"timezone=UTC", // so that results are the same on every machine
 		"log_timezone=UTC",
 	}
 	buffers := cmp.Or(o.SharedBuffers, "256MB")
 	if o.Fast {
-		// Without fsync, synchronous_commit=off and full_page_writes=off would gain next to nothing, and
-		// commits would be lost or pages torn when a test kills the server.
+		// synchronous_commit=off and full_page_writes=off would hardly make this faster. With them,
+		// a killed server could lose commits or leave torn pages.
 		settings = append(settings, "fsync=off")
 		buffers = cmp.Or(o.SharedBuffers, "64MB")
 	}

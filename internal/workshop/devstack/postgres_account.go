@@ -13,11 +13,11 @@ import (
 	"syscall"
 )
 
-// account is the user that Postgres runs as when root starts it, since it refuses to run as root. A nil
-// account is the user of this process.
+// account is the user that Postgres runs as when root starts it, because Postgres refuses to run as
+// root. A nil account stands for the user of this process.
 type account struct{ uid, gid uint32 }
 
-// apply makes cmd run as the account.
+// apply makes cmd run as the account's user.
 func (a *account) apply(cmd *exec.Cmd) {
 	if a == nil {
 		return
@@ -28,7 +28,7 @@ func (a *account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
 
-// own makes the account the owner of dir and everything in it, unless it owns dir already.
+// own makes the account the owner of dir and everything in it, unless the account owns dir already.
 func (a *account) own(dir string) error {
 	if a == nil {
 		return nil
@@ -48,7 +48,8 @@ func (a *account) own(dir string) error {
 	return nil
 }
 
-// reaches reports whether the account can enter dir. It tries, so that groups and access lists count.
+// reaches reports whether the account can enter dir. It runs a program in dir as the account, so
+// the result is also right with groups and access control lists.
 func (a *account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", ":")
 	cmd.Dir = dir
@@ -56,7 +57,7 @@ func (a *account) reaches(dir string) bool {
 	return cmd.Run() == nil
 }
 
-// placeData decides where the data directory of the stack in base is, and which user Postgres runs as.
+// placeData decides which data directory the stack in base has, and which user Postgres runs as.
 func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	data = filepath.Join(base, "postgres")
 	if os.Geteuid() != 0 {
@@ -73,7 +74,7 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	if err := os.Mkdir(elsewhere, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", nil, fmt.Errorf("make a place for the Postgres data directory: %w", err)
 	}
-	// Everybody can write to /var/tmp, so a directory of another user cannot be trusted.
+	// Everybody can create directories in /var/tmp, so check that this one belongs to root.
 	info, err := os.Lstat(elsewhere)
 	if err != nil {
 		return "", nil, fmt.Errorf("the place of the Postgres data directory: %w", err)
@@ -87,15 +88,15 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	return data, runAs, err
 }
 
-// dataOutside is the directory for the data of the stack in base where base cannot be used. Every run
-// on the same base gets the same directory.
+// dataOutside returns the directory that replaces base if the user that runs Postgres cannot enter
+// base. The result depends only on base.
 func dataOutside(base string) string {
 	hash := sha256.Sum256([]byte(base))
 	return fmt.Sprintf("/var/tmp/memexport-%x", hash[:6])
 }
 
-// accountFor returns the user that root runs Postgres as: the owner of the data directory if it exists,
-// and otherwise the user postgres, or the user nobody.
+// accountFor returns the user that Postgres runs as if root starts it. That is the owner of the
+// data directory if it exists, and otherwise the user postgres, or else the user nobody.
 func accountFor(data string) (*account, error) {
 	if uid, gid, err := owner(data); err == nil && uid != 0 {
 		return &account{uid: uid, gid: gid}, nil

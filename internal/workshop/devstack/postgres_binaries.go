@@ -14,13 +14,13 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// binaries are the programs of one installed Postgres.
+// binaries are the paths of the programs of one installed Postgres.
 type binaries struct {
 	postgres, initdb string // absolute paths
 	major            string // "15"
 }
 
-// packageDirs are where packages put versions that are not on PATH.
+// packageDirs are the directories in which packages install versions that are not on PATH.
 var packageDirs = []string{
 	"/usr/lib/postgresql/*/bin",                          // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                                   // the PostgreSQL project's own RPMs
@@ -29,9 +29,9 @@ var packageDirs = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin", // Postgres.app
 }
 
-// findBinaries returns a Postgres that the account can run. If want is a major version and one is
-// installed, it returns that. Otherwise it prefers the one on PATH, then the newest package, then one
-// that it downloads.
+// findBinaries returns a Postgres that the account can run. It prefers the major version want,
+// unless want is empty, then the Postgres on PATH, then the newest package. It downloads Postgres
+// if it can use none of these, or if want is not installed but can be downloaded.
 func findBinaries(ctx context.Context, runAs *account, want string, log logFunc) (binaries, error) {
 	var usable []binaries
 	var refused []error
@@ -50,7 +50,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 		}
 	}
 	if len(usable) > 0 && want != fetchMajor {
-		return usable[0], nil // its version is not that of the data, which openCluster reports
+		return usable[0], nil // openCluster reports that this version cannot read the data
 	}
 	fetched, err := fetchPostgres(ctx, runAs, "", log)
 	if err != nil && len(usable) > 0 {
@@ -62,7 +62,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 	return fetched, nil
 }
 
-// installed lists the Postgres versions on this machine, the preferred one first.
+// installed returns the Postgres versions on this machine. The preferred one comes first.
 func installed() []binaries {
 	var found []binaries
 	postgres, err := exec.LookPath("postgres")
@@ -71,7 +71,7 @@ func installed() []binaries {
 		found = append(found, binaries{postgres: postgres, initdb: initdb})
 	}
 	for _, pattern := range packageDirs {
-		dirs, _ := filepath.Glob(pattern + "/initdb") // fails only on a bad pattern
+		dirs, _ := filepath.Glob(pattern + "/initdb") // the only error is a malformed pattern
 		slices.SortFunc(dirs, func(a, b string) int { return cmp.Compare(versionIn(b), versionIn(a)) })
 		for _, initdb := range dirs {
 			found = append(found, binaries{postgres: filepath.Join(filepath.Dir(initdb), "postgres"), initdb: initdb})
@@ -85,14 +85,14 @@ var (
 	versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 )
 
-// versionIn returns the first number in a path, so that 15 sorts after 9.
+// versionIn returns the first number in a path. It returns an int so that 15 sorts after 9.
 func versionIn(path string) int {
 	n, _ := strconv.Atoi(number.FindString(path))
 	return n
 }
 
-// version asks the program for its major version, as the user that will run it: that user may not be
-// allowed into its folder.
+// version runs the program to get its major version. It runs it as the user that will run the
+// server, because that user may not have access to the program's folder.
 func (b binaries) version(ctx context.Context, runAs *account) (string, error) {
 	cmd := exec.Command(b.postgres, "--version")
 	cmd.Dir = "/"

@@ -18,19 +18,20 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// previousRunTimeout is how long a start waits for the server of a killed run. Its last checkpoint may
-// take a while.
+// previousRunTimeout is how long a start waits for the server of a killed run to shut down. That
+// server's last checkpoint may take a while.
 const previousRunTimeout = time.Minute
 
-// cluster is a Postgres data directory with the programs and the user that serve it.
+// cluster is a Postgres data directory, together with the programs and the user that run its
+// server.
 type cluster struct {
-	base     string   // PostgresOptions.Dir, absolute
+	base     string   // PostgresOptions.Dir as an absolute path
 	data     string   // the data directory
-	account  *account // the user that Postgres runs as; nil: the one that this process runs as
+	account  *account // the user that Postgres runs as; nil for the user of this process
 	binaries binaries
 }
 
-// openCluster finds the data directory of o.Dir, or makes it.
+// openCluster finds or creates the data directory for o.Dir.
 func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	base, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -65,7 +66,8 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	return c, waitPreviousRun(ctx, data, o.Log)
 }
 
-// clusterVersion returns the major version that made the data directory, or "" when there is none.
+// clusterVersion returns the major version of Postgres that created the data directory, or "" if
+// there is no data directory.
 func clusterVersion(data string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	switch {
@@ -77,7 +79,7 @@ func clusterVersion(data string) (string, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("the Postgres data directory: %w", err)
 	}
-	// Remove deletes only an empty directory, so that no files are lost.
+	// Remove fails if the directory is not empty, so no files are lost.
 	if err := os.Remove(data); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%s is not empty and not a Postgres data directory (it has no PG_VERSION): "+
 			"delete it, or use --dir", data)
@@ -85,15 +87,15 @@ func clusterVersion(data string) (string, error) {
 	return "", nil
 }
 
-// init makes the data directory under another name and renames it, so that a start that is killed
-// half-way leaves nothing that looks like a data directory.
+// init creates the data directory under another name and renames it when it is complete. So a
+// killed start does not leave an incomplete data directory.
 func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	halfMade, err := filepath.Glob(c.data + ".init-*")
 	if err != nil {
 		return err
 	}
 	for _, dir := range halfMade {
-		_ = os.RemoveAll(dir) // if a dying initdb still writes to it, the next start deletes it
+		_ = os.RemoveAll(dir) // if initdb is ending but still writes to dir, the next start deletes dir
 	}
 	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
@@ -128,15 +130,15 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	}
 	err := run("C.UTF-8")
 	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
-		err = run("C") // sorts the same; only upper and lower case of other alphabets differ
+		err = run("C") // C sorts the same way; it differs only in upper and lower case of non-ASCII letters
 	}
 	return err
 }
 
-// postmaster is what a running server says about itself in postmaster.pid.
+// postmaster contains what a running server writes to its postmaster.pid.
 type postmaster struct {
 	pid   int
-	ready bool // it accepts connections
+	ready bool // whether the server accepts connections
 }
 
 func readPostmaster(data string) (postmaster, bool) {
@@ -153,15 +155,16 @@ func readPostmaster(data string) (postmaster, bool) {
 	return postmaster{pid: pid, ready: len(lines) > statusLine && strings.TrimSpace(lines[statusLine]) == "ready"}, true
 }
 
-// waitPreviousRun waits until the server of a killed run, if there is one, has left the data directory.
+// waitPreviousRun waits until the server of a killed run, if there is one, no longer uses the data
+// directory.
 func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 	old, ok := readPostmaster(data)
 	if !ok {
 		return nil
 	}
 	if !serves(old.pid, data) {
-		// Postgres itself only checks whether a process has this number. It would refuse to start because
-		// of a zombie, or of another program that got the number later.
+		// Postgres only checks whether a process with this number exists. It would refuse to start
+		// if that process is a zombie, or a different program that got the same number later.
 		if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the postmaster.pid of a killed Postgres: %w", err)
 		}
@@ -192,6 +195,6 @@ func createDatabase(ctx context.Context, port int) error {
 	return nil
 }
 
-// postgresEnv is the environment of Postgres and its tools: without the variables that would change what
-// they do, and with messages in English, because this package reads them.
+// postgresEnv returns the environment for Postgres and its tools. It lacks the variables that would
+// change what they do. Messages are in English, because this package parses them.
 func postgresEnv() []string { return append(process.EnvironWithout("PG", "LC_", "LANG"), "LC_ALL=C") }

@@ -18,8 +18,9 @@ const (
 	fetchMajor   = "17"
 )
 
-// fetchPostgres returns the Postgres in the cache. The first time, it downloads it from the server at
-// archives, or from the default of the embedded-postgres library if that is empty.
+// fetchPostgres returns the Postgres in the cache. If it is missing, fetchPostgres downloads it
+// from the server at the URL archives. If archives is empty, it uses the default server of the
+// embedded-postgres library.
 func fetchPostgres(ctx context.Context, runAs *account, archives string, log logFunc) (binaries, error) {
 	cache, err := fetchCache(runAs)
 	if err != nil {
@@ -36,8 +37,8 @@ func fetchPostgres(ctx context.Context, runAs *account, archives string, log log
 	return binaries{postgres: filepath.Join(dir, "bin", "postgres"), initdb: filepath.Join(dir, "bin", "initdb"), major: fetchMajor}, nil
 }
 
-// downloadPostgres downloads and unpacks the archive to out. The library takes no context: if ctx
-// ends, the download goes on in a folder of its own until it fails or this process ends.
+// downloadPostgres downloads the archive and unpacks it to out. The library takes no context, so if
+// ctx ends, the download continues in a temporary folder until it fails or this process ends.
 func downloadPostgres(ctx context.Context, archives, cache, out string) error {
 	work, err := os.MkdirTemp(cache, "postgres-download-")
 	if err != nil {
@@ -60,8 +61,9 @@ func downloadPostgres(ctx context.Context, archives, cache, out string) error {
 	}
 }
 
-// unpack makes the library download, verify and unpack its archive. The library does that only as part
-// of a start, so it gets a data directory that looks like a real one but cannot be started.
+// unpack makes the library download, verify and unpack its archive. The library does that only when
+// it starts a server, so unpack gives it a data directory that looks real but from which no server
+// can start.
 func unpack(work, unpacked, archives string) error {
 	data := filepath.Join(work, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
@@ -88,8 +90,9 @@ func unpack(work, unpacked, archives string) error {
 	return err
 }
 
-// fetchCache returns the folder for the downloaded Postgres. The user that Postgres runs as can read it.
-// Only we can write to it, since we run what is in it.
+// fetchCache returns the folder for the downloaded Postgres. The user that Postgres runs as can
+// read the folder. Only the user of this process can write to it, because this process runs the
+// programs in it.
 func fetchCache(runAs *account) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -98,7 +101,7 @@ func fetchCache(runAs *account) (string, error) {
 	if runAs.reaches(cache) {
 		return cache, nil
 	}
-	cache = "/usr/local/lib/memexport" // runAs is not nil, so this is root, which can write there
+	cache = "/usr/local/lib/memexport" // reaches is false only if root runs this process, and root can write here
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("the cache for Postgres: %w", err)
 	}

@@ -21,7 +21,7 @@ func archiveServer(t *testing.T, handler http.HandlerFunc) (url string) {
 }
 
 func TestPostgresIsFetchedOnce(t *testing.T) {
-	archive, err := os.ReadFile("testdata/postgres.txz") // shell scripts named postgres and initdb
+	archive, err := os.ReadFile("testdata/postgres.txz") // an archive of two shell scripts, named postgres and initdb
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAFailedFetchSaysWhatToDo(t *testing.T) {
 	wantError(t, err, "postgres is not installed here", "`apt-get install postgresql`", "PATH")
 }
 
-// testAccount returns the user that Postgres runs as if this process starts it.
+// testAccount returns the user that Postgres runs as when this process starts it.
 func testAccount() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

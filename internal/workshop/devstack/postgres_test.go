@@ -32,7 +32,7 @@ func TestPostgresKeepsItsDataAndItsPort(t *testing.T) {
 	if err := exec1(second.URL, "SELECT n FROM kept"); err != nil {
 		t.Error("the data is lost:", err)
 	}
-	if first.Port != second.Port && tryListen(first.Port) == nil { // nobody else took it
+	if first.Port != second.Port && tryListen(first.Port) == nil { // no other program took the port
 		t.Errorf("the port was %d and is %d", first.Port, second.Port)
 	}
 }
@@ -64,7 +64,7 @@ func TestPostgresWaitsForTheServerOfThePreviousRun(t *testing.T) {
 	second, err := StartPostgres(t.Context(), PostgresOptions{Dir: dir, Fast: true, Log: func(format string, args ...any) {
 		if strings.Contains(format, "waiting for the server of the previous run") {
 			waited = true
-			if err := syscall.Kill(first.PID, syscall.SIGINT); err != nil { // what it gets when its parent dies
+			if err := syscall.Kill(first.PID, syscall.SIGINT); err != nil { // the signal that Postgres gets when its parent dies
 				t.Error(err)
 			}
 		}
@@ -171,7 +171,7 @@ func TestRootsDataGoesWherePostgresCanReachIt(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root has to run Postgres as somebody else")
 	}
-	dir := t.TempDir() // other users cannot enter it
+	dir := t.TempDir() // other users cannot enter this directory
 	var told []string
 	start := func() *Postgres {
 		t.Helper()
@@ -199,7 +199,7 @@ func TestRootsDataGoesWherePostgresCanReachIt(t *testing.T) {
 	}
 }
 
-// takePort returns a port that something listens on until the end of the test.
+// takePort listens on a port until the end of the test and returns that port.
 func takePort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -15,9 +15,10 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// GoProgram returns the path of the program built from the Go package pkg, at the version that the
-// module in the folder tools/<module> of this checkout names. It is built once, which may take
-// minutes, and kept under the name in the user's cache. log gets progress lines and may be nil.
+// GoProgram builds the program in the Go package pkg and returns its path. The go.mod in this
+// checkout's folder tools/<module> gives the version. The program is built once, which may take
+// minutes, and kept under the name in the user's cache. log prints progress messages and may be
+// nil.
 func GoProgram(ctx context.Context, module, name, pkg string, log func(format string, args ...any)) (string, error) {
 	source, err := findSource(module)
 	if err != nil {
@@ -33,9 +34,9 @@ func GoProgram(ctx context.Context, module, name, pkg string, log func(format st
 	})
 }
 
-// NodePackages returns a folder with the node_modules that the lock file in the folder
-// tools/<module> of this checkout names. npm installs them once, without running their scripts, into
-// the user's cache. log gets progress lines and may be nil.
+// NodePackages returns a folder with a node_modules that contains the packages in the lock file of
+// this checkout's folder tools/<module>. npm installs them once into the user's cache, without
+// running their scripts. log prints progress messages and may be nil.
 func NodePackages(ctx context.Context, module string, log func(format string, args ...any)) (string, error) {
 	source, err := findSource(module)
 	if err != nil {
@@ -52,8 +53,8 @@ func NodePackages(ctx context.Context, module string, log func(format string, ar
 	})
 }
 
-// npmInstall copies the files that name the packages from source to out and installs the packages
-// there.
+// npmInstall copies package.json and the lock file from source to out and installs the packages in
+// out.
 func npmInstall(ctx context.Context, source string, files []string, out, name string, log logFunc) error {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -79,7 +80,7 @@ func npmInstall(ctx context.Context, source string, files []string, out, name st
 	return err
 }
 
-// goBuild builds a command of the module in source.
+// goBuild builds a command from the module in the folder source.
 func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) error {
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
@@ -87,7 +88,7 @@ func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) er
 	}
 	cmd := exec.Command(goCommand, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
 	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // for this machine, also during a cross build
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // build for this machine, also when GOOS and GOARCH are set for a cross build
 	begin := time.Now()
 	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
 		log.printf("%s: still building (%v)", name, since)
@@ -102,7 +103,7 @@ func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) er
 	return nil
 }
 
-// findSource returns the folder tools/<module> of the checkout that the working directory is in.
+// findSource returns the folder tools/<module> of the checkout that contains the working directory.
 func findSource(module string) (string, error) {
 	start, err := os.Getwd()
 	if err != nil {
@@ -122,8 +123,8 @@ func findSource(module string) (string, error) {
 	}
 }
 
-// versionedPath returns a path in the cache for what is made from source. It changes with the content
-// of the files in source, which name the versions.
+// versionedPath returns a path in the cache for a program that is made from source. The path
+// contains a hash of the files, which give the versions, so it changes when they change.
 func versionedPath(name, source string, files ...string) (string, error) {
 	hash := sha256.New()
 	for _, file := range files {

@@ -17,16 +17,17 @@ const (
 	serverStopGrace    = 5 * time.Second
 )
 
-// ServerOptions say how to run any other server that tests need.
+// ServerOptions configure a server other than Postgres and Temporal.
 type ServerOptions struct {
-	// Name of the server in messages and in the name of its log.
+	// Name is the server's name in messages and in the file name of its log.
 	Name string
-	// Dir is the server's working directory, which must exist. The log is <name>.log in it.
+	// Dir is the server's working directory, which must exist. The server's log is <name>.log in
+	// Dir.
 	Dir string
 	// Command returns the program and its arguments. The server must listen on 127.0.0.1:port.
 	Command func(port int) []string
-	// Ready returns nil once the server works, and otherwise says why it does not. It is called until
-	// it returns nil.
+	// Ready returns nil if the server works, and otherwise an error that says why it does not. It
+	// is called repeatedly until it returns nil.
 	Ready func(ctx context.Context, address string) error
 }
 
@@ -39,7 +40,8 @@ type Server struct {
 	process *process.Process
 }
 
-// StartServer starts a server and returns once it is ready. The context bounds only the start.
+// StartServer starts a server and returns once the server is ready. The context limits only the
+// start.
 func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	return retryStart(ctx, func() (*Server, error) {
 		port, err := portRequest{server: o.Name}.pick(ctx)
@@ -50,11 +52,11 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	})
 }
 
-// Err says why the server is gone, with the end of its log. It is nil while the server runs, and after
-// Stop.
+// Err says why the server has ended and shows the end of its log. It is nil while the server runs,
+// and after Stop.
 func (s *Server) Err() error { return s.process.Err() }
 
-// Stop ends the server, by force after 5 seconds: its state is not needed any more.
+// Stop stops the server, and kills it after 5 seconds, since nobody needs its state any more.
 func (s *Server) Stop() { _ = s.process.Stop() }
 
 func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {

@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 )
 
-// serves reports whether the process runs and works on dir: its working directory is dir, or dir is
-// one of its arguments (in a container root may not be able to see the working directory of others).
-// A zombie has neither. Nor has a program that was given the number of a process that ended.
+// serves reports whether the process with this number is running and uses dir. A process uses dir
+// if dir is its working directory or one of its arguments. The arguments matter because in some
+// containers even root cannot see the working directory of another user's process. The result is
+// false for a zombie, and for an unrelated program that got the number of a process that ended.
 func serves(pid int, dir string) bool {
 	target, err := os.Stat(dir)
 	if err != nil {

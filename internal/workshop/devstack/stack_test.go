@@ -28,7 +28,7 @@ func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
 	wantError(t, err, "another memexport dev (pid "+strconv.Itoa(parent.PID())+") runs in "+dir, "--dir")
 
 	parent.Kill()
-	// The next run begins at once, while the old server still shuts down.
+	// Start the next run at once, while the old server is still shutting down.
 	await.True(t, patience, "the lock is free", func() bool {
 		release, err := Lock(dir)
 		if err == nil {
@@ -57,7 +57,7 @@ func TestAReleasedLockCanBeTakenAgain(t *testing.T) {
 	}
 }
 
-// If this is root, the tests of this package run again as a user who is not.
+// If root runs the tests, this test runs the other tests of this package again as an ordinary user.
 func TestAnOrdinaryUserPassesTheseTests(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("this is an ordinary user")
@@ -67,7 +67,8 @@ func TestAnOrdinaryUserPassesTheseTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// That user may not be able to read what belongs to root: the test binary, the CLI and the caches.
+	// The ordinary user may not have access to files that belong to root: the test binary, the CLI
+	// and the caches.
 	dir := stackDir(t)
 	place(t, program.path, filepath.Join(dir, "temporal"))
 	place(t, os.Args[0], filepath.Join(dir, "devstack.test"))
@@ -79,7 +80,8 @@ func TestAnOrdinaryUserPassesTheseTests(t *testing.T) {
 	if err := os.Chown(home, uid, uid); err != nil {
 		t.Fatal(err)
 	}
-	// Skip the tests that compile: compiling does not depend on the user, and is slow with an empty cache.
+	// Skip the tests that compile programs. Compiling does not depend on the user, and is slow with
+	// an empty cache.
 	cmd := exec.Command(filepath.Join(dir, "devstack.test"), "-test.v", "-test.timeout=8m", "-test.skip=Build|Built")
 	cmd.Dir = dir
 	cmd.Env = append(process.EnvironWithout("HOME=", "TMPDIR=", "XDG_", "PATH="),
@@ -95,7 +97,7 @@ func TestAnOrdinaryUserPassesTheseTests(t *testing.T) {
 	}
 }
 
-// place copies a file, so that everybody can read and run it.
+// place copies a file and lets everybody read and run the copy.
 func place(t *testing.T, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// packTemporal returns a release archive in which the file name has the given text.
+// packTemporal returns a release archive that contains one file with the given name and text.
 func packTemporal(t *testing.T, name, text string) []byte {
 	t.Helper()
 	var packed bytes.Buffer
@@ -102,7 +102,7 @@ func TestAnArchiveThatCannotBeHadSaysWhy(t *testing.T) {
 	})
 }
 
-// hangAfter sends some bytes and then nothing.
+// hangAfter returns a handler that sends some bytes and then hangs until the client gives up.
 func hangAfter(bytes []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000000")
@@ -132,7 +132,7 @@ func TestASlowDownloadThatProgressesGoesOn(t *testing.T) {
 }
 
 func TestAHangingNetworkCostsAtMostTenSeconds(t *testing.T) {
-	if total := 2 * downloadPatience; total > 10*time.Second { // to the answer, and the first window after it
+	if total := 2 * downloadPatience; total > 10*time.Second { // the wait for the answer, and the first window after the answer
 		t.Errorf("it costs %v", total)
 	}
 }

@@ -12,28 +12,28 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// The oldest server that has what the service uses by default: priority of tasks.
+// The service uses task priority by default. Server 1.31 is the oldest that supports it.
 const minTemporalMajor, minTemporalMinor = 1, 31
 
 // temporalProgram is a Temporal CLI, which contains the dev server.
 type temporalProgram struct {
 	path    string
-	version string // of the server: "1.31.2"
+	version string // version of the server, such as "1.31.2"
 }
 
-// temporalFinder finds the CLI or gets it.
+// temporalFinder finds the CLI, or downloads or builds it.
 type temporalFinder struct {
 	archives string // TemporalOptions.Archives
 	log      logFunc
 
-	// Tests replace these; the zero values are temporalSums and downloadPatience.
+	// These fields are for tests. Their zero values stand for temporalSums and downloadPatience.
 	sums     map[string]string
 	patience time.Duration
 }
 
-// find returns the CLI on PATH if it is recent enough. Otherwise it returns the one in the user's
-// cache. If that is missing too, it downloads the official archive, or builds the CLI from source
-// where that cannot be done.
+// find returns the CLI on PATH if it is recent enough, and otherwise the CLI in the user's cache.
+// If the cache does not contain it, find downloads the official archive. If the download fails,
+// find builds the CLI from source.
 func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	log := f.log
 	if program, ok := temporalOnPath(ctx, log); ok {
@@ -81,7 +81,7 @@ func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	return temporalProgram{path: path, version: version}, nil
 }
 
-// temporalOnPath returns the CLI on PATH if there is one and it is recent enough.
+// temporalOnPath returns the CLI on PATH. It reports false if there is none or it is too old.
 func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 	path, err := exec.LookPath("temporal")
 	if err != nil || !filepath.IsAbs(path) {
@@ -99,8 +99,9 @@ func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 	return temporalProgram{}, false
 }
 
-// temporalPath is where the CLI is kept: under a name that changes with its source, or with the
-// version of its release archive outside a checkout.
+// temporalPath returns the path of the CLI in the cache. In a checkout, source is the folder
+// tools/temporal, and the file name contains a hash of its go.mod and go.sum. Outside a checkout,
+// source is empty, and the file name contains the version of the release archive.
 func temporalPath(source string) (string, error) {
 	if source != "" {
 		return versionedPath("temporal", source, "go.mod", "go.sum")
@@ -111,7 +112,7 @@ func temporalPath(source string) (string, error) {
 
 var serverVersion = regexp.MustCompile(`\(Server (\d+\.\d+\.\d+[^ ,)]*)`)
 
-// temporalVersion asks the CLI for the version of its server.
+// temporalVersion runs the CLI to get the version of its server.
 func temporalVersion(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, fmt.Errorf("%s --version does not end", path))
 	defer cancel()
@@ -136,7 +137,7 @@ func recentTemporal(version string) bool {
 	return major > minTemporalMajor || major == minTemporalMajor && minor >= minTemporalMinor
 }
 
-// buildTemporal builds the CLI from source, a folder with go.mod and go.sum.
+// buildTemporal builds the CLI from the module in the folder source.
 func buildTemporal(ctx context.Context, source, out string, log logFunc) error {
 	err := goBuild(ctx, source, "github.com/temporalio/cli/cmd/temporal", out, "temporal", log)
 	if errors.Is(err, exec.ErrNotFound) {

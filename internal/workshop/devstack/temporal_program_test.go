@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	// goodTemporal and oldTemporal are programs that stand for the CLI.
+	// goodTemporal and oldTemporal are scripts that stand in for the CLI.
 	goodTemporal = "#!/bin/sh\necho 'temporal version 1.8.2 (Server 1.31.2, UI 2.50.1)'\n"
 	oldTemporal  = "#!/bin/sh\necho 'temporal version 1.1.0 (Server 1.25.2, UI 2.30.0)'\n"
-	// temporalSource is a program that stands for the CLI's source, whose build takes minutes.
+	// temporalSource stands in for the CLI's source, which takes minutes to build.
 	temporalSource = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"temporal version 0.0.0 (Server 1.31.9, UI 2.0.0)\") }\n"
 	unreachable    = "http://127.0.0.1:1" // nothing listens there
 )
 
-// noted collects the lines of a log.
+// noted collects log lines.
 type noted struct {
 	mu    sync.Mutex
 	lines []string
@@ -45,17 +45,18 @@ func (n *noted) count(part string) (lines int) {
 	return lines
 }
 
-// withoutTemporalOnPath makes PATH lead to Go and the tools of the system only, and the cache empty.
-// It returns the folder of a stand-in for the CLI on PATH.
+// withoutTemporalOnPath sets PATH to a new folder, the folder of the go command and the system's
+// folders, and makes the cache empty. It returns the new folder, in which a test can put a program
+// that stands in for the CLI.
 func withoutTemporalOnPath(t *testing.T) (onPath string) {
 	t.Helper()
 	goCommand, err := exec.LookPath("go")
 	if err != nil {
-		goCommand = "/usr/local/go/bin/go" // only tests that build need it
+		goCommand = "/usr/local/go/bin/go" // only the tests that build a program need the go command
 	}
 	out, err := exec.Command(goCommand, "env", "GOCACHE").Output()
 	if err == nil {
-		t.Setenv("GOCACHE", strings.TrimSpace(string(out))) // stays where it is although the user's cache moves
+		t.Setenv("GOCACHE", strings.TrimSpace(string(out))) // keep the build cache, although XDG_CACHE_HOME changes below
 	}
 	onPath = t.TempDir()
 	t.Setenv("PATH", strings.Join([]string{onPath, filepath.Dir(goCommand), "/usr/bin", "/bin"}, ":"))
@@ -63,7 +64,8 @@ func withoutTemporalOnPath(t *testing.T) (onPath string) {
 	return onPath
 }
 
-// enterCheckout makes the working directory a checkout whose tools/temporal is the given program.
+// enterCheckout creates a checkout and makes it the working directory. mainFile is the source of
+// the program in its tools/temporal.
 func enterCheckout(t *testing.T, mainFile string) (source string) {
 	t.Helper()
 	checkout := t.TempDir()
@@ -106,7 +108,7 @@ func TestAnOldTemporalOnPathIsNotUsed(t *testing.T) {
 	if err := os.WriteFile(program, []byte(oldTemporal), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(t.TempDir()) // outside of the checkout
+	t.Chdir(t.TempDir()) // outside the checkout
 	var said noted
 	_, err := temporalFinder{archives: unreachable, log: said.log}.find(t.Context())
 	wantError(t, err, "connection refused", "not in a checkout of memexport", "https://docs.temporal.io/cli", "run from a checkout")

@@ -17,17 +17,19 @@ import (
 
 const temporalNamespace = "default"
 
-// announced matches what the CLI prints once its server listens. If a CLI prints something different,
-// its server is asked anyway after announceTimeout. A server that cannot listen dies sooner.
+// announced matches what the CLI prints once its server listens. If a version of the CLI prints
+// something different, waitReady connects to the server anyway after announceTimeout. A server that
+// cannot listen dies sooner than that.
 var announced = regexp.MustCompile(`(?m)^(Temporal )?Server:\s`)
 
 const announceTimeout = 5 * time.Second
 
-// errAttributeType says that a search attribute exists with another type, which cannot be changed.
+// errAttributeType means that a search attribute exists already with another type. The type of a
+// search attribute cannot be changed.
 var errAttributeType = errors.New("a search attribute of an earlier run has another type")
 
-// waitReady returns once the frontend answers for the namespace and the search attributes are
-// registered.
+// waitReady returns once the frontend answers requests about the namespace and the search
+// attributes are registered.
 func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, temporalStartTimeout, fmt.Errorf("no answer after %v", temporalStartTimeout))
 	defer cancel()
@@ -35,7 +37,8 @@ func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) 
 	defer giveUp(nil)
 	began := time.Now()
 	return t.process.WaitReady(ctx, func(ctx context.Context) error {
-		// Another server may have this port and answer, while this one is about to die because of that.
+		// If another server took the port, that server would answer here, while our server is about
+		// to die. So wait until our server says that it listens.
 		if !announced.MatchString(t.process.Output()) && time.Since(began) < announceTimeout {
 			return errors.New("it has not said that it listens")
 		}
@@ -47,8 +50,9 @@ func (t *Temporal) waitReady(ctx context.Context, attributes map[string]string) 
 	})
 }
 
-// prepare tries once what waitReady waits for. It dials every time, because a gRPC connection that was
-// refused waits a second before it tries again.
+// prepare tries once to reach the namespace and to register the search attributes. It creates a new
+// gRPC connection every time, because after a failed dial a connection waits a second before it
+// dials again.
 func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -67,8 +71,8 @@ func (t *Temporal) prepare(ctx context.Context, attributes map[string]string) er
 	return addAttributes(ctx, c, attributes)
 }
 
-// addAttributes registers the search attributes that are missing. The server ignores
-// --search-attribute if its state exists already.
+// addAttributes registers the search attributes that are missing. The flag --search-attribute does
+// not help here, because the server ignores the flag if it has an older state.
 func addAttributes(ctx context.Context, c client.Client, attributes map[string]string) error {
 	if len(attributes) == 0 {
 		return nil
@@ -101,7 +105,8 @@ func addAttributes(ctx context.Context, c client.Client, attributes map[string]s
 	return nil
 }
 
-// checkAttributeTypes rejects types that the server would reject, before anything starts.
+// checkAttributeTypes returns an error for types that the server would reject, so that nothing is
+// started in vain.
 func checkAttributeTypes(attributes map[string]string) error {
 	for name, kind := range attributes {
 		if want, err := enums.IndexedValueTypeFromString(kind); err != nil || want == enums.INDEXED_VALUE_TYPE_UNSPECIFIED {

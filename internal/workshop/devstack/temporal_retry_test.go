@@ -7,9 +7,10 @@ import (
 	"testing"
 )
 
-// lostPort and noPort are what the dev server prints, and how it ends, when another program has taken a
-// port that it had picked for one of its parts, and when it finds no free port. In the first case it
-// logs the reason, goes on without the listener, and panics.
+// lostPort and noPort are shell scripts that print and exit as the dev server does when it cannot
+// get a port. In lostPort, the server has picked a port for one of its parts and another program
+// took it. The server then logs the reason, continues without the listener, and panics. In noPort,
+// no port is free.
 const (
 	lostPort = `echo 'time=2026-01-01T00:00:00.000 level=ERROR msg="Failed to start gRPC listener" error="listen tcp 127.0.0.1:4711: bind: address already in use" service=history'
 echo 'panic: runtime error: invalid memory address or nil pointer dereference'
@@ -21,8 +22,8 @@ exit 2
 `
 )
 
-// wrapTemporal puts a script named temporal on PATH, which counts its starts in the returned file. The
-// script can call the real CLI as "$real".
+// wrapTemporal puts a script named temporal on PATH. It counts its starts in the returned file. The
+// script can run the real CLI as "$real".
 func wrapTemporal(t *testing.T, script string) (starts string) {
 	t.Helper()
 	program, err := temporalFinder{log: t.Logf}.find(t.Context())

@@ -28,7 +28,7 @@ func TestTemporalKeepsItsStateWhenItIsKilled(t *testing.T) {
 
 	second := startTemporal(t, TemporalOptions{Dir: dir, Headless: true,
 		SearchAttributes: map[string]string{"Color": "Keyword", "Size": "Int"}})
-	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // nobody else took it
+	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // no other program took the port
 		t.Errorf("the address was %s and is %s", first.Address, second.Address)
 	}
 	c := dial(t, second)

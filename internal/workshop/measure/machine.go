@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// TotalMemory returns the machine's memory in bytes.
+// TotalMemory returns the machine's memory in bytes, or 0 if it is unknown.
 func TotalMemory() int64 {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -19,8 +19,9 @@ func TotalMemory() int64 {
 	return int64(*info.MemTotalBytes)
 }
 
-// LoadAverage returns the machine's load over the last 1, 5 and 15 minutes, such as "0.10 0.30 0.25",
-// or "" if it is unknown. It shows whether other programs disturb a measurement.
+// LoadAverage returns the machine's load averages over the last 1, 5 and 15 minutes, such as "0.10
+// 0.30 0.25", or "" if they are unknown. A high load means that other programs disturb a
+// measurement.
 func LoadAverage() string {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {

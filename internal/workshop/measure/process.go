@@ -1,8 +1,8 @@
-// Package measure holds what a benchmark needs around the thing that it measures: the memory and
+// Package measure contains what a benchmark needs to measure and to show results: the memory and
 // processor time of processes, statistics over repeated runs, a description of the machine, and
 // tables in Markdown.
 //
-// Functions that ask the kernel return zero where there is no /proc, and tables show zero as unknown.
+// Functions that read /proc return zero on systems without /proc. Tables show zero as unknown.
 package measure
 
 import (
@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// PeakMemory returns the largest amount of memory, in bytes, that the process has had resident since
-// it started or since ResetPeak.
+// PeakMemory returns the peak resident memory of the process in bytes, since the process started or
+// since ResetPeak.
 func PeakMemory(pid int) int64 { return int64(status(pid).VmHWM) }
 
-// ResidentMemory returns how many bytes of the process are in RAM now.
+// ResidentMemory returns the current resident memory of the process in bytes.
 func ResidentMemory(pid int) int64 { return int64(status(pid).VmRSS) }
 
 // UsesHugePages reports whether the process has memory in huge pages.
@@ -30,21 +30,22 @@ func status(pid int) procfs.ProcStatus {
 	}
 	status, err := process.NewStatus()
 	if err != nil {
-		return procfs.ProcStatus{} // it ended meanwhile
+		return procfs.ProcStatus{} // the process has ended
 	}
 	return status
 }
 
-// ResetPeak makes what the process has resident now its new peak, and reports whether the kernel
-// allowed that.
+// ResetPeak resets the process's peak memory to its current resident memory. It reports whether the
+// kernel allowed that.
 func ResetPeak(pid int) bool {
 	// "5" resets the peak: see proc_pid_clear_refs(5).
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) == nil
 }
 
-// WatchPeak follows the peak of a process that may end before stop is called. It looks every 10 ms
-// because the kernel forgets the number when the process ends. (The ru_maxrss that Wait reports starts
-// at the parent's memory, so it is useless for a process smaller than its parent.)
+// WatchPeak watches the peak memory of a process until the caller calls stop, which returns the
+// peak. The process may end earlier. WatchPeak reads the peak every 10 ms, because the kernel
+// forgets it when the process ends. Wait also reports a peak, ru_maxrss, but that value starts at
+// the memory of the parent, so it is useless for a process smaller than its parent.
 func WatchPeak(pid int) (stop func() int64) {
 	done, result := make(chan struct{}), make(chan int64)
 	go func() {
@@ -67,14 +68,15 @@ func WatchPeak(pid int) (stop func() int64) {
 	}
 }
 
-// CPUTime returns the processor time that the process has used, without its children.
+// CPUTime returns the processor time that the process has used. It does not include its children.
 func CPUTime(pid int) time.Duration {
 	stat := statOf(pid)
 	return ticks(stat.UTime + stat.STime)
 }
 
-// CPUTimeWithChildren returns the processor time of the process and of its children, both those that
-// have ended and those that still run. For a Postgres postmaster this is the whole server.
+// CPUTimeWithChildren returns the processor time that the process and its children have used,
+// including children that have ended. For a Postgres postmaster, this is the time of the whole
+// server.
 func CPUTimeWithChildren(pid int) time.Duration {
 	parent := statOf(pid)
 	total := ticks(parent.UTime + parent.STime + uint(parent.CUTime+parent.CSTime))
@@ -97,11 +99,11 @@ func statOf(pid int) procfs.ProcStat {
 	}
 	stat, err := process.Stat()
 	if err != nil {
-		return procfs.ProcStat{} // it ended meanwhile
+		return procfs.ProcStat{} // the process has ended
 	}
 	return stat
 }
 
-// ticks converts clock ticks, the unit of processor times in /proc. A second has 100 on every
-// architecture that Go runs on.
+// ticks converts clock ticks, the unit of processor times in /proc. There are 100 ticks per second
+// on every architecture that Go supports.
 func ticks(n uint) time.Duration { return time.Duration(n) * (time.Second / 100) }

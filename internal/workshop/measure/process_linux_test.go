@@ -1,6 +1,7 @@
 package measure_test
 
 import (
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestTheKernelTellsMemoryAndProcessorTime(t *testing.T) {
 		t.Errorf("%d bytes are resident, the peak is %d", resident, peak)
 	}
 	watched := measure.WatchPeak(pid)
-	time.Sleep(50 * time.Millisecond) // some looks, one every 10 ms
+	time.Sleep(50 * time.Millisecond) // enough for a few readings, since WatchPeak reads every 10 ms
 	if got := watched(); got < 1<<20 {
 		t.Errorf("the watched peak is %d", got)
 	}
@@ -35,8 +36,37 @@ func TestTheKernelTellsMemoryAndProcessorTime(t *testing.T) {
 	if load := measure.LoadAverage(); len(strings.Fields(load)) != 3 {
 		t.Errorf("the load average is %q", load)
 	}
-	const nobody = 1 << 30 // above the greatest number of a process
+	const nobody = 1 << 30 // greater than any process number
 	if measure.PeakMemory(nobody) != 0 || measure.CPUTime(nobody) != 0 || measure.ResetPeak(nobody) {
 		t.Error("something is known about a process that does not exist")
+	}
+}
+
+func TestTheKernelTellsTheSocketsOfAServer(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	client, err := net.Dial("tcp4", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = server.Write(make([]byte, 64<<20)) // until the kernel takes no more
+	if got := measure.SocketsOf(port); got.Open != 1 || got.Closed != 0 || got.Unread == 0 {
+		t.Errorf("%+v, want one that is open and holds bytes", got)
+	}
+	server.Close()
+	if got := measure.SocketsOf(port); got.Open != 0 || got.Closed != 1 {
+		t.Errorf("%+v, want one that is closed", got)
 	}
 }

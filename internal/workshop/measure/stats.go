@@ -8,13 +8,13 @@ import (
 	"github.com/montanaflynn/stats"
 )
 
-// Number is a type of measured values.
+// Number is the constraint for types of measured values.
 type Number interface {
 	~int | ~int64 | ~float64
 }
 
-// Median returns the middle value, or the mean of the two values in the middle. It returns zero if
-// there are no values.
+// Median returns the middle value, or the mean of the two middle values. It returns zero if there
+// are no values.
 func Median[T Number](values []T) T {
 	median, err := stats.Median(floats(values))
 	if err != nil {
@@ -23,8 +23,9 @@ func Median[T Number](values []T) T {
 	return T(median)
 }
 
-// Percentile returns the smallest value that at least p percent of the values do not exceed (the
-// nearest rank, without interpolation). It returns zero if there are no values.
+// Percentile returns the p-th percentile by the nearest-rank method: the smallest value v such that
+// at least p percent of the values are less than or equal to v. It returns zero if there are no
+// values.
 func Percentile(values []time.Duration, p float64) time.Duration {
 	value, err := stats.PercentileNearestRank(floats(values), p)
 	if err != nil {
@@ -41,7 +42,7 @@ func floats[T Number](values []T) stats.Float64Data {
 	return data
 }
 
-// Pick returns one property of every sample.
+// Pick calls property for every sample and returns the results.
 func Pick[S any, T Number](samples []S, property func(S) T) []T {
 	var values []T
 	for _, sample := range samples {
@@ -50,8 +51,8 @@ func Pick[S any, T Number](samples []S, property func(S) T) []T {
 	return values
 }
 
-// Ratios divides ours[i] by theirs[i], which must come from the same round: whatever slowed that
-// round down then cancels out.
+// Ratios returns ours[i]/theirs[i] for every i. Both values must come from the same round, so that
+// a disturbance of that round affects both of them.
 func Ratios(ours, theirs []time.Duration) []float64 {
 	var ratios []float64
 	for i := range min(len(ours), len(theirs)) {
@@ -60,8 +61,8 @@ func Ratios(ours, theirs []time.Duration) []float64 {
 	return ratios
 }
 
-// Spread writes the median with the least and the greatest value, which say how far to trust it:
-// "0.51 (0.46-0.56)".
+// Spread returns the median with the minimum and the maximum, such as "0.51 (0.46-0.56)". The wider
+// the range, the less reliable the median.
 func Spread(values []float64) string {
 	if len(values) == 0 {
 		return "-"

@@ -9,15 +9,15 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// Table is a result that is printed in Markdown.
+// Table is a result to be printed as a Markdown table.
 type Table struct {
 	Title string
-	Note  string // what the reader must know, printed below the table
+	Note  string // printed below the table
 	Head  []string
 	rows  [][]string
 }
 
-// Add adds a row. Cells are written as fmt.Sprint writes them.
+// Add adds a row. It formats the cells with fmt.Sprint.
 func (t *Table) Add(cells ...any) {
 	var row []string
 	for _, cell := range cells {
@@ -26,8 +26,8 @@ func (t *Table) Add(cells ...any) {
 	t.rows = append(t.rows, row)
 }
 
-// Markdown returns the table with columns padded to the same width, so that it is also easy to read
-// as plain text.
+// Markdown returns the table in Markdown. It pads the cells of a column to the same width, so that
+// the table is also readable as plain text.
 func (t *Table) Markdown() string {
 	widths := make([]int, len(t.Head))
 	for _, row := range append([][]string{t.Head}, t.rows...) {
@@ -39,7 +39,7 @@ func (t *Table) Markdown() string {
 	line := func(row []string) {
 		for i, cell := range row {
 			gap := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 { // labels are aligned left, numbers right
+			if i == 0 { // align labels left and numbers right
 				cell += gap
 			} else {
 				cell = gap + cell
@@ -67,20 +67,21 @@ func (t *Table) Markdown() string {
 	return b.String()
 }
 
-// Seconds writes a duration as a cell in seconds. Like all functions below, it writes zero, which
-// stands for unknown, as "-".
+// Seconds formats a duration in seconds, for a cell. Zero stands for unknown. Seconds and all
+// functions below format it as "-".
 func Seconds(d time.Duration) string { return Fixed(d.Seconds(), 2) }
 
-// Millis writes a duration as a cell in milliseconds.
+// Millis formats a duration in milliseconds, for a cell.
 func Millis(d time.Duration) string { return Fixed(float64(d)/float64(time.Millisecond), 1) }
 
-// Megabytes writes a size as a cell in units of 1,000,000 bytes.
+// Megabytes formats a size in units of 1,000,000 bytes, for a cell.
 func Megabytes(bytes int64) string { return Fixed(float64(bytes)/1e6, 0) }
 
-// Mebibytes writes a size as a cell in units of 1,048,576 bytes.
+// Mebibytes formats a size in units of 1,048,576 bytes, for a cell.
 func Mebibytes(bytes int64) string { return Fixed(float64(bytes)/(1<<20), 0) }
 
-// PerSecond writes n things in a duration as a cell in whole things a second: "1,234,567".
+// PerSecond formats the rate of n things in the duration d as a whole number per second, such as
+// "1,234,567".
 func PerSecond(n float64, d time.Duration) string {
 	if d == 0 {
 		return "-"
@@ -88,7 +89,7 @@ func PerSecond(n float64, d time.Duration) string {
 	return humanize.Comma(int64(n / d.Seconds()))
 }
 
-// Fixed writes a value as a cell with that many digits after the point.
+// Fixed formats a value with the given number of digits after the decimal point, for a cell.
 func Fixed(value float64, digits int) string {
 	if value == 0 {
 		return "-"

@@ -29,20 +29,20 @@ import (
 const (
 	dirPattern = "memexport-pgtest-*"
 	template   = "pgtest_template"
-	limit      = time.Minute // for one statement of this package; most take milliseconds
+	limit      = time.Minute // for one statement of this package; most statements take milliseconds
 )
 
-// server is the Postgres of this test process. Main sets it.
+// server is the Postgres server of this test process. Main sets it.
 var server struct {
-	url   string       // of the database that this package itself connects to
-	count atomic.Int64 // of databases so far
+	url   string       // URL of the database that this package itself connects to
+	count atomic.Int64 // number of databases created so far
 }
 
-// Main runs the tests of a package with a Postgres. Then it deletes the server's files and exits with
-// the exit code of the tests. The steps run one after the other and fill the template database, which
-// New copies. Without steps, the template is empty.
+// Main starts Postgres, runs the tests of a package, deletes the server's files and exits with the
+// exit code of the tests. Before the tests, it runs the steps in order. They fill the template
+// database, which New copies for each test. Without steps, the template is empty.
 func Main(m *testing.M, steps ...Step) {
-	flag.Parse() // m.Run does this too late for tell
+	flag.Parse() // tell needs the flags before m.Run parses them
 	code, err := run(m, steps)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)
@@ -51,10 +51,10 @@ func Main(m *testing.M, steps ...Step) {
 	os.Exit(code)
 }
 
-// Step changes the template database.
+// Step changes the template database before the tests run.
 type Step func(ctx context.Context, db *sqlx.DB) error
 
-// Migrate is the step that creates the schema memexport.
+// Migrate is a Step that creates the schema memexport.
 func Migrate(ctx context.Context, db *sqlx.DB) error {
 	_, err := postgres.Migrate(ctx, db)
 	return err
@@ -68,7 +68,7 @@ func run(m *testing.M, steps []Step) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	// When root runs the tests, Postgres runs as another user, which must be able to enter dir.
+	// If root runs the tests, Postgres runs as another user, which must be able to enter dir.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return 1, err
 	}
@@ -85,7 +85,7 @@ func run(m *testing.M, steps []Step) (code int, err error) {
 		if stopErr := pg.Stop(); err == nil {
 			err = stopErr
 		}
-		_ = os.RemoveAll(pg.DataDir) // not in dir when root's TMPDIR is closed to others
+		_ = os.RemoveAll(pg.DataDir) // the data is outside dir if root's TMPDIR is closed to other users
 	}()
 	server.url = pg.URL
 	if err := makeTemplate(ctx, steps); err != nil {
@@ -109,16 +109,17 @@ func makeTemplate(ctx context.Context, steps []Step) error {
 			return fmt.Errorf("fill the template database: %w", err)
 		}
 	}
-	// Nobody may be connected to a template that is copied: end the connections of the steps and allow
-	// no new ones.
+	// Postgres copies a template only if nothing is connected to it. So allow no new connections,
+	// and end the connections of the steps.
 	if err := execute(ctx, "ALTER DATABASE "+template+" WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"); err != nil {
 		return err
 	}
 	return execute(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+template+"'")
 }
 
-// New returns the URL, for lib/pq, of a new database with everything that the steps made. It connects as
-// a superuser. The database is dropped at the end of the test, even if connections to it are left.
+// New creates a copy of the template database and returns its URL for lib/pq. The URL connects as a
+// superuser. The database is dropped at the end of the test, even if connections to it are still
+// open.
 func New(tb testing.TB) string {
 	tb.Helper()
 	if server.url == "" {
@@ -136,15 +137,15 @@ func New(tb testing.TB) string {
 	return databaseURL(name)
 }
 
-// Open returns a pool of at most size connections to a new database: see New. It is closed at the end
-// of the test.
+// Open creates a database as New does and returns a pool of at most size connections to it. The
+// pool is closed at the end of the test.
 func Open(tb testing.TB, size int) *sqlx.DB {
 	tb.Helper()
 	return OpenURL(tb, New(tb), size)
 }
 
-// OpenURL returns a pool of at most size connections to the database at url. It is closed at the end
-// of the test.
+// OpenURL returns a pool of at most size connections to the database at url. The pool is closed at
+// the end of the test.
 func OpenURL(tb testing.TB, url string, size int) *sqlx.DB {
 	tb.Helper()
 	db, err := postgres.Open(url, size)
@@ -173,20 +174,20 @@ func execute(ctx context.Context, statement string) error {
 func databaseURL(name string) string {
 	u, err := url.Parse(server.url)
 	if err != nil {
-		panic(err) // devstack made it
+		panic(err) // cannot happen: devstack built this URL
 	}
 	u.Path = "/" + name
 	return u.String()
 }
 
-// sweep deletes what killed test processes left behind. What cannot be deleted stays.
+// sweep deletes what killed test processes left behind. It ignores errors.
 func sweep() {
 	left, err := filepath.Glob(filepath.Join(os.TempDir(), dirPattern))
 	if err != nil {
 		return
 	}
 	for _, dir := range left {
-		// A young directory may belong to a process that has not locked it yet.
+		// A process may have just created this directory and not locked it yet.
 		info, err := os.Stat(dir)
 		if err != nil || time.Since(info.ModTime()) < time.Hour {
 			continue
@@ -195,7 +196,7 @@ func sweep() {
 	}
 }
 
-// tell prints the progress lines of devstack under go test -v.
+// tell prints the progress messages of devstack if the tests run with -v.
 func tell(format string, args ...any) {
 	if testing.Verbose() {
 		fmt.Fprintf(os.Stderr, format+"\n", args...)

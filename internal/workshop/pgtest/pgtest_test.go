@@ -23,7 +23,7 @@ func TestEveryTestHasADatabaseOfItsOwn(t *testing.T) {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			db := pgtest.Open(t, 1)
-			// A shared database would reject the same key a second time.
+			// If the tests shared a database, it would reject the same key the second time.
 			if _, err := db.Exec("INSERT INTO note VALUES ('mine')"); err != nil {
 				t.Fatal(err)
 			}
@@ -34,7 +34,7 @@ func TestEveryTestHasADatabaseOfItsOwn(t *testing.T) {
 func TestADatabaseIsDroppedEvenIfAConnectionIsLeft(t *testing.T) {
 	var name string
 	t.Run("leaves a connection", func(t *testing.T) {
-		db, err := sql.Open("postgres", pgtest.New(t)) // not closed during the test
+		db, err := sql.Open("postgres", pgtest.New(t)) // leave this connection open until the end of the test
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-// Package port finds ports for servers that tests and benchmarks start.
+// Package port finds free ports for the servers that tests and benchmarks start.
 package port
 
 import (
@@ -8,14 +8,15 @@ import (
 	"strconv"
 )
 
-// Systems give out ports from 32768 (Linux) or 49152 (others) on to programs that ask for any port. The
-// ports below are only taken by programs that ask for exactly one of them.
+// Ports from lowest to highest are below the ephemeral range, which begins at 32768 on Linux and at
+// 49152 elsewhere. The system never assigns them to a program that asks for any free port.
 const lowest, highest = 20_000, 32_000
 
-// Restartable returns a free port of 127.0.0.1 that a server can have again after it was down for a
-// while. A port that the system chose could meanwhile go to another program.
+// Restartable returns a free port on 127.0.0.1 for a server that stops and later listens on the
+// same port again. The port is not an ephemeral one, because the system could assign an ephemeral
+// port to another program while the server is down.
 func Restartable() (int, error) {
-	const attempts = 100 // more than enough: most ports in the range are free
+	const attempts = 100 // most ports in the range are free, so this is more than enough
 	for range attempts {
 		port := lowest + rand.IntN(highest-lowest)
 		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// startBound starts cmd so that the kernel sends it the signal when the calling thread ends. The
-// caller calls release when the child has exited.
+// startBound starts cmd with Pdeathsig, so that the kernel sends orphanSignal to the child when the
+// calling thread ends. The caller calls release when the child has exited.
 func startBound(cmd *exec.Cmd, orphanSignal syscall.Signal) (release func(), err error) {
 	inOwnGroup(cmd)
 	cmd.SysProcAttr.Pdeathsig = orphanSignal

@@ -11,7 +11,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// The kernel takes the end of the thread that forked for the death of the parent.
+// For Pdeathsig, the kernel treats the end of the thread that forked as the death of the parent.
 func TestAChildOutlivesTheThreadThatStartedIt(t *testing.T) {
 	thread, started := 0, make(chan *Process, 1)
 	start := func() {
@@ -28,7 +28,7 @@ func TestAChildOutlivesTheThreadThatStartedIt(t *testing.T) {
 	onThread = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		if syscall.Gettid() == os.Getpid() {
-			// The main thread never ends: hold it, and try another.
+			// This is the main thread, which never ends. Block it, and try another thread.
 			go onThread()
 			<-t.Context().Done()
 			return

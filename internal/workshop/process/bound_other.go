@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// startBound starts cmd with a watchdog, since only Linux can bind a child to its parent. The caller
-// calls release when the child has exited.
+// startBound starts cmd and a watchdog for it, because only Linux has Pdeathsig. The caller calls
+// release when the child has exited.
 func startBound(cmd *exec.Cmd, orphanSignal syscall.Signal) (release func(), err error) {
 	inOwnGroup(cmd)
 	if err := cmd.Start(); err != nil {

@@ -16,8 +16,10 @@ func inOwnGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Setpgid = true
 }
 
-// askToStop sends the signal. It fails only if the process is gone.
+// askToStop sends the signal to the child. It ignores the error, because sending fails only if the
+// child has ended.
 func askToStop(p *os.Process, s syscall.Signal) { _ = p.Signal(s) }
 
-// signalGroup sends the signal to the child and all that it started in its group.
+// signalGroup sends the signal to the child's process group: the child and the processes that it
+// started.
 func signalGroup(p *os.Process, s syscall.Signal) { _ = syscall.Kill(-p.Pid, s) }

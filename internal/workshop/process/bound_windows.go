@@ -6,13 +6,13 @@ import (
 	"syscall"
 )
 
-// startBound starts cmd. Windows does not bind it to this process.
+// startBound starts cmd. On Windows the child can outlive this process.
 func startBound(cmd *exec.Cmd, _ syscall.Signal) (release func(), err error) {
 	return func() {}, cmd.Start()
 }
 
-// askToStop ends the process: Windows has no signal that asks for it.
+// askToStop kills the process, because Windows has no signal that asks a process to stop.
 func askToStop(p *os.Process, _ syscall.Signal) { _ = p.Kill() }
 
-// signalGroup ends the process alone: Windows has no process groups that can be signalled.
+// signalGroup kills only the process itself, because Windows cannot signal a process group.
 func signalGroup(p *os.Process, _ syscall.Signal) { _ = p.Kill() }

@@ -6,19 +6,18 @@ import (
 	"strings"
 )
 
-// settings are the prefixes of the variables that configure memexport, the libraries that it is made
-// of, and the Go runtime.
+// settings are the prefixes of the environment variables that configure memexport, its libraries
+// and the Go runtime.
 var settings = []string{
-	"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "EXPORT_", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=",
+	"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "HTTP_ADDR=", "API_", "EXPORT_", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=",
 	"MEMEXPORT_", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT=",
 }
 
-// CleanEnviron returns the environment of this process without the variables that would configure
-// memexport or its parts.
+// CleanEnviron returns the environment of this process without the variables in settings.
 func CleanEnviron() []string { return EnvironWithout(settings...) }
 
 // EnvironWithout returns the environment of this process without the variables that begin with one
-// of the prefixes. A prefix that ends with "=" names exactly one variable.
+// of the prefixes. A prefix that ends with "=" matches exactly one variable.
 func EnvironWithout(prefixes ...string) []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(variable, prefix) })

@@ -16,7 +16,7 @@ import (
 
 const (
 	patience     = 30 * time.Second
-	roleVariable = "PROCESS_TEST_ROLE" // makes this test binary play the parent that a test kills
+	roleVariable = "PROCESS_TEST_ROLE" // if it is set, this test binary plays the parent that a test kills
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// play starts a child, prints its number and waits to be killed.
+// play starts a child, prints its process number and waits to be killed.
 func play(role string) error {
 	child := exec.Command("sleep", "600")
 	switch role {
@@ -35,7 +35,7 @@ func play(role string) error {
 		if _, err := Start(child, Options{}); err != nil {
 			return err
 		}
-	case "watchdog": // as systems other than Linux do
+	case "watchdog": // bind the child in the way that Start does on systems other than Linux
 		if err := child.Start(); err != nil {
 			return err
 		}
@@ -48,7 +48,8 @@ func play(role string) error {
 	return errors.New("nobody killed this process")
 }
 
-// startParent starts a process that plays the role and returns it with the number of its child.
+// startParent starts a process that plays the role. It returns that process and the process number
+// of its child.
 func startParent(t *testing.T, role string) (parent *Process, child int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -70,7 +71,7 @@ func startParent(t *testing.T, role string) (parent *Process, child int) {
 	return parent, child
 }
 
-// ended reports whether a process has ended; a zombie counts as ended.
+// ended reports whether a process has ended. A zombie counts as ended.
 func ended(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -79,7 +80,7 @@ func ended(pid int) bool {
 	return err == nil && strings.Contains(string(stat), ") Z ")
 }
 
-// wantError checks that an error says all of the parts.
+// wantError checks that the error message contains all of the parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

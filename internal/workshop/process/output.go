@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	maxLogSize = 8 << 20 // a log that is larger at the start is renamed to .old
-	readLimit  = 1 << 20 // how much of the end of a log is looked at for a message
-	tailLines  = 12      // how much of the end a message shows
+	maxLogSize = 8 << 20 // when a child starts, a larger log is renamed to <name>.old
+	readLimit  = 1 << 20 // how many bytes at the end of a log Output returns
+	tailLines  = 12      // how many lines at the end of the output a message shows
 )
 
-// Buffer keeps what a child prints. It may be read while the child writes.
+// Buffer collects the output of a child. It is safe to read it while the child writes.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -30,17 +30,17 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// String returns all that was written so far.
+// String returns everything that was written so far.
 func (b *Buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
 }
 
-// logFile is a file that children append to.
+// logFile is a file to which the output of children is appended.
 type logFile struct {
 	path  string
-	begin int64 // where this child's output begins
+	begin int64 // offset where this child's output begins
 }
 
 func openLog(path string) (*logFile, *os.File, error) {
@@ -61,7 +61,8 @@ func openLog(path string) (*logFile, *os.File, error) {
 	return &logFile{path: path, begin: begin}, file, nil
 }
 
-// text returns what this child wrote; of more than 1 MiB, the end.
+// text returns what this child wrote to the log. If that is more than 1 MiB, it returns the last
+// MiB.
 func (l *logFile) text() string {
 	file, err := os.Open(l.path)
 	if err != nil {
@@ -80,8 +81,9 @@ func (l *logFile) text() string {
 	return string(text)
 }
 
-// Output returns what the child has printed so far: of a long log, the last MiB. It is empty unless
-// the child has a log, or its Stdout or Stderr is a *Buffer.
+// Output returns what the child has printed so far. If the child prints to a log, Output returns at
+// most the last MiB. Without a log, it returns the content of the *Buffer that is the command's
+// Stdout or Stderr. If neither is a *Buffer, it returns "".
 func (p *Process) Output() string {
 	if p.log != nil {
 		return p.log.text()
@@ -97,7 +99,7 @@ func (p *Process) Output() string {
 	return text
 }
 
-// describeOutput is the part of a message that shows the output.
+// describeOutput returns the part of an error message that shows the digest of the output.
 func (p *Process) describeOutput() string {
 	if p.log != nil {
 		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Digest(p.Output()))
@@ -105,15 +107,17 @@ func (p *Process) describeOutput() string {
 	return "its output:\n" + Digest(p.Output())
 }
 
-// What programs write when something is wrong, and before they die. A Go program that panics writes
-// the reason first and then a dump of its goroutines, which pushes the reason out of the last lines.
+// errorLine matches a line that reports an error. fatalLine matches a line that a program prints
+// because it is about to die. A Go program that panics prints the reason first and then a long dump
+// of its goroutines, so the last lines do not contain the reason.
 var (
 	errorLine = regexp.MustCompile(`(?i)\blevel=error\b|"level":"error"|^error\b|\bERROR:`)
 	fatalLine = regexp.MustCompile(`(?i)\blevel=(fatal|panic)\b|"level":"(fatal|panic)"|^panic: |^fatal error: |^runtime: |\bFATAL\b`)
 )
 
-// Digest cuts a program's output to what fits into an error message: the first line about an error,
-// the first line about a fatal one, and the last lines. It puts "..." where lines are missing.
+// Digest shortens a program's output for an error message. It keeps the first line that reports an
+// error, the first line that reports a fatal error, and the last lines. It writes "..." where it
+// left lines out.
 func Digest(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if len(lines) == 1 && lines[0] == "" {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// numbered returns n lines of a goroutine dump.
+// numbered returns n different lines that look like a goroutine dump.
 func numbered(n int) []string {
 	var lines []string
 	for i := range n {

@@ -1,10 +1,11 @@
 // Package process starts child processes that do not outlive this one, for the development stack,
 // tests and benchmarks.
 //
-// On Linux the kernel signals a child when its parent dies, even by kill -9. Other Unix systems get
-// a watchdog: a shell that waits for the parent's end. On Windows a child can outlive a parent that
-// is killed. On Unix every child leads a process group of its own, so that Ctrl-C in a terminal
-// reaches only the parent, which then stops its children in order.
+// On Linux, the kernel signals a child when its parent dies, even after kill -9. On other Unix
+// systems, each child has a watchdog: a shell that waits until the parent dies and then signals the
+// child. On Windows, a child can outlive a parent that is killed. On Unix, every child leads its
+// own process group. So Ctrl-C in a terminal reaches only the parent, which then stops its children
+// in order.
 package process
 
 import (
@@ -22,42 +23,44 @@ import (
 )
 
 const (
-	// defaultGrace is longer than the service's default timeouts for a stop in tests and benchmarks.
+	// defaultGrace is longer than the stop timeouts of the service in tests and benchmarks.
 	defaultGrace = 15 * time.Second
-	// waitDelay is how long output is still read after the exit of a child: one of its own children
-	// may hold the pipe open.
+	// waitDelay is how long output is still read after a child has exited, because a process that
+	// the child started may still have the pipe open.
 	waitDelay = 5 * time.Second
 )
 
-// Options say how a child is named, logged and stopped. The zero value is usable.
+// Options configure how a child is named, logged and stopped. The zero value is usable.
 type Options struct {
-	// Name of the child in messages. Defaults to the base name of its program.
+	// Name is the child's name in messages. Defaults to the base name of its program.
 	Name string
-	// Log is the file that the child's standard output and error are appended to. A file that has
-	// grown large is first renamed to <name>.old. Without Log, the command's Stdout and Stderr apply.
+	// Log is the path of the file that the child's standard output and error are appended to. If
+	// the file has grown large, it is first renamed to <name>.old. If Log is empty, the output goes
+	// to the command's Stdout and Stderr.
 	Log string
-	// StopSignal asks the child to stop. Defaults to SIGTERM. Windows ends the child at once.
+	// StopSignal is the signal that asks the child to stop. Defaults to SIGTERM. On Windows, the
+	// child is killed instead.
 	StopSignal syscall.Signal
-	// Grace is how long Stop waits after StopSignal before it kills the child. Defaults to 15 s.
+	// Grace is how long Stop waits after it sent StopSignal. Then it kills the child. Defaults to
+	// 15 s.
 	Grace time.Duration
-	// OrphanSignal is what the child gets when this process dies. Defaults to SIGKILL.
+	// OrphanSignal is the signal that the child gets when this process dies. Defaults to SIGKILL.
 	OrphanSignal syscall.Signal
 }
 
-// Process is a child that runs until it is stopped, ends by itself, or this process dies.
+// Process is a child process. It runs until it is stopped, ends by itself, or this process dies.
 type Process struct {
 	name       string
 	cmd        *exec.Cmd
-	log        *logFile // nil without Options.Log
+	log        *logFile // nil if Options.Log is empty
 	stopSignal syscall.Signal
 	grace      time.Duration
 
 	stopping atomic.Bool
-	done     chan struct{} // closed when the child is gone
+	done     chan struct{} // closed when the child has ended
 }
 
-// Start starts cmd. The child goes on after Start returns, whatever happens to the calling
-// goroutine or thread.
+// Start starts cmd. The child keeps running even if the calling goroutine or its thread ends.
 func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 	p := &Process{
 		name:       cmp.Or(o.Name, filepath.Base(cmd.Path)),
@@ -71,8 +74,9 @@ func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() // the child has a descriptor of its own
-		// A file and not a pipe: the child must not block or die because nobody reads.
+		defer file.Close() // the child has its own descriptor
+		// Use a file instead of a pipe, because a pipe that nobody reads would block or kill the
+		// child.
 		p.log, cmd.Stdout, cmd.Stderr = log, file, file
 	}
 	exited, err := spawn(cmd, cmp.Or(o.OrphanSignal, syscall.SIGKILL))
@@ -80,20 +84,20 @@ func Start(cmd *exec.Cmd, o Options) (*Process, error) {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
 	go func() {
-		<-exited // cmd.ProcessState says how it ended
+		<-exited // cmd.ProcessState says how the child ended
 		close(p.done)
 	}()
 	return p, nil
 }
 
-// PID is the number of the process.
+// PID returns the child's process number.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the child is gone.
+// Done is closed when the child has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says why the child is gone, with the end of its output. It is nil while the child runs, and
-// after Stop or Kill.
+// Err says why the child has ended and shows the end of its output. It is nil while the child runs,
+// and after Stop or Kill.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -106,24 +110,24 @@ func (p *Process) Err() error {
 	return fmt.Errorf("%s stopped unexpectedly (%s); %s", p.name, p.cmd.ProcessState, p.describeOutput())
 }
 
-// ExitCode waits until the child is gone and returns its exit code, or -1 if a signal ended it.
+// ExitCode waits until the child has ended and returns its exit code, or -1 if a signal ended it.
 func (p *Process) ExitCode() int {
 	<-p.done
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Signal sends a signal. A child that is gone is not an error.
+// Signal sends a signal to the child. It does nothing if the child has ended.
 func (p *Process) Signal(s os.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// Kill ends the child by force and returns when it is gone.
+// Kill kills the child and returns when it has ended.
 func (p *Process) Kill() {
 	p.stopping.Store(true)
-	_ = p.cmd.Process.Kill() // fails only if the child is gone
+	_ = p.cmd.Process.Kill() // it fails only if the child has ended
 	<-p.done
 }
 
-// Stop asks the child to stop and returns when it is gone. A child that does not stop within its
-// grace is killed, which is an error. Stopping a child that is gone does nothing.
+// Stop asks the child to stop and returns when it has ended. If the child does not end within
+// Grace, Stop kills it and returns an error. Stop does nothing if the child has already ended.
 func (p *Process) Stop() error {
 	select {
 	case <-p.done:
@@ -141,14 +145,14 @@ func (p *Process) Stop() error {
 	return fmt.Errorf("%s did not stop within %v and was killed; %s", p.name, p.grace, p.describeOutput())
 }
 
-// WaitReady calls ready every 20 ms until it returns nil. It gives up when the child is gone, with the
-// error that Err returns, and when ctx ends, with its cause, the last error of ready and the end of
-// the child's output.
+// WaitReady calls ready every 20 ms until ready returns nil. If the child ends first, it returns
+// the error of Err. If ctx ends first, its error contains the cause of ctx, the last error of ready
+// and the end of the child's output.
 func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) error) error {
 	for {
 		last := ready(ctx)
 		if gone := p.gone(); gone != nil {
-			return gone // even if ready was satisfied: by another server on the same port
+			return gone // ready may still have succeeded, with another server on the same port
 		}
 		if last == nil {
 			return nil
@@ -159,11 +163,11 @@ func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) err
 	}
 }
 
-// WaitOutput waits until the output of the child matches the pattern, and returns the match and its
-// groups. It gives up when the child is gone without having printed it, and when ctx ends.
+// WaitOutput waits until the child's output matches the pattern and returns the match and its
+// groups. It returns an error if the child ends without printing a match, or if ctx ends first.
 func (p *Process) WaitOutput(ctx context.Context, pattern *regexp.Regexp) ([]string, error) {
 	for {
-		gone := p.gone() // before the output is read, so that its last words count
+		gone := p.gone() // check this before reading the output, so that the output is complete if the child has ended
 		if match := pattern.FindStringSubmatch(p.Output()); match != nil {
 			return match, nil
 		}
@@ -176,7 +180,7 @@ func (p *Process) WaitOutput(ctx context.Context, pattern *regexp.Regexp) ([]str
 	}
 }
 
-// gone returns nil while the child runs.
+// gone returns nil while the child runs, and otherwise an error, even after Stop or Kill.
 func (p *Process) gone() error {
 	select {
 	case <-p.done:
@@ -186,7 +190,7 @@ func (p *Process) gone() error {
 	}
 }
 
-// pause waits 20 ms, or less if the child ends. It returns the cause if ctx ends.
+// pause waits 20 ms, or less if the child ends. If ctx ends, it returns the cause of ctx.
 func (p *Process) pause(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -197,13 +201,13 @@ func (p *Process) pause(ctx context.Context) error {
 	return nil
 }
 
-// spawn starts cmd and returns a channel that yields how it ended.
+// spawn starts cmd and returns a channel that receives the result of cmd.Wait.
 func spawn(cmd *exec.Cmd, orphanSignal syscall.Signal) (<-chan error, error) {
 	cmd.WaitDelay = cmp.Or(cmd.WaitDelay, waitDelay)
 	started, exited := make(chan error, 1), make(chan error, 1)
 	go func() {
-		// Linux takes the end of the thread that forked for the death of the parent, so this thread
-		// must live as long as the child.
+		// For Pdeathsig, Linux treats the end of the thread that forked as the death of the parent.
+		// So this thread must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		release, err := startBound(cmd, orphanSignal)

@@ -60,7 +60,7 @@ func TestAReleasedWatchdogLeavesTheProcessAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	release() // returns when the watchdog is gone
+	release() // returns when the watchdog has ended
 	in.Close()
 	if err := child.Wait(); err != nil {
 		t.Error("the child did not end by itself:", err)
@@ -78,7 +78,7 @@ func TestStopLetsAChildFinish(t *testing.T) {
 	if _, err := p.WaitOutput(t.Context(), regexp.MustCompile("ready")); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // stopping twice is harmless
+	for range 2 { // the second Stop does nothing
 		if err := p.Stop(); err != nil {
 			t.Error(err)
 		}

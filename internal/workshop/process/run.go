@@ -12,26 +12,28 @@ import (
 	"time"
 )
 
-// progressEvery is how often people hear that something long still goes on.
+// progressEvery is how often Run calls RunOptions.Progress.
 const progressEvery = 15 * time.Second
 
-// RunOptions say how Run runs a program. The zero value is usable.
+// RunOptions configure how Run runs a program. The zero value is usable.
 type RunOptions struct {
-	// Progress, unless nil, is called every 15 seconds with the time since the start.
+	// Progress is called every 15 seconds with the time since the start, unless it is nil.
 	Progress func(since time.Duration)
-	// Grace is how long the program may take to stop after SIGTERM when ctx ends. Without a grace it
-	// is killed at once, with everything that it started.
+	// Grace is how long the program may take to stop. When ctx ends, the program gets SIGTERM, and
+	// after Grace it is killed together with its child processes. If Grace is 0, they are killed at
+	// once.
 	Grace time.Duration
 }
 
-// Run runs a program that ends by itself and returns its standard output without surrounding space.
-// If the program fails, the error is a *Failure. If ctx ends first, the error is its cause.
+// Run runs a program, waits until it ends, and returns its standard output without surrounding
+// space. If the program fails, the error is a *Failure. If ctx ends first, Run stops the program
+// and the error is the cause of ctx.
 func Run(ctx context.Context, cmd *exec.Cmd, o RunOptions) (string, error) {
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
 	var stdout bytes.Buffer
-	var all Buffer // both streams, in the order of writing
+	var all Buffer // both streams, in the order in which they were written
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, &all), &all
 	exited, err := spawn(cmd, syscall.SIGTERM)
 	if errors.Is(err, exec.ErrNotFound) {
@@ -61,7 +63,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, o RunOptions) (string, error) {
 	return strings.TrimSpace(stdout.String()), nil
 }
 
-// cancelRun ends a program early and returns when it is gone.
+// cancelRun stops a program as RunOptions.Grace describes and returns when the program has ended.
 func cancelRun(cmd *exec.Cmd, exited <-chan error, grace time.Duration) {
 	if grace > 0 {
 		signalGroup(cmd.Process, syscall.SIGTERM)
@@ -75,17 +77,17 @@ func cancelRun(cmd *exec.Cmd, exited <-chan error, grace time.Duration) {
 	<-exited
 }
 
-// Failure is a program that ended with an error.
+// Failure is the error of Run for a program that failed.
 type Failure struct {
-	Command string // with its arguments
-	Err     error  // how it ended: an *exec.ExitError
+	Command string // the command with its arguments
+	Err     error  // how the program ended: an *exec.ExitError
 	Output  string // all of its standard output and error
 }
 
-// Error shows the end of the output.
+// Error returns the command, how it ended, and a digest of its output.
 func (f *Failure) Error() string {
 	return fmt.Sprintf("%s: %v\n%s", f.Command, f.Err, Digest(f.Output))
 }
 
-// Unwrap returns how the program ended.
+// Unwrap returns Err.
 func (f *Failure) Unwrap() error { return f.Err }

@@ -14,14 +14,15 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// Grant says which actions an account may perform on objects, such as "exports/*", or on the bucket, "".
+// Grant allows an account to perform actions on some objects, such as "exports/*", or on the bucket
+// itself if On is "".
 type Grant struct {
 	On      string
 	Actions []string
 }
 
-// Accounts creates accounts on the S3 server that have only these grants on this bucket. It returns the
-// environment variables of each account.
+// Accounts creates accounts on the S3 server. Each account has only its grants, on this bucket. The
+// result maps each account to the environment variables that a process needs to use it.
 func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]string {
 	t.Helper()
 	program, err := devstack.GoProgram(t.Context(), "stores", goPrograms["s3"].name, goPrograms["s3"].pkg, report)
@@ -71,8 +72,8 @@ func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]s
 	return env
 }
 
-// WithSAS returns the URL and the environment variables with which a process opens the Azure container
-// with a SAS token that has only these permissions, and the token.
+// WithSAS creates a SAS token with only these permissions on the Azure container. It returns the
+// URL and the environment variables with which a process opens the container, and the token.
 func (s *Store) WithSAS(t testing.TB, permissions sas.ContainerPermissions) (bucketURL string, env []string, token string) {
 	t.Helper()
 	var client *container.Client

@@ -56,8 +56,9 @@ func (s *Store) create(ctx context.Context) error {
 	return err
 }
 
-// Objects returns all objects in the bucket with their sizes. In a directory these are all files,
-// including temporary ones. A file that vanishes meanwhile is left out.
+// Objects returns the sizes of all objects in the bucket, by key. For a directory, the result
+// contains all files, including temporary ones. A file that is deleted while Objects runs may be
+// missing.
 func (s *Store) Objects(t testing.TB) map[string]int64 {
 	t.Helper()
 	if s.Dir != "" {
@@ -81,7 +82,8 @@ func (s *Store) Objects(t testing.TB) map[string]int64 {
 	}
 }
 
-// files returns the sizes of all files in a directory, which others may write to.
+// files returns the sizes of all files in a directory. Other processes may change the directory
+// meanwhile.
 func files(dir fs.FS) (map[string]int64, error) {
 	found := map[string]int64{}
 	err := fs.WalkDir(dir, ".", func(key string, d fs.DirEntry, err error) error {
@@ -93,7 +95,7 @@ func files(dir fs.FS) (map[string]int64, error) {
 		}
 		info, err := d.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // deleted or renamed since its directory was read, as the .tmp file of an upload
+			return nil // a file was deleted or renamed after its directory was read, for example the .tmp file of an upload
 		}
 		if err != nil {
 			return err
@@ -104,7 +106,7 @@ func files(dir fs.FS) (map[string]int64, error) {
 	return found, err
 }
 
-// Open opens the bucket directly, without the code under test.
+// Open opens the bucket with the Go CDK, without the code under test.
 func (s *Store) Open(t testing.TB) *blob.Bucket {
 	t.Helper()
 	s.Setenv(t)
@@ -116,9 +118,9 @@ func (s *Store) Open(t testing.TB) *blob.Bucket {
 	return bucket
 }
 
-// Uploads returns the keys of uploads that were neither completed nor aborted. A list of objects does not
-// show them, but their storage is paid for. Only S3 and Azure can list them; for other stores the result
-// is empty.
+// Uploads returns the keys of uploads that were neither completed nor aborted. A listing of objects
+// does not show these uploads, but their storage costs money. Only S3 and Azure can list uploads.
+// For other stores the result is empty.
 func (s *Store) Uploads(t testing.TB) []string {
 	t.Helper()
 	var keys []string

@@ -10,7 +10,8 @@ import (
 	"testing/fstest"
 )
 
-// vanishing is a directory that lists a file and a directory that were deleted since.
+// vanishing is a file system that also lists a file and a directory that do not exist, as if they
+// had just been deleted.
 type vanishing struct{ fstest.MapFS }
 
 func (v vanishing) ReadDir(name string) ([]fs.DirEntry, error) {

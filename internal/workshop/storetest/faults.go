@@ -12,39 +12,44 @@ import (
 	"testing"
 )
 
-// Faults is a store behind a proxy that treats some requests as a store in trouble would.
+// Faults is a store behind a proxy that makes some requests fail.
 type Faults struct {
-	*Store // through the proxy
+	*Store // with the address of the proxy
 
 	mu      sync.Mutex
 	decide  func(*http.Request) Fault
 	answers int
 }
 
-// Fault is what happens to a request. The zero value passes it on.
+// Fault describes what the proxy does with a request. The zero value forwards the request
+// unchanged.
 type Fault struct {
-	// Status answers with an error of this HTTP status, in the format of the store.
+	// Status makes the proxy answer with an error that has this HTTP status and the store's error
+	// format.
 	Status int
-	// CutAfter ends the connection after so many bytes of the body, although the header announced all of
-	// it. Nothing ends it before the first byte.
+	// CutAfter makes the proxy close the connection after this many bytes of the response body. The
+	// response header still has the full Content-Length. The value Nothing closes the connection
+	// before the first byte of the body.
 	CutAfter int
-	// Hang keeps the connection open after CutAfter bytes, but sends nothing more.
+	// Hang makes the proxy stop sending after CutAfter bytes, without closing the connection.
 	Hang bool
-	// Until holds the request back until this channel is closed or the client gives up.
+	// Until makes the proxy hold the request back until this channel is closed or the client gives
+	// up.
 	Until <-chan struct{}
 }
 
-// Nothing is the CutAfter that ends the connection after the header.
+// Nothing is the value of CutAfter that closes the connection before the first byte of the body.
 const Nothing = -1
 
-// NewFaults puts a proxy in front of the store. At first the proxy passes everything on.
+// NewFaults puts a proxy in front of the store. Until Set is called, the proxy forwards every
+// request.
 func (s *Store) NewFaults(t testing.TB) *Faults {
 	t.Helper()
 	f := &Faults{decide: func(*http.Request) Fault { return Fault{} }}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: s.Address})
-			r.Out.Host = r.In.Host // the signature covers it
+			r.Out.Host = r.In.Host // the request's signature covers the host
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
@@ -80,25 +85,26 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 	return f
 }
 
-// Set replaces the function that decides what happens to a request, and resets Answers.
+// Set sets the function that decides about each request, and resets Answers to 0.
 func (f *Faults) Set(decide func(*http.Request) Fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.decide, f.answers = decide, 0
 }
 
-// Answers returns how many requests since Set had a fault.
+// Answers returns how many requests have had a Fault other than the zero value since Set was
+// called.
 func (f *Faults) Answers() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.answers
 }
 
-// cut passes on the first bytes of a body.
+// cut forwards the first bytes of a body and then hangs or closes the connection.
 type cut struct {
 	http.ResponseWriter
 	left int
-	hang <-chan struct{} // closed when the client gives up; nil to end the connection
+	hang <-chan struct{} // if not nil, hang until this channel is closed, which happens when the client gives up
 }
 
 func (c *cut) Unwrap() http.ResponseWriter { return c.ResponseWriter }

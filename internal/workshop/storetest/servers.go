@@ -15,19 +15,21 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// startTimeout includes the build of a server the first time.
+// startTimeout limits how long a start may take. The first start also builds the server.
 const startTimeout = 30 * time.Minute
 
 const toxiproxy = "toxiproxy"
 
-// goPrograms are the servers that are written in Go, by the names that start takes.
+// goPrograms are the servers that are written in Go. The keys are the names that the function start
+// takes.
 var goPrograms = map[string]struct{ name, pkg string }{
 	"s3":      {"versitygw", "github.com/versity/versitygw/cmd/versitygw"},
 	"gcs":     {"fake-gcs-server", "github.com/fsouza/fake-gcs-server"},
 	toxiproxy: {"toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server"},
 }
 
-// Prepare builds or installs all servers, so that no test waits for it. log gets progress lines.
+// Prepare builds or installs all servers, so that no test has to wait for that. log prints progress
+// messages.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	for _, program := range goPrograms {
 		if _, err := devstack.GoProgram(ctx, "stores", program.name, program.pkg, log); err != nil {
@@ -40,7 +42,8 @@ func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 
 func report(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// options returns how to run the server with the given name. It keeps its state in dir or in memory.
+// options returns the ServerOptions for the server with the given name. The server keeps its state
+// in dir or in memory.
 func options(ctx context.Context, name, dir string) (devstack.ServerOptions, error) {
 	if name == "azure" {
 		return azurite(ctx, dir)
@@ -53,7 +56,7 @@ func options(ctx context.Context, name, dir string) (devstack.ServerOptions, err
 	switch name {
 	case "s3":
 		root, accounts := filepath.Join(dir, "buckets"), filepath.Join(dir, "accounts")
-		sidecar := filepath.Join(dir, "attributes") // not every file system has extended attributes
+		sidecar := filepath.Join(dir, "attributes") // versitygw keeps attributes here, because some file systems have no extended attributes
 		o.Command = func(port int) []string {
 			return []string{program, "--access", "test", "--secret", "testsecret", "--port", address(port), "--quiet", "--keep-alive",
 				"--iam-dir", accounts, "posix", "--sidecar", sidecar, root}
@@ -63,7 +66,7 @@ func options(ctx context.Context, name, dir string) (devstack.ServerOptions, err
 	case "gcs":
 		o.Command = func(port int) []string {
 			return []string{program, "-scheme", "http", "-host", "127.0.0.1", "-port", strconv.Itoa(port), "-backend", "memory",
-				"-public-host", "127.0.0.1", "-external-url", "http://" + address(port), "-log-level", "error"} // without a port: proxies on other ports are in front
+				"-public-host", "127.0.0.1", "-external-url", "http://" + address(port), "-log-level", "error"} // the host has no port, because clients also connect through proxies on other ports
 		}
 		o.Ready = answers("/storage/v1/b")
 	case toxiproxy:
@@ -93,7 +96,8 @@ func azurite(ctx context.Context, dir string) (devstack.ServerOptions, error) {
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// answers returns a Ready function that is satisfied by any answer to a GET of the path, even an error.
+// answers returns a Ready function that succeeds if the server answers a GET of the path, even with
+// an error status.
 func answers(path string) func(context.Context, string) error {
 	return func(ctx context.Context, address string) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)

@@ -1,6 +1,6 @@
-// Package storetest gives tests the stores that exports can be kept in: a directory, and real servers
-// that speak the protocols of S3, Google Cloud Storage and Azure Blob Storage. The servers are built or
-// installed once per user, from tools/stores.
+// Package storetest gives tests the stores that exports can be kept in: a directory, and real
+// servers with the protocols of S3, Google Cloud Storage and Azure Blob Storage. The servers are
+// built or installed once per user. Their versions are in tools/stores.
 package storetest
 
 import (
@@ -18,21 +18,22 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// Names are the names of the stores, for New.
+// Names are the names of all stores. New takes one of them.
 var Names = []string{"file", "s3", "gcs", "azure"}
 
-// Store is a bucket that no other test uses, empty at first.
+// Store is a bucket for one test. It is empty at first.
 type Store struct {
 	Name    string
 	Bucket  string
-	Address string // host:port of the server or of a proxy; "" if it is a directory
-	Dir     string // if it is a directory
-	// Dead returns why the server is gone, or nil while it runs. It is nil if the store is a directory.
+	Address string // host:port of the server or of a proxy; "" if the store is a directory
+	Dir     string // the path, if the store is a directory
+	// Dead returns why the server has ended, or nil while the server runs. It is nil if the store
+	// is a directory.
 	Dead func() error
 }
 
-// New makes a bucket in the store with the given name. All tests of this process share one server for
-// each store.
+// New creates a bucket in the store with the given name. All tests of this process share one server
+// per store.
 func New(t testing.TB, name string) *Store {
 	t.Helper()
 	s := &Store{Name: name, Bucket: "exports-" + uuid.NewString()}
@@ -52,14 +53,14 @@ func New(t testing.TB, name string) *Store {
 	return s
 }
 
-// through returns the same bucket behind a proxy.
+// through returns a copy of the store that connects through a proxy.
 func (s *Store) through(address string) *Store {
 	proxied := *s
 	proxied.Address = address
 	return &proxied
 }
 
-// URL returns the BUCKET_URL.
+// URL returns the store's BUCKET_URL.
 func (s *Store) URL() string {
 	switch s.Name {
 	case "s3":
@@ -72,13 +73,13 @@ func (s *Store) URL() string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(s.Dir)}).String()
 }
 
-// The public account that every Azurite has, from its documentation.
+// This is the public account that every Azurite has. It is in Azurite's documentation.
 const (
 	azureAccount = "devstoreaccount1"
 	azureKey     = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// Env returns the environment variables that a process needs besides the URL.
+// Env returns the environment variables that a process needs to open the bucket.
 func (s *Store) Env() []string {
 	switch s.Name {
 	case "s3":
@@ -91,8 +92,8 @@ func (s *Store) Env() []string {
 	return nil
 }
 
-// Setenv sets these variables in this process, for code that opens the URL in it. They stay set after
-// the test.
+// Setenv sets the variables of Env in this process, so that code in this process can open the
+// bucket. They stay set after the test.
 func (s *Store) Setenv(t testing.TB) {
 	t.Helper()
 	for _, variable := range s.Env() {
@@ -103,14 +104,14 @@ func (s *Store) Setenv(t testing.TB) {
 	}
 }
 
-// servers are the running servers by the name of the store.
+// servers contains the running servers by the name of the store.
 var servers = struct {
 	sync.Mutex
 	dir     string
 	started map[string]*devstack.Server
 }{started: map[string]*devstack.Server{}}
 
-// start starts the server of a store, or a proxy, unless it runs already.
+// start starts the server of a store, or Toxiproxy, unless that server is already running.
 func start(name string) (*devstack.Server, error) {
 	servers.Lock()
 	defer servers.Unlock()
@@ -140,7 +141,7 @@ func start(name string) (*devstack.Server, error) {
 	return s, err
 }
 
-// Stop ends all servers and deletes their files. Call it at the end of TestMain.
+// Stop stops all servers and deletes their files. Call it at the end of TestMain.
 func Stop() {
 	servers.Lock()
 	defer servers.Unlock()

@@ -11,14 +11,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// Toxic is a store behind Toxiproxy, which disturbs connections.
+// Toxic is a store behind Toxiproxy, which can disturb connections.
 type Toxic struct {
-	*Store // through the proxy
+	*Store // with the address of the proxy
 
-	api string // of the proxy
+	api string // address of Toxiproxy's HTTP API
 }
 
-// NewToxic puts a proxy in front of the store. At first the proxy passes everything on.
+// NewToxic puts Toxiproxy in front of the store. At first it does not disturb anything.
 func (s *Store) NewToxic(t testing.TB) *Toxic {
 	t.Helper()
 	server, err := start(toxiproxy)
@@ -35,14 +35,15 @@ func (s *Store) NewToxic(t testing.TB) *Toxic {
 	return x
 }
 
-// Spoil disturbs all connections, including existing ones. The stream is "downstream" for what the store
-// sends, or "upstream" for what it receives. The kinds and their attributes are Toxiproxy's toxics.
+// Spoil disturbs all connections, including open ones. The stream is "downstream" for data from the
+// store, or "upstream" for data to the store. kind and attributes describe one of Toxiproxy's
+// toxics.
 func (x *Toxic) Spoil(t testing.TB, stream, kind string, attributes map[string]int) {
 	t.Helper()
 	x.call(t, http.MethodPost, "/toxics", map[string]any{"name": kind, "type": kind, "stream": stream, "attributes": attributes}, nil)
 }
 
-// Heal ends the disturbance of this kind.
+// Heal ends the disturbance of this kind, which Spoil began.
 func (x *Toxic) Heal(t testing.TB, kind string) {
 	t.Helper()
 	x.call(t, http.MethodDelete, "/toxics/"+kind, nil, nil)

@@ -9,8 +9,9 @@ import (
 
 var failed bool
 
-// did prints a call: the operation, the status of the answer, and a word on what was requested. The
-// problems are differences from the document; if there are any, the program will fail.
+// did prints a line about a call: the operation, the status of the response, and a few words about
+// what was requested. The problems are differences from the document. If there is one, the program
+// will exit with an error.
 func did(operation string, status int, what string, problems ...error) {
 	if err := errors.Join(problems...); err != nil {
 		failed = true
@@ -28,7 +29,7 @@ func same[T any](what string, got, want T) error {
 	return fmt.Errorf("%s is %v, want %v", what, got, want)
 }
 
-// must ends the program on an error after which it cannot go on.
+// must ends the program if err is not nil.
 func must(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,5 +1,6 @@
-// Command oapi-codegen uses a client that oapi-codegen generated from the OpenAPI document against a
-// running service, as other people's programs do. It prints a line for every call.
+// Command oapi-codegen tests a client that the generator oapi-codegen made from the OpenAPI
+// document. It uses the client as a third-party program would, against a running service. It prints
+// a line for every call.
 package main
 
 import (
@@ -21,7 +22,8 @@ import (
 
 var ctx = context.Background()
 
-// client returns a client. The arguments name the variables that have the URL and the key.
+// client returns a client. The arguments are the names of the environment variables with the URL
+// and the API key.
 func client(url, key string) *exports.ClientWithResponses {
 	c, err := exports.NewClientWithResponses(os.Getenv(url), exports.WithRequestEditorFn(
 		func(_ context.Context, r *http.Request) error {
@@ -81,7 +83,7 @@ func everyFormat(c *exports.ClientWithResponses) {
 		e = ready(c, e.Id)
 		did("getExport", 200, string(format), same("progress", e.Progress, 100))
 
-		// Download as a stream, which works for files of any size.
+		// Stream the download, which works for files of any size.
 		response, err := c.DownloadExport(ctx, e.Id, nil)
 		must(err)
 		sum := sha256.New()
@@ -90,7 +92,8 @@ func everyFormat(c *exports.ClientWithResponses) {
 		did("downloadExport", 200, string(format), err, same("status", response.StatusCode, 200),
 			same("size", size, *e.SizeBytes), same("digest", hex.EncodeToString(sum.Sum(nil)), *e.Sha256))
 
-		// Download the whole file into memory, with typed headers. JSON comes parsed.
+		// Read the whole file into memory. The response then has typed headers, and JSON is
+		// decoded.
 		whole, err := c.DownloadExportWithResponse(ctx, e.Id, nil)
 		must(err)
 		problems := []error{same("size", int64(len(whole.Body)), *e.SizeBytes), same("ETag", *whole.Headers200.ETag, `"`+*e.Sha256+`"`)}
@@ -150,7 +153,8 @@ func pages(c *exports.ClientWithResponses) {
 	did("listExports", 200, "pages", same("exports", int64(len(seen)), total), same("more than a page", total > 2, true))
 }
 
-// problem returns an error unless the refusal has the type of the document, and the code.
+// problem returns an error unless p is a problem with the code. p is nil if the generated client
+// could not decode the response as the document describes it.
 func problem(p *exports.Problem, code string) error {
 	if p == nil {
 		return errors.New("the answer does not have the type that the document gives for this status")
@@ -185,7 +189,8 @@ func refusals(c *exports.ClientWithResponses) {
 		code          string
 		reads, writes *exports.ClientWithResponses
 	}{{401, "UNAUTHORIZED", stranger, stranger}, {403, "PERMISSION_DENIED", writer, reader}} {
-		// The client has a field for each status. The filled one tells which status it was.
+		// The generated response has a separate field for each status. Only the field for the
+		// actual status is set.
 		pick := func(p401, p403 *exports.Problem) *exports.Problem {
 			if as.status == 401 {
 				return p401
@@ -210,7 +215,7 @@ func refusals(c *exports.ClientWithResponses) {
 	}
 }
 
-// notReady uses a service that accepts exports but has no worker.
+// notReady tests a service that accepts exports but has no worker.
 func notReady(c *exports.ClientWithResponses) {
 	e := create(c, exports.CreateExportParams{})
 	r, err := c.DownloadExportWithResponse(ctx, e.Id, nil)
@@ -222,7 +227,7 @@ func notReady(c *exports.ClientWithResponses) {
 	did("deleteExport", 204, "PENDING", same("status", deleted.StatusCode(), 204))
 }
 
-// expired uses a service whose exports expire after a second.
+// expired tests a service whose exports expire after a second.
 func expired(c *exports.ClientWithResponses) {
 	e := create(c, exports.CreateExportParams{})
 	for {

@@ -1,6 +1,6 @@
-// Command ogen uses a client that ogen generated from the OpenAPI document against a running service,
-// as other people's programs do. It prints a line for every call. Clients by ogen check every answer
-// against the document.
+// Command ogen tests a client that the generator ogen made from the OpenAPI document. It uses the
+// client as a third-party program would, against a running service. It prints a line for every
+// call. A client made by ogen checks every response against the document.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 
 var ctx = context.Background()
 
-// key names the variable that has the API key.
+// key is the name of the environment variable with the API key.
 type key string
 
 func (k key) ApiKey(context.Context, exports.OperationName) (exports.ApiKey, error) {
@@ -33,14 +33,15 @@ func (key) Bearer(context.Context, exports.OperationName) (exports.Bearer, error
 	return exports.Bearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
-// client returns a client. The arguments name the variables that have the URL and the key.
+// client returns a client. The arguments are the names of the environment variables with the URL
+// and the API key.
 func client(url, apiKey string) *exports.Client {
 	c, err := exports.NewClient(os.Getenv(url), key(apiKey))
 	must(err)
 	return c
 }
 
-// set sets an optional parameter, whatever name the generator gave to its type.
+// set sets an optional parameter. It is generic because ogen generates a type for each parameter.
 func set[T ~string](parameter interface{ SetTo(T) }, value string) { parameter.SetTo(T(value)) }
 
 func main() {
@@ -69,7 +70,7 @@ func create(c *exports.Client, params exports.CreateExportParams) exports.Export
 	return accepted.Response
 }
 
-// until polls an export until it has a status.
+// until polls an export until it has the status.
 func until(c *exports.Client, id uuid.UUID, status exports.ExportStatus) exports.Export {
 	for {
 		answer, err := c.GetExport(ctx, exports.GetExportParams{ID: id, Prefer: exports.NewOptString("wait=10")})
@@ -117,12 +118,13 @@ func export(c *exports.Client, format string) {
 	remove(c, e.ID, format)
 }
 
-// fileOf reads the file, or the part of it, in an answer.
+// fileOf returns the file in a response, or the part of the file in a partial response, and its
+// ETag.
 func fileOf(answer exports.DownloadExportRes) (file []byte, etag string) {
 	var err error
 	switch r := answer.(type) {
 	case *exports.DownloadExportOKApplicationJSONHeaders:
-		return append(r.Response, '\n'), r.ETag.Value // ogen parses JSON, and drops the line end after it
+		return append(r.Response, '\n'), r.ETag.Value // ogen parses JSON and drops the line end after it
 	case *exports.DownloadExportOKTextCsvHeaders:
 		file, err = io.ReadAll(r.Response)
 		etag = r.ETag.Value
@@ -186,7 +188,8 @@ func pages(c *exports.Client) {
 	}
 }
 
-// refused prints a refusal. The type of the answer must be the type of the status.
+// refused prints a call that the API refused. The answer must have the Go type that ogen generates
+// for this status.
 func refused(operation, what string, answer any, err error, status int, code string) {
 	must(err)
 	gotStatus, p := problemOf(answer)
@@ -263,7 +266,7 @@ func refusals(c *exports.Client) {
 	}
 }
 
-// notReady uses a service that accepts exports but has no worker.
+// notReady tests a service that accepts exports but has no worker.
 func notReady(c *exports.Client) {
 	e := create(c, exports.CreateExportParams{})
 	answer, err := c.DownloadExport(ctx, exports.DownloadExportParams{ID: e.ID})
@@ -271,7 +274,7 @@ func notReady(c *exports.Client) {
 	remove(c, e.ID, "PENDING")
 }
 
-// expired uses a service whose exports expire after a second.
+// expired tests a service whose exports expire after a second.
 func expired(c *exports.Client) {
 	e := until(c, create(c, exports.CreateExportParams{}).ID, exports.ExportStatusEXPIRED)
 	answer, err := c.DownloadExport(ctx, exports.DownloadExportParams{ID: e.ID})

@@ -1,5 +1,5 @@
-// Uses the functions that @hey-api/openapi-ts generated from the OpenAPI document against a running
-// service, as other people's programs do. It prints a line for every call.
+// Tests the functions that @hey-api/openapi-ts generated from the OpenAPI document. It calls them
+// as a third-party program would, against a running service. It prints a line for every call.
 import { createClient, type Client } from './exports/client/index.js';
 import { createExport, deleteExport, downloadExport, getExport, listExports } from './exports/sdk.gen.js';
 import type { CreateExportData, Export, Problem } from './exports/types.gen.js';
@@ -50,7 +50,7 @@ async function everyFormat(client: Client) {
     same('ETag', etag, `"${e.sha256}"`);
     did('downloadExport', 200, format);
 
-    const whole = await downloadExport({ client, path }); // parsed according to its media type
+    const whole = await downloadExport({ client, path }); // the generated code parses the file according to its media type
     if (Array.isArray(whole.data)) same('memories', whole.data.length, e.memory_count);
     else same('text', whole.data, Buffer.from(file).toString());
     same('an array', Array.isArray(whole.data), format === 'json');

@@ -1,5 +1,6 @@
-// Uses the types that openapi-typescript generated from the OpenAPI document, with openapi-fetch, against
-// a running service, as other people's programs do. It prints a line for every call.
+// Tests the types that openapi-typescript generated from the OpenAPI document. It uses them with
+// openapi-fetch as a third-party program would, against a running service. It prints a line for
+// every call.
 import createClient from 'openapi-fetch';
 import type { components, operations, paths } from './exports/exports.js';
 import { did, env, pause, same, sha256 } from './check.js';

@@ -1,7 +1,7 @@
-// Command stores helps `make test-stores`. `stores prepare` builds and installs the servers. `stores
-// table` reads the output of `go test -json` and prints a table of the cases of TestStores on every
-// store. It shows the output of failing tests. It fails if a test failed or was skipped, or if a store
-// has no result.
+// Command stores helps `make test-stores`. `stores prepare` builds and installs the servers.
+// `stores table` reads the output of `go test -json`. It prints the output of failing tests, and a
+// table with the result of every TestStores case on every store. Its exit code is not 0 if a test
+// failed or was skipped, or if a store has no result.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// event is an event of go test -json, with the fields that matter here.
+// event is a line of `go test -json`, with only the fields that are used here.
 type event struct {
 	Action  string
 	Package string
@@ -26,10 +26,10 @@ type event struct {
 	Elapsed float64 // seconds
 }
 
-// results are the results so far.
+// results collects the test results so far.
 type results struct {
-	cases  []string                     // in the order of their first result
-	byCase map[string]map[string]string // by case and store
+	cases  []string                     // in the order in which their first results arrived
+	byCase map[string]map[string]string // result by case and then by store
 	output map[string]*strings.Builder  // by test
 	failed []string
 	stores map[string]bool
@@ -51,7 +51,7 @@ func main() {
 	}
 }
 
-// table reads standard input, prints the table and returns the exit code.
+// table reads the test output from standard input, prints the table and returns the exit code.
 func table() int {
 	began := time.Now()
 	r := results{byCase: map[string]map[string]string{}, output: map[string]*strings.Builder{}, stores: map[string]bool{}}
@@ -80,7 +80,7 @@ func (r *results) read(in io.Reader) error {
 		if len(line) > 0 {
 			var e event
 			if jsonErr := json.Unmarshal(line, &e); jsonErr != nil {
-				fmt.Printf("%s", line) // a message of the go command
+				fmt.Printf("%s", line) // this line is not JSON: the go command printed it, for example as a build error
 			} else {
 				r.add(e)
 			}

@@ -1,0 +1,48 @@
+package activities_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+)
+
+// fullStore is an S3 store that has no room, and answers as MinIO does then.
+func fullStore(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPut {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/xml")
+	w.WriteHeader(http.StatusInsufficientStorage)
+	_, _ = w.Write([]byte(`<Error><Code>XMinioStorageFull</Code><Message>Storage backend has reached its minimum free drive threshold.</Message></Error>`))
+}
+
+func TestAFullStoreIsRecordedAndTriedAgain(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	server := httptest.NewServer(http.HandlerFunc(fullStore))
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	in := h.oneRange(format.JSON)
+	h.open("s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, archive.Options{})
+
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantRetryable(t, err, attempt.TypeStorageFull)
+	h.wantStatus(in.ExportID, export.Processing)
+	fresh := export.NewStore(h.db) // a store of another process, which has not looked yet
+	if _, err := fresh.Create(h.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"}); !errors.Is(err, export.ErrStoreFull) {
+		t.Errorf("a new export: %v", err)
+	}
+
+	h.open("file://"+h.dir, archive.Options{})
+	if written, err := do[export.Written](h, h.WriteRange, in); err != nil || written.Memories != 20 {
+		t.Errorf("with room, the next attempt wrote %+v: %v", written, err)
+	}
+}

@@ -1,0 +1,182 @@
+package connection_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"memexport/api/internal/connection"
+)
+
+// listen returns a listener with these limits, which is closed when the test ends.
+func listen(t *testing.T, limits connection.Limits) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return connection.Listen(l, limits)
+}
+
+// dial opens a connection.
+func dial(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// isReset opens a connection, which the server must reset: while it is being opened or later.
+func isReset(t *testing.T, l net.Listener) {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", l.Addr().String(), 30*time.Second)
+	if err == nil {
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+		_, err = c.Read(make([]byte, 1))
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
+		t.Fatalf("the connection beyond the limit sees %v, want a reset", err)
+	}
+}
+
+// pair returns both ends of a connection.
+func pair(t *testing.T, l net.Listener) (server, client net.Conn) {
+	t.Helper()
+	client = dial(t, l)
+	server, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return server, client
+}
+
+// net/http removes the deadline after each response.
+func withoutDeadline(c net.Conn) error {
+	if _, err := c.Write([]byte("x")); err != nil {
+		return err
+	}
+	return errors.Join(c.SetWriteDeadline(time.Time{}), c.SetDeadline(time.Time{}))
+}
+
+var writers = map[string]func(net.Conn) error{
+	"Write": func(c net.Conn) error {
+		_, err := c.Write(make([]byte, 64<<20))
+		return err
+	},
+	"Write after the deadline was removed": func(c net.Conn) error {
+		if err := withoutDeadline(c); err != nil {
+			return err
+		}
+		_, err := c.Write(make([]byte, 64<<20))
+		return err
+	},
+}
+
+func TestAClientThatNeverReadsIsReset(t *testing.T) {
+	for name, write := range writers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, client := pair(t, listen(t, connection.Limits{Stall: 500 * time.Millisecond}))
+			if err := write(server); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal(err)
+			}
+			server.Close()
+			var err error
+			for {
+				if _, err = client.Read(make([]byte, 64<<10)); err != nil {
+					break
+				}
+			}
+			if !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client sees %v, want a reset", err)
+			}
+		})
+	}
+}
+
+// The client takes longer than the limit for the whole, and a fraction of it for each piece.
+func TestASlowClientGetsEverything(t *testing.T) {
+	t.Parallel()
+	server, client := pair(t, listen(t, connection.Limits{Stall: time.Second}))
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<17) // 2 MiB
+	failed := make(chan error, 1)
+	go func() {
+		_, err := server.Write(sent)
+		failed <- errors.Join(err, server.Close())
+	}()
+	var got []byte
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := client.Read(buffer)
+		got = append(got, buffer[:n]...)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := <-failed; err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("%d of %d bytes arrived: %v", len(got), len(sent), err)
+	}
+}
+
+func TestConnectionsBeyondALimitAreReset(t *testing.T) {
+	for name, limits := range map[string]connection.Limits{
+		"in all":      {Stall: time.Minute, Max: 2},
+		"per address": {Stall: time.Minute, MaxPerAddress: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			refused := make(chan int, 1) // more within a minute would block
+			limits.Refused = func(n int) { refused <- n }
+			l := listen(t, limits)
+			first, _ := pair(t, l)
+			pair(t, l)
+			accepted := make(chan net.Conn, 2)
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					accepted <- c
+				}
+			}()
+			isReset(t, l)
+			select {
+			case n := <-refused:
+				if n != 1 {
+					t.Errorf("%d connections were reported, want 1", n)
+				}
+			case <-time.After(20 * time.Second):
+				t.Error("the refusal is not reported")
+			}
+			first.Close()
+			first.Close() // counts once
+			dial(t, l)
+			select {
+			case c := <-accepted:
+				defer c.Close()
+			case <-time.After(20 * time.Second):
+				t.Fatal("no connection is accepted after one was closed")
+			}
+			isReset(t, l)
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package api_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"memexport/api"
+	"memexport/internal/service/apikey"
+	"memexport/internal/workshop/await"
+)
+
+// checkRefusal checks the answer to a request beyond a limit of its key.
+func checkRefusal(t *testing.T, a answer, limit, policy string) {
+	t.Helper()
+	p := a.header(t, "Retry-After", "1").header(t, "RateLimit", limit+";r=0;t=1").header(t, "RateLimit-Policy", policy).problem(t, 429, "RATE_LIMITED")
+	if !strings.Contains(p.Detail, "The limit is ") {
+		t.Errorf("%q does not name the limit", p.Detail)
+	}
+}
+
+func TestAKeyThatMakesTooManyRequestsIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
+	other := s.newKey(t, s.workspace, apikey.Permissions...)
+	start := time.Now()
+	var refused answer
+	for refused.Response == nil {
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("no request is refused")
+		}
+		if a := s.do(t, "GET", "/v1/exports"); a.StatusCode != 200 {
+			refused = a
+		}
+	}
+	checkRefusal(t, refused, `"requests"`, `"requests";q=5;w=5`)
+	if n := strings.Count(s.log.String(), "status=200"); n < 5 || n > 5+int(time.Since(start).Seconds()) {
+		t.Errorf("%d requests passed in %s, want 5 and one for each second", n, time.Since(start))
+	}
+	s.do(t, "GET", "/v1/exports", "X-Api-Key", other).status(t, 200)
+	s.do(t, "GET", "/v1/exports", "X-Api-Key", "msk_test_unknown").status(t, 401)
+	await.True(t, time.Minute, "the key may make requests again", func() bool { return s.do(t, "GET", "/v1/exports").StatusCode == 200 })
+}
+
+// A key that is refused must not cost the database anything.
+func TestARequestBeyondTheRateCostsNoQuery(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
+	for s.do(t, "GET", "/v1/exports").StatusCode == 200 {
+	}
+	s.db.Close()
+	for range 20 {
+		a := s.do(t, "GET", "/v1/exports")
+		if a.StatusCode == 503 { // it may make a request again, and that fails for lack of a database
+			return
+		}
+		a.problem(t, 429, "RATE_LIMITED")
+	}
+}
+
+func TestOneKeyMayWaitForSoManyExportsAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limits api.Limits
+		refuse func(*testing.T, answer)
+	}{
+		"per key": {api.Limits{LongPollsPerKey: 3}, func(t *testing.T, a answer) { checkRefusal(t, a, `"long-polls"`, `"long-polls";q=3`) }},
+		"in all":  {api.Limits{LongPolls: 3}, func(t *testing.T, a answer) { a.header(t, "Retry-After", "5").problem(t, 503, "UNAVAILABLE") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, func(o *api.Options) { o.Limits = c.limits })
+			e := s.create(t, "json")
+			answers := make(chan answer, 5)
+			for range cap(answers) {
+				go func() { answers <- s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=6") }()
+			}
+			for range 2 { // they come at once
+				c.refuse(t, <-answers)
+			}
+			s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200)
+			s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=0").status(t, 200)
+			for range 3 {
+				(<-answers).status(t, 200)
+			}
+			s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=1").status(t, 200)
+		})
+	}
+}
+
+func TestOneKeyMayDownloadSoManyFilesAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		limits api.Limits
+		refuse func(*testing.T, answer)
+	}{
+		"per key": {api.Limits{DownloadsPerKey: 2}, func(t *testing.T, a answer) { checkRefusal(t, a, `"downloads"`, `"downloads";q=2`) }},
+		"in all":  {api.Limits{Downloads: 2}, func(t *testing.T, a answer) { a.header(t, "Retry-After", "5").problem(t, 503, "UNAVAILABLE") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, func(o *api.Options) { o.Limits = c.limits })
+			e, _ := s.publish(t, "json", time.Hour, strings.Repeat("x", 16<<20))
+			path := "/v1/exports/" + e.ID + "/download"
+			first, second := s.open(t, path), s.open(t, path)
+			defer second.Body.Close()
+			c.refuse(t, s.do(t, "GET", path))
+			s.do(t, "GET", "/v1/exports").status(t, 200)
+			first.Body.Close() // and with it the connection, since the file has not been read
+			await.True(t, time.Minute, "a download ends", func() bool { return s.do(t, "GET", path).StatusCode == 200 })
+		})
+	}
+}
+
+// open sends a request and returns when the header of the answer has come.
+func (s *service) open(t *testing.T, path string) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Api-Key", s.key)
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode != 200 {
+		t.Fatal(response.Status)
+	}
+	return response
+}

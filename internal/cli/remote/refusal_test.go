@@ -1,0 +1,34 @@
+package remote
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"memexport/client"
+	"memexport/internal/cli/progress"
+)
+
+func TestARefusalByALimitIsTriedAgainAndSaysWhichLimit(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests++
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusTooManyRequests)
+		_, _ = w.Write([]byte(`{"type":"about:blank","title":"Too Many Requests","status":429,"code":"EXPORT_LIMIT_REACHED","detail":"Wait. The limit is 1000 exports."}`))
+	}))
+	defer server.Close()
+	svc, err := New(Options{URL: server.URL, RetryFor: time.Second, FirstFor: time.Second, Report: progress.Silent()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = svc.Create(t.Context(), client.CreateExportParams{})
+	if err == nil || !strings.Contains(err.Error(), "The limit is 1000 exports. (429 EXPORT_LIMIT_REACHED)") {
+		t.Errorf("the error is %v", err)
+	}
+	if requests < 2 {
+		t.Errorf("%d requests were sent", requests)
+	}
+}
