@@ -57,6 +57,12 @@ test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and
 	@$(GO) test -tags downloads,$(TAGS) -run '^TestDownloads' -count=1 -timeout 20m ./e2e ./api
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm run test:downloads
 
+.PHONY: test-readers
+test-readers: ## read exports back with DuckDB, hyparquet, Rust's parquet, Arrow for Go and jq, and compare every value
+	@$(GO) run ./cmd/memexport dev prepare
+	@cd tools/readers && npm ci --ignore-scripts --no-audit --no-fund
+	@$(GO) test -tags readers,$(TAGS) -run '^TestReaders$$' -count=1 -timeout 20m ./e2e
+
 .PHONY: docs-component
 docs-component: ## fetch the component of the docs page from npm again, and check its hash
 	@node tools/docs-page/vendor.mjs

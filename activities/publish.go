@@ -25,6 +25,9 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	if e.Status != export.Processing { // published before a reset of the workflow
 		return archive.Composed{}, nil
 	}
+	if _, err := a.writeFooter(ctx, e, f); err != nil {
+		return archive.Composed{}, err
+	}
 	recorded, err := a.Exports.Parts(ctx, in.ExportID)
 	if err != nil {
 		return archive.Composed{}, attempt.DatabaseError(ctx, err)
@@ -68,7 +71,7 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 	}
 	published := e.ExpiresAt != nil
 	if !published {
-		file, err := a.verifiedFile(ctx, f, in)
+		file, err := a.verifiedFile(ctx, e, f, in)
 		if err != nil {
 			return PublishResult{}, err
 		}
@@ -80,13 +83,23 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 
-// verifiedFile verifies the last range and returns the file of the export, or an error if the counts,
-// the digest and the composed object do not agree.
-func (a *Activities) verifiedFile(ctx context.Context, f *format.Format, in PublishInput) (export.File, error) {
+// writeFooter writes the footer of the file, if the format has one.
+func (a *Activities) writeFooter(ctx context.Context, e export.Export, f *format.Format) ([]export.Part, error) {
+	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) ([]export.Part, error) {
+		return a.writer().WriteFooter(ctx, e, f)
+	})
+}
+
+// verifiedFile writes the footer, verifies it and the last range, and returns the file of the export, or
+// an error if the counts, the digest and the composed object do not agree.
+func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *format.Format, in PublishInput) (export.File, error) {
+	footer, err := a.writeFooter(ctx, e, f)
+	if err != nil {
+		return export.File{}, err
+	}
 	digest := in.Digest
-	if in.Ranges > 0 {
-		var err error
-		if digest, err = a.verify(ctx, f, VerifyInput{ExportID: in.ExportID, Number: in.Ranges - 1, Digest: in.Digest}); err != nil {
+	for _, number := range []int{in.Ranges - 1, export.FooterRange} {
+		if digest, err = a.verify(ctx, f, VerifyInput{ExportID: in.ExportID, Number: number, Digest: digest}); err != nil {
 			return export.File{}, err
 		}
 	}
@@ -94,9 +107,10 @@ func (a *Activities) verifiedFile(ctx context.Context, f *format.Format, in Publ
 	if err != nil {
 		return export.File{}, attempt.DatabaseError(ctx, err)
 	}
-	if total := export.Count(recorded); total != in.Written || total.Parts != digest.Parts {
+	want := in.Written.Plus(export.Count(footer))
+	if total := export.Count(recorded); total != want || total.Parts != digest.Parts {
 		return export.File{}, attempt.Final(attempt.TypeCountMismatch,
-			fmt.Errorf("the ranges reported %+v, but %+v is recorded and %d parts were verified", in.Written, total, digest.Parts))
+			fmt.Errorf("%+v was reported, but %+v is recorded and %d parts were verified", want, total, digest.Parts))
 	}
 	sum, size, err := digest.Finish(f)
 	if err != nil {

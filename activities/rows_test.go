@@ -37,8 +37,78 @@ func text(n int) string {
 }
 
 // encoded returns the file of the workspace's memories, made in the simplest way: one query, and each
-// memory appended after the other.
-func (h *harness) encoded(f *format.Format) string {
+// memory appended after the other. Of the recorded parts of the export it uses only how many memories
+// each one has, and whether there is a footer.
+func (h *harness) encoded(id string, f *format.Format) string {
+	h.Helper()
+	w := &fileWriter{harness: h, format: f, encoder: f.NewEncoder(), file: []byte(f.Prefix), start: len(f.Prefix), parts: h.parts(id)}
+	h.eachMemory(w.add)
+	return w.finish(id)
+}
+
+// fileWriter makes the file of an export.
+type fileWriter struct {
+	*harness
+	format  *format.Format
+	encoder format.Encoder
+	parts   []export.Part // those that have not been made yet
+
+	file     []byte
+	start    int // of the current part in file
+	memories int64
+	made     []format.FooterPart
+}
+
+func (w *fileWriter) add(m *memory.Memory) {
+	if len(w.file) > len(w.format.Prefix) {
+		w.file = append(w.file, w.format.Separator...)
+	}
+	if w.format.Footer == nil {
+		w.file = w.encoder.Append(w.file, m)
+		return
+	}
+	if len(m.Text) > 4*mebibyte { // more than one piece of memory.Source
+		m.Size = int64(len(m.Text))
+		w.file = w.encoder.After(w.encoder.Text(w.encoder.Before(w.file, m), m.Text), m)
+	} else {
+		w.file = w.encoder.Append(w.file, m)
+	}
+	w.memories++
+	for len(w.parts) > 0 && w.parts[0].Memories == 0 {
+		w.parts = w.parts[1:] // it ends in the middle of this memory
+	}
+	if len(w.parts) == 0 {
+		w.Fatal("there are more memories than in the recorded parts")
+	}
+	if w.memories == w.parts[0].Memories {
+		var entry []byte
+		var err error
+		if w.file, entry, err = w.encoder.Finish(w.file); err != nil {
+			w.Fatal(err)
+		}
+		w.made = append(w.made, format.FooterPart{Size: int64(len(w.file) - w.start), Entry: entry})
+		w.start, w.memories, w.parts = len(w.file), 0, w.parts[1:]
+	}
+}
+
+func (w *fileWriter) finish(id string) string {
+	w.Helper()
+	if w.format.Footer == nil {
+		return string(append(w.file, w.format.Suffix...))
+	}
+	if len(w.parts) == 0 {
+		return string(w.file) // not published yet
+	}
+	e := w.find(id)
+	footer, err := w.format.Footer(format.Info{ExportID: id, Filters: e.Filter.Names(), Memories: e.MemoryCount}, w.made)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return string(append(w.file, footer...))
+}
+
+// eachMemory calls visit with every memory of the workspace, in the order of the file.
+func (h *harness) eachMemory(visit func(m *memory.Memory)) {
 	h.Helper()
 	const micros = `(extract(epoch FROM %[1]s) * 1000000)::bigint - 946684800000000 AS %[1]s`
 	rows, err := h.db.Query(`SELECT id::text, memory, user_id, agent_id, session_id, priority, status,
@@ -49,8 +119,7 @@ func (h *harness) encoded(f *format.Format) string {
 		h.Fatal(err)
 	}
 	defer rows.Close()
-	file := []byte(f.Prefix)
-	for first := true; rows.Next(); first = false {
+	for rows.Next() {
 		var m memory.Memory
 		var accessed *memory.Time
 		err := rows.Scan(&m.ID, &m.Text, &m.UserID, &m.AgentID, &m.SessionID, &m.Priority, &m.Status, &m.Categories, &m.Metadata,
@@ -61,21 +130,17 @@ func (h *harness) encoded(f *format.Format) string {
 		if accessed != nil {
 			m.LastAccessedAt = memory.NullTime{Time: *accessed, Valid: true}
 		}
-		if !first {
-			file = append(file, f.Separator...)
-		}
-		file = f.Append(file, &m)
+		visit(&m)
 	}
 	if err := rows.Err(); err != nil {
 		h.Fatal(err)
 	}
-	return string(append(file, f.Suffix...))
 }
 
 // wantFile checks that the file of an export is what encoded returns.
 func (h *harness) wantFile(id string, f *format.Format) {
 	h.Helper()
-	got, want := h.file(id, f), h.encoded(f)
+	got, want := h.file(id, f), h.encoded(id, f)
 	if got == want {
 		return
 	}

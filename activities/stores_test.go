@@ -38,7 +38,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		in.Composed = must[archive.Composed](h, h.Compose, h.ref(id))
 		must[activities.PublishResult](h, h.Publish, in)
 		got, err := store.Open(t).ReadAll(t.Context(), *h.find(id).FileObject)
-		if err != nil || string(got) != h.encoded(f) {
+		if err != nil || string(got) != h.encoded(id, f) {
 			t.Errorf("%s: the object has %d bytes: %v", f.Name, len(got), err)
 		}
 		must[any](h, h.Expire, h.ref(id))

@@ -100,7 +100,7 @@ func theFileHoldsTheMemoriesInOrder(t *testing.T, f *format.Format, compress boo
 		t.Errorf("there are only %d parts", len(parts))
 	}
 	for _, p := range parts {
-		if compressed := p.CompressedSize > 0; compressed != compress {
+		if compressed := p.CompressedSize > 0; compressed != (compress && !f.Compressed) {
 			t.Errorf("a part of %d bytes is compressed to %d", p.Size, p.CompressedSize)
 		}
 	}

@@ -14,7 +14,7 @@ func config() huma.Config {
 	c := huma.DefaultConfig("Exports API", apiVersion)
 	c.CreateHooks = nil                                   // no $schema in bodies, no describedBy links
 	c.OpenAPIPath, c.SchemasPath, c.DocsPath = "", "", "" // the embedded files are served instead
-	c.Info.Description = `Download the memories of a workspace in bulk, as JSON, CSV or Markdown.
+	c.Info.Description = `Download the memories of a workspace in bulk, as JSON, NDJSON, CSV, Markdown or Parquet.
 
 An export is made asynchronously: create it, poll it until its status is READY (or let the server wait for you with the header ` + "`Prefer: wait=30`" + `), then download its file. The file stays available for 72 hours after that.
 

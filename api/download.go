@@ -57,8 +57,12 @@ func fileContent() map[string]*huma.MediaType {
 	}
 	content := map[string]*huma.MediaType{}
 	for _, f := range format.All {
-		file := f.Prefix + string(f.Append(nil, &m)) + f.Suffix
 		mediaType, _, _ := strings.Cut(f.ContentType, ";")
+		if f.Compressed { // its bytes are not text, so the example is only the beginning
+			content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}, Example: f.Prefix}
+			continue
+		}
+		file := f.Prefix + string(f.NewEncoder().Append(nil, &m)) + f.Suffix
 		content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: file}
 		if mediaType == "application/json" {
 			// The schema allows any JSON: with a precise one, generated clients would parse gigabytes into objects.

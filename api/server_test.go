@@ -112,7 +112,12 @@ func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	for _, f := range format.All {
 		m := memory.Memory{ID: []byte("0198b9d1-52e7-7a31-8c44-6f0d2b9e1a57"), Text: []byte(text), Priority: []byte("LOW"),
 			Status: []byte("COMPLETED"), Categories: []byte("[]"), WorkspaceID: []byte(s.workspace)}
-		e, file := s.publish(t, f.Name, time.Hour, string(f.Append(nil, &m)))
+		encoder := f.NewEncoder()
+		part, _, err := encoder.Finish(encoder.Append(nil, &m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, file := s.publish(t, f.Name, time.Hour, string(part))
 		for range 2 { // on one connection
 			a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
 			if a.err != nil || string(a.body) != file {

@@ -172,7 +172,7 @@ func (b *benchmark) overtaken(ctx context.Context, ids []string, data benchstack
 	for _, id := range ids {
 		var during int
 		err := b.DB.GetContext(ctx, &during, `SELECT count(*) FROM memexport.exports f, memexport.exports e
-			WHERE e.id = $1 AND f.workspace_id = $2 AND f.completed_at BETWEEN e.created_at AND e.completed_at`, id, data.Workspace())
+			WHERE e.id = $1 AND f.workspace_id = $2 AND f.size_bytes IS NOT NULL AND f.completed_at BETWEEN e.created_at AND e.completed_at`, id, data.Workspace())
 		if err != nil {
 			return 0, err
 		}

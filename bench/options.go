@@ -69,6 +69,8 @@ var sections = []section{
 	{name: "workers", run: (*benchmark).workers},
 	{name: "compression", run: (*benchmark).compression},
 	{name: "flood", run: (*benchmark).flood},
+	// It needs what npm installs in tools/readers.
+	{name: "formats", run: (*benchmark).formats, onRequest: true},
 	// It mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
 	{name: "siege", run: (*benchmark).besiege, onRequest: true},
 }
@@ -178,6 +180,8 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
 		case "compression", "siege":
 			needed = append(needed, o.moderate())
+		case "formats":
+			needed = append(needed, o.moderate(), o.giantTexts())
 		case "flood":
 			needed = append(needed, o.flooder())
 		}
@@ -194,5 +198,5 @@ func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.gia
 
 // needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
-	return slices.Contains(o.sections, "speed") || slices.Contains(o.sections, "sizes")
+	return slices.ContainsFunc([]string{"speed", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
 }

@@ -22,6 +22,8 @@ const (
 	Csv      ExportFormat = "csv"
 	JSON     ExportFormat = "json"
 	Markdown ExportFormat = "markdown"
+	Ndjson   ExportFormat = "ndjson"
+	Parquet  ExportFormat = "parquet"
 )
 
 // Valid indicates whether the value is a known member of the ExportFormat enum.
@@ -32,6 +34,10 @@ func (e ExportFormat) Valid() bool {
 	case JSON:
 		return true
 	case Markdown:
+		return true
+	case Ndjson:
+		return true
+	case Parquet:
 		return true
 	default:
 		return false

@@ -16,7 +16,13 @@ import (
 )
 
 // formats gives the file name extension and the media type of each format.
-var formats = map[string][2]string{"json": {"json", "application/json"}, "csv": {"csv", "text/csv"}, "markdown": {"md", "text/markdown"}}
+var formats = map[string][2]string{
+	"json":     {"json", "application/json"},
+	"csv":      {"csv", "text/csv"},
+	"markdown": {"md", "text/markdown"},
+	"ndjson":   {"ndjson", "application/x-ndjson"},
+	"parquet":  {"parquet", "application/vnd.apache.parquet"},
+}
 
 // choice is a query with filters, and the SQL condition that means the same according to the API's
 // documentation.

@@ -23,6 +23,8 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	s := newDev(t, o)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, crashMemories, 66)
+	// Parts of Parquet depend on the ranges, and these on the statistics: keep both for all exports.
+	execute(t, s.db, `ALTER TABLE memories SET (autovacuum_enabled = false)`)
 
 	kills := []struct {
 		format string
@@ -34,6 +36,9 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 		{format: "markdown", from: 20, victim: "postmaster"},
 		{format: "csv", from: 80, victim: "memexport"},
 		{format: "json", from: 0, victim: "memexport"},
+		{format: "parquet", from: 0, victim: "memexport"},
+		{format: "parquet", from: 30, victim: "memexport"},
+		{format: "parquet", from: 70, victim: "memexport"},
 	}
 	var interrupted []object
 	for _, kill := range kills {
@@ -60,7 +65,7 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	for _, e := range interrupted {
 		e = c.ready(t, e.ID, 5*time.Minute)
 		same(t, "memory_count", e.MemoryCount, crashMemories)
-		if digest := c.digest(t, e); digests[e.Format] == "" {
+		if digest := c.contentDigest(t, e); digests[e.Format] == "" {
 			digests[e.Format] = digest
 		} else {
 			same(t, "the digest of another interrupted export as "+e.Format, digest, digests[e.Format])
@@ -72,7 +77,7 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 		e := c.ready(t, c.create(t, "format="+format).ID, 5*time.Minute)
 		t.Logf("undisturbed, an export as %s of %d memories and %d bytes took %s", format, e.MemoryCount, *e.SizeBytes,
 			time.Since(began).Round(time.Millisecond))
-		same(t, "the digest of an undisturbed export as "+format, c.digest(t, e), digest)
+		same(t, "the digest of an undisturbed export as "+format, c.contentDigest(t, e), digest)
 	}
 }
 

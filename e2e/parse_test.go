@@ -13,7 +13,9 @@ import (
 )
 
 // parsers parse files as the documentation of the formats says. They share no code with memexport.
-var parsers = map[string]func([]byte) ([]memory, error){"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown}
+var parsers = map[string]func([]byte) ([]memory, error){
+	"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown, "ndjson": parseNDJSON, "parquet": parseParquet,
+}
 
 // parseJSON parses an array with one object per line.
 func parseJSON(file []byte) ([]memory, error) {

@@ -148,11 +148,11 @@ func TestASchemaIsDescribedAndOpenToNewFields(t *testing.T) {
 	}
 }
 
-func TestDownloadsAreOfTheThreeMediaTypes(t *testing.T) {
+func TestDownloadsHaveTheMediaTypesOfTheFormats(t *testing.T) {
 	for name, document := range documents(t) {
 		for _, status := range []string{"200", "206"} {
 			content := object(document, "paths", "/v1/exports/{id}/download", "get", "responses", status, "content")
-			if got := slices.Sorted(maps.Keys(content)); !slices.Equal(got, []string{"application/json", "text/csv", "text/markdown"}) {
+			if got := slices.Sorted(maps.Keys(content)); !slices.Equal(got, []string{"application/json", "application/vnd.apache.parquet", "application/x-ndjson", "text/csv", "text/markdown"}) {
 				t.Errorf("%s: a download with %s is %v", name, status, got)
 			}
 		}

@@ -30,7 +30,8 @@ func command() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "memexport",
 		Short: "Bulk exports of AI memories",
-		Long: "memexport serves the Exports API: durable bulk exports of AI memories as JSON, CSV or Markdown.\n" +
+		Long: "memexport serves the Exports API: durable bulk exports of AI memories as JSON, NDJSON, CSV,\n" +
+			"Markdown or Parquet.\n" +
 			"Each export is one Temporal workflow. `memexport dev` runs everything on this machine.",
 		Version:       versionText(),
 		SilenceUsage:  true,

@@ -68,9 +68,20 @@ func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number 
 		part.CompressedSize, part.CRC = int64(compressed.Len()), crc32.ChecksumIEEE(data)
 		data = compressed.Bytes()
 	}
-	part.Checksum = xxhash.Sum64(data)
+	return a.put(ctx, part, exportID, rangeNumber, number, data)
+}
+
+// PutAsIs is like Put, but does not compress the part even with Options.Compress: for formats whose
+// files are compressed already.
+func (a *Archive) PutAsIs(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
+	return a.put(ctx, Part{Size: int64(len(data))}, exportID, rangeNumber, number, data)
+}
+
+// put stores the object of part, and returns part with its key and checksum.
+func (a *Archive) put(ctx context.Context, part Part, exportID string, rangeNumber, number int, object []byte) (Part, error) {
+	part.Checksum = xxhash.Sum64(object)
 	part.Object = fmt.Sprintf("%s%03d-%06d-%016x", prefix(exportID), rangeNumber, number, part.Checksum)
-	return part, a.upload(ctx, part.Object, data)
+	return part, a.upload(ctx, part.Object, object)
 }
 
 // upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment.

@@ -71,7 +71,7 @@ type Config struct {
 	// Parallel is recorded in the plan of an export, so that a retry of its workflow sees the same value.
 	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2" for:"worker" doc:"How many ranges of one export are written at the same time, from 1 to 64. More is faster if there are idle CPUs, workers or connections to the database; each range takes an activity (WORKER_CONCURRENCY) and up to two connections."`
 
-	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none" for:"worker" doc:"How parts are stored. none stores them as they are. gzip takes about a quarter of the space and lets the API answer Accept-Encoding: gzip without work, but makes exports slower. Existing exports stay readable after a change. performance.md has figures."`
+	Compression string `env:"EXPORT_COMPRESSION" envDefault:"none" for:"worker" doc:"How parts are stored. none stores them as they are. gzip takes about a quarter of the space and lets the API answer Accept-Encoding: gzip without work, but makes exports slower. Parquet files are never compressed again: they are compressed already. Existing exports stay readable after a change. performance.md has figures."`
 
 	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
 

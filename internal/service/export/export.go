@@ -4,6 +4,7 @@ package export
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"memexport/internal/service/archive"
@@ -137,7 +138,14 @@ type Part struct {
 	Number   int   // of the part within its range, from 0
 	Memories int64 // memories whose encoding ends in this part
 	Last     memory.Key
+
+	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
+	// format has no footer, and in the parts that Parts and PartsOfRange return: FooterParts returns it.
+	FooterEntry []byte
 }
+
+// FooterRange is the range of a part that holds the footer of the file. It follows all ranges of a plan.
+const FooterRange = math.MaxInt32
 
 // Stored returns the objects of the parts.
 func Stored(parts []Part) []archive.Part {

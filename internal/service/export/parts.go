@@ -8,6 +8,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"memexport/internal/service/format"
 )
 
 // Record adds parts in one transaction: all of them or none. It returns ErrConflict if another attempt
@@ -25,9 +27,9 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 		}
 		for _, p := range parts {
 			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
-				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, id, p.Range, p.Number, p.Object, p.Size,
-				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID)
+				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, id, p.Range, p.Number, p.Object, p.Size,
+				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
 			if err != nil {
 				return err
 			}
@@ -66,6 +68,25 @@ func (s *Store) selectParts(ctx context.Context, where string, args ...any) ([]P
 			return nil, fmt.Errorf("read the parts: %w", err)
 		}
 		p.Checksum = uint64(checksum)
+		parts = append(parts, p)
+	}
+	return parts, rows.Err()
+}
+
+// FooterParts returns what the footer of the file is made of, in the order of the file.
+func (s *Store) FooterParts(ctx context.Context, id string) ([]format.FooterPart, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT size, continues, footer_entry FROM memexport.export_parts
+		WHERE export_id = $1 AND range <> $2 ORDER BY range, part`, id, FooterRange)
+	if err != nil {
+		return nil, fmt.Errorf("read the footer entries: %w", err)
+	}
+	defer rows.Close()
+	var parts []format.FooterPart
+	for rows.Next() {
+		var p format.FooterPart
+		if err := rows.Scan(&p.Size, &p.Continues, &p.Entry); err != nil {
+			return nil, fmt.Errorf("read the footer entries: %w", err)
+		}
 		parts = append(parts, p)
 	}
 	return parts, rows.Err()

@@ -22,6 +22,8 @@ var parsers = map[string]func(file []byte) ([]row, error){
 	"json":     parseJSON,
 	"csv":      parseCSV,
 	"markdown": parseMarkdown,
+	"ndjson":   parseNDJSON,
+	"parquet":  parseParquet,
 }
 
 func TestEveryFormatCarriesEveryMemory(t *testing.T) {
@@ -34,17 +36,34 @@ func TestEveryFormatCarriesEveryMemory(t *testing.T) {
 	}
 }
 
-func TestPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
+func TestEveryFormatCarriesOversizeTexts(t *testing.T) {
 	for _, f := range format.All {
+		t.Run(f.Name, func(t *testing.T) {
+			for _, size := range []int{1, 3, 1 << 16} {
+				var memories []memory.Memory
+				for _, s := range texts {
+					m := sample()
+					m.Text = []byte(s)
+					memories = append(memories, m)
+				}
+				pieces := func(m memory.Memory) memory.Memory { return cut(m, func([]byte) int { return size }) }
+				checkFile(t, f, memories, encode(f, memories, pieces))
+			}
+		})
+	}
+}
+
+func TestPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
+	for _, f := range writesAtOnce() {
 		for name, memories := range cases() {
 			for _, m := range memories {
-				whole := f.Append(nil, &m)
+				whole := appendWhole(f, nil, &m)
 				for _, size := range []int{1, 3, 1 << 16} {
 					if len(m.Text) > 1<<20 && size < 1<<16 {
 						continue // a text of megabytes, byte by byte, takes long and tests nothing more
 					}
 					pieces := cut(m, func(rest []byte) int { return size })
-					if got := appendPieces(f, nil, &pieces); !bytes.Equal(got, whole) {
+					if got := appendPieces(f.NewEncoder(), nil, &pieces); !bytes.Equal(got, whole) {
 						t.Fatalf("%s, %s, pieces of %d:\n%.300q\nwhole:\n%.300q", f.Name, name, size, got, whole)
 					}
 				}
@@ -57,26 +76,67 @@ func TestEncodingDoesNotAllocate(t *testing.T) {
 	m := sample()
 	m.Text = []byte("Said \"<hi>\",\r\nthen [left] `quietly`\\.\n")
 	m.UserID = []byte("=a \"user\" `with` everything ")
-	for _, f := range format.All {
+	for _, f := range writesAtOnce() {
 		dst := make([]byte, 0, 1<<12)
-		if n := testing.AllocsPerRun(100, func() { dst = f.Append(dst[:0], &m) }); n != 0 {
+		encoder := f.NewEncoder()
+		if n := testing.AllocsPerRun(100, func() { dst = encoder.Append(dst[:0], &m) }); n != 0 {
 			t.Errorf("%s allocates %v times per memory", f.Name, n)
 		}
 	}
 }
 
-func TestAppendKeepsTheBytesInDst(t *testing.T) {
+func TestEncodersKeepTheBytesInDst(t *testing.T) {
 	m := sample()
 	for _, f := range format.All {
-		want := append([]byte("before"), f.Append(nil, &m)...)
-		if got := f.Append([]byte("before"), &m); !bytes.Equal(got, want) {
+		want := append([]byte("before"), appendWhole(f, nil, &m)...)
+		if got := appendWhole(f, []byte("before"), &m); !bytes.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", f.Name, got, want)
 		}
 	}
 }
 
+func TestFinishAppendsNoMoreThanPending(t *testing.T) {
+	for _, f := range format.All {
+		encoder := f.NewEncoder()
+		for _, memories := range []int{1, 100, 5000} {
+			for n := range memories {
+				m := sample()
+				m.UserID = fmt.Appendf(nil, "user-%d", n)
+				encoder.Append(nil, &m)
+			}
+			pending := encoder.Pending()
+			if got, _, err := encoder.Finish(nil); err != nil || len(got) > pending {
+				t.Errorf("%s: %d bytes are appended, %v, pending were %d", f.Name, len(got), err, pending)
+			}
+			if encoder.Pending() != 0 {
+				t.Errorf("%s: %d bytes are pending after Finish", f.Name, encoder.Pending())
+			}
+		}
+	}
+}
+
+func TestAFinishedEncoderEncodesTheNextPartAsANewOne(t *testing.T) {
+	m := sample()
+	for _, f := range format.All {
+		encoder := f.NewEncoder()
+		first, firstEntry, _ := encoder.Finish(encoder.Append(nil, &m))
+		again, againEntry, err := encoder.Finish(encoder.Append(nil, &m))
+		if err != nil || !bytes.Equal(again, first) || !bytes.Equal(againEntry, firstEntry) || len(first) == 0 {
+			t.Errorf("%s: %.100q, then %.100q, %v", f.Name, first, again, err)
+		}
+	}
+}
+
+func TestEmptyPartsHaveNoBytes(t *testing.T) {
+	for _, f := range format.All {
+		if got, entry, err := f.NewEncoder().Finish(nil); len(got) > 0 || entry != nil || err != nil {
+			t.Errorf("%s: %q, entry %q, %v", f.Name, got, entry, err)
+		}
+	}
+}
+
 func TestFormatsAreFoundByTheirNames(t *testing.T) {
-	if got, want := format.Names(), []string{"json", "csv", "markdown"}; !slices.Equal(got, want) {
+	if got, want := format.Names(), []string{"json", "csv", "markdown", "ndjson", "parquet"}; !slices.Equal(got, want) {
 		t.Errorf("Names() = %q, want %q", got, want)
 	}
 	for _, f := range format.All {
@@ -97,12 +157,17 @@ func TestFormatsAreFoundByTheirNames(t *testing.T) {
 // checkRoundTrip encodes memories as a file and compares them with the rows that the parser reads.
 func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	t.Helper()
+	checkFile(t, f, memories, encode(f, memories, nil))
+}
+
+// checkFile compares memories with the rows that the parser reads from a file.
+func checkFile(t *testing.T, f *format.Format, memories []memory.Memory, file []byte) {
+	t.Helper()
 	parse, ok := parsers[f.Name]
 	if !ok {
 		t.Fatalf("no parser for the format %s: add one to parsers", f.Name)
 	}
-	file := encode(f, memories)
-	if !utf8.Valid(file) {
+	if !f.Compressed && !utf8.Valid(file) {
 		t.Fatalf("the file is not valid UTF-8: %.300q", file)
 	}
 	rows, err := parse(file)
@@ -114,7 +179,7 @@ func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	}
 	for i := range rows {
 		want := rowOf(&memories[i])
-		if f == format.JSON && want["metadata"] == "null" {
+		if (f == format.JSON || f == format.NDJSON) && want["metadata"] == "null" {
 			delete(want, "metadata") // JSON null and NULL look the same, see JSON
 		}
 		if !maps.Equal(rows[i], want) {
@@ -123,16 +188,77 @@ func checkRoundTrip(t *testing.T, f *format.Format, memories []memory.Memory) {
 	}
 }
 
-// encode returns the file that an export of memories makes.
-func encode(f *format.Format, memories []memory.Memory) []byte {
+// writesAtOnce returns the formats whose encoders hold nothing back.
+func writesAtOnce() []*format.Format {
+	return slices.DeleteFunc(slices.Clone(format.All), func(f *format.Format) bool {
+		m := sample()
+		return len(f.NewEncoder().Append(nil, &m)) == 0
+	})
+}
+
+// encode returns the file that an export of memories makes, with two memories in a part. If oversize is
+// not nil, it turns every memory into an oversize one.
+func encode(f *format.Format, memories []memory.Memory, oversize func(memory.Memory) memory.Memory) []byte {
 	file := []byte(f.Prefix)
-	for i := range memories {
+	encoder := f.NewEncoder()
+	var parts []format.FooterPart
+	finish := func() {
+		start := len(file)
+		var entry []byte
+		var err error
+		if file, entry, err = encoder.Finish(file); err != nil {
+			panic(err)
+		}
+		if len(file) > start || entry != nil {
+			parts = append(parts, format.FooterPart{Size: int64(len(file) - start), Entry: entry})
+		}
+	}
+	for i, m := range memories {
 		if i > 0 {
 			file = append(file, f.Separator...)
 		}
-		file = f.Append(file, &memories[i])
+		if oversize != nil {
+			m = oversize(m)
+		}
+		if m.Rest == nil {
+			file = encoder.Append(file, &m)
+			if i%2 == 1 {
+				finish()
+			}
+			continue
+		}
+		finish()
+		start := len(file)
+		file = appendPieces(encoder, file, &m)
+		cut := int64(len(file)-start) / 2 // in two parts
+		parts = append(parts, format.FooterPart{Size: cut})
+		_, entry, err := encoder.Finish(nil)
+		if err != nil {
+			panic(err)
+		}
+		parts = append(parts, format.FooterPart{Size: int64(len(file)-start) - cut, Continues: true, Entry: entry})
 	}
-	return append(file, f.Suffix...)
+	finish()
+	if f.Footer == nil {
+		return append(file, f.Suffix...)
+	}
+	footer, err := f.Footer(format.Info{ExportID: exportID, Filters: []string{"user_id", "priority"}, Memories: int64(len(memories))}, parts)
+	if err != nil {
+		panic(err)
+	}
+	return append(file, footer...)
+}
+
+const exportID = "0192f0c1-7a3e-7c44-9b1d-000000000001"
+
+// appendWhole appends a part with one memory.
+func appendWhole(f *format.Format, dst []byte, m *memory.Memory) []byte {
+	encoder := f.NewEncoder()
+	dst, _, err := encoder.Finish(encoder.Append(dst, m))
+	if err != nil {
+		panic(err)
+	}
+	return dst
 }
 
 // rowOf returns the row that a parser must read for m.
@@ -169,6 +295,7 @@ func cut(m memory.Memory, next func(rest []byte) int) memory.Memory {
 		return piece
 	}
 	_, first := utf8.DecodeRune(rest)
+	m.Size = int64(len(rest))
 	m.Text = take(first)
 	m.Rest = func() ([]byte, error) {
 		if len(rest) == 0 {
@@ -180,14 +307,14 @@ func cut(m memory.Memory, next func(rest []byte) int) memory.Memory {
 }
 
 // appendPieces appends an oversize memory as the writer of parts does.
-func appendPieces(f *format.Format, dst []byte, m *memory.Memory) []byte {
-	dst, prev := f.Before(dst, m), byte(0)
+func appendPieces(encoder format.Encoder, dst []byte, m *memory.Memory) []byte {
+	dst = encoder.Before(dst, m)
 	for piece := m.Text; piece != nil; {
-		dst, prev = f.Text(dst, piece, prev)
+		dst = encoder.Text(dst, piece)
 		if m.Rest == nil {
 			break
 		}
 		piece, _ = m.Rest()
 	}
-	return f.After(dst, m)
+	return encoder.After(dst, m)
 }

@@ -22,9 +22,7 @@ var CSV = &Format{
 	ContentType: "text/csv; charset=utf-8",
 	Extension:   "csv",
 	Prefix:      strings.Join(memory.Columns, ",") + "\r\n",
-	before:      csvBefore,
-	text:        csvText,
-	after:       csvAfter,
+	NewEncoder:  newText(csvBefore, csvText, csvAfter),
 }
 
 // csvBefore quotes the text whether or not the text needs it: when the text comes in pieces, a later

@@ -132,7 +132,7 @@ func TestCSVLooksAsDocumented(t *testing.T) {
 	m.AccessCount, m.CreatedAt, m.Metadata = -7, memory.NegativeInfinity, []byte("-1.5")
 	want := "0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90,\"'=1+\"\"2\"\"\n\",'-1,,\"\",HIGH,COMPLETED,\"[\"\"preferences\"\",\"\"travel\"\"]\",'-1.5," +
 		"5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11,-7,2026-02-01T10:30:00.123456Z,-infinity,2026-01-16T10:30:00.123456Z\r\n"
-	if got := string(format.CSV.Append(nil, &m)); got != want {
+	if got := string(appendWhole(format.CSV, nil, &m)); got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
 }
@@ -142,7 +142,7 @@ func TestCSVGuardsOnlyTheFirstCharacter(t *testing.T) {
 		"a=1": `"a=1"`, "（注）": `"（注）"`, "Ａ": `"Ａ"`, "": `""`, "＠a": `"'＠a"`, "'": `"''"`, " =1": `" =1"`,
 	} {
 		m := memory.Memory{Text: []byte(s)}
-		if got := string(format.CSV.Append(nil, &m)); !strings.HasPrefix(got, ","+want+",") {
+		if got := string(appendWhole(format.CSV, nil, &m)); !strings.HasPrefix(got, ","+want+",") {
 			t.Errorf("%q becomes %q, want %s", s, got, want)
 		}
 	}
@@ -151,8 +151,10 @@ func TestCSVGuardsOnlyTheFirstCharacter(t *testing.T) {
 // The reader of memories never cuts a text there. If it did, the apostrophe would still be written.
 func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {
 	for _, n := range []int{1, 2} {
-		dst, prev := format.CSV.Text(nil, []byte("＝1")[:n], 0)
-		if dst, _ = format.CSV.Text(dst, []byte("＝1")[n:], prev); string(dst) != "'＝1" {
+		encoder := format.CSV.NewEncoder()
+		encoder.Before(nil, &memory.Memory{Text: []byte("＝1")})
+		dst := encoder.Text(nil, []byte("＝1")[:n])
+		if dst = encoder.Text(dst, []byte("＝1")[n:]); string(dst) != "'＝1" {
 			t.Errorf("cut at %d: %q", n, dst)
 		}
 	}
@@ -178,7 +180,7 @@ func fuzzFormat(f *testing.F, target *format.Format) {
 		m.Text, m.UserID = []byte(text), []byte(attribute)
 		checkRoundTrip(t, target, []memory.Memory{sample(), m, sample()})
 		pieces := cut(m, func(rest []byte) int { return 1 + int(uint(at)%uint(len(rest)+1)) })
-		if got, want := appendPieces(target, nil, &pieces), target.Append(nil, &m); string(got) != string(want) {
+		if got, want := appendPieces(target.NewEncoder(), nil, &pieces), appendWhole(target, nil, &m); string(got) != string(want) {
 			t.Fatalf("in pieces %q, whole %q", got, want)
 		}
 	})

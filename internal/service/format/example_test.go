@@ -1,8 +1,11 @@
 package format_test
 
 import (
+	"bytes"
 	"fmt"
 	"time"
+
+	"github.com/parquet-go/parquet-go"
 
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
@@ -30,35 +33,66 @@ func Example() {
 	if !ok {
 		panic("no such format")
 	}
+	encoder := f.NewEncoder()
 	file := []byte(f.Prefix)
-	file = f.Append(file, exampleMemory())
+	file = encoder.Append(file, exampleMemory())
 	file = append(file, f.Separator...)
-	file = f.Append(file, exampleMemory())
+	file = encoder.Append(file, exampleMemory())
 	file = append(file, f.Suffix...)
 	fmt.Println(len(file), "bytes of", f.ContentType)
 	// Output: 582 bytes of text/csv; charset=utf-8
 }
 
-func ExampleNames() {
-	fmt.Println(format.Names())
-	// Output: [json csv markdown]
+// A Parquet file has a footer, which is made of the entries of its parts.
+func Example_parquet() {
+	f := format.Parquet
+	encoder := f.NewEncoder()
+	file := []byte(f.Prefix)
+	var parts []format.FooterPart
+	for range 2 {
+		start := len(file)
+		file = encoder.Append(file, exampleMemory())
+		var entry []byte
+		var err error
+		if file, entry, err = encoder.Finish(file); err != nil {
+			panic(err)
+		}
+		parts = append(parts, format.FooterPart{Size: int64(len(file) - start), Entry: entry})
+	}
+	footer, err := f.Footer(format.Info{Memories: 2}, parts)
+	if err != nil {
+		panic(err)
+	}
+	file = append(file, footer...)
+
+	read, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(len(read.RowGroups()), "row groups with", read.NumRows(), "rows")
+	// Output: 2 row groups with 2 rows
 }
 
-func ExampleFormat_Append_json() {
-	fmt.Printf("%s\n", format.JSON.Append(nil, exampleMemory()))
+func ExampleNames() {
+	fmt.Println(format.Names())
+	// Output: [json csv markdown ndjson parquet]
+}
+
+func ExampleEncoder_json() {
+	fmt.Printf("%s\n", format.JSON.NewEncoder().Append(nil, exampleMemory()))
 	// Output:
 	// {"id":"0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90","memory":"Prefers \"window\" seats,\nexcept at night.","user_id":"user-123","agent_id":null,"session_id":null,"priority":"HIGH","status":"COMPLETED","categories":["travel"],"metadata":null,"workspace_id":"5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11","access_count":0,"last_accessed_at":null,"created_at":"2026-01-15T10:30:00.000000Z","updated_at":"2026-01-15T10:30:00.000000Z"}
 }
 
-func ExampleFormat_Append_csv() {
-	fmt.Printf("%s", format.CSV.Append(nil, exampleMemory()))
+func ExampleEncoder_csv() {
+	fmt.Printf("%s", format.CSV.NewEncoder().Append(nil, exampleMemory()))
 	// Output:
 	// 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90,"Prefers ""window"" seats,
 	// except at night.",user-123,,,HIGH,COMPLETED,"[""travel""]",,5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11,0,,2026-01-15T10:30:00.000000Z,2026-01-15T10:30:00.000000Z
 }
 
-func ExampleFormat_Append_markdown() {
-	fmt.Printf("%s", format.Markdown.Append(nil, exampleMemory()))
+func ExampleEncoder_markdown() {
+	fmt.Printf("%s", format.Markdown.NewEncoder().Append(nil, exampleMemory()))
 	// Output:
 	// ## 2026-01-15T10:30:00.000000Z · 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90
 	//
@@ -75,7 +109,7 @@ func ExampleFormat_Append_markdown() {
 }
 
 // An oversize text comes in pieces. The bytes are the same as for the whole text.
-func ExampleFormat_Text() {
+func ExampleEncoder_oversize() {
 	m := exampleMemory()
 	rest := [][]byte{[]byte("seats,\nexcept at night.")}
 	m.Text = []byte("Prefers \"window\" ")
@@ -88,16 +122,16 @@ func ExampleFormat_Text() {
 		return piece, nil
 	}
 
-	f := format.JSON
-	dst, prev := f.Before(nil, m), byte(0)
+	encoder := format.JSON.NewEncoder()
+	dst := encoder.Before(nil, m)
 	for piece := m.Text; piece != nil; {
-		dst, prev = f.Text(dst, piece, prev)
+		dst = encoder.Text(dst, piece)
 		var err error
 		if piece, err = m.Rest(); err != nil {
 			panic(err)
 		}
 	}
-	dst = f.After(dst, m)
-	fmt.Println(string(dst) == string(f.Append(nil, exampleMemory())))
+	dst = encoder.After(dst, m)
+	fmt.Println(string(dst) == string(encoder.Append(nil, exampleMemory())))
 	// Output: true
 }

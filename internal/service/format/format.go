@@ -3,11 +3,9 @@
 // reads its files back.
 package format
 
-import "memexport/internal/service/memory"
-
 // Format is one file format. It holds everything in which formats differ. A file is the Prefix, the
-// memories with the Separator between every two, and the Suffix. The same memories always make the
-// same bytes.
+// memories with the Separator between every two, and the Suffix. A format with a Footer has that
+// instead of the Suffix. The same memories in the same parts always make the same bytes.
 type Format struct {
 	Name        string // the value of the API's parameter "format"
 	ContentType string
@@ -17,13 +15,33 @@ type Format struct {
 	Separator string
 	Suffix    string
 
-	before func(dst []byte, m *memory.Memory) []byte
-	text   func(dst, piece []byte, prev byte) []byte
-	after  func(dst []byte, m *memory.Memory) []byte
+	// Compressed says that the files are compressed already, so that compressing them again saves
+	// nothing.
+	Compressed bool
+
+	// NewEncoder returns an encoder for the parts of a file.
+	NewEncoder func() Encoder
+
+	// Footer returns the end of a file, if it depends on the parts; otherwise Footer is nil.
+	Footer func(Info, []FooterPart) ([]byte, error)
+}
+
+// Info is what a file says about the export that it comes from.
+type Info struct {
+	ExportID string
+	Filters  []string // the names of the filters that were set
+	Memories int64
+}
+
+// FooterPart is a part as a Footer sees it.
+type FooterPart struct {
+	Size      int64  // bytes of the part in the file
+	Continues bool   // the part starts in the middle of a memory
+	Entry     []byte // what Encoder.Finish returned
 }
 
 // All lists the formats that an export can have, the default first.
-var All = []*Format{JSON, CSV, Markdown}
+var All = []*Format{JSON, CSV, Markdown, NDJSON, Parquet}
 
 // Lookup returns the format with the given name.
 func Lookup(name string) (*Format, bool) {
@@ -43,34 +61,3 @@ func Names() []string {
 	}
 	return names
 }
-
-// Append appends a memory whose text is complete.
-func (f *Format) Append(dst []byte, m *memory.Memory) []byte {
-	dst = f.before(dst, m)
-	dst = f.text(dst, m.Text, 0)
-	return f.after(dst, m)
-}
-
-// Before appends the part of a memory that precedes its text. An oversize text need not fit in
-// memory: Before, then Text for every piece, then After append the same bytes as Append.
-//
-//	dst, prev := f.Before(dst, m), byte(0)
-//	for piece := m.Text; piece != nil; piece, err = m.Rest() {
-//		dst, prev = f.Text(dst, piece, prev)
-//	}
-//	dst = f.After(dst, m)
-//
-// Before and After look at m.Text only to see whether it is NULL.
-func (f *Format) Before(dst []byte, m *memory.Memory) []byte { return f.before(dst, m) }
-
-// Text appends one piece of a text. For the first piece prev is 0, for each later one it is what the
-// previous call returned. A piece may end anywhere except inside the first character of the text.
-func (f *Format) Text(dst, piece []byte, prev byte) (_ []byte, last byte) {
-	if len(piece) == 0 {
-		return dst, prev
-	}
-	return f.text(dst, piece, prev), piece[len(piece)-1]
-}
-
-// After appends the part of a memory that follows its text.
-func (f *Format) After(dst []byte, m *memory.Memory) []byte { return f.after(dst, m) }

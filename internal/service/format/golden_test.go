@@ -32,7 +32,7 @@ func TestFilesMatchTheGoldenFiles(t *testing.T) {
 
 	for _, f := range format.All {
 		path := filepath.Join("testdata", "memories."+f.Extension)
-		got := encode(f, []memory.Memory{plain, lines, hostile, bare})
+		got := encode(f, []memory.Memory{plain, lines, hostile, bare}, nil)
 		if *update {
 			if err := os.WriteFile(path, got, 0o644); err != nil {
 				t.Fatal(err)
@@ -43,7 +43,7 @@ func TestFilesMatchTheGoldenFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s differs; go test -update rewrites it:\n%s", path, got)
+			t.Errorf("%s differs; go test -update rewrites it:\n%.5000s", path, got)
 		}
 	}
 }

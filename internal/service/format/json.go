@@ -16,13 +16,14 @@ var JSON = &Format{
 	Prefix:      "[",
 	Separator:   ",",
 	Suffix:      "\n]\n",
-	before:      jsonBefore,
-	text:        jsonText,
-	after:       jsonAfter,
+	NewEncoder:  newText(jsonBefore, jsonText, jsonAfter),
 }
 
-func jsonBefore(dst []byte, m *memory.Memory) []byte {
-	dst = append(dst, "\n{\"id\":\""...)
+func jsonBefore(dst []byte, m *memory.Memory) []byte { return objectBefore(append(dst, '\n'), m) }
+
+// objectBefore, jsonText and jsonAfter make a memory's object, without a line feed.
+func objectBefore(dst []byte, m *memory.Memory) []byte {
+	dst = append(dst, `{"id":"`...)
 	dst = append(dst, m.ID...)
 	if m.Text == nil {
 		return append(dst, `","memory":null`...)

@@ -91,7 +91,7 @@ func TestJSONLooksAsDocumented(t *testing.T) {
 		`"session_id":null,"priority":"HIGH","status":"COMPLETED","categories":["preferences","travel"],` +
 		`"metadata":{"source": "chat", "confidence": 0.93},"workspace_id":"5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11","access_count":7,` +
 		`"last_accessed_at":"2026-02-01T10:30:00.123456Z","created_at":"2026-01-15T10:30:00.123456Z","updated_at":"2026-01-16T10:30:00.123456Z"}`
-	if got := string(format.JSON.Append(nil, &m)); got != want {
+	if got := string(appendWhole(format.JSON, nil, &m)); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
@@ -121,7 +121,7 @@ func FuzzJSONString(f *testing.F) {
 func checkJSONString(t *testing.T, s string) {
 	t.Helper()
 	m := memory.Memory{Text: []byte(s)}
-	out := string(format.JSON.Append(nil, &m))
+	out := string(appendWhole(format.JSON, nil, &m))
 	_, out, _ = strings.Cut(out, `"memory":`)
 	out, _, _ = strings.Cut(out, `,"user_id":null`)
 	var got string

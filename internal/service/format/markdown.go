@@ -30,9 +30,7 @@ var Markdown = &Format{
 	ContentType: "text/markdown; charset=utf-8",
 	Extension:   "md",
 	Prefix:      "# Memories\n",
-	before:      markdownBefore,
-	text:        markdownText,
-	after:       markdownAfter,
+	NewEncoder:  newText(markdownBefore, markdownText, markdownAfter),
 }
 
 // markdownBefore does not escape the values in the heading: neither a timestamp nor a UUID contains

@@ -177,7 +177,7 @@ func TestMarkdownLooksAsDocumented(t *testing.T) {
 - **updated_at:** ` + "`2026-01-16T10:30:00.123456Z`" + `
 
 > a \<b>\[x]\\` + "\r\n> \n> # c\r> d\n> \n"
-	if got := string(format.Markdown.Append(nil, &m)); got != want {
+	if got := string(appendWhole(format.Markdown, nil, &m)); got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
 }
@@ -188,7 +188,7 @@ func TestMarkdownWritesPlainValuesUnchangedAndOthersAsJSON(t *testing.T) {
 		"": "`\"\"`", " a": "`\" a\"`", "a ": "`\"a \"`", " ": "`\" \"`", `"a"`: "`\"\\\"a\\\"\"`", "a\nb": "`\"a\\nb\"`", "a`b``c": "```\"a`b``c\"```",
 	} {
 		m := memory.Memory{UserID: []byte(value)}
-		if got := string(format.Markdown.Append(nil, &m)); !strings.Contains(got, "\n- **user_id:** "+want+"\n- **workspace_id:**") {
+		if got := string(appendWhole(format.Markdown, nil, &m)); !strings.Contains(got, "\n- **user_id:** "+want+"\n- **workspace_id:**") {
 			t.Errorf("%q does not become %s in %s", value, want, got)
 		}
 	}

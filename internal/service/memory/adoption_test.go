@@ -95,12 +95,13 @@ func (a *adoption) export(db *sqlx.DB, f *format.Format) string {
 		a.Fatal(err)
 	}
 	var file []byte
+	encoder := f.NewEncoder()
 	for _, r := range ranges {
 		err := s.Read(a.Context(), q, r.Range, nil, func(m *memory.Memory) error {
 			if len(file) > 0 {
 				file = append(file, f.Separator...)
 			}
-			file = f.Append(file, m)
+			file = encoder.Append(file, m)
 			return nil
 		})
 		if err != nil {

@@ -29,6 +29,8 @@ type Memory struct {
 	// Rest is set only for an oversize memory. Each call returns the next piece of the text after
 	// Text, and nil after the last one. A piece may end in the middle of a UTF-8 sequence.
 	Rest func() ([]byte, error)
+	// Size is the length of an oversize text in bytes, all pieces together; zero if Rest is nil.
+	Size int64
 }
 
 // Columns lists the fields of an exported memory, in the order in which every format writes them.

@@ -44,7 +44,7 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 	m := *first
 	if p.read < p.total {
 		m.clone() // reading the next piece overwrites the buffers of first
-		m.Rest = p.rest
+		m.Rest, m.Size = p.rest, p.total
 	}
 	return visit(&m)
 }

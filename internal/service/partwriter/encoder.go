@@ -2,6 +2,7 @@ package partwriter
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -20,8 +21,10 @@ type encoder struct {
 	format   *format.Format
 	partSize int // bytes
 
-	buffer   *[]byte     // the part that is being filled
-	memories int64       // memories whose encoding ends in buffer
+	formatEncoder format.Encoder
+
+	buffer   *[]byte     // the part that is being filled, except what formatEncoder holds back
+	memories int64       // memories whose encoding ends in the part
 	lastTime memory.Time // created_at of the last memory
 	lastID   [36]byte
 	first    bool // the next memory is the first of the file: no separator precedes it
@@ -38,6 +41,7 @@ type part struct {
 	data     *[]byte
 	memories int64
 	last     memory.Key
+	entry    []byte // for the footer, see export.Part
 	cut
 }
 
@@ -51,7 +55,7 @@ type cut struct {
 // startEncoder starts the uploader. The caller must call wait in the end.
 func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploader) *encoder {
 	e := &encoder{
-		format: f, partSize: partSize, first: u.atStartOfFile(),
+		format: f, formatEncoder: f.NewEncoder(), partSize: partSize, first: u.atStartOfFile(),
 		buffer: buffers.Get().(*[]byte), queue: make(chan part), done: make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
@@ -69,23 +73,26 @@ func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploade
 // memory that might not fit begins the next part.
 func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
 
+// size is the number of bytes that the part would have if it ended now. It may be less than size.
+func (e *encoder) size() int { return len(*e.buffer) + e.formatEncoder.Pending() }
+
 // add encodes a memory.
 func (e *encoder) add(m *memory.Memory) error {
 	if m.Rest != nil {
 		return e.addOversize(m)
 	}
 	need := 2*len(m.Text) + len(m.Metadata)
-	if len(*e.buffer) > 0 && len(*e.buffer)+need > e.maxPart() {
+	if size := e.size(); size > 0 && size+need > e.maxPart() {
 		if err := e.flush(cut{}); err != nil {
 			return err
 		}
 	}
 	e.grow(need)
 	e.separate()
-	*e.buffer = e.format.Append(*e.buffer, m)
+	*e.buffer = e.formatEncoder.Append(*e.buffer, m)
 	e.setLast(m)
 	e.memories++
-	if len(*e.buffer) >= e.partSize {
+	if e.size() >= e.partSize {
 		return e.flush(cut{})
 	}
 	return nil
@@ -94,20 +101,19 @@ func (e *encoder) add(m *memory.Memory) error {
 // addOversize encodes a memory that is read in pieces. It gets parts of its own, which are recorded
 // together, so that an attempt never resumes in the middle of it.
 func (e *encoder) addOversize(m *memory.Memory) error {
-	if len(*e.buffer) > 0 {
+	if e.size() > 0 {
 		if err := e.flush(cut{}); err != nil {
 			return err
 		}
 	}
 	e.setLast(m) // every part of the memory has its key
 	e.separate()
-	*e.buffer = e.format.Before(*e.buffer, m)
+	*e.buffer = e.formatEncoder.Before(*e.buffer, m)
 	var err error
-	var previous byte
 	startsInside := false
 	for piece := m.Text; piece != nil; {
 		e.grow(2 * len(piece))
-		*e.buffer, previous = e.format.Text(*e.buffer, piece, previous)
+		*e.buffer = e.formatEncoder.Text(*e.buffer, piece)
 		if len(*e.buffer) >= e.partSize {
 			if err := e.flush(cut{startsInside: startsInside, endsInside: true}); err != nil {
 				return err
@@ -118,7 +124,7 @@ func (e *encoder) addOversize(m *memory.Memory) error {
 			return err
 		}
 	}
-	*e.buffer = e.format.After(*e.buffer, m)
+	*e.buffer = e.formatEncoder.After(*e.buffer, m)
 	e.memories++
 	return e.flush(cut{startsInside: startsInside})
 }
@@ -152,12 +158,20 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush hands the buffer to the uploader and starts a new one. It waits while the uploader is busy:
-// this wait bounds the RAM that a range needs to two parts. It fails when uploading has failed.
+// flush ends the part, hands it to the uploader and starts a new one. It waits while the uploader is
+// busy: this wait bounds the RAM that a range needs to two parts, and what formatEncoder holds back. It
+// fails when uploading has failed.
 func (e *encoder) flush(c cut) error {
-	last := memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}
+	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
+	if !c.endsInside {
+		e.grow(e.formatEncoder.Pending())
+		var err error
+		if *e.buffer, p.entry, err = e.formatEncoder.Finish(*e.buffer); err != nil {
+			return fmt.Errorf("%w: %w", memory.ErrUnreadable, err)
+		}
+	}
 	select {
-	case e.queue <- part{data: e.buffer, memories: e.memories, last: last, cut: c}:
+	case e.queue <- p:
 		e.buffer, e.memories = buffers.Get().(*[]byte), 0
 		return nil
 	case <-e.ctx.Done():
@@ -166,10 +180,11 @@ func (e *encoder) flush(c cut) error {
 }
 
 // flushLast hands over what is left in the buffer after the last memory.
-func (e *encoder) flushLast() {
-	if len(*e.buffer) > 0 {
-		_ = e.flush(cut{}) // it fails only if the uploader has failed, and wait returns that error
+func (e *encoder) flushLast() error {
+	if e.size() == 0 {
+		return nil
 	}
+	return e.flush(cut{})
 }
 
 // wait waits until the uploader has handled every part, and returns what it has recorded.

@@ -47,11 +47,11 @@ func (w *Writer) Write(ctx context.Context, r Range) (export.Written, error) {
 		after = &r.Recorded[n-1].Last
 	}
 	encoder := startEncoder(ctx, r.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
-		exports: w.Exports, archive: w.Archive, exportID: r.Export.ID, rangeNumber: r.Number, nextPart: len(r.Recorded),
+		exports: w.Exports, archive: w.Archive, exportID: r.Export.ID, format: r.Format, rangeNumber: r.Number, nextPart: len(r.Recorded),
 	})
 	readErr := w.Source.Read(encoder.ctx, r.Export.Query(), r.Bounds, after, encoder.add)
 	if readErr == nil {
-		encoder.flushLast()
+		readErr = encoder.flushLast()
 	}
 	written, uploadErr := encoder.wait()
 	if uploadErr != nil { // a failed upload also interrupts reading, so that it is the cause

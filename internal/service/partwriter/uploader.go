@@ -7,6 +7,7 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 // uploader stores and records the parts of a range, one after the other.
@@ -14,6 +15,7 @@ type uploader struct {
 	exports     *export.Store
 	archive     *archive.Archive
 	exportID    string
+	format      *format.Format
 	rangeNumber int
 	nextPart    int // number of the next part
 }
@@ -28,20 +30,26 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 	var group []export.Part // stored, and recorded together
 	for p := range queue {
 		separated := !p.startsInside && !u.atStartOfFile()
-		stored, err := u.archive.Put(ctx, u.exportID, u.rangeNumber, u.nextPart, *p.data)
+		put := u.archive.Put
+		if u.format.Compressed {
+			put = u.archive.PutAsIs
+		}
+		stored, err := put(ctx, u.exportID, u.rangeNumber, u.nextPart, *p.data)
 		*p.data = (*p.data)[:0]
 		buffers.Put(p.data)
 		if err != nil {
 			return written, attempt.StorageError(ctx, err)
 		}
 		stored.Continues, stored.Separated = p.startsInside, separated
-		group = append(group, export.Part{Part: stored, Range: u.rangeNumber, Number: u.nextPart, Memories: p.memories, Last: p.last})
+		group = append(group, export.Part{
+			Part: stored, Range: u.rangeNumber, Number: u.nextPart, Memories: p.memories, Last: p.last, FooterEntry: p.entry,
+		})
 		u.nextPart++
 		if p.endsInside {
 			continue
 		}
 		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, u.recordError(ctx, err)
+			return written, recordError(ctx, u.exports, u.exportID, err)
 		}
 		written = written.Plus(export.Count(group))
 		group = group[:0]
@@ -51,9 +59,9 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 
 // recordError classifies an error from recording parts. If another attempt was faster, the error is
 // retryable: Temporal may have given up that attempt, and the next one must go on where it ends.
-func (u *uploader) recordError(ctx context.Context, err error) error {
+func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
-		e, findErr := u.exports.Find(ctx, u.exportID)
+		e, findErr := exports.Find(ctx, exportID)
 		if findErr != nil {
 			return attempt.DatabaseError(ctx, findErr)
 		}

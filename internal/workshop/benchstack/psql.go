@@ -25,7 +25,7 @@ func findPsql() (string, error) {
 	if len(found) > 0 {
 		return found[len(found)-1], nil
 	}
-	return "", errors.New("the sections speed and sizes need psql: install the PostgreSQL client, or choose others with -sections")
+	return "", errors.New("the sections speed, sizes and formats need psql: install the PostgreSQL client, or choose others with -sections")
 }
 
 // selectMemories returns the SQL that reads a data set in the same order as an export.

@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// parseNDJSON reads one object per line.
+func parseNDJSON(file []byte) ([]memory, error) {
+	memories := []memory{}
+	for line := range bytes.Lines(file) {
+		raw, ended := bytes.CutSuffix(line, []byte("\n"))
+		if !ended {
+			return nil, errors.New("the last line has no end")
+		}
+		m, err := parseObject(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%w in %s", err, raw)
+		}
+		memories = append(memories, m)
+	}
+	return memories, nil
+}
+
+// parseParquet reads all row groups. It requires that they declare their order, and have it.
+func parseParquet(file []byte) ([]memory, error) {
+	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return nil, err
+	}
+	memories := []memory{}
+	for i, group := range f.RowGroups() {
+		if sorting := group.SortingColumns(); len(sorting) != 2 || sorting[0].Path()[0] != "created_at" || sorting[1].Path()[0] != "id" {
+			return nil, fmt.Errorf("row group %d is sorted by %v", i, sorting)
+		}
+		if memories, err = appendRows(memories, group.Rows()); err != nil {
+			return nil, fmt.Errorf("row group %d: %w", i, err)
+		}
+	}
+	for i := 1; i < len(memories); i++ {
+		if a, b := memories[i-1], memories[i]; *a.created > *b.created || *a.created == *b.created && a.id >= b.id {
+			return nil, fmt.Errorf("row %d is not in order", i)
+		}
+	}
+	if int64(len(memories)) != f.NumRows() {
+		return nil, fmt.Errorf("%d rows, in the footer %d", len(memories), f.NumRows())
+	}
+	return memories, nil
+}
+
+func appendRows(memories []memory, rows parquet.Rows) ([]memory, error) {
+	defer rows.Close()
+	buf := make([]parquet.Row, 64)
+	for {
+		n, err := rows.ReadRows(buf)
+		for _, row := range buf[:n] {
+			m, err := parseRow(row)
+			if err != nil {
+				return memories, err
+			}
+			memories = append(memories, m)
+		}
+		if errors.Is(err, io.EOF) {
+			return memories, nil
+		}
+		if err != nil {
+			return memories, err
+		}
+	}
+}
+
+func parseRow(row parquet.Row) (m memory, err error) {
+	for i, values := range row.Range {
+		v := values[0]
+		if i == len(columns) {
+			if !v.IsNull() {
+				err = fmt.Errorf("exact_values is %s", v)
+			}
+			continue
+		}
+		var text *string
+		switch column := columns[i]; {
+		case column == "categories":
+			items := []string{}
+			for _, v := range values {
+				if v.DefinitionLevel() == 3 {
+					items = append(items, string(v.ByteArray()))
+				}
+			}
+			encoded, _ := json.Marshal(items)
+			text = new(string(encoded))
+		case v.IsNull():
+		case column == "id" || column == "workspace_id":
+			h := hex.EncodeToString(v.ByteArray())
+			text = new(strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-"))
+		case strings.HasSuffix(column, "_at"):
+			text = new(time.UnixMicro(v.Int64()).UTC().Format("2006-01-02T15:04:05.000000Z"))
+		case column == "access_count":
+			text = new(fmt.Sprint(v.Int64()))
+		default:
+			text = new(string(v.ByteArray()))
+		}
+		err = errors.Join(err, m.set(columns[i], text))
+	}
+	return m, err
+}

@@ -1,0 +1,56 @@
+package format
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"memexport/internal/service/format/rowgroup"
+)
+
+// Parquet is an Apache Parquet file. Its columns are memory.Columns and exact_values: id and
+// workspace_id are UUIDs, categories is a LIST of STRING, metadata is JSON, access_count an INT64, the
+// timestamps count microseconds in UTC, everything else is STRING. Rows are in order of (created_at,
+// id), and the row groups say so. Columns are compressed with zstd.
+//
+// A timestamp before the year 1 or after the year 9999, which includes infinity, is replaced by the
+// first or last microsecond of these years. Then exact_values is a JSON object with the exact value,
+// spelled as in the other formats, by column. If an array of categories has more than one dimension,
+// the list has all of its elements, and exact_values has the array as the other formats have it. For
+// all other memories exact_values is NULL.
+//
+// A part is a whole row group. An oversize memory has a row group of its own, of one or more parts, in
+// which its text is not compressed. The footer says where the row groups are; the key-value metadata
+// has memexport.export_id, memexport.memories, and memexport.filters: the names of the filters that
+// were set, with commas.
+var Parquet = &Format{
+	Name:        "parquet",
+	ContentType: "application/vnd.apache.parquet",
+	Extension:   "parquet",
+	Prefix:      rowgroup.Magic,
+	Compressed:  true,
+	NewEncoder:  func() Encoder { return new(rowgroup.Encoder) },
+	Footer:      parquetFooter,
+}
+
+func parquetFooter(info Info, parts []FooterPart) ([]byte, error) {
+	var entries []rowgroup.Entry
+	end := int64(len(rowgroup.Magic)) // of the file so far
+	start := end                      // of the last row group
+	for i, p := range parts {
+		if !p.Continues {
+			start = end
+		}
+		end += p.Size
+		if p.Entry != nil {
+			entries = append(entries, rowgroup.Entry{Offset: start, Entry: p.Entry})
+		} else if i+1 == len(parts) || !parts[i+1].Continues {
+			return nil, fmt.Errorf("part %d of a Parquet file has no entry for the footer", i)
+		}
+	}
+	return rowgroup.Footer(entries, []rowgroup.Property{
+		{Key: "memexport.export_id", Value: info.ExportID},
+		{Key: "memexport.filters", Value: strings.Join(info.Filters, ",")},
+		{Key: "memexport.memories", Value: strconv.FormatInt(info.Memories, 10)},
+	})
+}

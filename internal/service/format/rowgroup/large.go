@@ -1,0 +1,150 @@
+package rowgroup
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"memexport/internal/service/memory"
+)
+
+// large is the row group of one memory whose text comes in pieces. The text is never held as a whole.
+// The header of its page comes before it in the file, and says how long the compressed page is. So the
+// page is a zstd frame whose blocks are not compressed: then its length is known in advance.
+type large struct {
+	entry []byte
+	rest  []byte // the row group's bytes behind the text
+	left  int    // bytes of the page that are still to come
+	block int    // bytes that are still missing in the current block
+}
+
+// blockSize is the size in bytes of the blocks of a frame, the greatest that zstd has.
+const blockSize = 128 << 10
+
+// appendFrameHeader appends the header of a zstd frame (RFC 8878, section 3.1.1.1) for a content of the
+// given size in bytes: the magic number, a descriptor for a size in four bytes, a window of blockSize.
+func appendFrameHeader(dst []byte, size int) []byte {
+	dst = append(dst, 0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x38)
+	return binary.LittleEndian.AppendUint32(dst, uint32(size))
+}
+
+// frameSize returns the size in bytes of a frame whose content has the given size.
+func frameSize(size int) int {
+	const frameHeader, blockHeader = 10, 3
+	return frameHeader + (size+blockSize-1)/blockSize*blockHeader + size
+}
+
+// append appends a piece of the frame's content, in blocks. A block begins with three bytes: its size,
+// two bits for its type, of which 0 is "not compressed", and one bit for the last block.
+func (l *large) append(dst, piece []byte) []byte {
+	for len(piece) > 0 {
+		if l.block == 0 {
+			l.block = min(blockSize, l.left)
+			header := uint32(l.block) << 3
+			if l.block == l.left {
+				header |= 1
+			}
+			dst = append(dst, byte(header), byte(header>>8), byte(header>>16))
+		}
+		n := min(l.block, len(piece))
+		if n == 0 {
+			break // more than was announced: check reports it
+		}
+		dst = append(dst, piece[:n]...)
+		piece = piece[n:]
+		l.block -= n
+		l.left -= n
+	}
+	l.left -= len(piece)
+	return dst
+}
+
+// check reports a text that has another length than was announced.
+func (l *large) check() error {
+	if l.left != 0 {
+		return fmt.Errorf("an oversize text has %d bytes less than announced", l.left)
+	}
+	return nil
+}
+
+// Before appends the row group of an oversize memory up to the text.
+func (e *Encoder) Before(dst []byte, m *memory.Memory) []byte {
+	if e.group != nil {
+		e.fail(errors.New("an oversize memory needs a row group of its own"))
+		return dst
+	}
+	// The library makes the row group of the same memory with an empty text.
+	g := newGroup()
+	e.write(g, m, []byte{})
+	if e.err != nil {
+		return dst
+	}
+	template, r, err := g.finish(nil)
+	if err == nil {
+		dst, e.large, err = insertText(dst, template, r, m.Size)
+	}
+	e.fail(err)
+	return dst
+}
+
+// Text appends a piece of an oversize memory's text.
+func (e *Encoder) Text(dst, piece []byte) []byte {
+	if e.large == nil {
+		return dst
+	}
+	return e.large.append(dst, piece)
+}
+
+// After appends what follows the text of an oversize memory.
+func (e *Encoder) After(dst []byte, _ *memory.Memory) []byte {
+	if e.large == nil {
+		return dst
+	}
+	return append(dst, e.large.rest...)
+}
+
+// insertText appends the beginning of template, a row group whose only text is empty, for a text of the
+// given size in bytes, and changes r to match.
+func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, error) {
+	text := &r.Columns[columnMemory].MetaData
+	start := int(text.DataPageOffset)
+	end := start + int(text.TotalCompressedSize)
+
+	var header format.PageHeader
+	protocol := new(thrift.CompactProtocol)
+	if err := thrift.NewDecoder(protocol.NewReaderFromBytes(template[start:end])).Decode(&header); err != nil {
+		return dst, nil, fmt.Errorf("read a page header: %w", err)
+	}
+	// The page has the definition level, then the text with its length before it in four bytes.
+	page, err := compression.Decode(nil, template[end-int(header.CompressedPageSize):end])
+	if err != nil {
+		return dst, nil, fmt.Errorf("read a page: %w", err)
+	}
+	const length = 4
+	content := len(page) + int(size)
+	if size > math.MaxUint32 || frameSize(content) > math.MaxInt32 {
+		return dst, nil, fmt.Errorf("a text has %d bytes, more than a page of Parquet can have", size)
+	}
+	levels := page[:len(page)-length]
+	header.UncompressedPageSize = int32(content)
+	header.CompressedPageSize = int32(frameSize(content))
+	header.CRC = 0 // absent: it would have to precede the text
+	encoded, err := thrift.Marshal(protocol, &header)
+	if err != nil {
+		return dst, nil, fmt.Errorf("write a page header: %w", err)
+	}
+
+	r.resize(columnMemory, int64(len(encoded)+content), int64(len(encoded)+frameSize(content)))
+	text.SizeStatistics.UnencodedByteArrayDataBytes += size
+	entry, err := r.marshal()
+	l := &large{entry: entry, rest: bytes.Clone(template[end:]), left: content}
+	dst = append(append(dst, template[:start]...), encoded...)
+	dst = appendFrameHeader(dst, content)
+	dst = l.append(dst, binary.LittleEndian.AppendUint32(levels, uint32(size)))
+	return dst, l, err
+}

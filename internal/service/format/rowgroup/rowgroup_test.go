@@ -1,0 +1,319 @@
+package rowgroup_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"memexport/internal/service/format/rowgroup"
+	"memexport/internal/service/memory"
+)
+
+// memoryOf returns the memory with the given number. Numbers are in the order of (created_at, id).
+func memoryOf(n int) *memory.Memory {
+	return &memory.Memory{
+		ID:          fmt.Appendf(nil, "0192f0c1-7a3e-7c44-9b1d-%012x", n),
+		Text:        fmt.Appendf(nil, "Memory number %d", n),
+		UserID:      fmt.Appendf(nil, "user-%04d", n%1000),
+		Status:      []byte("COMPLETED"),
+		Categories:  []byte(`["a","b"]`),
+		WorkspaceID: []byte("5d2c9c1e-0f5b-4a57-8a0e-1f9f6f1f2a11"),
+		AccessCount: int64(n),
+		CreatedAt:   memory.TimeOf(time.Date(2026, 1, 1, 0, 0, n/10, 0, time.UTC)),
+		UpdatedAt:   memory.TimeOf(time.Date(2026, 2, 1, 0, 0, n, 0, time.UTC)),
+	}
+}
+
+// part encodes memories as one row group.
+func part(t *testing.T, memories ...*memory.Memory) (data, entry []byte) {
+	t.Helper()
+	var e rowgroup.Encoder
+	for _, m := range memories {
+		data = e.Append(data, m)
+	}
+	data, entry, err := e.Finish(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data, entry
+}
+
+// file makes a file of row groups, given as data and entry by turns.
+func file(t *testing.T, parts ...[]byte) *parquet.File {
+	t.Helper()
+	data := []byte(rowgroup.Magic)
+	var entries []rowgroup.Entry
+	for i := 0; i < len(parts); i += 2 {
+		entries = append(entries, rowgroup.Entry{Offset: int64(len(data)), Entry: parts[i+1]})
+		data = append(data, parts[i]...)
+	}
+	footer, err := rowgroup.Footer(entries, []rowgroup.Property{{Key: "k", Value: "v"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, footer...)
+	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// column returns the values of a column of a row group as text.
+func column(t *testing.T, g parquet.RowGroup, i int) []string {
+	t.Helper()
+	var all []string
+	rows := g.Rows()
+	defer rows.Close()
+	buf := make([]parquet.Row, 100)
+	for {
+		n, err := rows.ReadRows(buf)
+		for _, row := range buf[:n] {
+			row.Range(func(column int, values []parquet.Value) bool {
+				if column == i {
+					all = append(all, values[0].String())
+				}
+				return true
+			})
+		}
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func numbered(from, to int) (memories []*memory.Memory) {
+	for n := from; n < to; n++ {
+		memories = append(memories, memoryOf(n))
+	}
+	return memories
+}
+
+const (
+	textColumn    = 1
+	userColumn    = 2
+	createdColumn = 12
+	exactColumn   = 14
+)
+
+func TestRowGroupsHaveTheStatisticsOfTheirRows(t *testing.T) {
+	data, entry := part(t, numbered(0, 3000)...)
+	data2, entry2 := part(t, numbered(3000, 3500)...)
+	f := file(t, data, entry, data2, entry2)
+	for i, want := range []struct {
+		rows  int64
+		users [2]string
+	}{
+		{rows: 3000, users: [2]string{"user-0000", "user-0999"}},
+		{rows: 500, users: [2]string{"user-0000", "user-0499"}},
+	} {
+		g := f.Metadata().RowGroups[i]
+		if g.NumRows != want.rows {
+			t.Errorf("row group %d has %d rows, want %d", i, g.NumRows, want.rows)
+		}
+		users := g.Columns[userColumn].MetaData.Statistics
+		if got := [2]string{string(users.MinValue), string(users.MaxValue)}; got != want.users {
+			t.Errorf("row group %d: users from %q, want %q", i, got, want.users)
+		}
+		if text := g.Columns[textColumn].MetaData.Statistics; text.MinValue != nil || text.MaxValue != nil {
+			t.Errorf("row group %d has the least and the greatest text", i)
+		}
+		if s := g.SortingColumns; len(s) != 2 || s[0].ColumnIdx != createdColumn || s[1].ColumnIdx != 0 || s[0].Descending || s[1].Descending {
+			t.Errorf("row group %d is sorted by %+v", i, s)
+		}
+	}
+	created := f.Metadata().RowGroups[1].Columns[createdColumn].MetaData.Statistics
+	for value, n := range map[string]int{string(created.MinValue): 3000, string(created.MaxValue): 3499} {
+		want := memoryOf(n).CreatedAt.Std().UnixMicro()
+		if got := parquet.Int64.Value([]byte(value)).Int64(); got != want {
+			t.Errorf("created_at is bounded by %d, want %d", got, want)
+		}
+	}
+}
+
+func TestBloomFiltersFindEveryUser(t *testing.T) {
+	data, entry := part(t, numbered(0, 2000)...)
+	filter := file(t, data, entry).RowGroups()[0].ColumnChunks()[userColumn].BloomFilter()
+	if filter == nil {
+		t.Fatal("user_id has no filter")
+	}
+	found := 0
+	for n := range 3000 {
+		ok, err := filter.Check(parquet.ValueOf(fmt.Sprintf("user-%04d", n)))
+		if err != nil || n < 1000 && !ok {
+			t.Fatalf("user %d: %v, %v", n, ok, err)
+		}
+		if ok {
+			found++
+		}
+	}
+	if found > 1100 {
+		t.Errorf("the filter finds %d of 1000 users", found)
+	}
+}
+
+// The library would fill a filter with the values of the dictionary only, and so hide the others.
+func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
+	var memories []*memory.Memory
+	for n := range 60_000 {
+		m := memoryOf(n)
+		m.UserID = fmt.Appendf(nil, "user-with-a-long-name-%010d", n)
+		memories = append(memories, m)
+	}
+	data, entry := part(t, memories...)
+	g := file(t, data, entry).RowGroups()[0]
+	if g.ColumnChunks()[userColumn].BloomFilter() != nil {
+		t.Error("user_id has a filter")
+	}
+	users := column(t, g, userColumn)
+	if len(users) != len(memories) {
+		t.Fatalf("%d users, want %d", len(users), len(memories))
+	}
+	for i, user := range users {
+		if user != string(memories[i].UserID) {
+			t.Fatalf("user %d is %s", i, user)
+		}
+	}
+	if len(entry) > 3<<10 {
+		t.Errorf("the entry has %d bytes", len(entry))
+	}
+}
+
+func TestLongValuesStayOutOfTheStatistics(t *testing.T) {
+	m := memoryOf(1)
+	m.AgentID = bytes.Repeat([]byte("a"), 300)
+	_, entry := part(t, memoryOf(0), m)
+	if bytes.Contains(entry, m.AgentID) {
+		t.Error("the entry has an agent_id of 300 bytes")
+	}
+	if !bytes.Contains(entry, []byte("user-0001")) {
+		t.Error("the entry lacks the greatest user_id")
+	}
+}
+
+func TestOnlyExactTimesAreDeclaredSortedByID(t *testing.T) {
+	first, second := memoryOf(2), memoryOf(1)
+	first.CreatedAt, second.CreatedAt = memory.Infinity-1<<60, memory.Infinity
+	data, entry := part(t, memoryOf(0), first, second)
+	f := file(t, data, entry)
+	if s := f.Metadata().RowGroups[0].SortingColumns; len(s) != 1 || s[0].ColumnIdx != createdColumn {
+		t.Errorf("sorted by %+v", s)
+	}
+	exact := column(t, f.RowGroups()[0], exactColumn)
+	if exact[0] != "<null>" || !strings.HasPrefix(exact[1], `{"created_at":"+`) || exact[2] != `{"created_at":"infinity"}` {
+		t.Errorf("exact_values are %q", exact)
+	}
+}
+
+func TestTheSameMemoriesMakeTheSameBytes(t *testing.T) {
+	want, wantEntry := part(t, numbered(0, 20_000)...)
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			if got, entry := part(t, numbered(0, 20_000)...); !bytes.Equal(got, want) || !bytes.Equal(entry, wantEntry) {
+				t.Error("an encoder made other bytes")
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestAnOversizeTextIsNeitherHeldNorChanged(t *testing.T) {
+	m := memoryOf(7)
+	piece := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	const pieces = 50
+	m.Text, m.Size = piece, int64(pieces*len(piece))
+	m.Rest = func() ([]byte, error) { return nil, nil }
+	var e rowgroup.Encoder
+	data := e.Before(nil, m)
+	for range pieces {
+		before := len(data)
+		if data = e.Text(data, piece); len(data)-before > len(piece)+10 || e.Pending() != 0 {
+			t.Fatalf("%d of %d bytes came, %d are pending", len(data)-before, len(piece), e.Pending())
+		}
+	}
+	data = e.After(data, m)
+	data, entry, err := e.Finish(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, afterEntry := part(t, memoryOf(8))
+	f := file(t, data, entry, after, afterEntry)
+	if got := column(t, f.RowGroups()[0], textColumn); len(got) != 1 || got[0] != strings.Repeat(string(piece), pieces) {
+		t.Errorf("%d texts, the first of %d bytes", len(got), len(got[0]))
+	}
+	if got := column(t, f.RowGroups()[0], userColumn); got[0] != "user-0007" {
+		t.Errorf("user %s", got[0])
+	}
+	if ok, err := f.RowGroups()[0].ColumnChunks()[userColumn].BloomFilter().Check(parquet.ValueOf("user-0007")); !ok || err != nil {
+		t.Errorf("the filter does not find the user: %v", err)
+	}
+	if got := column(t, f.RowGroups()[1], userColumn); got[0] != "user-0008" {
+		t.Errorf("the user after it is %s", got[0])
+	}
+}
+
+func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
+	for name, misuse := range map[string]func(e *rowgroup.Encoder){
+		"a text that ends early": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Size = 10
+			e.After(e.Text(e.Before(nil, m), []byte("short")), m)
+		},
+		"a text that is longer than announced": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Size = 10
+			e.After(e.Text(e.Before(nil, m), []byte("much longer")), m)
+		},
+		"a text beyond 2 GiB": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Size = 1 << 31
+			e.Before(nil, m)
+		},
+		"an oversize memory behind another": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Size = 10
+			e.Before(e.Append(nil, m), m)
+		},
+		"an id that is not a UUID": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.ID = []byte("0192f0c1")
+			e.Append(nil, m)
+		},
+		"categories that are not an array": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Categories = []byte(`{"a":1}`)
+			e.Append(nil, m)
+		},
+		"categories without an end": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Categories = []byte(`["a"`)
+			e.Append(nil, m)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e rowgroup.Encoder
+			misuse(&e)
+			if _, entry, err := e.Finish(nil); err == nil || entry != nil {
+				t.Errorf("Finish returns an entry of %d bytes, %v", len(entry), err)
+			}
+		})
+	}
+}
+
+func TestAFooterNeedsEveryEntry(t *testing.T) {
+	for _, entry := range [][]byte{nil, []byte("\xffnonsense")} {
+		if _, err := rowgroup.Footer([]rowgroup.Entry{{Offset: 4, Entry: entry}}, nil); err == nil {
+			t.Errorf("a footer was made of the entry %q", entry)
+		}
+	}
+}

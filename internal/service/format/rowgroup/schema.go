@@ -1,0 +1,91 @@
+package rowgroup
+
+import (
+	"slices"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"memexport/internal/service/memory"
+)
+
+// The leaf columns in the order of the file: memory.Columns, then exactValues.
+const (
+	columnID = iota
+	columnMemory
+	columnUserID
+	columnAgentID
+	columnSessionID
+	columnPriority
+	columnStatus
+	columnCategories
+	columnMetadata
+	columnWorkspaceID
+	columnAccessCount
+	columnLastAccessedAt
+	columnCreatedAt
+	columnUpdatedAt
+	columnExactValues
+	columnCount
+)
+
+// exactValues names the last column: a JSON object with the values of a memory that its typed columns
+// cannot hold, by column; NULL for nearly every memory.
+const exactValues = "exact_values"
+
+// The years that a timestamp column holds. SQL, Python, Java and JavaScript all have them, while
+// values outside make many readers fail.
+var (
+	minTime = memory.TimeOf(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))
+	maxTime = memory.TimeOf(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) - 1
+)
+
+// compression is zstd at its fastest level: slower levels save a tenth of the size at twice the time.
+var compression = &zstd.Codec{Level: zstd.SpeedFastest}
+
+// schema is the schema of the files.
+var schema = newSchema()
+
+func newSchema() *parquet.Schema {
+	plain := func(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.Plain) }
+	dictionary := func(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.RLEDictionary) }
+	delta := func(n parquet.Node) parquet.Node { return parquet.Encoded(n, &parquet.DeltaBinaryPacked) }
+	instant := delta(parquet.Timestamp(parquet.Microsecond))
+	label := parquet.Optional(dictionary(parquet.String()))
+	return parquet.NewSchema("memories", orderedGroup{
+		order: append(slices.Clone(memory.Columns), exactValues),
+		Group: parquet.Group{
+			"id":               plain(parquet.UUID()),
+			"memory":           parquet.Optional(plain(parquet.String())),
+			"user_id":          label,
+			"agent_id":         label,
+			"session_id":       label,
+			"priority":         label,
+			"status":           label,
+			"categories":       parquet.Optional(parquet.List(label)),
+			"metadata":         parquet.Optional(plain(parquet.JSON())),
+			"workspace_id":     dictionary(parquet.UUID()),
+			"access_count":     dictionary(parquet.Int(64)),
+			"last_accessed_at": parquet.Optional(instant),
+			"created_at":       instant,
+			"updated_at":       instant,
+			exactValues:        parquet.Optional(plain(parquet.JSON())),
+		},
+	})
+}
+
+// orderedGroup is a group whose fields have a chosen order. A parquet.Group sorts them by name.
+type orderedGroup struct {
+	parquet.Group
+	order []string
+}
+
+// Fields implements parquet.Node.
+func (g orderedGroup) Fields() []parquet.Field {
+	fields := g.Group.Fields()
+	slices.SortFunc(fields, func(a, b parquet.Field) int {
+		return slices.Index(g.order, a.Name()) - slices.Index(g.order, b.Name())
+	})
+	return fields
+}
