@@ -10,11 +10,13 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
+	"memexport/internal/service/token"
 	"memexport/workflows"
 )
 
@@ -31,6 +33,15 @@ type Options struct {
 	// Redirect answers a download with a signed address in the store, if the store has the file as one
 	// object. Defaults to sending the file.
 	Redirect bool
+	// Tokens verifies the access tokens that are accepted as bearer tokens. Defaults to accepting keys
+	// only.
+	Tokens *token.Verifier
+	// AuthFailures is how many requests a minute from one address may have a wrong key or token. The
+	// others are answered with 429. Defaults to no limit.
+	AuthFailures int
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Defaults to none:
+	// the other end of a connection counts as the client.
+	TrustedProxies []netip.Prefix
 	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
 	// Defaults to a function that returns nil.
 	Ready func(context.Context) error
@@ -53,6 +64,7 @@ func New(o Options) *Server {
 		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),
 		downloads: newSlots("downloads", "downloads", o.Limits.Downloads, o.Limits.DownloadsPerKey),
 		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) error { return nil }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -79,13 +78,4 @@ func (r *reads) first(read string, now time.Time) bool {
 	}
 	r.seen[read] = struct{}{}
 	return true
-}
-
-// peerAddress returns the address of the other end of the connection, without the port.
-func peerAddress(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
 }

@@ -4,44 +4,109 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/token"
 )
 
-const keyHeader = "X-Api-Key"
+// caller is who sent a request.
+type caller struct {
+	workspaceID string
+	keyID       string // of the API key, or what stands for it in a token; limits for each key count by it
+	permissions []apikey.Permission
+}
 
-// authenticate lets a request pass if it has exactly one API key, the key exists, and it has the
+// authenticate lets a request pass if it has exactly one credential, which is valid and has the
 // permission of the operation.
 func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	secrets := r.Header.Values(keyHeader)
-	if len(secrets) != 1 || secrets[0] == "" {
-		writeProblem(w, newProblem(codeUnauthorized))
+	sent, problem := credentialOf(r.Header)
+	if problem != nil {
+		writeProblem(w, problem)
 		return
 	}
-	lookup, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	key, err := s.keys.Lookup(lookup, secrets[0])
-	if errors.Is(err, apikey.ErrUnknown) {
-		writeProblem(w, newProblem(codeUnauthorized))
+	address := clientAddress(r, s.trustedProxies)
+	wait, done := s.failures.try(address, sent.secret, time.Now())
+	if wait > 0 {
+		writeProblem(w, newProblem(codeTooManyFailures).with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))))
 		return
 	}
-	if err != nil {
-		writeProblem(w, s.problem(r.Context(), err))
+	sender, problem := s.identify(r.Context(), sent)
+	done(resultOf(problem))
+	if problem != nil {
+		writeProblem(w, problem)
 		return
 	}
 	info := infoOf(r.Context())
-	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
-	info.address = peerAddress(r)
+	info.workspaceID, info.keyID = sender.workspaceID, sender.keyID
+	if address.IsValid() {
+		info.address = address.String()
+	}
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
-	if !key.Allows(permission) {
+	if !slices.Contains(sender.permissions, permission) {
 		p := newProblem(codePermissionDenied)
-		p.Detail = fmt.Sprintf("The API key lacks the permission %s.", permission)
+		p.Detail = fmt.Sprintf("The key or token lacks the permission %s.", permission)
 		writeProblem(w, p)
 		return
 	}
-	next(huma.WithContext(ctx, withWorkspace(r.Context(), key.WorkspaceID)))
+	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
+}
+
+// resultOf returns what a problem of identify says about the credential.
+func resultOf(p *Problem) result {
+	switch {
+	case p == nil || p.Code == codePermissionDenied:
+		return right
+	case p.Code == codeUnauthorized:
+		return wrong
+	case p.Code == codeClientClosed:
+		return abandoned
+	}
+	return undecided
+}
+
+// identify returns whom a credential belongs to.
+func (s *service) identify(ctx context.Context, sent credential) (caller, *Problem) {
+	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if s.tokens != nil && sent.bearer && token.Looks(sent.secret) {
+		verified, err := s.tokens.Verify(limited, sent.secret)
+		if err != nil {
+			return caller{}, s.tokenProblem(ctx, err)
+		}
+		return caller{workspaceID: verified.WorkspaceID, keyID: verified.CallerID, permissions: verified.Permissions}, nil
+	}
+	key, err := s.keys.Lookup(limited, sent.secret)
+	if errors.Is(err, apikey.ErrUnknown) {
+		return caller{}, newProblem(codeUnauthorized)
+	}
+	if err != nil {
+		return caller{}, s.problem(ctx, err)
+	}
+	return caller{workspaceID: key.WorkspaceID, keyID: key.ID, permissions: key.Permissions}, nil
+}
+
+// tokenProblem returns what the client is told about an error of Verify.
+func (s *service) tokenProblem(ctx context.Context, err error) *Problem {
+	var invalid *token.Invalid
+	var noWorkspace *token.NoWorkspace
+	switch {
+	case errors.As(err, &invalid):
+		p := newProblem(codeUnauthorized)
+		p.Detail = "The token is not accepted: " + invalid.Reason + "."
+		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // RFC 6750, section 3.1
+		return p
+	case errors.As(err, &noWorkspace):
+		p := newProblem(codePermissionDenied)
+		p.Detail = fmt.Sprintf("The token is valid, but has no claim %s with the UUID of a workspace.", noWorkspace.Claim)
+		return p
+	}
+	return s.problem(ctx, err)
 }

@@ -3,7 +3,9 @@ package api_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/workshop/await"
 )
 
 func TestOnlyAKeyWithThePermissionIsAccepted(t *testing.T) {
@@ -65,17 +68,69 @@ func TestAuthenticationComesFirstAndNotFoundLast(t *testing.T) {
 	s.do(t, "GET", unknown).problem(t, 404, "EXPORT_NOT_FOUND")
 }
 
-func TestARequestWithTwoKeysIsRefused(t *testing.T) {
+func TestAKeyMayComeAsABearerToken(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	connection := s.dial(t) // since do sends one key only
-	fmt.Fprintf(connection, "POST /v1/exports HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nX-Api-Key: other\r\nContent-Length: 0\r\n\r\n", s.key)
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	other := s.newKey(t, uuid.NewString(), apikey.Permissions...)
+	for _, c := range []struct {
+		what    string
+		headers []string // as they are sent
+		status  int
+	}{
+		{"the key as X-Api-Key", []string{"X-Api-Key: " + s.key}, 200},
+		{"the key as a bearer token", []string{"Authorization: Bearer " + s.key}, 200},
+		{"the scheme in other letters", []string{"Authorization: bEARER " + s.key}, 200},
+		{"more spaces", []string{"Authorization: Bearer   " + s.key + " "}, 200},
+		{"the same key twice", []string{"X-Api-Key: " + s.key, "Authorization: Bearer " + s.key}, 200},
+		{"another scheme beside a key", []string{"X-Api-Key: " + s.key, "Authorization: Basic dTpw"}, 200},
+		{"nothing", nil, 401},
+		{"another scheme", []string{"Authorization: Basic " + s.key}, 401},
+		{"no scheme", []string{"Authorization: " + s.key}, 401},
+		{"an empty token", []string{"Authorization: Bearer"}, 401},
+		{"an empty key beside a token", []string{"X-Api-Key:", "Authorization: Bearer " + s.key}, 401},
+		{"an empty token beside a key", []string{"X-Api-Key: " + s.key, "Authorization: Bearer "}, 401},
+		{"a scheme without a space", []string{"Authorization: Bearer" + s.key}, 401},
+		{"two different keys", []string{"X-Api-Key: " + s.key, "Authorization: Bearer " + other}, 401},
+		{"two keys of one header", []string{"X-Api-Key: " + s.key, "X-Api-Key: " + s.key}, 401},
+		{"two different keys of one header", []string{"X-Api-Key: " + s.key, "X-Api-Key: other"}, 401},
+		{"two bearer tokens", []string{"Authorization: Bearer " + s.key, "Authorization: Bearer " + s.key}, 401},
+	} {
+		connection := s.dial(t) // since http.Header would merge and trim some of them
+		fmt.Fprintf(connection, "GET /v1/exports HTTP/1.1\r\nHost: x\r\n%s\r\n", strings.Join(append(c.headers, ""), "\r\n"))
+		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil || response.StatusCode != c.status {
+			t.Errorf("%s: %s, want %d: %s %v", c.what, response.Status, c.status, body, err)
+		}
+		if want := "Send one key in one of them"; c.status == 401 && strings.Contains(string(body), want) != (strings.Contains(c.what, "two") || strings.Contains(c.what, "beside")) {
+			t.Errorf("%s: %s", c.what, body)
+		}
+	}
+}
+
+func TestA401NamesBothWaysToAuthenticate(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	a := s.do(t, "GET", "/v1/exports", "X-Api-Key", "")
+	a.problem(t, 401, "UNAUTHORIZED")
+	if got := a.Header.Values("WWW-Authenticate"); !slices.Equal(got, []string{`ApiKey realm="memexport"`, `Bearer realm="memexport"`}) {
+		t.Errorf("WWW-Authenticate: %q", got)
+	}
+}
+
+func TestTheLogNamesTheKeyAndNotItsSecret(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	secret, key, err := s.keys.Create(t.Context(), s.workspace, "test", apikey.LivePrefix, apikey.Permissions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	if response.StatusCode != 401 {
-		t.Errorf("the answer is %s, want 401", response.Status)
+	s.do(t, "GET", "/v1/exports", "X-Api-Key", "", "Authorization", "Bearer "+secret).status(t, 200)
+	await.True(t, time.Minute, "the request is logged", func() bool { return strings.Contains(s.log.String(), "key_id="+key.ID) })
+	if strings.Contains(s.log.String(), secret[len(apikey.LivePrefix):]) {
+		t.Error("the log has the key")
 	}
 }

@@ -18,16 +18,17 @@ func config() huma.Config {
 
 An export is made asynchronously: create it, poll it until its status is READY (or let the server wait for you with the header ` + "`Prefer: wait=30`" + `), then download its file. The file stays available for 72 hours after that.
 
-Every request needs an API key in the header ` + "`X-Api-Key`" + `. A key belongs to one workspace and sees nothing of any other.
+Every request needs an API key, in the header ` + "`X-Api-Key`" + ` or as ` + "`Authorization: Bearer`" + `. A key belongs to one workspace and sees nothing of any other.
 
 Whatever is refused or fails is answered with problem details (RFC 9457), whose field ` + "`code`" + ` is stable. Fields and codes may be added, so clients should ignore those that they do not know. Every answer carries an ` + "`X-Request-Id`" + `, which finds it again in the logs of the service.`
 	c.Servers = []*huma.Server{{URL: "/", Description: "The server that this document comes from."}}
 	c.Tags = []*huma.Tag{{Name: "Exports", Description: "Bulk downloads of a workspace's memories."}}
 	c.Components.Schemas = newRegistry()
-	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"apiKey": {
-		Type: "apiKey", In: "header", Name: keyHeader, Description: "The key of a workspace, such as msk_live_... or msk_test_...",
-	}}
-	c.Security = []map[string][]string{{"apiKey": {}}}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"apiKey": {Type: "apiKey", In: "header", Name: keyHeader, Description: "The key of a workspace, such as msk_live_... or msk_test_..."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key in the header Authorization, or an access token (JWT) of the identity provider that the service accepts tokens from, if it does."},
+	}
+	c.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}} // either of them
 	c.Components.Headers = headers
 	c.Components.Responses = problemResponses(c.Components.Schemas)
 	c.OnAddOperation = append(c.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {

@@ -17,6 +17,7 @@ const (
 	codeInvalidRequest      = "INVALID_REQUEST"
 	codeKeyReused           = "IDEMPOTENCY_KEY_REUSED"
 	codeUnauthorized        = "UNAUTHORIZED"
+	codeTooManyFailures     = "TOO_MANY_FAILURES"
 	codePermissionDenied    = "PERMISSION_DENIED"
 	codeRateLimited         = "RATE_LIMITED"
 	codeExportNotFound      = "EXPORT_NOT_FOUND"
@@ -53,9 +54,11 @@ type kind struct {
 var kinds = []kind{
 	{code: codeInvalidRequest, status: 422, detail: "The request was refused. See errors for what is wrong where."},
 	{code: codeKeyReused, status: 422, detail: "This Idempotency-Key was used before for an export with other parameters."},
-	{code: codeUnauthorized, status: 401, detail: "The header X-Api-Key is missing, or its key is unknown or revoked.",
-		header: http.Header{"Www-Authenticate": {`ApiKey realm="memexport"`}}},
-	{code: codePermissionDenied, status: 403, detail: "The API key lacks the permission that this operation needs."},
+	{code: codeUnauthorized, status: 401, detail: "The request needs a valid key, in the header X-Api-Key or as Authorization: Bearer. The key is missing, or it is unknown, expired or revoked.",
+		header: http.Header{"Www-Authenticate": {`ApiKey realm="memexport"`, `Bearer realm="memexport"`}}},
+	{code: codeTooManyFailures, status: 429, detail: "Too many requests from this address had no valid key. Wait for as many seconds as Retry-After says, and send a valid key.",
+		header: http.Header{"Retry-After": {"1"}}},
+	{code: codePermissionDenied, status: 403, detail: "The key or token lacks the permission that this operation needs."},
 	{code: codeExportNotFound, status: 404, detail: "There is no such export."},
 	{code: codeExportNotReady, status: 409, detail: "The export is still processing. Poll it until its status is READY.",
 		header: http.Header{"Retry-After": {"1"}}},

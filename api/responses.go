@@ -27,7 +27,7 @@ var headers = map[string]*huma.Header{
 	"Last-Modified":       textHeader("When the export became READY.", "Thu, 15 Jan 2026 10:30:04 GMT"),
 	"Repr-Digest":         textHeader("The SHA-256 of the whole file (RFC 9530).", "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:"),
 	"Cache-Control":       textHeader("That the file is for nobody else and must not be altered on the way.", "private, no-transform"),
-	"WWW-Authenticate":    textHeader("How to authenticate.", `ApiKey realm="memexport"`),
+	"WWW-Authenticate":    textHeader("How to authenticate.", `ApiKey realm="memexport", Bearer realm="memexport"`),
 }
 
 // textHeader returns the description of a header whose value is a string.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
+	"memexport/internal/service/token"
 	"memexport/workflows"
 )
 
@@ -44,11 +46,14 @@ type service struct {
 	rates     *rates
 	longPolls *slots
 	downloads *slots
+	failures  *failures
 
-	redirect bool
-	ready    func(context.Context) error
-	log      *slog.Logger
-	version  string
+	redirect       bool
+	ready          func(context.Context) error
+	tokens         *token.Verifier // nil if only keys are accepted
+	trustedProxies []netip.Prefix
+	log            *slog.Logger
+	version        string
 }
 
 type workspaceKey struct{}
@@ -111,7 +116,7 @@ func unavailable(err error) bool {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
 	case errors.As(err, &networkError), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, token.ErrUnavailable):
 		return true
 	}
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -93,6 +93,7 @@ func TestKeysAreListedAndRevokedAndHaveOnlyTheirPermissions(t *testing.T) {
 			}
 		}
 	}
-	newClient(s.url, "").do(t, "GET", "/v1/exports?api_key="+writer.key, "Authorization", "Bearer "+writer.key).problem(t, 401, "UNAUTHORIZED")
+	newClient(s.url, "").do(t, "GET", "/v1/exports?api_key="+writer.key).problem(t, 401, "UNAUTHORIZED")
+	newClient(s.url, "").do(t, "POST", "/v1/exports", "Authorization", "Bearer "+writer.key).want(t, 202)
 	newClient(s.url, writer.key).do(t, "GET", "/v1/exports", "X-Api-Key", writer.key).problem(t, 401, "UNAUTHORIZED")
 }

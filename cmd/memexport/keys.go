@@ -1,8 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -13,8 +13,8 @@ import (
 )
 
 func keysCommand() *cobra.Command {
-	c := &cobra.Command{Use: "keys", Short: "Create, list and revoke API keys"}
-	c.AddCommand(keysCreateCommand(), keysListCommand(), keysRevokeCommand())
+	c := &cobra.Command{Use: "keys", Short: "Create, list, rotate and revoke API keys"}
+	c.AddCommand(keysCreateCommand(), keysListCommand(), keysRotateCommand(), keysRevokeCommand())
 	return c
 }
 
@@ -33,15 +33,20 @@ func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 }
 
 func keysCreateCommand() *cobra.Command {
-	var workspace, name string
+	var workspace, name, expires string
 	var permissions []string
 	var test bool
 	c := &cobra.Command{
-		Use:     "create",
-		Short:   "Create a key for a workspace and print it, which happens only once",
-		Example: "  memexport keys create --workspace 7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22 \\\n    --permission export.read --permission export.write --name nightly-backup",
-		Args:    cobra.NoArgs,
+		Use:   "create",
+		Short: "Create a key for a workspace and print it, which happens only once",
+		Example: "  memexport keys create --workspace 7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22 \\\n" +
+			"    --permission export.read --permission export.write --name nightly-backup --expires 90d",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			expiresAt, err := parseExpiry(expires, time.Now())
+			if err != nil {
+				return usageError{err}
+			}
 			return withKeys(cmd, func(keys *apikey.Store) error {
 				prefix := apikey.LivePrefix
 				if test {
@@ -51,20 +56,19 @@ func keysCreateCommand() *cobra.Command {
 				for _, p := range permissions {
 					granted = append(granted, apikey.Permission(p))
 				}
-				secret, key, err := keys.Create(cmd.Context(), workspace, name, prefix, granted)
+				secret, key, err := keys.CreateUntil(cmd.Context(), expiresAt, workspace, name, prefix, granted)
 				if err != nil {
 					return err
 				}
-				// Print only the key to standard output, so that a script can read it.
-				fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%s) for the workspace %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID)
-				fmt.Fprintln(cmd.OutOrStdout(), secret)
+				printSecret(cmd, secret, key)
 				return nil
 			})
 		},
 	}
 	c.Flags().StringVar(&workspace, "workspace", "", "the id of the workspace, a UUID")
-	c.Flags().StringVar(&name, "name", "", "what the key is for")
+	c.Flags().StringVar(&name, "name", "", "what the key is for, in at most 100 printable characters")
 	c.Flags().StringArrayVar(&permissions, "permission", nil, "export.read or export.write; give it once for each")
+	c.Flags().StringVar(&expires, "expires", "", "when the key expires: after 90d or 12h, or at a time such as 2027-01-31T00:00:00Z (default never)")
 	c.Flags().BoolVar(&test, "test", false, "create a key that begins with msk_test_ instead of msk_live_")
 	for _, flag := range []string{"workspace", "name", "permission"} {
 		if err := c.MarkFlagRequired(flag); err != nil {
@@ -72,6 +76,16 @@ func keysCreateCommand() *cobra.Command {
 		}
 	}
 	return c
+}
+
+// printSecret prints the secret alone on standard output, so that a script can read it.
+func printSecret(cmd *cobra.Command, secret string, key apikey.Key) {
+	expires := "does not expire"
+	if key.ExpiresAt != nil {
+		expires = "expires at " + when(key.ExpiresAt)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%q) for the workspace %s %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID, expires)
+	fmt.Fprintln(cmd.OutOrStdout(), secret)
 }
 
 func keysListCommand() *cobra.Command {
@@ -86,11 +100,13 @@ func keysListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				now := time.Now()
 				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-				fmt.Fprintln(table, "ID\tKEY\tNAME\tWORKSPACE\tPERMISSIONS\tCREATED\tLAST USED\tREVOKED")
+				fmt.Fprintln(table, "ID\tKEY\tNAME\tWORKSPACE\tPERMISSIONS\tSTATE\tCREATED\tEXPIRES\tLAST USED\tREVOKED")
 				for _, k := range list {
-					fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%v\t%s\t%s\t%s\n", k.ID, k.Display, k.Name, k.WorkspaceID, k.Permissions,
-						when(&k.CreatedAt), when(k.LastUsedAt), when(k.RevokedAt))
+					// Names are quoted: those of keys that an earlier version created may contain anything.
+					fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%v\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Display, strconv.Quote(k.Name), k.WorkspaceID, k.Permissions,
+						k.State(now), when(&k.CreatedAt), when(k.ExpiresAt), when(k.LastUsedAt), when(k.RevokedAt))
 				}
 				return table.Flush()
 			})
@@ -106,24 +122,4 @@ func when(t *time.Time) string {
 		return "-"
 	}
 	return t.UTC().Format(time.RFC3339)
-}
-
-func keysRevokeCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "revoke ID",
-		Short: "Revoke a key, which takes effect at once",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return withKeys(cmd, func(keys *apikey.Store) error {
-				err := keys.Revoke(cmd.Context(), args[0])
-				if errors.Is(err, apikey.ErrUnknown) {
-					return fmt.Errorf("the key %s does not exist: `memexport keys list` shows the ids", args[0])
-				}
-				if err == nil {
-					fmt.Fprintf(cmd.OutOrStdout(), "key %s is revoked\n", args[0])
-				}
-				return err
-			})
-		},
-	}
 }

@@ -28,6 +28,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/internal/service/token"
 	"memexport/reconcile"
 	"memexport/worker"
 	"memexport/workflows"
@@ -168,6 +169,18 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 
 // serveAPI serves requests until ctx ends. Then it waits until the open requests are finished.
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
+	proxies, err := s.config.Proxies()
+	if err != nil {
+		return err // Load has checked it
+	}
+	var tokens *token.Verifier
+	if s.config.OIDCIssuer != "" {
+		tokens = token.NewVerifier(token.Options{Issuer: s.config.OIDCIssuer, Audience: s.config.OIDCAudience,
+			WorkspaceClaim: s.config.OIDCWorkspaceClaim, PermissionsClaim: s.config.OIDCPermissionsClaim})
+		if err := tokens.Check(ctx); err != nil {
+			s.log.Warn("tokens are answered with 503 until the provider in OIDC_ISSUER answers; API keys work", "error", err)
+		}
+	}
 	server := api.New(api.Options{
 		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
@@ -181,9 +194,12 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 			LongPolls:         s.config.LongPolls, LongPollsPerKey: s.config.LongPollsPerKey,
 			Downloads: s.config.Downloads, DownloadsPerKey: s.config.DownloadsPerKey,
 		},
-		Ready:   s.db.PingContext,
-		Log:     s.log,
-		Version: version,
+		Tokens:         tokens,
+		AuthFailures:   s.config.AuthFailures,
+		TrustedProxies: proxies,
+		Ready:          s.db.PingContext,
+		Log:            s.log,
+		Version:        version,
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

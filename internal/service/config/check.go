@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -19,6 +21,13 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	}
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
 		wrong("HTTP_ADDR", "%q is not an address: set it to host:port, such as :8080 or 127.0.0.1:8080", c.HTTPAddr)
+	}
+	if c.AuthFailures < 0 {
+		wrong("AUTH_FAILURES_PER_MINUTE", "%d is negative: set it to 0 to turn the limit off, or to a greater number", c.AuthFailures)
+	}
+	c.checkOIDC(wrong)
+	if _, err := c.Proxies(); err != nil {
+		wrong("TRUSTED_PROXIES", "%v", err)
 	}
 	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery,
 		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout} {
@@ -75,4 +84,46 @@ func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	case c.DownloadMode == "redirect" && u.Scheme != "s3":
 		wrong("DOWNLOAD_MODE", "redirect needs an S3 store: set BUCKET_URL to one that begins with s3://, or DOWNLOAD_MODE to proxy")
 	}
+}
+
+// checkOIDC checks the settings for tokens. The provider is not asked.
+func (c *Config) checkOIDC(wrong func(name, format string, args ...any)) {
+	if c.OIDCIssuer == "" {
+		return
+	}
+	u, err := url.Parse(c.OIDCIssuer)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !isLoopback(u.Hostname())) {
+		wrong("OIDC_ISSUER", "is not the URL of a provider: set it to one such as https://login.example.com/realms/acme (http:// only on this machine)")
+	}
+	if c.OIDCAudience == "" {
+		wrong("OIDC_AUDIENCE", "is not set: set it to the audience that the provider puts into the tokens for this API")
+	}
+}
+
+func isLoopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+// Proxies returns the networks in TRUSTED_PROXIES.
+func (c *Config) Proxies() ([]netip.Prefix, error) {
+	if c.TrustedProxies == "" {
+		return nil, nil
+	}
+	var proxies []netip.Prefix
+	for text := range strings.SplitSeq(c.TrustedProxies, ",") {
+		text = strings.TrimSpace(text)
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			var address netip.Addr
+			if address, err = netip.ParseAddr(text); err == nil {
+				network, err = address.WithZone("").Prefix(address.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%q is not an address or a network: set it to a list such as 10.0.0.0/8,192.0.2.7,fd00::/8", text)
+		}
+		proxies = append(proxies, network)
+	}
+	return proxies, nil
 }

@@ -38,6 +38,16 @@ type Config struct {
 
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
+	AuthFailures int `env:"AUTH_FAILURES_PER_MINUTE" envDefault:"100" for:"api" doc:"How many requests a minute from one address may have a wrong key or token. The next ones are answered with 429 and Retry-After, except those with a key or token that was valid before. 100 leaves room for a misconfigured client beside others. Each process counts for itself. 0 turns the limit off."`
+
+	OIDCIssuer           string `env:"OIDC_ISSUER" for:"api" doc:"Accepts access tokens (JWT) of this OpenID Connect provider as bearer tokens, beside API keys: its URL, exactly as its tokens have it in iss. Its keys are found by discovery. Empty accepts API keys only. See security.md."`
+	OIDCAudience         string `env:"OIDC_AUDIENCE" for:"api" doc:"What a token must have in aud: the name of this API at the provider. Required with OIDC_ISSUER."`
+	OIDCWorkspaceClaim   string `env:"OIDC_WORKSPACE_CLAIM" envDefault:"workspace_id" for:"api" doc:"The claim of a token that has the UUID of its workspace. The provider must not let users choose it."`
+	OIDCPermissionsClaim string `env:"OIDC_PERMISSIONS_CLAIM" envDefault:"scope" for:"api" doc:"The claim of a token that has its permissions, export.read and export.write: text with spaces between them, or an array. Others are ignored."`
+
+	// TrustedProxies is parsed by Proxies.
+	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
+
 	// Connections keeps the process below its limit of open files, so that it can still reach Postgres and
 	// the bucket when strangers open as many connections as they can.
 	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`

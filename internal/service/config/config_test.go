@@ -12,7 +12,7 @@ import (
 
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	want := config.Config{
-		MemoriesTable: "memories", HTTPAddr: ":8080",
+		MemoriesTable: "memories", HTTPAddr: ":8080", AuthFailures: 100, OIDCWorkspaceClaim: "workspace_id", OIDCPermissionsClaim: "scope",
 		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, AuditRetention: 365 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		Connections: 10_000, RequestsPerSecond: 100, LongPolls: 5000, LongPollsPerKey: 500, Downloads: 1000, DownloadsPerKey: 100,
 		WorkspaceRunning: 3, WorkspaceUnfinished: 1000, WorkspaceStorage: 100_000_000_000,
@@ -33,6 +33,8 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
 	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
+	"AUTH_FAILURES_PER_MINUTE": "0", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7",
+	"OIDC_ISSUER": "https://login.example.com/", "OIDC_AUDIENCE": "exports", "OIDC_WORKSPACE_CLAIM": "https://example.com/workspace", "OIDC_PERMISSIONS_CLAIM": "permissions",
 	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_HISTORY": "0s", "AUDIT_RETENTION": "1h", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
 	"API_CONNECTIONS": "900", "API_CONNECTIONS_PER_ADDRESS": "90", "API_REQUESTS_PER_SECOND": "0", "API_LONG_POLLS": "80", "API_LONG_POLLS_PER_KEY": "8",
 	"API_DOWNLOADS": "70", "API_DOWNLOADS_PER_KEY": "6",
@@ -45,7 +47,8 @@ var full = map[string]string{
 // fullConfig is the configuration in full.
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
-	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000",
+	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", TrustedProxies: "10.0.0.0/8, 192.0.2.7",
+	OIDCIssuer: "https://login.example.com/", OIDCAudience: "exports", OIDCWorkspaceClaim: "https://example.com/workspace", OIDCPermissionsClaim: "permissions",
 	Retention: 90 * time.Minute, AuditRetention: time.Hour, Parallel: 64, Compression: "none", DownloadMode: "redirect",
 	Connections: 900, ConnectionsPerAddress: 90, LongPolls: 80, LongPollsPerKey: 8, Downloads: 70, DownloadsPerKey: 6,
 	WorkspaceRunning: 7, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
@@ -99,6 +102,16 @@ var wrong = []struct{ name, value, hint string }{
 	{"BUCKET_URL", "s3://%zz", "s3://"},
 	{"HTTP_ADDR", "8080", "127.0.0.1:8080"},
 	{"HTTP_ADDR", "::1", "127.0.0.1:8080"},
+	{"AUTH_FAILURES_PER_MINUTE", "-1", "0 to turn the limit off"},
+	{"AUTH_FAILURES_PER_MINUTE", "many", "whole number"},
+	{"OIDC_AUDIENCE", "", "the audience that the provider puts"},
+	{"OIDC_ISSUER", "login.example.com", "https://login.example.com"},
+	{"OIDC_ISSUER", "http://login.example.com", "https://login.example.com"},
+	{"OIDC_ISSUER", "https://login.example.com?realm=x", "https://login.example.com"},
+	{"OIDC_ISSUER", "https://user:password@login.example.com", "https://login.example.com"},
+	{"TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"},
+	{"TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"},
+	{"TRUSTED_PROXIES", "10.0.0.1,", "10.0.0.0/8"},
 	{"EXPORT_RETENTION", "72", "72h"},
 	{"EXPORT_RETENTION", "three days", "72h"},
 	{"EXPORT_RETENTION", "-1h", "at least 1s"},

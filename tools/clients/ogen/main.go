@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/ogen-go/ogen/ogenerrors"
 
 	"memexport/tools/clients/ogen/exports"
 )
@@ -25,6 +26,11 @@ type key string
 
 func (k key) ApiKey(context.Context, exports.OperationName) (exports.ApiKey, error) {
 	return exports.ApiKey{APIKey: os.Getenv(string(k))}, nil
+}
+
+// Bearer is the other way to authenticate. One of them is enough.
+func (key) Bearer(context.Context, exports.OperationName) (exports.Bearer, error) {
+	return exports.Bearer{}, ogenerrors.ErrSkipClientSecurity
 }
 
 // client returns a client. The arguments are the names of the environment variables with the URL

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// clientAddress returns the address from which a request came. That is the other end of the connection,
+// unless it belongs to a trusted proxy: then it is the last address in X-Forwarded-For that does not. What
+// stands before that address was written by the client, who may write anything. The result is the zero
+// value if the connection has no IP address.
+func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	address := parseAddress(r.RemoteAddr)
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, hop := range slices.Backward(hops) {
+		if !slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(address) }) {
+			break
+		}
+		forwarded := parseAddress(strings.TrimSpace(hop))
+		if !forwarded.IsValid() {
+			break // the proxy added no address, so the proxy is the best that is known
+		}
+		address = forwarded
+	}
+	return address
+}
+
+// parseAddress parses an IP address with or without a port. It returns the zero value for other text.
+func parseAddress(text string) netip.Addr {
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		withPort, _ := netip.ParseAddrPort(text)
+		address = withPort.Addr()
+	}
+	return address.Unmap().WithZone("")
+}

@@ -1,0 +1,43 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+)
+
+const keyHeader = "X-Api-Key"
+
+// credential is the secret with which a request authenticates.
+type credential struct {
+	secret string
+	bearer bool // whether it came as Authorization: Bearer
+}
+
+// credentialOf returns the credential in the headers of a request, or the problem if there is none or
+// more than one. The same key in both headers is one credential, since some generated clients send it
+// that way. Authorization is ignored if it has a scheme other than Bearer.
+func credentialOf(h http.Header) (credential, *Problem) {
+	keys, tokens := h.Values(keyHeader), bearerTokens(h)
+	switch {
+	case len(keys)+len(tokens) == 0 || len(tokens) == 0 && len(keys) == 1 && keys[0] == "":
+		return credential{}, newProblem(codeUnauthorized)
+	case len(keys) > 1 || len(tokens) > 1 || len(keys) == 1 && len(tokens) == 1 && keys[0] != tokens[0]:
+		p := newProblem(codeUnauthorized)
+		p.Detail = "The headers X-Api-Key and Authorization have more than one key. Send one key in one of them."
+		return credential{}, p
+	case len(tokens) == 1:
+		return credential{secret: tokens[0], bearer: true}, nil
+	}
+	return credential{secret: keys[0]}, nil
+}
+
+// bearerTokens returns what follows the scheme Bearer in each Authorization header.
+func bearerTokens(h http.Header) (tokens []string) {
+	for _, value := range h.Values("Authorization") {
+		scheme, token, _ := strings.Cut(value, " ")
+		if strings.EqualFold(scheme, "Bearer") {
+			tokens = append(tokens, strings.Trim(token, " "))
+		}
+	}
+	return tokens
+}

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+)
+
+func TestFailuresAreForgottenAtAnEvenPace(t *testing.T) {
+	f, now := newFailures(6), time.Now() // one token comes back in 10 seconds
+	address := netip.MustParseAddr("192.0.2.1")
+	fails := func(at time.Duration, wait time.Duration) {
+		t.Helper()
+		got, done := f.try(address, "x", now.Add(at))
+		if got.Round(time.Millisecond) != wait {
+			t.Errorf("after %s: wait for %s, want %s", at, got, wait)
+		}
+		if done != nil {
+			done(wrong)
+		}
+	}
+	for range 6 {
+		fails(0, 0)
+	}
+	fails(0, 10*time.Second)
+	fails(4*time.Second, 6*time.Second)
+	fails(10*time.Second, 0)
+	fails(10*time.Second, 10*time.Second)
+	for range 6 {
+		fails(time.Hour, 0)
+	}
+	fails(time.Hour, 10*time.Second)
+}
+
+func TestALostResultCountsOnlyIfTheClientLeft(t *testing.T) {
+	f, now := newFailures(1), time.Now()
+	attempt := func(last byte, r result) (wait time.Duration) {
+		wait, done := f.try(netip.AddrFrom4([4]byte{192, 0, 2, last}), "x", now)
+		if done != nil {
+			done(r)
+		}
+		return wait
+	}
+	for range 3 {
+		if attempt(1, undecided) != 0 {
+			t.Error("an attempt without a result was counted")
+		}
+	}
+	if attempt(2, abandoned); attempt(2, abandoned) == 0 {
+		t.Error("an attempt that the client abandoned was not counted")
+	}
+	attempt(3, right)
+	attempt(4, abandoned)
+	if attempt(4, abandoned) != 0 {
+		t.Error("a credential that was right is forgotten when its client leaves")
+	}
+}
+
+func TestOnlyFailuresTakeMemoryAndNotWithoutLimit(t *testing.T) {
+	f, now := newFailures(1), time.Now()
+	attempt := func(i int, r result) {
+		address := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		if wait, done := f.try(address, strconv.Itoa(i), now); wait == 0 {
+			done(r)
+		}
+	}
+	for i := range 100 {
+		attempt(i, right)
+		attempt(i+1000, undecided)
+	}
+	if n := f.addresses.Len(); n != 0 {
+		t.Errorf("%d addresses without a failure are remembered", n)
+	}
+	for i := range 2 * maxAddresses {
+		attempt(i, wrong)
+		attempt(i+1<<20, right)
+	}
+	// The last success needed a place for a moment.
+	if n := f.addresses.Len(); n > maxAddresses || n < maxAddresses-1 || f.known.Len() != maxKnown {
+		t.Errorf("%d addresses and %d credentials are remembered", n, f.known.Len())
+	}
+}
+
+func TestACustomersIPv6AddressesCountAsOne(t *testing.T) {
+	for text, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "2001:db8:1:2:ffff::": "2001:db8:1:2::/64"} {
+		if got := networkOf(netip.MustParseAddr(text)).String(); got != want {
+			t.Errorf("%s counts as %s, want %s", text, got, want)
+		}
+	}
+	if networkOf(netip.Addr{}).IsValid() {
+		t.Error("no address counts as one")
+	}
+}
