@@ -12,6 +12,7 @@ export GOFLAGS := -tags=$(TAGS) $(GOFLAGS)
 # tools/golangci-lint/go.mod pins the version. The first build takes a few minutes.
 GOLANGCI_LINT := $(GO) tool -modfile=tools/golangci-lint/go.mod golangci-lint
 WORKFLOWCHECK := go.temporal.io/sdk/contrib/tools/workflowcheck@v0.6.0
+GOVULNCHECK   := v1.9.0
 
 .DEFAULT_GOAL := help
 
@@ -62,6 +63,23 @@ test-readers: ## read exports back with DuckDB, hyparquet, Rust's parquet, Arrow
 	@$(GO) run ./cmd/memexport dev prepare
 	@cd tools/readers && npm ci --ignore-scripts --no-audit --no-fund
 	@$(GO) test -tags readers,$(TAGS) -run '^TestReaders$$' -count=1 -timeout 20m ./e2e
+
+.PHONY: test-markdown
+test-markdown: ## show exports as Markdown with five readers, and compare with what is stored
+	@cd tools/markdown && npm ci --ignore-scripts --no-audit --no-fund
+	@$(GO) test -tags readers,$(TAGS) -run '^TestMarkdownReaders$$' -count=1 ./internal/service/format
+
+.PHONY: test-spreadsheet
+test-spreadsheet: ## open hostile CSV files with LibreOffice and each separator, and look for formulas
+	@$(GO) test -tags readers,$(TAGS) -run '^TestSpreadsheets$$' -count=1 ./internal/service/format
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZ_SECONDS (10), and print how often each was executed
+	@GO=$(GO) tools/fuzz/run.sh
+
+.PHONY: vulncheck
+vulncheck: ## look for known vulnerabilities in code that is called; needs vuln.go.dev or GOVULNDB
+	@GO=$(GO) tools/vulncheck/run.sh $(GOVULNCHECK)
 
 .PHONY: docs-component
 docs-component: ## fetch the component of the docs page from npm again, and check its hash

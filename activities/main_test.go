@@ -74,7 +74,7 @@ func (h *harness) in(t *testing.T) *harness {
 func (h *harness) readFrom(table string) {
 	h.Helper()
 	var err error
-	if h.Source, err = memory.NewSource(h.db, table); err != nil {
+	if h.Source, err = memory.NewSource(h.db, table, memory.SourceOptions{}); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -89,7 +89,7 @@ func (h *harness) exec(statement string, args ...any) {
 // environment changes the environment in which an attempt runs.
 type environment func(*testsuite.TestActivityEnvironment)
 
-// within makes the attempt end with ctx, as if its cancellation had been requested.
+// within cancels the attempt when ctx ends, as Temporal does after a cancellation was requested.
 func within(ctx context.Context) environment {
 	return func(env *testsuite.TestActivityEnvironment) {
 		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})

@@ -14,8 +14,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Compose makes the store join the parts to one object, which clients can download from the store
-// directly. It returns the zero value if that is not possible, as for a file with too many parts.
+// Compose makes the store join the parts into one object, which clients can download directly from the
+// store. It returns the zero value if that is not possible, for example because there are too many parts.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)

@@ -53,7 +53,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	if e.ExpiresAt == nil { // it was never READY, so that nobody is downloading it
+	if e.ExpiresAt == nil { // it was never READY, so nobody is downloading it
 		return ExpireResult{PurgeAt: time.Now()}, nil
 	}
 	return ExpireResult{PurgeAt: e.ExpiresAt.Add(a.Grace)}, nil
@@ -66,7 +66,7 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// Even a refusal is retried, unlike when writing: the objects must be deleted.
+		// WriteRange fails if the store denies access. Purge retries, because the objects must be deleted.
 		return attempt.Retryable(attempt.TypeStorageUnavailable, err)
 	}
 	return attempt.DatabaseError(ctx, a.Exports.Purged(ctx, in.ExportID))

@@ -147,7 +147,7 @@ func TestADeleteThatTheStoreRefusesIsRetried(t *testing.T) {
 	id := h.published(format.JSON)
 	objects := filepath.Join(h.dir, "exports", id)
 	part := filepath.Join(h.dir, filepath.FromSlash(h.parts(id)[0].Object))
-	// No user can delete a directory that is not empty as if it were an object.
+	// Not even root can delete a directory that is not empty in the way in which objects are deleted.
 	if err := os.MkdirAll(filepath.Join(objects, "000-000009-x", "y"), 0o700); err != nil {
 		t.Fatal(err)
 	}

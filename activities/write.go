@@ -72,7 +72,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
-		return a.writer().Write(ctx, partwriter.Range{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
+		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
 	a.noteFull(ctx, in.ExportID, err)
 	return written.Plus(added), err

@@ -130,8 +130,8 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.wantFile(in.ExportID, format.CSV)
 }
 
-// The first part of a later range begins with a separator, also if it turns out to be the first of the
-// file.
+// The first part of a later range begins with a separator, even if the ranges before it become empty and
+// it is the first part of the file.
 func TestTheFirstRangesMayBecomeEmpty(t *testing.T) {
 	for _, f := range format.All {
 		for gone := range 3 {

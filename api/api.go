@@ -13,6 +13,7 @@ import (
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/workflows"
 )
@@ -24,6 +25,9 @@ type Options struct {
 	Archive *archive.Archive
 	Starter *workflows.Starter
 
+	// Audit keeps who created, read, downloaded and deleted exports. A download is refused while it does
+	// not answer. Defaults to only logging these events.
+	Audit *audit.Store
 	// Redirect answers a download with a signed address in the store, if the store has the file as one
 	// object. Defaults to sending the file.
 	Redirect bool
@@ -43,7 +47,7 @@ type Options struct {
 // yet.
 func New(o Options) *Server {
 	s := &service{
-		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter,
+		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter, audit: o.Audit,
 		watchers:  newWatchers(o.Exports.Get),
 		rates:     newRates(o.Limits.RequestsPerSecond),
 		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),

@@ -19,10 +19,10 @@ import (
 	"memexport/api"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 	"memexport/workflows"
 )
@@ -56,14 +56,11 @@ func (s *service) compress(t *testing.T) {
 	s.archive = files
 }
 
-func newService(t *testing.T, change ...func(*api.Options)) *service {
+func newService(t testing.TB, change ...func(*api.Options)) *service {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 8)
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
+	var err error
 	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +72,7 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 	}
 	t.Cleanup(temporal.Close)
 	options := api.Options{
-		Exports: s.exports, Keys: s.keys, Archive: s.archive, Starter: workflows.NewStarter(temporal, "default", "memexport"),
+		Exports: s.exports, Keys: s.keys, Archive: s.archive, Audit: audit.NewStore(db), Starter: workflows.NewStarter(temporal, "default", "memexport"),
 		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
 	}
 	for _, c := range change {
@@ -87,7 +84,7 @@ func newService(t *testing.T, change ...func(*api.Options)) *service {
 }
 
 // serve makes server listen on a free port until the test ends, and returns its URL.
-func serve(t *testing.T, server *api.Server) string {
+func serve(t testing.TB, server *api.Server) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,7 +106,7 @@ func serve(t *testing.T, server *api.Server) string {
 	return "http://" + listener.Addr().String()
 }
 
-func (s *service) newKey(t *testing.T, workspace string, permissions ...apikey.Permission) string {
+func (s *service) newKey(t testing.TB, workspace string, permissions ...apikey.Permission) string {
 	t.Helper()
 	secret, _, err := s.keys.Create(t.Context(), workspace, "test", apikey.TestPrefix, permissions)
 	if err != nil {

@@ -35,6 +35,7 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	}
 	info := infoOf(r.Context())
 	info.workspaceID, info.keyID = key.WorkspaceID, key.ID
+	info.address = peerAddress(r)
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
 	if !key.Allows(permission) {
 		p := newProblem(codePermissionDenied)

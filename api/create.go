@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
 )
@@ -40,7 +41,7 @@ func createOperation() huma.Operation {
 
 type createInput struct {
 	Format         exportFormat `query:"format"`
-	IdempotencyKey string       `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" example:"nightly-2026-01-15" doc:"A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. A key is free again when its export is deleted."`
+	IdempotencyKey string       `header:"Idempotency-Key" minLength:"1" maxLength:"255" pattern:"^[ -~]+$" example:"nightly-2026-01-15" doc:"A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. Once the objects of that export have been deleted, its parameters are erased and no longer compared. A key is free again when its export is deleted, or removed from the history of exports."`
 	filter         memory.Filter
 }
 
@@ -76,6 +77,7 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 		return nil, s.problem(ctx, err)
 	}
 	infoOf(ctx).exportID = e.ID
+	s.recordDone(ctx, audit.Create)
 	// An export that waits for its turn is started when an earlier one of the workspace ends. With an
 	// Idempotency-Key, the first request's export may be further.
 	if e.Status == export.Pending && e.DispatchedAt != nil {

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 )
 
 func deleteOperation() huma.Operation {
@@ -37,6 +38,7 @@ func (s *service) deleteExport(ctx context.Context, in *deleteInput) (*struct{},
 	if err := s.exports.Delete(bounded, workspaceOf(ctx), id); err != nil {
 		return nil, s.problem(ctx, err)
 	}
+	s.recordDone(ctx, audit.Delete)
 	// The owner no longer sees the export. If cancelling fails, the reconciler removes the workflow and
 	// the objects later.
 	temporal, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)

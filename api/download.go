@@ -97,6 +97,9 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 		return nil, p
 	}
 	if address := s.addressInStore(in.request, e); address != "" {
+		if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
+			return nil, refusal
+		}
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			hctx.SetHeader("Location", address)
 			hctx.SetHeader("Cache-Control", "private, no-store") // the address works for some minutes only
@@ -109,6 +112,10 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	}
 	release, refusal := s.downloads.take(infoOf(ctx).keyID)
 	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
+		release()
 		return nil, refusal
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {

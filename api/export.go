@@ -14,7 +14,7 @@ import (
 )
 
 // Export is an export job as its owner sees it. A field of the filter is null if the export is not
-// filtered by it.
+// filtered by it, or if its objects have been deleted.
 type Export struct {
 	ID     string        `json:"id" format:"uuid" doc:"The id of the export."`
 	Format exportFormat  `json:"format" doc:"The format of the file."`
@@ -67,7 +67,7 @@ func (Export) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 			continue // the embedded filter
 		}
 		if len(field.Index) > 1 { // a field of the filter
-			property.Description += " Null if the export is not filtered by it."
+			property.Description += " Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them."
 		}
 		if field.Type.Kind() == reflect.Pointer && property.Ref != "" {
 			property.AnyOf = []*huma.Schema{{Ref: property.Ref}, {Type: "null"}}

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 )
 
@@ -56,6 +57,7 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
+	s.recordRead(ctx, audit.Read)
 	out := &getOutput{}
 	if wait, ok := preferredWait(in.Prefer); ok {
 		out.PreferenceApplied = fmt.Sprintf("wait=%d", int(wait.Seconds()))

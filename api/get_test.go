@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 )
 
 func TestTheFieldsOfAnExportComeInOrder(t *testing.T) {
@@ -159,13 +160,7 @@ func TestAWaitingRequestEndsWhenItsClientLeaves(t *testing.T) {
 		response.Body.Close()
 		t.Fatal("an answer came")
 	}
-	for range 100 {
-		if s.requests() == 1 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Error("the request is still being served")
+	await.True(t, 2*time.Second, "the request is no longer being served", func() bool { return s.requests() == 1 })
 }
 
 func TestAnExportThatIsDeletedDuringTheWaitIsNotFound(t *testing.T) {

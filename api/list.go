@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/audit"
 )
 
 func listOperation() huma.Operation {
@@ -58,6 +59,7 @@ func (s *service) listExports(ctx context.Context, in *listInput) (*listOutput, 
 	if err != nil {
 		return nil, s.problem(ctx, err)
 	}
+	s.recordRead(ctx, audit.List)
 	out := &listOutput{Body: ExportList{
 		Data: make([]Export, len(exports)),
 		Meta: ListMeta{CurrentPage: in.Page, PerPage: in.PageSize, Total: total, LastPage: max(1, (total+in.PageSize-1)/in.PageSize)},

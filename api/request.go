@@ -16,6 +16,7 @@ type requestInfo struct {
 	workspaceID string
 	keyID       string
 	exportID    string
+	address     string // of the caller; only the audit log has it
 }
 
 // infoOf returns the requestInfo of the request that ctx belongs to.

@@ -16,6 +16,7 @@ import (
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
 	"memexport/workflows"
@@ -36,6 +37,8 @@ type service struct {
 	keys    *apikey.Store
 	archive *archive.Archive
 	starter *workflows.Starter
+	audit   *audit.Store // nil: audit events are only logged
+	reads   reads
 
 	watchers  *watchers
 	rates     *rates

@@ -64,17 +64,17 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	b := &benchmark{Stack: stack, options: o}
 	fmt.Fprint(out, b.describe(ctx, load))
-	for _, section := range sections {
-		if !slices.Contains(o.sections, section.name) {
+	for _, s := range sections {
+		if !slices.Contains(o.sections, s.name) {
 			continue
 		}
-		say("section %s", section.name)
+		say("section %s", s.name)
 		began := time.Now()
-		tables, err := section.run(b, ctx)
+		tables, err := s.run(b, ctx)
 		if err != nil {
-			return fmt.Errorf("section %s: %w", section.name, because(ctx, err))
+			return fmt.Errorf("section %s: %w", s.name, because(ctx, err))
 		}
-		fmt.Fprintf(out, "\n## %s\n", section.name)
+		fmt.Fprintf(out, "\n## %s\n", s.name)
 		for _, t := range tables {
 			fmt.Fprintf(out, "\n%s", t.Markdown())
 		}

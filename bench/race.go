@@ -66,13 +66,13 @@ func (r *race) run(ctx context.Context) error {
 			slices.Reverse(order) // so that a runner does not always follow the same other runner
 		}
 		line := ""
-		for _, runner := range order {
-			m, err := r.measure(ctx, runner)
+		for _, candidate := range order {
+			m, err := r.measure(ctx, candidate)
 			if err != nil {
-				return fmt.Errorf("%s: %w", runner.name, err)
+				return fmt.Errorf("%s: %w", candidate.name, err)
 			}
-			r.results[runner.name] = append(r.results[runner.name], m)
-			line += fmt.Sprintf("  %s %.2fs", runner.name, m.wall.Seconds())
+			r.results[candidate.name] = append(r.results[candidate.name], m)
+			line += fmt.Sprintf("  %s %.2fs", candidate.name, m.wall.Seconds())
 		}
 		say("%s, round %d of %d:%s", r.data.Name, round+1, r.rounds, line)
 	}
@@ -143,16 +143,16 @@ func (r *race) save(ctx context.Context, e benchstack.Export, path string) error
 }
 
 // measure runs a runner once and returns the measurements.
-func (r *race) measure(ctx context.Context, runner runner) (sample, error) {
+func (r *race) measure(ctx context.Context, candidate runner) (sample, error) {
 	syscall.Sync() // otherwise the kernel might still write the previous runner's file during this run
-	if runner.format == "" {
-		return r.measurePsql(ctx, runner)
+	if candidate.format == "" {
+		return r.measurePsql(ctx, candidate)
 	}
-	m, e, err := r.measureExport(ctx, r.client, runner.format)
+	m, e, err := r.measureExport(ctx, r.client, candidate.format)
 	if err != nil {
 		return m, err
 	}
-	if err := errors.Join(e.CheckCount(r.data.Memories), e.CheckSHA256(r.digests[runner.format])); err != nil {
+	if err := errors.Join(e.CheckCount(r.data.Memories), e.CheckSHA256(r.digests[candidate.format])); err != nil {
 		return m, err
 	}
 	if m.download, m.downloadPeak, err = r.measureDownload(ctx, r.client, e); err != nil {
@@ -161,11 +161,11 @@ func (r *race) measure(ctx context.Context, runner runner) (sample, error) {
 	return m, r.Discard(ctx, r.client, e.ID)
 }
 
-func (r *race) measurePsql(ctx context.Context, runner runner) (sample, error) {
+func (r *race) measurePsql(ctx context.Context, candidate runner) (sample, error) {
 	path := filepath.Join(r.WorkDir, "psql.out")
 	defer os.Remove(path)
 	command := benchstack.CopyCSV(r.data, path)
-	if runner.name == psqlJSON {
+	if candidate.name == psqlJSON {
 		command = benchstack.CopyJSON(r.data, path)
 	}
 	run, err := r.RunPsql(ctx, command, path)

@@ -94,12 +94,12 @@ func (e Priority) Valid() bool {
 
 // Export An export job: what was asked for, and what has become of it. The fields of filters are null where nothing is filtered.
 type Export struct {
-	// AgentID Only memories of this agent. Null if the export is not filtered by it.
+	// AgentID Only memories of this agent. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: agent-7
 	AgentID *string `json:"agent_id"`
 
-	// Categories Only memories that have at least one of these categories. Null if the export is not filtered by it.
+	// Categories Only memories that have at least one of these categories. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: ["preferences","work"]
 	Categories *[]string `json:"categories"`
@@ -107,7 +107,7 @@ type Export struct {
 	// CompletedAt When it became READY or FAILED.
 	CompletedAt *time.Time `json:"completed_at"`
 
-	// CreatedAfter Only memories created at this instant or later (inclusive), so that consecutive windows tile. Null if the export is not filtered by it.
+	// CreatedAfter Only memories created at this instant or later (inclusive), so that consecutive windows tile. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: 2026-01-01T00:00:00Z
 	CreatedAfter *time.Time `json:"created_after"`
@@ -115,7 +115,7 @@ type Export struct {
 	// CreatedAt When the export was requested.
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBefore Only memories created earlier than this instant (exclusive), so that consecutive windows tile. Null if the export is not filtered by it.
+	// CreatedBefore Only memories created earlier than this instant (exclusive), so that consecutive windows tile. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: 2026-02-01T00:00:00Z
 	CreatedBefore *time.Time `json:"created_before"`
@@ -135,7 +135,7 @@ type Export struct {
 	// MemoryCount How many memories have been written so far; once READY, how many the file has.
 	MemoryCount int64 `json:"memory_count"`
 
-	// Priority Only memories of this priority. Null if the export is not filtered by it.
+	// Priority Only memories of this priority. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: HIGH
 	Priority *Priority `json:"priority"`
@@ -143,7 +143,7 @@ type Export struct {
 	// Progress Percent of the memories that have been written. It never falls, and is 100 only when READY.
 	Progress int32 `json:"progress"`
 
-	// SessionID Only memories of this session. Null if the export is not filtered by it.
+	// SessionID Only memories of this session. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: session-42
 	SessionID *string `json:"session_id"`
@@ -163,7 +163,7 @@ type Export struct {
 	// UpdatedAt When its status changed last.
 	UpdatedAt time.Time `json:"updated_at"`
 
-	// UserID Only memories of this user. Null if the export is not filtered by it.
+	// UserID Only memories of this user. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
 	//
 	// Examples: user-123
 	UserID *string `json:"user_id"`
@@ -315,7 +315,7 @@ type CreateExportParams struct {
 	// CreatedBefore Only memories created earlier than this instant (exclusive), so that consecutive windows tile. A timestamp after RFC 3339 with any offset, or a date such as 2026-01-15, which means midnight UTC. A + must be sent as %2B, since in a URL it means a space.
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 
-	// IdempotencyKey A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. A key is free again when its export is deleted.
+	// IdempotencyKey A name for this request of up to 255 printable ASCII characters, chosen by the client, so that it can be repeated safely: the same key with the same parameters answers with the same export, whatever has become of it; with other parameters it is refused. Once the objects of that export have been deleted, its parameters are erased and no longer compared. A key is free again when its export is deleted, or removed from the history of exports.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 

@@ -207,14 +207,14 @@ func TestAFileThatIsDamagedOnTheWayEndsWithExitCode8(t *testing.T) {
 	front := newProxy(t, s.url)
 	p := newPerson(t, front.url, s.key)
 	e := s.client().ready(t, s.client().create(t, "priority=LOW").ID, time.Minute)
-	front.setDamage(true)
+	front.damageDownloads()
 	_, stderr := p.run(t, 8, "download", e.ID, "-o", "out")
 	says(t, "download", stderr, *e.SHA256)
 	if _, err := os.Stat(p.path("out")); err == nil {
 		t.Error("the damaged file was kept")
 	}
 	p.run(t, 8, "download", e.ID, "-o", "-")
-	front.setDamage(false)
+	front.passDownloads()
 	p.run(t, 0, "download", e.ID, "-o", "out")
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"regexp"
 	"slices"
 	"strings"
@@ -94,7 +95,7 @@ func parseQuote(s string) (content, rest string, err error) {
 		s = s[i+1:]
 		switch {
 		case c == '\\':
-			if s == "" || !strings.Contains(`\<[`, s[:1]) {
+			if s == "" || !strings.Contains(`\[`, s[:1]) {
 				return "", "", fmt.Errorf("a backslash before %.10q", s)
 			}
 			b.WriteByte(s[0])
@@ -111,7 +112,7 @@ func parseQuote(s string) (content, rest string, err error) {
 		case c == '\r':
 			return "", "", errors.New("a CR without \"> \" after it")
 		default:
-			return b.String(), s, nil
+			return html.UnescapeString(b.String()), s, nil
 		}
 	}
 }

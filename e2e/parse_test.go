@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -167,10 +168,12 @@ func parseCSV(file []byte) ([]memory, error) {
 				return nil, fmt.Errorf("encoding/csv: record %d: %q instead of %q", i+1, theirs[i+1][c], optional(cell))
 			}
 			if cell != nil && slices.Contains(columns[1:9], column) { // this column contains text
-				plain, marked := strings.CutPrefix(*cell, "'")
-				if !marked && strings.HasPrefix(strings.TrimLeft(plain, "\t\r\n"), "=") {
-					return nil, fmt.Errorf("record %d: %s is a formula: %q", i+1, column, plain)
+				for _, start := range strings.FieldsFunc(*cell, func(r rune) bool { return strings.ContainsRune(";|\t\r\n", r) }) {
+					if strings.HasPrefix(strings.TrimLeft(start, `"`), "=") {
+						return nil, fmt.Errorf("record %d: %s makes a formula: %q", i+1, column, *cell)
+					}
 				}
+				plain := apostrophe.ReplaceAllString(*cell, "$1")
 				cell = &plain
 			}
 			if err := m.set(column, cell); err != nil {
@@ -181,6 +184,9 @@ func parseCSV(file []byte) ([]memory, error) {
 	}
 	return memories, nil
 }
+
+// apostrophe matches the apostrophes that CSV adds to a text cell.
+var apostrophe = regexp.MustCompile(`(^|[;|\t\r\n])'`)
 
 // parseRecords parses strict RFC 4180: every record ends with CRLF, and a quote in a quoted cell is
 // doubled. A nil cell in the result is an empty cell without quotes.

@@ -85,11 +85,18 @@ func (p *proxy) pointTo(t *testing.T, target string) {
 	p.target = u
 }
 
-// setDamage sets whether the proxy corrupts downloads.
-func (p *proxy) setDamage(damage bool) {
+// damageDownloads makes the proxy flip a bit in each piece of a download.
+func (p *proxy) damageDownloads() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.damage = damage
+	p.damage = true
+}
+
+// passDownloads makes the proxy pass downloads on as they are.
+func (p *proxy) passDownloads() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.damage = false
 }
 
 // swallowNextPost makes the proxy drop the response to the next POST. The returned channel is

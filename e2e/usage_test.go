@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/process"
 )
 
 func TestTheCommandsThatDevPrintsWork(t *testing.T) {
@@ -25,13 +26,14 @@ func TestTheCommandsThatDevPrintsWork(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), endTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", lines)
+	cmd := exec.Command("bash", "-euo", "pipefail", "-c", lines)
 	cmd.Dir = t.TempDir()
-	out, err := cmd.CombinedOutput()
+	cmd.Env = process.CleanEnviron()
+	out, err := process.Run(ctx, cmd, process.RunOptions{})
 	if err != nil {
-		t.Fatalf("%v\n%s\nprinted:\n%s", err, lines, out)
+		t.Fatal(err)
 	}
-	if !strings.Contains(string(out), `"status":"READY"`) {
+	if !strings.Contains(out, `"status":"READY"`) {
 		t.Errorf("the commands do not print a READY export:\n%s", out)
 	}
 	files, err := filepath.Glob(filepath.Join(cmd.Dir, "memories-*.csv"))
@@ -42,7 +44,7 @@ func TestTheCommandsThatDevPrintsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(out), hexDigest(file)) {
+	if !strings.Contains(out, hexDigest(file)) {
 		t.Errorf("the digest of the downloaded file was not printed:\n%s", out)
 	}
 	again, err := os.ReadFile(filepath.Join(cmd.Dir, "high.csv"))

@@ -14,6 +14,7 @@ import (
 	"memexport/activities"
 	"memexport/dispatch"
 	"memexport/internal/service/attempt"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/workflows"
 )
@@ -34,6 +35,14 @@ type Activities struct {
 	// Dispatcher starts the exports that wait for their turn and that nobody has started, such as after
 	// a crash.
 	Dispatcher *dispatch.Dispatcher
+
+	// History is how long the row of an export stays after its objects were deleted. Defaults to
+	// keeping it.
+	History time.Duration
+
+	// Audit holds the audit events. AuditRetention is how long they are kept. Defaults to keeping them.
+	Audit          *audit.Store
+	AuditRetention time.Duration
 
 	// OrphanAge is how old the newest object of an unknown or purged export must be before Sweep
 	// deletes its objects. It is longer than any attempt that could still record such an object.

@@ -57,7 +57,7 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	db := pgtest.Open(t, 16)
-	source, err := memory.NewSource(db, "memories")
+	source, err := memory.NewSource(db, "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"memexport/internal/service/export"
-	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/temporaltest"
 	"memexport/reconcile"
 	"memexport/workflows"
 )
@@ -17,16 +17,7 @@ import (
 // TestReconcile runs against one real server. No worker polls its task queues unless a test starts
 // one.
 func TestReconcile(t *testing.T) {
-	server, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{Dir: t.TempDir(), InMemory: true, Headless: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	c, err := client.Dial(client.Options{HostPort: server.Address, Logger: silent})
+	c, err := client.Dial(client.Options{HostPort: temporaltest.Start(t), Logger: silent})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,11 +12,15 @@ import (
 
 const defaultOrphanAge = 24 * time.Hour
 
-// Sweep deletes the objects of exports that have no row, and objects that a late attempt wrote after
-// its export was purged. It returns the number of exports whose objects it deleted.
+// Sweep deletes rows that are older than their retention, the objects of exports that have no row, and
+// objects that a late attempt wrote after its export was purged. It returns the number of exports whose
+// objects it deleted.
 func (a *Activities) Sweep(ctx context.Context) (int, error) {
 	defer attempt.Heartbeat(ctx)()
 	swept := 0
+	if err := a.sweepRows(ctx); err != nil {
+		return swept, attempt.DatabaseError(ctx, err)
+	}
 	err := a.Steps.Archive.Exports(ctx, func(id string) error {
 		orphaned, err := a.orphaned(ctx, id)
 		if err != nil || !orphaned {

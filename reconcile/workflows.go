@@ -9,6 +9,8 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"memexport/internal/service/attempt"
 )
 
 // Reconcile runs the activity Reconcile and returns what it has done.
@@ -31,9 +33,9 @@ func Sweep(ctx workflow.Context) (int, error) {
 // does the work that is left.
 func withOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout:    time.Hour,        // bounds an attempt that never returns
-		ScheduleToCloseTimeout: 2 * time.Hour,    // then the schedule starts a new run
-		HeartbeatTimeout:       30 * time.Second, // a worker records a heartbeat every 5 seconds
+		StartToCloseTimeout:    time.Hour,     // bounds an attempt that never returns
+		ScheduleToCloseTimeout: 2 * time.Hour, // then the schedule starts a new run
+		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
 	})
 }

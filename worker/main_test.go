@@ -63,7 +63,7 @@ func newSite(t *testing.T, c client.Client) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { files.Close() })
-	source, err := memory.NewSource(db, "memories")
+	source, err := memory.NewSource(db, "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
+	"memexport/internal/service/attempt"
 	"memexport/reconcile"
 	"memexport/workflows"
 )
@@ -61,7 +62,7 @@ func Run(ctx context.Context, o Options) error {
 // start starts a worker and waits until ctx ends. It returns an error if the worker cannot start or
 // continue.
 func (o *Options) start(ctx context.Context) error {
-	if err := o.ensureSchedules(ctx); err != nil {
+	if err := o.prepareNamespace(ctx); err != nil {
 		return err
 	}
 	fatal := make(chan error, 1) // the first fatal error; the SDK then stops the worker
@@ -90,9 +91,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
-		// An activity learns of a cancellation from the answer to a heartbeat, and the SDK would send
-		// a heartbeat only every 24 seconds.
-		MaxHeartbeatThrottleInterval: 5 * time.Second,
+		// Otherwise the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
+		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}
 	if o.BuildID != "" {
 		options.DeploymentOptions = worker.DeploymentOptions{
@@ -106,8 +106,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	return w
 }
 
-// register registers the workflows and activities. Temporal knows them by their names in Go: renaming
-// one breaks the exports that are under way.
+// register registers the workflows and activities under their Go names. Renaming one breaks the exports
+// that are under way.
 func (o *Options) register(r worker.Registry) {
 	r.RegisterWorkflow(workflows.Export)
 	r.RegisterActivity(o.Activities)
@@ -116,9 +116,9 @@ func (o *Options) register(r worker.Registry) {
 	r.RegisterActivity(o.Reconciler)
 }
 
-// ensureSchedules registers the search attributes, and creates the schedules or updates them to the
+// prepareNamespace registers the search attributes, and creates the schedules or updates them to the
 // options.
-func (o *Options) ensureSchedules(ctx context.Context) error {
+func (o *Options) prepareNamespace(ctx context.Context) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)
 	}

@@ -13,26 +13,18 @@ import (
 
 	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
-	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/temporaltest"
 	"memexport/workflows"
 )
 
-// TestWorker runs against one real server. The schedules belong to the namespace, so that the subtests
-// must run one after the other.
-func TestWorker(t *testing.T) {
-	server, err := devstack.StartTemporal(t.Context(), devstack.TemporalOptions{Dir: t.TempDir(), InMemory: true, Headless: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server.Address) })
-	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server.Address) })
-	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server.Address) })
-	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server.Address) })
+// TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs against one real server. The schedules belong to
+// the namespace, so that the subtests must run one after the other.
+func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
+	server := temporaltest.Start(t)
+	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
+	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server) })
+	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server) })
+	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server) })
 }
 
 func waitsForTemporal(t *testing.T, server string) {

@@ -17,7 +17,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// untilCancelled records heartbeats until the activity is cancelled, and returns a moment after that.
+// untilCancelled records heartbeats until the activity is cancelled, and returns 200 ms later.
 func untilCancelled(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -50,7 +50,7 @@ func failIfWriting(t *testing.T, s *stub) {
 
 func TestACancelBeforeTheFirstTaskIsRecordedAndCleanedUp(t *testing.T) {
 	l := newLive(t, newStub(1))
-	l.start(false)
+	l.start()
 	l.cancel()
 	l.work()
 	if err := l.result(); !sdk.IsCanceledError(err) {
@@ -68,7 +68,7 @@ func cancelledWhileWriting(t *testing.T) *live {
 	s.on["WriteRange"] = func(ctx context.Context, number int) error { return untilCancelled(ctx) }
 	failIfWriting(t, s)
 	l := newLive(t, s)
-	l.start(false)
+	l.start()
 	l.work()
 	await.True(t, patience, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
 	l.cancel()
@@ -105,7 +105,7 @@ func failedWhileWriting(t *testing.T) *live {
 	}
 	failIfWriting(t, s)
 	l := newLive(t, s)
-	l.start(false)
+	l.start()
 	l.work()
 	err := l.result()
 	var applicationErr *sdk.ApplicationError
@@ -135,7 +135,7 @@ func TestARangeThatFailsCancelsTheOthersAndFailsTheExport(t *testing.T) {
 func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 	l := newLive(t, newStub(2))
 	l.ready, l.grace = 0, 0
-	l.start(false)
+	l.start()
 	l.work()
 	if err := l.result(); err != nil {
 		t.Fatal(err)
@@ -176,7 +176,8 @@ func TestTheHistoryOfTheLargestExportIsShort(t *testing.T) {
 	registerAttributes(t)
 	l := newLive(t, newStub(64))
 	l.ready, l.grace = 0, 0
-	l.start(true)
+	l.attributes = true
+	l.start()
 	l.work()
 	if err := l.result(); err != nil {
 		t.Fatal(err)

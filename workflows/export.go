@@ -87,7 +87,7 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		return published, ranges.cause(err)
 	}
 	input := activities.PublishInput{ExportID: r.export.ExportID, Ranges: len(plan.Ranges), Written: r.details.written, Digest: digest}
-	if plan.Compose { // false in histories that are older than Compose, so that they still replay
+	if plan.Compose { // false in histories that were recorded before Compose existed
 		if err := workflow.ExecuteActivity(r.working(ctx, "compose one object"), a.Compose, r.export).Get(ctx, &input.Composed); err != nil {
 			return published, err
 		}

@@ -73,7 +73,7 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // each range waits until as many run as may
+		if len(s.called("WriteRange")) == parallel { // each range waits until the greatest permitted number of them is running
 			isFull()
 		}
 		select {

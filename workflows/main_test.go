@@ -2,10 +2,7 @@ package workflows_test
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"log/slog"
-	"os"
 	"testing"
 	"time"
 
@@ -15,7 +12,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
-	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/temporaltest"
 	"memexport/workflows"
 )
 
@@ -24,45 +21,20 @@ const patience = 30 * time.Second
 
 // temporal is the dev server of this test process, and a client of it.
 var temporal struct {
-	server *devstack.Temporal
-	client client.Client
+	address string
+	client  client.Client
 }
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	code, err := runWithTemporal(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	os.Exit(code)
-}
-
-func runWithTemporal(m *testing.M) (code int, err error) {
 	// Without the cache every workflow task replays the whole history, which reveals code that is not
 	// deterministic. It also keeps sticky queues, which are named after the machine, out of the
 	// recorded histories.
 	worker.SetStickyWorkflowCacheSize(0)
-	dir, err := os.MkdirTemp("", "memexport-workflows-")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(dir)
-	temporal.server, err = devstack.StartTemporal(context.Background(), devstack.TemporalOptions{Dir: dir, InMemory: true, Headless: true})
-	if err != nil {
-		return 1, err
-	}
-	defer func() {
-		if stopErr := temporal.server.Stop(); err == nil {
-			err = stopErr
-		}
-	}()
-	temporal.client, err = client.Dial(client.Options{HostPort: temporal.server.Address, Identity: "memexport", Logger: silent})
-	if err != nil {
-		return 1, err
-	}
-	defer temporal.client.Close()
-	return m.Run(), nil
+	temporaltest.Main(m, func(address string) (err error) {
+		temporal.address = address
+		temporal.client, err = client.Dial(client.Options{HostPort: address, Identity: "memexport", Logger: silent})
+		return err
+	})
 }
 
 var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
@@ -73,6 +45,8 @@ type live struct {
 	*stub
 	queue string
 	id    string // of the workflow
+
+	attributes bool // whether the input says that the namespace has the search attributes
 }
 
 func newLive(t *testing.T, s *stub) *live {
@@ -80,9 +54,9 @@ func newLive(t *testing.T, s *stub) *live {
 }
 
 // start starts the workflow Export. Nothing works on it until work is called.
-func (l *live) start(attributes bool) {
+func (l *live) start() {
 	l.Helper()
-	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: attributes}
+	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: l.attributes}
 	_, err := temporal.client.ExecuteWorkflow(l.Context(), client.StartWorkflowOptions{ID: l.id, TaskQueue: l.queue}, workflows.Export, input)
 	if err != nil {
 		l.Fatal(err)

@@ -5,20 +5,19 @@ import (
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
+
+	"memexport/internal/service/attempt"
 )
 
 const (
-	// outageBudget is how long an activity is retried before its export fails: a night without the
-	// memories database or the object store.
+	// outageBudget is how long an activity is retried before its export fails. Exports thus survive an
+	// outage of the memories database or of the object store that lasts a night.
 	outageBudget = 12 * time.Hour
 	// longestAttempt bounds an attempt that sends heartbeats but never returns. It is half the
 	// budget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// longestCleanup is the same for an attempt to record a status or to delete objects.
+	// longestCleanup bounds an attempt to record a status or to delete objects in the same way.
 	longestCleanup = time.Hour
-	// heartbeatTimeout is how long a worker may be silent before Temporal starts another attempt. A
-	// worker records a heartbeat every 5 seconds.
-	heartbeatTimeout = 30 * time.Second
 )
 
 // retryPolicy starts with short waits, because most faults are short, and then tries every minute.
@@ -32,7 +31,7 @@ func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    longestAttempt,
 		ScheduleToCloseTimeout: outageBudget,
-		HeartbeatTimeout:       heartbeatTimeout,
+		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		WaitForCancellation:    true, // so that the cleanup does not delete what is still being written
 		RetryPolicy:            retryPolicy(),
 		Priority:               temporal.Priority{FairnessKey: r.workspace},
@@ -41,11 +40,11 @@ func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 }
 
 // settling sets the options of the activities that record a final status or delete objects: they are
-// retried without end, because nothing else would do their work.
+// retried without limit, because no other activity would do their work.
 func (r *run) settling(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: longestCleanup,
-		HeartbeatTimeout:    heartbeatTimeout,
+		HeartbeatTimeout:    attempt.HeartbeatTimeout,
 		RetryPolicy:         retryPolicy(),
 		Priority:            temporal.Priority{FairnessKey: r.workspace},
 		Summary:             summary,

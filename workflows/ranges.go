@@ -55,8 +55,8 @@ func (r *run) writeRange(ctx workflow.Context, slots workflow.Semaphore, number 
 	return nil
 }
 
-// cause returns the error that the export fails with: the one of the range that failed first, of which
-// err may be only a consequence, or else err.
+// cause returns the error with which the export fails: the error of the range that failed first, if
+// there is one, and otherwise err. The first error cancels the other ranges, so err may be a consequence.
 func (f *rangesInFlight) cause(err error) error {
 	if f.failed != nil {
 		return f.failed
@@ -69,6 +69,6 @@ func (f *rangesInFlight) cause(err error) error {
 func (f *rangesInFlight) stop(ctx workflow.Context) {
 	f.cancel()
 	for _, done := range f.done {
-		_ = done.Get(ctx, nil) // the caller has the error that counts already
+		_ = done.Get(ctx, nil) // the caller already has the error that counts
 	}
 }

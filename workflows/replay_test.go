@@ -75,7 +75,8 @@ var recordings = map[string]func(t *testing.T) *live{
 	"failed-while-writing":    failedWhileWriting,
 	"cancelled-before-start": func(t *testing.T) *live {
 		l := newLive(t, newStub(1))
-		l.start(true)
+		l.attributes = true
+		l.start()
 		l.cancel()
 		l.work()
 		if err := l.result(); !sdk.IsCanceledError(err) {
@@ -121,7 +122,8 @@ var recordings = map[string]func(t *testing.T) *live{
 func recorded(t *testing.T, s *stub) *live {
 	registerAttributes(t)
 	l := newLive(t, s)
-	l.start(true)
+	l.attributes = true
+	l.start()
 	l.work()
 	return l
 }

@@ -22,7 +22,7 @@ type Starter struct {
 	namespace string
 	taskQueue string
 
-	registering singleflight.Group   // so that callers at the same time ask the server once
+	registering singleflight.Group   // lets concurrent callers share one request to the server
 	registered  atomic.Pointer[bool] // whether the namespace has the search attributes; nil if unknown
 }
 
@@ -31,14 +31,21 @@ func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue}
 }
 
-// Start starts the workflow of an export. It is idempotent: it returns nil if the workflow has been
-// started before, even if that has ended.
+// Start starts the workflow of an export. It is idempotent: it returns nil if the workflow was started
+// before, even if the workflow has ended since.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
-	attributes := s.attributesRegistered(ctx)
+	var attributes, none temporal.SearchAttributes
+	if s.attributesRegistered(ctx) {
+		attributes = temporal.NewSearchAttributes(
+			AttributeStatus.ValueSet(string(e.Status)),
+			AttributeWorkspace.ValueSet(e.WorkspaceID),
+			AttributeFormat.ValueSet(e.Format),
+		)
+	}
 	err := s.start(ctx, e, attributes)
 	var refused *serviceerror.InvalidArgument
-	if attributes && errors.As(err, &refused) { // they were removed, or this server does not know them yet
-		err = s.start(ctx, e, false)
+	if attributes.Size() > 0 && errors.As(err, &refused) { // they were removed, or this server does not know them yet
+		err = s.start(ctx, e, none)
 	}
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
 	if errors.As(err, &started) {
@@ -50,7 +57,7 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	return nil
 }
 
-func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) error {
+func (s *Starter) start(ctx context.Context, e export.Export, attributes temporal.SearchAttributes) error {
 	options := client.StartWorkflowOptions{
 		ID:                                       export.WorkflowID(e.ID),
 		TaskQueue:                                s.taskQueue,
@@ -58,17 +65,11 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes bool) e
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("%s export for workspace %s", e.Format, e.WorkspaceID),
 		StaticDetails:                            describeFilter(e),
+		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
 		EnableEagerStart:                         true, // saves a round trip where API and worker are one process
 	}
-	if attributes {
-		options.TypedSearchAttributes = temporal.NewSearchAttributes(
-			AttributeStatus.ValueSet(string(e.Status)),
-			AttributeWorkspace.ValueSet(e.WorkspaceID),
-			AttributeFormat.ValueSet(e.Format),
-		)
-	}
-	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes}
+	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
 	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)
 	return err
 }
@@ -100,7 +101,7 @@ func (s *Starter) attributesRegistered(ctx context.Context) bool {
 	if registered := s.registered.Load(); registered != nil {
 		return *registered
 	}
-	// The callers share the answer, so that the context of the first one must not end the question.
+	// Several callers wait for this answer, so it must not fail when the context of the first one ends.
 	shared := context.WithoutCancel(ctx)
 	answer := s.registering.DoChan("", func() (any, error) {
 		registered, err := RegisterSearchAttributes(shared, s.client, s.namespace)

@@ -58,7 +58,7 @@ func newNamespace(t *testing.T) client.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := client.NewLazyClient(client.Options{HostPort: temporal.server.Address, Namespace: name, Identity: "memexport", Logger: silent})
+	c, err := client.NewLazyClient(client.Options{HostPort: temporal.address, Namespace: name, Identity: "memexport", Logger: silent})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,8 @@ func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 		l.ready, l.grace = 0, 0
 		l.id += map[bool]string{true: "-with", false: "-without"}[attributes]
 		l.queue = l.id
-		l.start(attributes)
+		l.attributes = attributes
+		l.start()
 		l.work()
 		if err := l.result(); err != nil {
 			t.Fatal(err)

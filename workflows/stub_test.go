@@ -23,8 +23,8 @@ const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
 )
 
-// stub has the activities of Export under their names. Each of them notes its call, runs its function
-// in on, and succeeds if that returns nil.
+// stub has an activity under the name of each activity of Export. Each one notes its call, runs its
+// function in the map on, and succeeds if the function returns nil or is missing.
 type stub struct {
 	ranges   int
 	parallel int
@@ -76,8 +76,8 @@ func (s *stub) failing(name string, times int, err error) *stub {
 	return s
 }
 
-// run notes a call and runs the function of the test for this activity. A number below 0 means that the
-// activity has none.
+// run notes a call and runs the test's function for this activity. The number is that of the range, or
+// negative for an activity that works on the whole export.
 func (s *stub) run(ctx context.Context, name string, number int) error {
 	label := name
 	if number >= 0 {
@@ -204,7 +204,7 @@ func newSkipping(t *testing.T, s *stub) *skipping {
 	env.RegisterWorkflow(workflows.Export)
 	env.RegisterActivity(s)
 	s.now = env.Now
-	return &skipping{env, s, t, env.Now()}
+	return &skipping{TestWorkflowEnvironment: env, stub: s, t: t, begin: env.Now()}
 }
 
 // export runs the workflow and returns its error.

@@ -23,7 +23,7 @@ func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 		return err
 	}
 	dir := filepath.Join(d.flags.dir, "exports")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	d.say("")

@@ -21,7 +21,6 @@ import (
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/devstack"
-	"memexport/workflows"
 )
 
 // dev is the running development stack.
@@ -67,7 +66,7 @@ func (d *dev) startChildren(ctx context.Context) (err error) {
 	if environment["TEMPORAL_ADDRESS"] == "" {
 		group.Go(func() (err error) {
 			temporal, err = devstack.StartTemporal(groupCtx, devstack.TemporalOptions{Dir: d.flags.dir, Port: d.flags.temporalPort,
-				UIPort: d.flags.uiPort, SearchAttributes: searchAttributeTypes(), Log: d.say})
+				UIPort: d.flags.uiPort, Log: d.say})
 			return err
 		})
 	}
@@ -174,14 +173,4 @@ func (d *dev) key(ctx context.Context, keys *apikey.Store) (string, error) {
 // write writes a line to a file in the state directory, where scripts can read it.
 func (d *dev) write(name, line string) error {
 	return os.WriteFile(filepath.Join(d.flags.dir, name), []byte(line+"\n"), 0o600)
-}
-
-// searchAttributeTypes returns the types of the search attributes by their names. It spells the
-// types as the Temporal CLI does.
-func searchAttributeTypes() map[string]string {
-	types := map[string]string{}
-	for name, kind := range workflows.SearchAttributes {
-		types[name] = kind.String()
-	}
-	return types
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,58 +27,98 @@ func filterFlag(name string) string {
 	return cmp.Or(short[name], strings.ReplaceAll(name, "_", "-"))
 }
 
-// addParams adds a flag for each parameter of CreateExport.
+// valuesAnnotation is the key of the annotation that holds the values that a flag accepts.
+const valuesAnnotation = "memexport_values"
+
+// addParams adds a flag for the format of a new export and one for each field of memory.Filter.
 func addParams(c *cobra.Command) {
-	c.Flags().String("format", format.All[0].Name, "the format of the file: "+strings.Join(formatNames(), ", "))
-	complete(c, "format", formatNames()...)
-	filter := reflect.TypeFor[memory.Filter]()
+	c.Flags().String("format", format.All[0].Name, "the format of the file: "+strings.Join(format.Names(), ", "))
+	accept(c, "format", format.Names())
+	addFilters(c, reflect.TypeFor[memory.Filter]())
+}
+
+// addFilters adds a flag for each field of a filter.
+func addFilters(c *cobra.Command, filter reflect.Type) {
 	for field := range filter.Fields() {
 		flag := filterFlag(field.Tag.Get("query"))
 		help := strings.TrimSuffix(field.Tag.Get("doc"), ".")
-		help = strings.ToLower(help[:1]) + help[1:]
-		switch field.Type {
-		case reflect.TypeFor[[]string]():
-			c.Flags().StringArray(flag, nil, help+"; repeat it, or use commas")
-			continue
-		case reflect.TypeFor[*time.Time]():
-			help += ": 2026-01-31 (UTC) or 2026-01-31T12:00:00+01:00"
-		case reflect.TypeFor[*memory.Priority]():
-			help += ": " + strings.Join(priorityNames(), ", ")
+		if help != "" {
+			help = strings.ToLower(help[:1]) + help[1:]
 		}
-		c.Flags().String(flag, "", help)
+		kind := field.Type
+		if kind.Kind() == reflect.Slice {
+			c.Flags().StringArray(flag, nil, help+"; repeat it, or use commas")
+			kind = kind.Elem()
+		} else {
+			kind = kind.Elem() // a pointer, nil for no condition
+			c.Flags().String(flag, "", help)
+		}
+		values := strings.FieldsFunc(field.Tag.Get("enum"), func(r rune) bool { return r == ',' })
+		switch {
+		case kind == reflect.TypeFor[memory.Priority]():
+			values = priorityNames()
+		case kind == reflect.TypeFor[time.Time]():
+			c.Flags().Lookup(flag).Usage += ": 2026-01-31 (UTC) or 2026-01-31T12:00:00+01:00"
+		case kind.Kind() == reflect.Bool:
+			values = []string{"true", "false"}
+		}
+		if values != nil {
+			c.Flags().Lookup(flag).Usage += ": " + strings.Join(values, ", ")
+			accept(c, flag, values)
+		}
 	}
-	complete(c, "priority", priorityNames()...)
+}
+
+// accept makes setParam refuse all other values of a flag, and makes the shell complete these.
+func accept(c *cobra.Command, flag string, values []string) {
+	if err := c.Flags().SetAnnotation(flag, valuesAnnotation, values); err != nil {
+		panic(err) // the flag was not defined before
+	}
+	complete(c, flag, values...)
 }
 
 // params returns the parameters that the flags set.
 func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
-	v := reflect.ValueOf(&p).Elem()
-	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("form"), ",")
+	err = setParams(cmd, reflect.ValueOf(&p).Elem())
+	return p, err
+}
+
+// setParams sets the fields of a struct of parameters whose flags are set.
+func setParams(cmd *cobra.Command, params reflect.Value) error {
+	for i := range params.NumField() {
+		name, _, _ := strings.Cut(params.Type().Field(i).Tag.Get("form"), ",")
 		flag := filterFlag(name)
 		if f := cmd.Flags().Lookup(flag); name == "" || f == nil || !f.Changed && flag != "format" {
 			continue
 		}
-		if err := setParam(cmd, flag, v.Field(i).Addr().Interface()); err != nil {
-			return p, fmt.Errorf("--%s %w", flag, err)
+		if err := setParam(cmd, flag, params.Field(i)); err != nil {
+			return fmt.Errorf("--%s %w", flag, err)
 		}
 	}
-	return p, nil
+	return nil
 }
 
-// setParam sets a parameter to the value of its flag. It rejects an empty value. Otherwise a
-// command with an unset shell variable would export everything.
-func setParam(cmd *cobra.Command, flag string, into any) error {
-	if list, ok := into.(**[]string); ok {
+// setParam sets a parameter, which is a pointer, from its flag. It refuses an empty value, so that an
+// unset variable of the shell does not export everything.
+func setParam(cmd *cobra.Command, flag string, param reflect.Value) error {
+	accepted := cmd.Flags().Lookup(flag).Annotations[valuesAnnotation]
+	target := reflect.New(param.Type().Elem())
+	if list := target.Elem(); list.Kind() == reflect.Slice {
 		values, err := cmd.Flags().GetStringArray(flag)
 		if err != nil {
 			return err
 		}
-		items := strings.Split(strings.Join(values, ","), ",")
-		if slices.Contains(items, "") {
-			return errors.New("has an empty item")
+		for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
+			if item == "" {
+				return errors.New("has an empty item")
+			}
+			element := reflect.New(list.Type().Elem()).Elem()
+			if err := setValue(element, item, accepted); err != nil {
+				return err
+			}
+			list.Set(reflect.Append(list, element))
 		}
-		*list = &items
+		param.Set(target)
 		return nil
 	}
 	value, err := cmd.Flags().GetString(flag)
@@ -87,27 +128,44 @@ func setParam(cmd *cobra.Command, flag string, into any) error {
 	if value == "" {
 		return errors.New("is empty: leave the flag out to export without this filter")
 	}
-	switch into := into.(type) {
-	case **string:
-		*into = &value
-	case **client.ExportFormat:
-		*into = new(client.ExportFormat(value))
-		if !(*into).Valid() {
-			return fmt.Errorf("is %q: give one of %s", value, strings.Join(formatNames(), ", "))
-		}
-	case **client.Priority:
-		*into = new(client.Priority(value))
-		if !(*into).Valid() {
-			return fmt.Errorf("is %q: give one of %s", value, strings.Join(priorityNames(), ", "))
-		}
-	case **time.Time:
-		t, err := parseTime(value)
+	if err := setValue(target.Elem(), value, accepted); err != nil {
+		return err
+	}
+	param.Set(target)
+	return nil
+}
+
+// setValue parses text as the type of target and sets target to it. If accepted is not empty, the text
+// must be one of its items.
+func setValue(target reflect.Value, text string, accepted []string) error {
+	if len(accepted) > 0 && !slices.Contains(accepted, text) {
+		return fmt.Errorf("is %q: give one of %s", text, strings.Join(accepted, ", "))
+	}
+	switch kind := target.Kind(); {
+	case target.Type() == reflect.TypeFor[time.Time]():
+		t, err := parseTime(text)
 		if err != nil {
-			return fmt.Errorf("is %q: give a date such as 2026-01-31, which means midnight UTC, or a time such as 2026-01-31T12:00:00Z", value)
+			return fmt.Errorf("is %q: give a date such as 2026-01-31, which means midnight UTC, or a time such as 2026-01-31T12:00:00Z", text)
 		}
-		*into = &t
+		target.Set(reflect.ValueOf(t))
+	case kind == reflect.String:
+		target.SetString(text)
+	case kind == reflect.Bool:
+		target.SetBool(text == "true")
+	case target.CanInt():
+		n, err := strconv.ParseInt(text, 10, target.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("is %q: give a whole number of up to %d bits", text, target.Type().Bits())
+		}
+		target.SetInt(n)
+	case target.CanFloat():
+		f, err := strconv.ParseFloat(text, target.Type().Bits())
+		if err != nil {
+			return fmt.Errorf("is %q: give a number", text)
+		}
+		target.SetFloat(f)
 	default:
-		return fmt.Errorf("has the type %T, which no flag can set yet", into)
+		return fmt.Errorf("has the type %s, which setValue cannot parse", target.Type())
 	}
 	return nil
 }
@@ -126,13 +184,6 @@ func complete(c *cobra.Command, flag string, values ...string) {
 	if err := c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic(err) // cannot happen: complete is called once for each flag
 	}
-}
-
-func formatNames() (names []string) {
-	for _, f := range format.All {
-		names = append(names, f.Name)
-	}
-	return names
 }
 
 func priorityNames() (names []string) {

@@ -14,6 +14,7 @@ import (
 	"memexport/internal/cli/progress"
 	"memexport/internal/cli/remote"
 	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 )
 
 func listCommand() *cobra.Command {
@@ -30,7 +31,7 @@ func listCommand() *cobra.Command {
 			case status != "" && !client.ExportStatus(status).Valid():
 				return usagef("--status is %q: give one of %s", status, strings.Join(statusNames(), ", "))
 			case formatName != "" && !client.ExportFormat(formatName).Valid():
-				return usagef("--format is %q: give one of %s", formatName, strings.Join(formatNames(), ", "))
+				return usagef("--format is %q: give one of %s", formatName, strings.Join(format.Names(), ", "))
 			case limit < 0:
 				return usagef("--limit is negative: give 0 for all exports")
 			}
@@ -58,10 +59,10 @@ func listCommand() *cobra.Command {
 	}
 	f.add(c)
 	c.Flags().StringVar(&status, "status", "", "only exports with this status: "+strings.Join(statusNames(), ", "))
-	c.Flags().StringVar(&formatName, "format", "", "only exports with this format: "+strings.Join(formatNames(), ", "))
+	c.Flags().StringVar(&formatName, "format", "", "only exports with this format: "+strings.Join(format.Names(), ", "))
 	c.Flags().IntVar(&limit, "limit", 20, "the largest number of exports; 0 for all")
 	complete(c, "status", statusNames()...)
-	complete(c, "format", formatNames()...)
+	complete(c, "format", format.Names()...)
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"memexport/internal/cli/progress"
 	"memexport/internal/cli/remote"
+	"memexport/internal/service/rowid"
 )
 
 // remoteFlags are the flags of every command that calls a service.
@@ -114,8 +115,8 @@ func (f *remoteFlags) key() (string, error) {
 
 // exportID parses the id of an export in an argument.
 func exportID(text string) (uuid.UUID, error) {
-	id, err := uuid.Parse(text)
-	if err != nil || len(text) != 36 {
+	id, err := rowid.Parse(text)
+	if err != nil {
 		return id, usagef("%q is not the id of an export, such as 0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24: `memexport list` shows the ids", text)
 	}
 	return id, nil

@@ -22,6 +22,7 @@ import (
 	"memexport/dispatch"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/audit"
 	"memexport/internal/service/config"
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
@@ -171,6 +172,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
 		Archive:  s.archive,
+		Audit:    audit.NewStore(s.db),
 		Starter:  s.starter,
 		Redirect: s.config.DownloadMode == "redirect",
 		Limits: api.Limits{
@@ -216,7 +218,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		return err
 	}
 	defer memories.Close()
-	source, err := memory.NewSource(memories, s.config.MemoriesTable)
+	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
@@ -231,11 +233,12 @@ func (s *service) runWorker(ctx context.Context) error {
 		Ended: dispatcher.Next,
 	}
 	return worker.Run(ctx, worker.Options{
-		Client:         s.temporal,
-		Namespace:      s.name,
-		TaskQueue:      s.config.TaskQueue,
-		Activities:     steps,
-		Reconciler:     &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher},
+		Client:     s.temporal,
+		Namespace:  s.name,
+		TaskQueue:  s.config.TaskQueue,
+		Activities: steps,
+		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

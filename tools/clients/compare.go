@@ -116,51 +116,51 @@ var changes = []struct {
 	breaks bool
 	make   func(document map[string]any)
 }{
-	{"nothing", false, func(map[string]any) {}},
-	{"a field added", false, func(d map[string]any) {
+	{name: "nothing", make: func(map[string]any) {}},
+	{name: "a field added", make: func(d map[string]any) {
 		in(d, "components", "schemas", "Export", "properties")["note"] = map[string]any{"type": "string"}
 	}},
-	{"an optional parameter added", false, func(d map[string]any) { addParameter(d, false) }},
-	{"a code added", false, func(d map[string]any) {
+	{name: "an optional parameter added", make: func(d map[string]any) { addParameter(d, false) }},
+	{name: "a code added", make: func(d map[string]any) {
 		code := in(d, "components", "schemas", "Problem", "properties", "code")
 		code["x-extensible-enum"] = append(code["x-extensible-enum"].([]any), "NEW")
 	}},
-	{"a required parameter added", true, func(d map[string]any) { addParameter(d, true) }},
-	{"a parameter removed", true, func(d map[string]any) {
+	{name: "a required parameter added", breaks: true, make: func(d map[string]any) { addParameter(d, true) }},
+	{name: "a parameter removed", breaks: true, make: func(d map[string]any) {
 		op := in(d, "paths", "/v1/exports", "post")
 		op["parameters"] = slices.DeleteFunc(op["parameters"].([]any), func(p any) bool { return p.(map[string]any)["name"] == "user_id" })
 	}},
-	{"an operation removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}"), "delete") }},
-	{"an operation renamed", true, func(d map[string]any) { in(d, "paths", "/v1/exports", "get")["operationId"] = "exports" }},
-	{"a field removed", true, func(d map[string]any) {
+	{name: "an operation removed", breaks: true, make: func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}"), "delete") }},
+	{name: "an operation renamed", breaks: true, make: func(d map[string]any) { in(d, "paths", "/v1/exports", "get")["operationId"] = "exports" }},
+	{name: "a field removed", breaks: true, make: func(d map[string]any) {
 		export := in(d, "components", "schemas", "Export")
 		delete(in(export, "properties"), "sha256")
 		export["required"] = slices.DeleteFunc(export["required"].([]any), func(name any) bool { return name == "sha256" })
 	}},
-	{"a field made optional", true, func(d map[string]any) {
+	{name: "a field made optional", breaks: true, make: func(d map[string]any) {
 		export := in(d, "components", "schemas", "Export")
 		export["required"] = slices.DeleteFunc(export["required"].([]any), func(name any) bool { return name == "status" })
 	}},
-	{"a field of another type", true, func(d map[string]any) {
+	{name: "a field of another type", breaks: true, make: func(d map[string]any) {
 		in(d, "components", "schemas", "Export", "properties", "progress")["type"] = "string"
 	}},
-	{"a status added", true, func(d map[string]any) {
+	{name: "a status added", breaks: true, make: func(d map[string]any) {
 		status := in(d, "components", "schemas", "ExportStatus")
 		status["enum"] = append(status["enum"].([]any), "PAUSED")
 	}},
-	{"a format removed", true, func(d map[string]any) { in(d, "components", "schemas", "ExportFormat")["enum"] = []any{"json", "csv"} }},
-	{"an error response removed", true, func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses"), "410") }},
-	{"a media type removed", true, func(d map[string]any) {
+	{name: "a format removed", breaks: true, make: func(d map[string]any) { in(d, "components", "schemas", "ExportFormat")["enum"] = []any{"json", "csv"} }},
+	{name: "an error response removed", breaks: true, make: func(d map[string]any) { delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses"), "410") }},
+	{name: "a media type removed", breaks: true, make: func(d map[string]any) {
 		delete(in(d, "paths", "/v1/exports/{id}/download", "get", "responses", "200", "content"), "text/markdown")
 	}},
-	{"a header removed", true, func(d map[string]any) {
+	{name: "a header removed", breaks: true, make: func(d map[string]any) {
 		delete(in(d, "paths", "/v1/exports", "post", "responses", "202", "headers"), "Location")
 	}},
-	{"an operation removed, in a new major version", false, func(d map[string]any) {
+	{name: "an operation removed, in a new major version", make: func(d map[string]any) {
 		delete(in(d, "paths", "/v1/exports/{id}"), "delete")
 		in(d, "info")["version"] = "2.0.0"
 	}},
-	{"an operation removed, in a new minor version", true, func(d map[string]any) {
+	{name: "an operation removed, in a new minor version", breaks: true, make: func(d map[string]any) {
 		delete(in(d, "paths", "/v1/exports/{id}"), "delete")
 		in(d, "info")["version"] = "1.1.0"
 	}},

@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"memexport/internal/workshop/devstack"
 )
 
 // typescript is the folder with package.json and the TypeScript programs.
@@ -20,46 +21,13 @@ type node struct {
 	program string // path of Node.js
 }
 
-// installNode installs the packages into the user's cache, once for each version of the files
-// below.
+// installNode installs the packages into the user's cache, once for every version of package-lock.json.
 func installNode(ctx context.Context) (node, error) {
-	// hey-api looks for tsconfig.json in the parents of the folder in which it is installed.
-	files, sum := []string{"package.json", "package-lock.json", ".npmrc", "tsconfig.json"}, sha256.New()
-	for _, name := range files {
-		content, err := os.ReadFile(filepath.Join(typescript, name))
-		if err != nil {
-			return node{}, fmt.Errorf("%w; run make clients in the folder of the project", err)
-		}
-		sum.Write(content)
-	}
-	cache, err := os.UserCacheDir()
+	dir, err := devstack.NodePackages(ctx, "clients/typescript", say)
 	if err != nil {
 		return node{}, err
 	}
-	dir := filepath.Join(cache, "memexport", fmt.Sprintf("npm-%x", sum.Sum(nil))[:16])
 	modules := filepath.Join(dir, "node_modules")
-	if _, err := os.Stat(modules); err != nil {
-		say("install the npm packages, once")
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return node{}, err
-		}
-		// Install into another folder and rename it, so that another run never sees only a part of
-		// the packages.
-		aside, err := os.MkdirTemp(filepath.Dir(dir), "npm-*.tmp")
-		if err != nil {
-			return node{}, err
-		}
-		defer os.RemoveAll(aside)
-		if err := copyFiles(aside, typescript, files...); err != nil {
-			return node{}, err
-		}
-		if _, err := output(ctx, aside, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
-			return node{}, err
-		}
-		if err := os.Rename(aside, dir); err != nil && !os.IsExist(err) {
-			return node{}, err
-		}
-	}
 	n := node{modules: modules, program: filepath.Join(modules, ".bin", "node")}
 	if _, err := os.Stat(n.program); err != nil {
 		n.program = "node" // there is no npm package with Node.js for this platform

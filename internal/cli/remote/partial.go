@@ -24,10 +24,10 @@ var (
 
 // request describes the job's request in one line.
 func (s *saving) request() string {
-	if s.ID != uuid.Nil {
-		return "export " + s.ID.String()
+	if s.job.ID != uuid.Nil {
+		return "export " + s.job.ID.String()
 	}
-	r, err := client.NewCreateExportRequest("", &s.Params)
+	r, err := client.NewCreateExportRequest("", &s.job.Params)
 	if err != nil {
 		return err.Error() // Create will fail with the same error
 	}
@@ -38,16 +38,16 @@ func (s *saving) request() string {
 // continues that run. Otherwise it starts a new run, or returns ErrOther if the state belongs to
 // another export.
 func (s *saving) openPartial() error {
-	path := s.Output + ".partial"
-	if s.Output == "" {
-		// The server gives the file its name only when the export is READY. Until then, the name is
-		// derived from the request, so that the same command finds the partial file again.
-		sum := sha256.Sum256([]byte(s.options.URL + "\n" + s.request()))
+	path := s.job.Output + ".partial"
+	if s.job.Output == "" {
+		// The server names the file only when it is ready. Until then the name comes from the request, so
+		// that the same command finds the file again.
+		sum := sha256.Sum256([]byte(s.svc.options.URL + "\n" + s.request()))
 		path = "memexport-" + hex.EncodeToString(sum[:6]) + ".partial"
-	} else if err := s.checkTarget(s.Output); err != nil {
+	} else if err := s.checkTarget(s.job.Output); err != nil {
 		return err
 	}
-	if s.Restart {
+	if s.job.Restart {
 		if err := resume.RemovePartial(path); err != nil {
 			return err
 		}
@@ -57,8 +57,8 @@ func (s *saving) openPartial() error {
 		return err
 	}
 	s.partial, s.state = p, &p.State
-	s.continued = p.State.URL == s.options.URL &&
-		(p.State.Request == s.request() || s.ID != uuid.Nil && p.State.ExportID == s.ID.String())
+	s.continued = p.State.URL == s.svc.options.URL &&
+		(p.State.Request == s.request() || s.job.ID != uuid.Nil && p.State.ExportID == s.job.ID.String())
 	if s.continued {
 		return nil
 	}
@@ -78,7 +78,7 @@ func (s *saving) checkTarget(path string) error {
 	switch {
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("%w and is not a regular file: %s; give the name of a file", ErrExists, path)
-	case err == nil && !s.Force:
+	case err == nil && !s.job.Force:
 		return fmt.Errorf("%w: %s; add --force to overwrite it, or give another -o", ErrExists, path)
 	}
 	dir := filepath.Dir(path)
@@ -90,9 +90,9 @@ func (s *saving) checkTarget(path string) error {
 
 // begin replaces the state with the initial state of a new run, and saves it.
 func (s *saving) begin() error {
-	*s.state = resume.State{URL: s.options.URL, Request: s.request()}
-	if s.ID != uuid.Nil {
-		s.state.ExportID = s.ID.String()
+	*s.state = resume.State{URL: s.svc.options.URL, Request: s.request()}
+	if s.job.ID != uuid.Nil {
+		s.state.ExportID = s.job.ID.String()
 	} else {
 		s.state.IdempotencyKey = "memexport-" + uuid.NewString()
 	}

@@ -37,13 +37,12 @@ type Options struct {
 
 // Service is a client of one Exports API. It uses one API key.
 type Service struct {
-	options   Options
-	http      *http.Client   // sends requests to the API and follows no redirects
-	files     *http.Client   // sends download requests, which the API may redirect to the object store
-	api       *client.Client // uses http
-	retry     resume.Retry
-	reached   atomic.Bool // whether this process has received a response
-	continued bool        // whether an earlier process has received a response
+	options Options
+	http    *http.Client   // for the API; it follows no redirect
+	files   *http.Client   // for downloads, which the API may redirect to the object store
+	api     *client.Client // over http
+	retry   resume.Retry
+	reached atomic.Bool // the service has answered a request of this process, or of the one that it continues
 }
 
 // answerTimeout is how long a request other than a download may take, in addition to the wait that
@@ -65,7 +64,7 @@ func New(o Options) (*Service, error) {
 	svc.files = &http.Client{Transport: svc.http.Transport, CheckRedirect: withoutKey}
 	svc.retry = resume.Retry{
 		For: func() time.Duration {
-			if svc.reached.Load() || svc.continued {
+			if svc.reached.Load() {
 				return o.RetryFor
 			}
 			return o.FirstFor

@@ -42,24 +42,26 @@ type Saved struct {
 
 // saving is a job that Save is working on.
 type saving struct {
-	*Service
-	Job
-	partial   *resume.Partial // nil if Output is "-"
-	state     *resume.State   // &partial.State, or a state that is not saved if Output is "-"
-	continued bool            // whether an earlier process started this job
-	share     float64         // how much of the file has been downloaded, from 0 to 1
+	svc       *Service
+	job       Job
+	partial   *resume.Partial // nil for a stream
+	state     *resume.State   // partial.State, or the state of a stream, which is not saved
+	continued bool            // an earlier process began this job
+	share     float64         // downloaded so far, from 0 to 1
 }
 
 // Save waits until the export is READY and saves its file. If it fails or the process is killed, a
 // later call with the same job continues the download.
 func (svc *Service) Save(ctx context.Context, job Job) (Saved, error) {
-	s := &saving{Service: svc, Job: job, state: &resume.State{}}
+	s := &saving{svc: svc, job: job, state: &resume.State{}}
 	if job.Output != "-" {
 		if err := s.openPartial(); err != nil {
 			return Saved{}, err
 		}
-		defer s.partial.Close() //nolint:errcheck // the bytes are synced to disk before the file is renamed
-		svc.continued = s.continued
+		defer s.partial.Close() //nolint:errcheck // the bytes are synced before the file gets its name
+		if s.continued {
+			svc.reached.Store(true)
+		}
 	}
 	saved, err := s.run(ctx)
 	if err != nil && ctx.Err() != nil {
@@ -73,8 +75,8 @@ func (s *saving) run(ctx context.Context) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
-	saved := Saved{Export: e, File: s.Output}
-	if s.Output == "" {
+	saved := Saved{Export: e, File: s.job.Output}
+	if s.job.Output == "" {
 		if saved.File, err = s.serverName(ctx, e); err != nil {
 			return saved, err
 		}
@@ -86,7 +88,7 @@ func (s *saving) run(ctx context.Context) (Saved, error) {
 		return saved, err
 	}
 	existing := resume.Keep
-	if s.Force {
+	if s.job.Force {
 		existing = resume.Replace
 	}
 	return saved, s.partial.Finish(saved.File, existing)
@@ -100,14 +102,14 @@ func (s *saving) ready(ctx context.Context) (Export, error) {
 			return Export{}, err
 		}
 	}
-	e, err := s.await(ctx)
-	if gone(err) && s.continued && s.ID == uuid.Nil {
-		s.options.Report.Say("the export %s of an earlier run is gone: creating a new one", s.state.ExportID)
+	e, err := s.createAndAwait(ctx)
+	if gone(err) && s.continued && s.job.ID == uuid.Nil {
+		s.svc.options.Report.Say("the export %s of an earlier run is gone: creating a new one", s.state.ExportID)
 		s.continued = false
 		if err := s.begin(); err != nil {
 			return e, err
 		}
-		e, err = s.await(ctx)
+		e, err = s.createAndAwait(ctx)
 	}
 	if s.partial != nil && ctx.Err() == nil && s.pointless(err) {
 		return e, errors.Join(err, s.partial.Remove())
@@ -134,18 +136,18 @@ func (s *saving) pointless(err error) bool {
 		return true
 	}
 	var gaveUp *resume.GaveUp
-	if errors.As(err, &gaveUp) { // if the server was reached, it may have created the export
-		return !s.continued && !s.reached.Load()
+	if errors.As(err, &gaveUp) { // a server that was reached may have accepted the request
+		return !s.continued && !s.svc.reached.Load()
 	}
-	refused := s.state.ExportID == "" || !s.continued && s.ID != uuid.Nil
+	refused := s.state.ExportID == "" || !s.continued && s.job.ID != uuid.Nil
 	return refused
 }
 
-// await creates the export, unless the state contains its id, and waits until it is READY.
-func (s *saving) await(ctx context.Context) (Export, error) {
+// createAndAwait creates the export, unless the state names one, and waits until it is ready.
+func (s *saving) createAndAwait(ctx context.Context) (Export, error) {
 	if s.state.ExportID == "" {
-		s.Params.IdempotencyKey = &s.state.IdempotencyKey
-		e, err := s.Create(ctx, s.Params)
+		s.job.Params.IdempotencyKey = &s.state.IdempotencyKey
+		e, err := s.svc.Create(ctx, s.job.Params)
 		if err != nil {
 			return e, err
 		}
@@ -153,23 +155,23 @@ func (s *saving) await(ctx context.Context) (Export, error) {
 		if err := s.saveState(); err != nil {
 			return e, err
 		}
-		s.options.Report.Say("export %s", s.state.ExportID)
+		s.svc.options.Report.Say("export %s", s.state.ExportID)
 	} else if s.continued {
-		s.options.Report.Say("going on with the export %s", s.state.ExportID)
+		s.svc.options.Report.Say("going on with the export %s", s.state.ExportID)
 	}
 	id, err := uuid.Parse(s.state.ExportID)
 	if err != nil {
 		return Export{}, fmt.Errorf("the state of %s names no valid export: %w; add --restart to discard it", s.partial.Path(), err)
 	}
-	return s.Await(ctx, id)
+	return s.svc.Await(ctx, id)
 }
 
 // serverName returns the file name that the server suggests in Content-Disposition. If safeName
 // rejects that name, serverName returns one made from the export's id.
 func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	var disposition string
-	err := s.call(ctx, func(ctx context.Context) (*http.Response, error) {
-		response, err := s.api.DownloadExport(ctx, e.ID, nil, func(_ context.Context, r *http.Request) error {
+	err := s.svc.call(ctx, func(ctx context.Context) (*http.Response, error) {
+		response, err := s.svc.api.DownloadExport(ctx, e.ID, nil, func(_ context.Context, r *http.Request) error {
 			r.Method = http.MethodHead
 			return nil
 		})
@@ -202,27 +204,27 @@ var windowsDevice = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt
 
 // download downloads the part of the file that is still missing.
 func (s *saving) download(ctx context.Context, e Export) error {
-	out := resume.ToStream(s.Stream)
+	out := resume.ToStream(s.job.Stream)
 	if s.partial != nil {
 		var err error
 		if out, err = resume.ToPartial(s.partial); err != nil {
 			return err
 		}
 	}
-	task := s.options.Report.Begin("downloading", progress.Bytes)
+	task := s.svc.options.Report.Begin("downloading", progress.Bytes)
 	d := resume.Download{
-		Client: s.files,
+		Client: s.svc.files,
 		Request: func(ctx context.Context) (*http.Request, error) {
-			request, err := client.NewDownloadExportRequest(s.api.Server, e.ID, nil)
+			request, err := client.NewDownloadExportRequest(s.svc.api.Server, e.ID, nil)
 			if err != nil {
 				return nil, err
 			}
-			return request.WithContext(ctx), s.sign(ctx, request)
+			return request.WithContext(ctx), s.svc.sign(ctx, request)
 		},
-		Refusal: s.refusal,
+		Refusal: s.svc.refusal,
 		Expect:  func(ctx context.Context) (resume.File, error) { return s.expect(ctx, e.ID) },
-		Idle:    s.options.Idle,
-		Retry:   s.retry,
+		Idle:    s.svc.options.Idle,
+		Retry:   s.svc.retry,
 		Progress: func(done, total int64) {
 			s.share = float64(done) / float64(max(total, 1))
 			task.Set(done, s.share)
@@ -239,7 +241,7 @@ func (s *saving) download(ctx context.Context, e Export) error {
 // expect returns the size and digest of the file from the current Export object.
 func (s *saving) expect(ctx context.Context, id uuid.UUID) (resume.File, error) {
 	var e Export
-	err := s.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return s.api.GetExport(ctx, id, nil) }, &e)
+	err := s.svc.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return s.svc.api.GetExport(ctx, id, nil) }, &e)
 	switch {
 	case err != nil:
 		return resume.File{}, err

@@ -1,15 +1,17 @@
 package resume
 
 import (
-	"bufio"
 	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"memexport/internal/workshop/process"
 )
 
 // heldPath is set in a process of this test binary that holds a partial file for
@@ -52,24 +54,23 @@ func TestOneProcessHasThePartialFile(t *testing.T) {
 
 func TestAKilledProcessLeavesNoLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
-	holder := exec.Command(os.Args[0])
-	holder.Env = append(os.Environ(), heldPath+"="+path)
-	holder.Stderr = os.Stderr
-	stdout, err := holder.StdoutPipe()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), heldPath+"="+path)
+	var stdout process.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
+	holder, err := process.Start(cmd, process.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := holder.Start(); err != nil {
+	t.Cleanup(holder.Kill)
+	if _, err := holder.WaitOutput(t.Context(), regexp.MustCompile("locked\n")); err != nil {
 		t.Fatal(err)
 	}
-	if line, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		t.Errorf("the holder printed %q: %v", line, err)
-	} else if _, err := OpenPartial(path); !errors.Is(err, ErrBusy) {
+	if _, err := OpenPartial(path); !errors.Is(err, ErrBusy) {
 		t.Errorf("OpenPartial beside another process: %v", err)
 	}
-	_ = holder.Process.Kill()
-	_ = holder.Wait() // it returns an error, because the process was killed
-	open(t, path)     // this must succeed, although the lock file still exists
+	holder.Kill()
+	open(t, path) // although its lock file is still there
 }
 
 // If one process deletes the lock file while another locks it, two processes could get the lock.

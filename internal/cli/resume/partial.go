@@ -66,7 +66,7 @@ func openPartial(path string) (*Partial, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // memories are private
 	if err != nil {
 		return nil, errors.Join(err, unlock(l))
 	}

@@ -143,6 +143,14 @@ func (s *Store) Revoke(ctx context.Context, id string) error {
 	return nil
 }
 
+// DeleteWorkspace deletes the keys of a workspace, revoked ones included, with immediate effect.
+func (s *Store) DeleteWorkspace(ctx context.Context, workspaceID string) error {
+	if _, err := s.db.ExecContext(ctx, `DELETE FROM memexport.api_keys WHERE workspace_id = $1`, workspaceID); err != nil {
+		return fmt.Errorf("delete the keys of a workspace: %w", err)
+	}
+	return nil
+}
+
 const selectKey = `SELECT id, workspace_id, name, display, permissions, created_at, last_used_at, revoked_at FROM memexport.api_keys `
 
 func scan(row interface{ Scan(...any) error }) (Key, error) {

@@ -13,7 +13,6 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/apikey"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -26,11 +25,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
 func open(t *testing.T) (*apikey.Store, *sqlx.DB) {
 	t.Helper()
-	db, err := postgres.Open(pgtest.New(t), 4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
+	db := pgtest.Open(t, 4)
 	return apikey.NewStore(db), db
 }
 

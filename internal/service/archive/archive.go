@@ -27,8 +27,8 @@ type Options struct {
 	// that a crashed process left unfinished. Only S3 buckets support it.
 	Compose bool
 
-	// StallTimeout is how long a read waits for the next byte. Defaults to 30 seconds: a healthy store
-	// answers within one or two, and a connection that was lost without notice never does.
+	// StallTimeout is how long a read waits for the next byte. Defaults to 30 seconds. A healthy store
+	// needs one or two; on a connection that was lost without notice, no byte ever arrives.
 	StallTimeout time.Duration
 
 	// RequestTimeout limits any other request, including the SDK's retries. Uploads get more time, by
@@ -51,7 +51,8 @@ type Archive struct {
 }
 
 // Open opens the bucket at a URL of gocloud.dev/blob with the scheme file, s3, gs or azblob. For
-// file://, it creates the directory; objects are synced to disk and have no sidecar files. For
+// file://, it creates the directory; objects are synced to disk and have no sidecar files, and only the
+// user of the process can read them. For
 // S3-compatible stores other than AWS, the newer checksums are off unless the URL turns them on.
 func Open(ctx context.Context, bucketURL string, options Options) (*Archive, error) {
 	u, err := url.Parse(bucketURL)
@@ -74,6 +75,7 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
 		query.Set("no_tmp_dir", "1") // a rename cannot cross file systems
+		query.Set("dir_file_mode", "0700")
 		u.RawQuery = query.Encode()
 	case u.Scheme == "s3" && cmp.Or(query.Get("endpoint"), os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")) != "":
 		for _, name := range []string{"request_checksum_calculation", "response_checksum_validation"} {

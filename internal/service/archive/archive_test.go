@@ -185,7 +185,7 @@ func TestOpenCreatesTheDirectory(t *testing.T) {
 
 func TestDeniedMatchesRefusalsOnly(t *testing.T) {
 	a, dir := open(t)
-	// A file where the directory should be fails for every user and is not a refusal.
+	// If a file has the name of the directory, writing fails for every user, but not for lack of permission.
 	if err := os.WriteFile(filepath.Join(dir, "exports"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import (
 // its own, and consecutive parts form one stream. With a header and a trailer they become a single
 // gzip member. Several gzip members in a row would be valid too, but browsers read only the first.
 
-// deflateLevel is the fastest, because compression competes with reading and encoding for the CPU.
+// deflateLevel is the fastest level, because compression competes with reading and encoding for the CPU.
 const deflateLevel = flate.BestSpeed
 
 var deflaters = sync.Pool{New: func() any {

@@ -79,8 +79,8 @@ func isNotFound(err error) bool {
 	return err != nil && gcerrors.Code(err) == gcerrors.NotFound && !Denied(err) && !errors.As(err, &lookup)
 }
 
-// explain adds to an error of the bucket what the operator can do about it. ctx is the caller's
-// context: if it has not ended and err is a deadline, then the store did not answer in time.
+// explain adds a remedy to an error from the bucket. ctx is the caller's context: if it has not ended
+// and err is DeadlineExceeded, the store did not answer in time.
 func explain(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

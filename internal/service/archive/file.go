@@ -182,15 +182,15 @@ func (a *Archive) object(ctx context.Context, key string, size int64) *File {
 
 // open opens a part's object at an offset within the segment. It checks the object's length.
 func (f *File) open(s segment, within int64) error {
-	stream, err := f.archive.openStream(f.ctx, s.object, s.skip+within)
+	opened, err := f.archive.openStream(f.ctx, s.object, s.skip+within)
 	if err != nil {
 		return fmt.Errorf("open the part %s: %w", s.object, err)
 	}
-	if stream.size() != s.objectSize {
-		stream.close()
-		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, stream.size(), s.objectSize)
+	if opened.size() != s.objectSize {
+		opened.close()
+		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, opened.size(), s.objectSize)
 	}
-	f.stream = stream
+	f.stream = opened
 	return nil
 }
 

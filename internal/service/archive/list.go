@@ -62,8 +62,8 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 const (
 	// listPageSize is the number of objects listed in one request. Every store supports 1000.
 	listPageSize = 1000
-	// parallelRequests limits the concurrent requests of one operation: enough to hide the latency of
-	// a store, too few for it to answer with "slow down".
+	// parallelRequests limits the concurrent requests of one operation. It is large enough to hide the
+	// latency of a store, and small enough that stores do not answer "slow down".
 	parallelRequests = 16
 )
 
@@ -99,6 +99,17 @@ func (a *Archive) LastWritten(ctx context.Context, exportID string) (time.Time, 
 		}
 		if object.ModTime.After(last) {
 			last = object.ModTime
+		}
+	}
+}
+
+// Count returns how many objects of an export the bucket holds.
+func (a *Archive) Count(ctx context.Context, exportID string) (int, error) {
+	objects := a.bucket.List(&blob.ListOptions{Prefix: prefix(exportID)})
+	for n := 0; ; n++ {
+		object, err := a.next(ctx, objects)
+		if object == nil {
+			return n, err
 		}
 	}
 }

@@ -33,7 +33,7 @@ func open(t *testing.T) (*Archive, string) {
 	return a, dir
 }
 
-// compressing returns an archive in the same bucket as a that stores parts compressed.
+// compressing returns an archive that stores parts compressed, in the same bucket as a.
 func compressing(a *Archive) *Archive {
 	c := *a
 	c.options.Compress = true

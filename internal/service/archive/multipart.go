@@ -96,7 +96,7 @@ func (m *multipart) send(ctx context.Context, all []piece) (done []types.Complet
 		}
 	}
 	if copyErr := group.Wait(); copyErr != nil {
-		return nil, copyErr // the first cause: it cancelled groupCtx, and with it the upload
+		return nil, copyErr // this error cancelled groupCtx, which made the upload fail too
 	}
 	return done, errors.Join(err, ctx.Err())
 }

@@ -98,7 +98,10 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 				// The data is written here because the driver renames the temporary file even when
 				// writing it failed, for example on a full disk.
 				dir = filepath.Dir(file.Name())
-				n, err := writeDirect(file, data)
+				n, err := 0, file.Chmod(0o600) // the driver leaves the mode to the umask
+				if err == nil {
+					n, err = writeDirect(file, data)
+				}
 				if err == nil {
 					_, err = file.Write(data[n:])
 				}

@@ -149,7 +149,11 @@ func composeAndTheStoreFails(c *inStore) {
 		for _, status := range []int{http.StatusInternalServerError, http.StatusForbidden} {
 			faults.Set(when(which, storetest.Fault{Status: status}))
 			_, err := behind.Compose(c.Context(), exportID, marks, parts)
-			behind.wantError(fmt.Sprint(name, ", ", status), err, status == http.StatusForbidden)
+			want := behind.wantUnavailable
+			if status == http.StatusForbidden {
+				want = behind.wantDenied
+			}
+			want(fmt.Sprint(name, ", ", status), err)
 			c.wantObjects(parts...)
 		}
 	}

@@ -49,13 +49,13 @@ func connectionsThatBreak(c *inStore) {
 
 	proxy.Spoil(c.T, "upstream", "limit_data", map[string]int{"bytes": 500_000})
 	_, err := a.Put(c.Context(), exportID, 0, 1, data)
-	c.wantError("Put", err, false)
+	c.wantUnavailable("Put", err)
 	proxy.Heal(c.T, "limit_data")
 	c.wantObjects(part)
 
 	proxy.Spoil(c.T, "downstream", "reset_peer", map[string]int{"timeout": 0})
 	for what, err := range a.attempts(part) {
-		c.wantError(what, err, false)
+		c.wantUnavailable(what, err)
 	}
 	proxy.Heal(c.T, "reset_peer")
 	healed := a.put(1, []byte("healed"))
@@ -92,7 +92,7 @@ func connectionsThatHang(c *inStore) {
 	b, proxy := toxic(c)
 	proxy.Spoil(c.T, "downstream", "timeout", map[string]int{"timeout": 0}) // zero means that no byte ever arrives
 	for what, err := range b.attempts(part) {
-		c.wantError(what, err, false)
+		c.wantUnavailable(what, err)
 	}
 	proxy.Heal(c.T, "timeout")
 	b.wantFile(joined(marks, data), part)
@@ -103,7 +103,7 @@ func storeIsDown(c *inStore) {
 	a, proxy := toxic(c)
 	proxy.SetDown(c.T, true)
 	for what, err := range a.attempts(part) {
-		c.wantError(what, err, false)
+		c.wantUnavailable(what, err)
 	}
 	proxy.SetDown(c.T, false)
 	a.wantFile(joined(marks, []byte("data")), part)

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+
+	"memexport/internal/workshop/process"
 )
 
 // diskCases are faults of a directory's disk. The disks are file systems that are mounted in a child
@@ -33,12 +35,12 @@ func (c *inStore) child(attributes *syscall.SysProcAttr) error {
 	cmd := exec.Command(os.Args[0], "-test.v", "-test.run=^"+strings.Join(parts, "$/^")+"$")
 	cmd.Env = append(os.Environ(), childVariable+"=1")
 	cmd.SysProcAttr = attributes
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	out, err := process.Run(c.Context(), cmd, process.RunOptions{})
+	var failure *process.Failure
+	if err != nil && !errors.As(err, &failure) {
 		return err
 	}
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+c.Name()) {
+	if err != nil || !strings.Contains(out, "--- PASS: "+c.Name()) {
 		c.Errorf("in the child process: %v\n%s", err, out)
 	}
 	return nil
@@ -125,9 +127,9 @@ func readOnlyDisk(c *inStore) {
 		c.Fatal(err)
 	}
 	_, err := c.Put(c.Context(), exportID, 0, 1, []byte("more"))
-	c.wantError("Put", err, true)
-	c.wantError("CheckWrites", c.CheckWrites(c.Context()), true)
-	c.wantError("DeleteExport", c.DeleteExport(c.Context(), exportID), true)
+	c.wantDenied("Put", err)
+	c.wantDenied("CheckWrites", c.CheckWrites(c.Context()))
+	c.wantDenied("DeleteExport", c.DeleteExport(c.Context(), exportID))
 	c.wantFile(joined(marks, []byte("data")), part)
 	c.wantObjects(part)
 }
@@ -141,7 +143,7 @@ func permissionDenied(c *inStore) {
 	deleteErr := c.DeleteExport(c.Context(), exportID)
 	restore()
 	for what, err := range map[string]error{"Put": putErr, "Read": readErr, "Check": checkErr, "CheckWrites": writeErr, "DeleteExport": deleteErr} {
-		c.wantError(what, err, true)
+		c.wantDenied(what, err)
 	}
 	c.wantObjects(part)
 }

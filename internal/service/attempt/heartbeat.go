@@ -9,16 +9,23 @@ import (
 	"go.temporal.io/sdk/activity"
 )
 
-// heartbeatEvery is well below the heartbeat timeout that the workflows set, 30 s.
-const heartbeatEvery = 5 * time.Second
+const (
+	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
+	// activity about a cancellation, so an activity learns of one within this interval.
+	HeartbeatEvery = 5 * time.Second
+	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
+	// another worker. It is several intervals long, so that one late or lost heartbeat does not matter.
+	HeartbeatTimeout = 30 * time.Second
+)
 
-// Heartbeat records heartbeats until stop is called, whatever the activity waits for. A heartbeat
-// says only that the worker is alive: the waits have timeouts of their own.
+// Heartbeat records heartbeats in the background until stop is called, even while the activity waits
+// for a database or a store. A heartbeat says only that the worker is alive; such waits have their own
+// timeouts.
 func Heartbeat(ctx context.Context) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		ticker := time.NewTicker(heartbeatEvery)
+		ticker := time.NewTicker(HeartbeatEvery)
 		defer ticker.Stop()
 		for {
 			select {

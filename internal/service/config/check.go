@@ -26,8 +26,10 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong(name, "%s is too short: set it to at least 1s", d)
 		}
 	}
-	if c.Grace < 0 {
-		wrong("EXPORT_GRACE", "%s is negative: set it to 0s or longer", c.Grace)
+	for name, d := range map[string]time.Duration{"EXPORT_GRACE": c.Grace, "EXPORT_HISTORY": c.History, "AUDIT_RETENTION": c.AuditRetention} {
+		if d < 0 {
+			wrong(name, "%s is negative: set it to 0s or longer", d)
+		}
 	}
 	if c.Parallel < 1 || c.Parallel > 64 {
 		wrong("EXPORT_PARALLEL", "%d is out of range: set it to a number between 1 and 64", c.Parallel)

@@ -24,8 +24,8 @@ import (
 // variable (env), its default (envDefault), the commands that use it (for) and its description in
 // docs/configuration.md (doc). The comments add what matters to somebody who changes the code.
 type Config struct {
-	// DatabaseURL is the only setting that migrate and keys need.
-	DatabaseURL string `env:"DATABASE_URL" for:"api, worker, migrate, keys" doc:"The Postgres database of the service. Its tables are in the schema memexport, so it may be shared with other applications. A URL such as postgres://user:password@host:5432/name, with special characters percent-encoded. Required."`
+	// DatabaseURL is the only setting that migrate, keys and audit need.
+	DatabaseURL string `env:"DATABASE_URL" for:"api, worker, migrate, keys, audit" doc:"The Postgres database of the service. Its tables are in the schema memexport, so it may be shared with other applications. A URL such as postgres://user:password@host:5432/name, with special characters percent-encoded. Required."`
 
 	// MemoriesDatabaseURL is never empty after Load: it is DatabaseURL if it is not set.
 	MemoriesDatabaseURL string `env:"MEMORIES_DATABASE_URL" for:"worker" doc:"The Postgres database that holds the memories. It is only read, so a replica will do; an export then lacks what had not been replicated when it started. Defaults to the value of DATABASE_URL."`
@@ -57,6 +57,11 @@ type Config struct {
 
 	// Grace must be at least as long as the longest download, because the objects are deleted after it.
 	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
+
+	// History starts when the objects are deleted, which also erases what is personal in the row.
+	History time.Duration `env:"EXPORT_HISTORY" envDefault:"2160h" for:"worker" doc:"How long an export is listed after its objects were deleted; then its row is deleted. The default is 90 days. 0s keeps it. See security.md."`
+
+	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"8760h" for:"worker" doc:"How long audit events are kept. The default is 365 days. 0s keeps them for good. See security.md."`
 
 	// Parallel is recorded in the plan of an export, so that a retry of its workflow sees the same value.
 	Parallel int `env:"EXPORT_PARALLEL" envDefault:"2" for:"worker" doc:"How many ranges of one export are written at the same time, from 1 to 64. More is faster if there are idle CPUs, workers or connections to the database; each range takes an activity (WORKER_CONCURRENCY) and up to two connections."`

@@ -13,7 +13,7 @@ import (
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	want := config.Config{
 		MemoriesTable: "memories", HTTPAddr: ":8080",
-		Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
+		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, AuditRetention: 365 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		Connections: 10_000, RequestsPerSecond: 100, LongPolls: 5000, LongPollsPerKey: 500, Downloads: 1000, DownloadsPerKey: 100,
 		WorkspaceRunning: 3, WorkspaceUnfinished: 1000, WorkspaceStorage: 100_000_000_000,
 		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
@@ -33,7 +33,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
 	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
-	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
+	"EXPORT_RETENTION": "90m", "EXPORT_GRACE": "0s", "EXPORT_HISTORY": "0s", "AUDIT_RETENTION": "1h", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
 	"API_CONNECTIONS": "900", "API_CONNECTIONS_PER_ADDRESS": "90", "API_REQUESTS_PER_SECOND": "0", "API_LONG_POLLS": "80", "API_LONG_POLLS_PER_KEY": "8",
 	"API_DOWNLOADS": "70", "API_DOWNLOADS_PER_KEY": "6",
 	"EXPORT_WORKSPACE_RUNNING": "7", "EXPORT_WORKSPACE_UNFINISHED": "0", "EXPORT_WORKSPACE_STORAGE": "500MB", "EXPORT_STORAGE": "2TiB",
@@ -46,7 +46,7 @@ var full = map[string]string{
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
 	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000",
-	Retention: 90 * time.Minute, Parallel: 64, Compression: "none", DownloadMode: "redirect",
+	Retention: 90 * time.Minute, AuditRetention: time.Hour, Parallel: 64, Compression: "none", DownloadMode: "redirect",
 	Connections: 900, ConnectionsPerAddress: 90, LongPolls: 80, LongPollsPerKey: 8, Downloads: 70, DownloadsPerKey: 6,
 	WorkspaceRunning: 7, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
@@ -105,6 +105,9 @@ var wrong = []struct{ name, value, hint string }{
 	{"EXPORT_RETENTION", "999ms", "at least 1s"},
 	{"EXPORT_GRACE", "-1ns", "0s or longer"},
 	{"EXPORT_GRACE", "1d", "72h"},
+	{"EXPORT_HISTORY", "-1h", "0s or longer"},
+	{"AUDIT_RETENTION", "-1h", "0s or longer"},
+	{"EXPORT_HISTORY", "90", "72h"},
 	{"EXPORT_PARALLEL", "0", "between 1 and 64"},
 	{"EXPORT_PARALLEL", "65", "between 1 and 64"},
 	{"EXPORT_PARALLEL", "two", "whole number"},

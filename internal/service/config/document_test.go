@@ -108,7 +108,7 @@ func TestEverySettingIsForAKnownCommand(t *testing.T) {
 	fields := reflect.TypeFor[config.Config]()
 	for i := range fields.NumField() {
 		for command := range strings.SplitSeq(fields.Field(i).Tag.Get("for"), ", ") {
-			if !slices.Contains([]string{"api", "worker", "migrate", "keys"}, command) {
+			if !slices.Contains([]string{"api", "worker", "migrate", "keys", "audit"}, command) {
 				t.Errorf("%s is for %q", fields.Field(i).Name, command)
 			}
 		}

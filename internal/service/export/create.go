@@ -15,8 +15,9 @@ import (
 // it one of its workspace's places to run if one is free: DispatchedAt is then set, and the caller must
 // start its workflow.
 //
-// If the workspace has an export with that key, Create returns that one, or ErrKeyReused if its format
-// or filter differs. Otherwise it returns a LimitError if the workspace has reached a limit, and
+// Only a digest of the key is stored. If the workspace has an export with that key, Create returns that
+// one, or ErrKeyReused if its format or filter differs. The filter of a purged export is erased, so that
+// Create returns it without comparing anything. Otherwise it returns a LimitError if the workspace has reached a limit, and
 // ErrStoreFull if the store is full.
 func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	id, err := uuid.NewV7() // ascending: inserts stay at one end of the index
@@ -32,11 +33,11 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		return Export{}, full
 	}
 	wanted := record{ID: id.String(), WorkspaceID: e.WorkspaceID, Format: e.Format, Filter: filter,
-		Status: Pending, StoredStatus: Pending, IdempotencyKey: e.IdempotencyKey}
+		Status: Pending, StoredStatus: Pending, IdempotencyKey: storedKey(e.WorkspaceID, e.IdempotencyKey)}
 	for {
 		var created Export
 		err := s.transactFor(ctx, e.WorkspaceID, func(tx *sqlx.Tx) error {
-			if created, err = selectEarlier(ctx, tx, wanted); !errors.Is(err, ErrNotFound) {
+			if created, err = selectEarlier(ctx, tx, wanted, e.IdempotencyKey); !errors.Is(err, ErrNotFound) {
 				return err
 			}
 			if full != nil {
@@ -52,15 +53,16 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	}
 }
 
-// selectEarlier returns the export with the same workspace and idempotency key, or ErrNotFound.
-func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
-	if wanted.IdempotencyKey == nil {
+// selectEarlier returns the export with the workspace of wanted and an idempotency key, or ErrNotFound.
+func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string) (Export, error) {
+	if key == nil {
 		return Export{}, ErrNotFound
 	}
-	earlier, err := selectOne(ctx, tx, `WHERE workspace_id = $1 AND idempotency_key = $2 AND deleted_at IS NULL`,
-		wanted.WorkspaceID, wanted.IdempotencyKey)
-	if err != nil {
-		return Export{}, err
+	// Processes of earlier versions stored the key itself.
+	earlier, err := selectOne(ctx, tx, `WHERE workspace_id = $1 AND idempotency_key IN ($2, $3) AND deleted_at IS NULL`,
+		wanted.WorkspaceID, wanted.IdempotencyKey, key)
+	if err != nil || earlier.PurgedAt != nil {
+		return earlier, err
 	}
 	filter, err := json.Marshal(earlier.Filter)
 	if err != nil {

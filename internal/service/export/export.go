@@ -43,14 +43,14 @@ type Export struct {
 	ID          string
 	WorkspaceID string
 	Format      string
-	Filter      memory.Filter
+	Filter      memory.Filter // empty once PurgedAt is set: it is erased with the objects
 	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
 	// no worker has recorded that yet.
 	Status Status
 	// StoredStatus is the status in the row. It differs from Status only while it is still READY
 	// after ExpiresAt.
 	StoredStatus   Status
-	IdempotencyKey *string
+	IdempotencyKey *string // only for Create: the database has a digest of it
 
 	CreatedAt time.Time
 	UpdatedAt time.Time

@@ -2,19 +2,21 @@ package export_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 )
 
 // waiting waits until locks block n statements. It fails the test if one of the operations, whose
 // results the channels deliver, ends before that.
 func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	await.True(t, 20*time.Second, fmt.Sprintf("locks block %d statements", n), func() bool {
 		for _, c := range early {
 			select {
 			case err := <-c:
@@ -27,11 +29,8 @@ func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if blocked == n {
-			return
-		}
-	}
-	t.Fatalf("locks did not block %d statements within 20 s", n)
+		return blocked == n
+	})
 }
 
 func TestATransitionWaitsForARecording(t *testing.T) {

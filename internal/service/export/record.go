@@ -14,7 +14,7 @@ type record struct {
 	Filter         []byte     `db:"filter"`
 	Status         Status     `db:"status"`
 	StoredStatus   Status     `db:"stored_status"`
-	IdempotencyKey *string    `db:"idempotency_key"`
+	IdempotencyKey *string    `db:"idempotency_key"` // as storedKey returns it; selectRecord does not read it
 	CreatedAt      time.Time  `db:"created_at"`
 	UpdatedAt      time.Time  `db:"updated_at"`
 	DispatchedAt   *time.Time `db:"dispatched_at"`
@@ -36,7 +36,7 @@ type record struct {
 
 // selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so that a
 // late worker makes no difference. The count of a PROCESSING export is the sum over its parts.
-const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, idempotency_key, created_at, updated_at,
+const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
 	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,
@@ -48,7 +48,7 @@ const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_
 func (r *record) export() (Export, error) {
 	e := Export{
 		ID: r.ID, WorkspaceID: r.WorkspaceID, Format: r.Format,
-		Status: r.Status, StoredStatus: r.StoredStatus, IdempotencyKey: r.IdempotencyKey,
+		Status: r.Status, StoredStatus: r.StoredStatus,
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), DispatchedAt: utc(r.DispatchedAt),
 		StartedAt: utc(r.StartedAt), CompletedAt: utc(r.CompletedAt), ExpiresAt: utc(r.ExpiresAt), PurgedAt: utc(r.PurgedAt), DeletedAt: utc(r.DeletedAt),
 		MemoryCount: r.MemoryCount, SizeBytes: r.SizeBytes, SHA256: r.SHA256, FileObject: r.FileObject, Progress: r.Progress,

@@ -2,8 +2,12 @@ package format
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"memexport/internal/service/memory"
 )
@@ -12,11 +16,16 @@ import (
 // each. As in Postgres's COPY, an empty cell is NULL and a quoted empty cell ("") is the empty
 // string. Categories and metadata are JSON.
 //
-// A spreadsheet runs a cell as a formula when the cell begins with = + - @ or with one of their
-// full-width forms, also when a tab or a line break precedes the sign. A text cell (memory, user_id,
-// agent_id, session_id, priority, status, categories, metadata) that begins with one of
-// = + - @ ＝ ＋ － ＠, a tab, CR, LF or an apostrophe therefore gets an apostrophe in front. To undo
-// this, drop the first character of every text cell that begins with an apostrophe.
+// The separator is the comma. A spreadsheet may be told to read the file with another one, and then a
+// text that contains it, or a line break, begins a new cell. A cell that begins with = + - @ is a
+// formula. So that no text becomes one, a text cell (memory, user_id, agent_id, session_id, priority,
+// status, categories, metadata) gets an apostrophe
+//   - in front, if it begins with = + - @ ＝ ＋ － ＠, an apostrophe, white space, a control character
+//     or an invisible character such as U+FEFF or U+200B,
+//   - after each ; | tab CR LF in it that one of = + - @ ' " follows.
+//
+// To undo this, drop the apostrophe at the start of a text cell and after every ; | tab CR LF in it:
+// replace (^|[;|\t\r\n])' by $1. docs/security.md shows what spreadsheets do.
 var CSV = &Format{
 	Name:        "csv",
 	ContentType: "text/csv; charset=utf-8",
@@ -39,7 +48,7 @@ func csvText(dst, piece []byte, prev byte) []byte {
 	if prev == 0 && beginsFormula(piece) {
 		dst = append(dst, '\'')
 	}
-	return appendDoubled(dst, piece)
+	return appendGuarded(dst, piece, prev)
 }
 
 func csvAfter(dst []byte, m *memory.Memory) []byte {
@@ -80,30 +89,92 @@ func appendCell(dst, s []byte) []byte {
 		dst = append(dst, '\'')
 	}
 	if quoted {
-		return append(appendDoubled(dst, s), '"')
+		return append(appendGuarded(dst, s, 0), '"')
+	}
+	if separatorRun(s) < len(s) {
+		return appendGuarded(dst, s, 0)
 	}
 	return append(dst, s...)
 }
 
-// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete full-width
-// sign at the end of s counts as a sign: one apostrophe too many is better than a formula.
+// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete character at the
+// end of s counts as a sign: one apostrophe too many is better than a formula.
 func beginsFormula(s []byte) bool {
 	if len(s) == 0 {
 		return false
 	}
-	switch s[0] {
-	case '=', '+', '-', '@', '\t', '\r', '\n', '\'':
+	switch c := s[0]; {
+	case c == '=', c == '+', c == '-', c == '@', c == '\'', c <= ' ', c == 0x7f:
 		return true
-	case "＝"[0]: // all four full-width signs begin with this byte
-		if len(s) < len("＝") {
-			return true
+	case c < utf8.RuneSelf:
+		return false
+	}
+	switch r, size := utf8.DecodeRune(s); r {
+	case '＝', '＋', '－', '＠':
+		return true
+	case utf8.RuneError:
+		return size == 1
+	default:
+		return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r)
+	}
+}
+
+// appendGuarded appends s with every quote doubled, and with an apostrophe where another separator than
+// the comma would begin a formula. The byte before s is prev, 0 at the start of a cell.
+func appendGuarded(dst, s []byte, prev byte) []byte {
+	if len(s) > 0 && separates(prev) && isSign(s[0]) {
+		dst = append(dst, '\'')
+	}
+	for i := 0; ; {
+		if i += separatorRun(s[i:]) + 1; i >= len(s) {
+			return appendDoubled(dst, s)
 		}
-		switch string(s[:len("＝")]) {
-		case "＝", "＋", "－", "＠":
-			return true
+		if separates(s[i-1]) && isSign(s[i]) {
+			dst = append(appendDoubled(dst, s[:i]), '\'')
+			s, i = s[i:], 0
 		}
 	}
-	return false
+}
+
+// separates reports whether c ends a cell for a reader that does not separate by commas.
+func separates(c byte) bool {
+	return c == ';' || c == '|' || c == '\t' || c == '\r' || c == '\n'
+}
+
+// isSign reports whether c gets an apostrophe in front at the start of such a cell. A quote does because
+// a reader may drop it, an apostrophe because otherwise the undo would drop it.
+func isSign(c byte) bool {
+	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\'' || c == '"'
+}
+
+// separatorRun returns the number of bytes at the start of s that precede the first ; | or control
+// character. It works as stops.run does, but has one stop less, and checks the last eight bytes together
+// too: most cells are short.
+func separatorRun(s []byte) int {
+	if len(s) < 8 {
+		for i, c := range s {
+			if c < ' ' || c == ';' || c == '|' {
+				return i
+			}
+		}
+		return len(s)
+	}
+	rest := s
+	for len(rest) > 8 {
+		if hits := separatorHits(binary.LittleEndian.Uint64(rest)); hits != 0 {
+			return len(s) - len(rest) + bits.TrailingZeros64(hits)/8
+		}
+		rest = rest[8:]
+	}
+	if hits := separatorHits(binary.LittleEndian.Uint64(s[len(s)-8:])); hits != 0 {
+		return len(s) - 8 + bits.TrailingZeros64(hits)/8
+	}
+	return len(s)
+}
+
+// separatorHits returns a word whose lowest bit that is set lies in the first byte to stop at.
+func separatorHits(word uint64) uint64 {
+	return ((word - ones*' ') | ((word ^ ones*';') - ones) | ((word ^ ones*'|') - ones)) &^ word & highs
 }
 
 // appendDoubled appends s and doubles every quote in it.

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +78,9 @@ func parseCSV(file []byte) ([]row, error) {
 	if err := sameRecords(theirs, records); err != nil {
 		return nil, err
 	}
+	if err := noFormulas(string(file)); err != nil {
+		return nil, err
+	}
 	var rows []row
 	for i, record := range records {
 		if len(record) != len(memory.Columns) {
@@ -94,7 +98,7 @@ func parseCSV(file []byte) ([]row, error) {
 				if slices.ContainsFunc(formulaStarts, func(start string) bool { return strings.HasPrefix(c.value, start) }) {
 					return nil, fmt.Errorf("record %d: %s is a formula: %.100q", i, column, c.value)
 				}
-				c.value = strings.TrimPrefix(c.value, "'")
+				c.value = apostrophe.ReplaceAllString(c.value, "$1")
 			}
 			r[column] = c.value
 		}
@@ -108,7 +112,21 @@ func parseCSV(file []byte) ([]row, error) {
 	return rows[1:], nil
 }
 
-var formulaStarts = []string{"=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"}
+var formulaStarts = []string{"=", "+", "-", "@", " ", "\t", "\r", "\n", "\x1f", "\x7f", "\u0085", "\u00a0", "\u200b", "\u3000", "\ufeff", "＝", "＋", "－", "＠"}
+
+// apostrophe matches what the undo in the comment on CSV drops.
+var apostrophe = regexp.MustCompile(`(^|[;|\t\r\n])'`)
+
+// noFormulas reads a file as a spreadsheet does that separates by ; | or tab. Quotes then protect
+// nothing, and may be dropped at the start of a cell.
+func noFormulas(file string) error {
+	for cell := range strings.FieldsFuncSeq(file, func(r rune) bool { return strings.ContainsRune(";|\t\r\n", r) }) {
+		if start := strings.TrimLeft(cell, `"`); start != "" && strings.Contains("=+-@", start[:1]) {
+			return fmt.Errorf("another separator makes a formula of %.100q", cell)
+		}
+	}
+	return nil
+}
 
 // sameRecords compares the records that encoding/csv reads with ours. encoding/csv turns CRLF in a
 // cell into LF.
@@ -137,13 +155,24 @@ func TestCSVLooksAsDocumented(t *testing.T) {
 	}
 }
 
-func TestCSVGuardsOnlyTheFirstCharacter(t *testing.T) {
+// The cells are those of the table in docs/security.md.
+func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	for s, want := range map[string]string{
-		"a=1": `"a=1"`, "（注）": `"（注）"`, "Ａ": `"Ａ"`, "": `""`, "＠a": `"'＠a"`, "'": `"''"`, " =1": `" =1"`,
+		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@a": "'@a", "＝1": "'＝1", "＠a": "'＠a", "'": "''",
+		" =1": "' =1", "\v=1": "'\v=1", "\x1f=1": "'\x1f=1", "\x7f=1": "'\x7f=1", "\u0085=1": "'\u0085=1", "\u00a0=1": "'\u00a0=1",
+		"\u200b=1": "'\u200b=1", "\u202e=1": "'\u202e=1", "\u2028=1": "'\u2028=1", "\u3000=1": "'\u3000=1", "\ufeff=1": "'\ufeff=1",
+		"\t=1": "'\t'=1", "\r\n=1": "'\r\n'=1", "\n\n-1": "'\n\n'-1",
+		"x;=1": "x;'=1", "x|+1": "x|'+1", "x\t-1": "x\t'-1", "x\r@a": "x\r'@a", "x\n- a": "x\n'- a", `x;"=1`: `x;'""=1`, "x;'=1": "x;''=1",
+		"a=1": "a=1", "a; =1": "a; =1", "a, -1": "a, -1", "a\nb": "a\nb", "（注）": "（注）", "Ａ": "Ａ", "“a”": "“a”", "😀": "😀", "é": "é", "": "",
 	} {
-		m := memory.Memory{Text: []byte(s)}
-		if got := string(appendWhole(format.CSV, nil, &m)); !strings.HasPrefix(got, ","+want+",") {
-			t.Errorf("%q becomes %q, want %s", s, got, want)
+		m := memory.Memory{Text: []byte(s), UserID: []byte(s)}
+		fields := strings.SplitN(string(appendWhole(format.CSV, nil, &m)), ",", 2)[1]
+		cell, quoted := want, `"`+want+`"`
+		if s == "" || strings.ContainsAny(want, " \",\t\r\n\v\x1f") {
+			cell = quoted
+		}
+		if !strings.HasPrefix(fields, quoted+","+cell+",") {
+			t.Errorf("%q becomes %q, want %q", s, fields, quoted+","+cell)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package format
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strconv"
 
 	"memexport/internal/service/memory"
@@ -19,12 +21,21 @@ import (
 // padding.
 //
 // Every line of the text begins with "> ", also an empty line. As in CommonMark, a line ends with
-// LF, CR LF or CR. Every \, < and [ has a backslash in front. This prevents HTML, because an unclosed
-// comment or <textarea> would hide the rest of the page, and it prevents definitions of link
-// references and footnotes, because they apply to the whole document. Other Markdown is unchanged.
+// LF, CR LF or CR. Some characters are escaped:
+//   - \ and [ have a backslash in front. This prevents links, images, and definitions of link
+//     references and footnotes, which would apply to the whole document.
+//   - < is &lt;. This prevents HTML, because an unclosed comment or <textarea> would hide the rest of
+//     the page. An & before a letter or # is &amp;, so that a reader shows the text and not what an
+//     entity in it stands for.
+//   - A / after : is &#47;, and a w after a w is &#119; (W: &#87;). Otherwise readers of GitHub's
+//     Markdown take a bare address as it stands in the source, and show the escapes in it.
+//
+// Other Markdown is unchanged. In code spans and code blocks, which Markdown has no escapes for,
+// readers show the escapes.
 //
 // To read the text back, take the block quote without the line feed that ends it, remove "> " at
-// its start and after every line end, and drop the first byte of every \\, \< and \[.
+// its start and after every line end, replace the entities as for HTML, and drop the first byte of
+// every \\ and \[.
 var Markdown = &Format{
 	Name:        "markdown",
 	ContentType: "text/markdown; charset=utf-8",
@@ -59,33 +70,65 @@ func markdownBefore(dst []byte, m *memory.Memory) []byte {
 	return dst
 }
 
-var quoteStops = stopAt('\\', '<', '[')
-
-// markdownText escapes and quotes the text. After a CR it writes "> " only when it has seen the next
-// byte, because an LF would belong to the same line end.
+// markdownText escapes and quotes the text. Where an escape depends on two characters, it is written
+// when the second is seen: a piece may end between them.
 func markdownText(dst, piece []byte, prev byte) []byte {
-	if prev == '\r' && len(piece) > 0 && piece[0] != '\n' {
-		dst = append(dst, "> "...)
-	}
 	for {
-		n := quoteStops.run(piece)
+		for len(piece) > 0 && (prev|0x20 == 'w' && piece[0]|0x20 == 'w' || prev == ':' && piece[0] == '/') {
+			prev = piece[0]
+			dst = append(strconv.AppendInt(append(dst, "&#"...), int64(prev), 10), ';')
+			piece = piece[1:]
+		}
+		if len(piece) == 0 {
+			return dst
+		}
+		switch {
+		case prev == '\r' && piece[0] != '\n':
+			dst = append(dst, "> "...)
+		case prev == '&' && (piece[0] == '#' || 'a' <= piece[0]|0x20 && piece[0]|0x20 <= 'z'):
+			dst = append(dst, "amp;"...)
+		}
+		n := quoteRun(piece)
 		dst = append(dst, piece[:n]...)
 		if n == len(piece) {
 			return dst
 		}
-		c := piece[n]
+		prev = piece[n]
 		piece = piece[n+1:]
-		switch {
-		case c == '\n':
+		switch prev {
+		case '\n':
 			dst = append(dst, "\n> "...)
-		case c == '\r' && len(piece) > 0 && piece[0] != '\n':
-			dst = append(dst, "\r> "...)
-		case c < ' ':
-			dst = append(dst, c)
+		case '<':
+			dst = append(dst, "&lt;"...)
+		case '\\', '[':
+			dst = append(dst, '\\', prev)
 		default:
-			dst = append(dst, '\\', c)
+			dst = append(dst, prev)
 		}
 	}
+}
+
+// quoteRun returns a number of bytes at the start of s that need no escape. Like stops.run, it checks
+// eight bytes at a time. It stops at control characters, at < & : and X to _, among which are [ and \,
+// and at a w or W that another follows or may follow.
+func quoteRun(s []byte) int {
+	rest := s
+	for len(rest) >= 8 {
+		word := binary.LittleEndian.Uint64(rest)
+		w := (word | ones*0x20) ^ ones*'w'
+		hits := (word - ones*' ') | ((word ^ ones*'<') - ones) | ((word ^ ones*'&') - ones) | ((word ^ ones*':') - ones) |
+			((word&^(ones*7) ^ ones*'X') - ones) | ((w | w>>8) - ones)
+		if hits = hits &^ word & highs; hits != 0 {
+			return len(s) - len(rest) + bits.TrailingZeros64(hits)/8
+		}
+		rest = rest[8:]
+	}
+	for i, c := range rest {
+		if c < ' ' || c == '<' || c == '&' || c == ':' || c == '[' || c == '\\' || c|0x20 == 'w' {
+			return len(s) - len(rest) + i
+		}
+	}
+	return len(s)
 }
 
 func markdownAfter(dst []byte, m *memory.Memory) []byte {

@@ -1,9 +1,12 @@
 package format_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,6 +15,7 @@ import (
 	"github.com/yuin/goldmark/ast"
 	"github.com/yuin/goldmark/extension"
 	"github.com/yuin/goldmark/parser"
+	rendererhtml "github.com/yuin/goldmark/renderer/html"
 	"github.com/yuin/goldmark/text"
 
 	"memexport/internal/service/format"
@@ -53,7 +57,7 @@ func parseMarkdown(file []byte) ([]row, error) {
 		}
 		if found {
 			quote = lineStart.ReplaceAllString(quote, "$1")
-			rows[i]["memory"] = escape.ReplaceAllString(quote, "$1")
+			rows[i]["memory"] = escape.ReplaceAllString(html.UnescapeString(quote), "$1")
 		}
 	}
 	return rows, nil
@@ -61,7 +65,7 @@ func parseMarkdown(file []byte) ([]row, error) {
 
 var (
 	lineStart = regexp.MustCompile(`(\r\n|\r|\n)> `)
-	escape    = regexp.MustCompile(`\\([\\<\[])`)
+	escape    = regexp.MustCompile(`\\([\\\[])`)
 )
 
 // parseBlocks requires that the document is a title and, for each memory, a heading, a list and at
@@ -176,7 +180,7 @@ func TestMarkdownLooksAsDocumented(t *testing.T) {
 - **access_count:** ` + "`7`" + `
 - **updated_at:** ` + "`2026-01-16T10:30:00.123456Z`" + `
 
-> a \<b>\[x]\\` + "\r\n> \n> # c\r> d\n> \n"
+> a &lt;b>\[x]\\` + "\r\n> \n> # c\r> d\n> \n"
 	if got := string(appendWhole(format.Markdown, nil, &m)); got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
@@ -192,6 +196,65 @@ func TestMarkdownWritesPlainValuesUnchangedAndOthersAsJSON(t *testing.T) {
 			t.Errorf("%q does not become %s in %s", value, want, got)
 		}
 	}
+}
+
+// The characters are those that CommonMark, GFM and HTML read in another way than as text, but for the
+// marks of Markdown that stay as they are.
+var prose = []string{"a", "b ", " ", " c", "<", "<b>", "<!--", "</", ">", "&", "&amp;", "&#60", ";", "[", "]", "(", ")", "\\", "\\\\", "/", "//", ":", "://",
+	"http://a.example", "https://www.b.example/c", "ftp://d.example", "www.e.example", "WWW.f.example", "w", ".", "?", "!", ",", "'", `"`, "=", "@", "g@h.example", "é", "日本"}
+
+func randomProse(r *rand.Rand) string {
+	s := "x"
+	for range 1 + r.IntN(12) {
+		s += prose[r.IntN(len(prose))]
+	}
+	return s + "x"
+}
+
+func TestAGFMReaderShowsTheTextAsStored(t *testing.T) {
+	reader := goldmark.New(goldmark.WithExtensions(extension.GFM), goldmark.WithRendererOptions(rendererhtml.WithUnsafe()))
+	r := rand.New(rand.NewPCG(7, 8))
+	for n := range 3000 {
+		want := randomProse(r)
+		if n < len(shown) {
+			want = shown[n]
+		}
+		m := memory.Memory{Text: []byte(want)}
+		var page bytes.Buffer
+		if err := reader.Convert(encode(format.Markdown, []memory.Memory{m}, nil), &page); err != nil {
+			t.Fatal(err)
+		}
+		if err := showsText(page.String(), want); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// shown are texts with what once became HTML or other text.
+var shown = []string{
+	"http://a.example<img src=x onerror=alert(1)>", "http://a.example<textarea>", "https://a.example<!-- b", "ftp://a.example/<version>",
+	"www.a.example<script>alert(1)</script>", "AT&amp;T &copy; R&D a&b && c", "http://a.example/?a=1&lt=2&copy;[3](4)\\5", "a\\<b>", "\\&lt;",
+}
+
+// tags are the elements that Markdown without HTML has.
+var tags = regexp.MustCompile(`</?(p|a|em|strong|del|blockquote|h1|h2|ul|li|code)( href="[^"<>]*")?>`)
+
+// showsText returns an error unless the quote of a page, as a reader renders it, is a text and no other
+// elements than Markdown has.
+func showsText(page, want string) error {
+	_, quote, found := strings.Cut(page, "<blockquote>")
+	quote, rest, closed := strings.Cut(quote, "</blockquote>")
+	if !found || !closed || strings.TrimSpace(rest) != "" {
+		return fmt.Errorf("%q becomes a page without one quote at its end:\n%s", want, page)
+	}
+	text := tags.ReplaceAllString(quote, "")
+	if strings.Contains(text, "<") {
+		return fmt.Errorf("%q becomes HTML: %s", want, quote)
+	}
+	if got := strings.Join(strings.Fields(html.UnescapeString(text)), " "); got != strings.Join(strings.Fields(want), " ") {
+		return fmt.Errorf("%q is shown as %q, in HTML %s", want, got, quote)
+	}
+	return nil
 }
 
 func FuzzMarkdown(f *testing.F) { fuzzFormat(f, format.Markdown) }

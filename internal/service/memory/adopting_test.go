@@ -8,6 +8,8 @@ import (
 
 	"github.com/lib/pq"
 
+	"memexport/internal/workshop/pgtest"
+
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
@@ -63,7 +65,7 @@ func TestAViewMayComputeTheKey(t *testing.T) {
 func TestAJSONPayloadIsExportedThroughAView(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
-	// Without the extension pgvector. Nothing in the view refers to the column.
+	// The test has no extension pgvector. Nothing in the view refers to this column.
 	a.exec(strings.Replace(a.blocks["payload: the existing table"], "vector(1536)", "real[]", 1))
 	a.exec(`INSERT INTO mem0 VALUES
 		('00000000-0000-4000-8000-000000000002', '{0.5}', '{"data": "likes tea", "hash": "d41d8", "user_id": "alice", "agent_id": "helper", "run_id": "run-1",
@@ -91,7 +93,7 @@ func TestAJSONPayloadIsExportedThroughAView(t *testing.T) {
 	}
 	// The function's result does not depend on the session, which is what IMMUTABLE promises.
 	a.exec(`ALTER DATABASE ` + databaseName(a) + ` SET TimeZone = 'Asia/Kathmandu'; ALTER DATABASE ` + databaseName(a) + ` SET DateStyle = 'German'`)
-	a.db = a.open(a.url)
+	a.db = pgtest.OpenURL(t, a.url, 2)
 	a.wantFiles(want)
 	if _, err := a.db.Exec(`INSERT INTO mem0 VALUES (gen_random_uuid(), NULL, '{"created_at": "yesterday evening"}')`); err == nil {
 		t.Error("the index accepts a time that is not a timestamp")
@@ -113,7 +115,7 @@ func TestReadingAViewTakesThePermissionsOnThePage(t *testing.T) {
 	if strings.Contains(a.url, "?") {
 		separator = "&"
 	}
-	reader := a.open(a.url + separator + "role=memexport_reader")
+	reader := pgtest.OpenURL(t, a.url+separator+"role=memexport_reader", 2)
 	const message = "it cannot be read: pq: permission denied for view export_memories"
 	if err := a.source(reader, view).Check(t.Context()); err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(readPage(t), message) {
 		t.Errorf("without grants: %v", err)

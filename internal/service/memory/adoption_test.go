@@ -14,7 +14,6 @@ import (
 
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -29,7 +28,7 @@ type adoption struct {
 func newAdoption(t *testing.T) *adoption {
 	t.Helper()
 	a := &adoption{T: t, url: pgtest.New(t), blocks: map[string]string{}}
-	a.db = a.open(a.url)
+	a.db = pgtest.OpenURL(t, a.url, 2)
 	for _, m := range regexp.MustCompile("(?s)```sql\n-- (.*?)\n(.*?)```").FindAllStringSubmatch(readPage(t), -1) {
 		a.blocks[m[1]] = m[2]
 	}
@@ -43,16 +42,6 @@ func readPage(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(page)
-}
-
-func (a *adoption) open(url string) *sqlx.DB {
-	a.Helper()
-	db, err := postgres.Open(url, 2)
-	if err != nil {
-		a.Fatal(err)
-	}
-	a.Cleanup(func() { db.Close() })
-	return db
 }
 
 // run executes the blocks with these names.
@@ -75,7 +64,7 @@ func (a *adoption) exec(statements string) {
 
 func (a *adoption) source(db *sqlx.DB, table string) *memory.Source {
 	a.Helper()
-	s, err := memory.NewSource(db, table)
+	s, err := memory.NewSource(db, table, memory.SourceOptions{})
 	if err != nil {
 		a.Fatal(err)
 	}

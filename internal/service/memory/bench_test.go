@@ -21,8 +21,7 @@ func BenchmarkRead(b *testing.B) {
 		rows int
 	}{{"one page", rows + 1}, {"pages of 5000", 5000}} {
 		b.Run(page.name, func(b *testing.B) {
-			s := *s
-			s.pageRows = page.rows
+			s := s.with(b, SourceOptions{PageRows: page.rows})
 			b.ReportAllocs()
 			for b.Loop() {
 				var n, size int64

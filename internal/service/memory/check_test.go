@@ -93,26 +93,26 @@ func TestCheckNamesEveryWrongType(t *testing.T) {
 
 func TestCheckRejectsADatabaseWithoutAnEncoding(t *testing.T) {
 	url := pgtest.New(t)
-	admin := pool(t, url, 1)
+	admin := pgtest.OpenURL(t, url, 1)
 	exec(t, admin, `CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0`)
 	t.Cleanup(func() { exec(t, admin, `DROP DATABASE ascii WITH (FORCE)`) })
 	var name string
 	if err := admin.Get(&name, `SELECT current_database()`); err != nil {
 		t.Fatal(err)
 	}
-	db := pool(t, strings.Replace(url, "/"+name, "/ascii", 1), 1)
+	db := pgtest.OpenURL(t, strings.Replace(url, "/"+name, "/ascii", 1), 1)
 	exec(t, db, schema)
 	checkMessage(t, source(t, db, "memories"), []string{"SQL_ASCII", "UTF8"})
 }
 
 func TestNewSourceAcceptsOnlyTableNames(t *testing.T) {
 	for _, name := range []string{"", " ", "a b", "a.b.c", "a.", ".a", `a"`, "a;b", "a'", "1a", "a\n", "a--", "ä"} {
-		if _, err := NewSource(&sqlx.DB{}, name); err == nil || !strings.Contains(err.Error(), "schema.table") {
+		if _, err := NewSource(&sqlx.DB{}, name, SourceOptions{}); err == nil || !strings.Contains(err.Error(), "schema.table") {
 			t.Errorf("NewSource(%q): %v", name, err)
 		}
 	}
 	for _, name := range []string{"memories", "public.memories", "A.b", "_", "a$1"} {
-		if _, err := NewSource(&sqlx.DB{}, name); err != nil {
+		if _, err := NewSource(&sqlx.DB{}, name, SourceOptions{}); err != nil {
 			t.Errorf("NewSource(%q): %v", name, err)
 		}
 	}

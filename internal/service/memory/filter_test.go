@@ -126,7 +126,7 @@ func TestEverySingleConditionMatchesTheModel(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	facts := addFacts(t, db, rand.New(rand.NewPCG(3, 4)), 400)
-	s.pageRows = 50
+	s = s.with(t, SourceOptions{PageRows: 50})
 	for _, f := range filters() {
 		checkFilter(t, s, facts, f)
 	}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -46,26 +45,27 @@ func TestMain(m *testing.M) {
 func open(tb testing.TB) (*Source, *sqlx.DB) {
 	tb.Helper()
 	url := pgtest.New(tb)
-	return source(tb, pool(tb, url, 2), "memories"), pool(tb, url, 4)
-}
-
-func pool(tb testing.TB, url string, size int) *sqlx.DB {
-	tb.Helper()
-	db, err := postgres.Open(url, size)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { db.Close() })
-	return db
+	return source(tb, pgtest.OpenURL(tb, url, 2), "memories"), pgtest.OpenURL(tb, url, 4)
 }
 
 func source(tb testing.TB, db *sqlx.DB, table string) *Source {
 	tb.Helper()
-	s, err := NewSource(db, table)
+	return sourceWith(tb, db, table, SourceOptions{})
+}
+
+func sourceWith(tb testing.TB, db *sqlx.DB, table string, o SourceOptions) *Source {
+	tb.Helper()
+	s, err := NewSource(db, table, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// with returns a source for the same table with other options.
+func (s *Source) with(tb testing.TB, o SourceOptions) *Source {
+	tb.Helper()
+	return sourceWith(tb, s.db, s.name, o)
 }
 
 func exec(tb testing.TB, db *sqlx.DB, statement string, args ...any) {

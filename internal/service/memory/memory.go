@@ -46,7 +46,7 @@ const (
 	maxText = 1 << 20
 	// pieceSize is the size in bytes of the pieces in which an oversize text is read.
 	pieceSize = 4 << 20
-	// maxMetadata is the largest metadata, in bytes as stored, that is read with the other rows. Postgres
-	// compresses stored values at most about 255-fold, so a row stays below 16 MiB.
+	// maxMetadata is the largest metadata that is read with the other rows, in bytes as stored. Postgres
+	// compresses stored values at most about 255-fold, so such metadata stays below 16 MiB.
 	maxMetadata = 64 << 10
 )

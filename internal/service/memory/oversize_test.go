@@ -81,7 +81,8 @@ func TestOversizeMemoriesAreReadInOrder(t *testing.T) {
 	s, db := open(t)
 	addMixed(t, db)
 	all, want := keys(t, db, tenant), stored(t, db, "memories", mine)
-	for s.pageRows = 1; s.pageRows <= 13; s.pageRows += 3 {
+	for rows := 1; rows <= 13; rows += 3 {
+		s := s.with(t, SourceOptions{PageRows: rows})
 		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
 	}
 	for i := range all {

@@ -48,14 +48,14 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 	p := planner{tx: tx, table: s.table, query: q}
 
-	first, err := p.key(ctx, "ASC", "")
+	first, err := p.firstKey(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	last, err := p.key(ctx, "DESC", "")
+	last, err := p.lastKey(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil // deleted since the first lookup
 	}
@@ -92,9 +92,9 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	return join(ranges, target), nil
 }
 
-// level scales the estimates so that they add up to the estimate of the whole. That one is the most
-// reliable: the estimates of small ranges are all too high, or all too low, if the memories are not
-// distributed as the statistics say.
+// level scales the estimates so that they add up to the estimate of the whole, which is the most
+// reliable. If the memories are not distributed as the statistics say, the estimates of small ranges are
+// all too high or all too low.
 func level(ranges []PlannedRange, whole int64) {
 	var sum int64
 	for _, r := range ranges {
@@ -105,7 +105,7 @@ func level(ranges []PlannedRange, whole int64) {
 	}
 }
 
-// inProportion scales one of several estimates. Their sum is sum and should be whole.
+// inProportion scales one of several estimates whose sum should be whole instead of sum.
 func inProportion(estimate, whole, sum int64) int64 {
 	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
 }
@@ -154,14 +154,14 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	}
 	// First <= middle < Last, so each half holds a key. If that key has been deleted meanwhile, the range
 	// stays whole.
-	left, err := p.key(ctx, "DESC", "<=", middle)
+	left, err := p.lastKeyUpTo(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	right, err := p.key(ctx, "ASC", ">", middle)
+	right, err := p.firstKeyAfter(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
 	}
@@ -180,10 +180,21 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	return halves, nil
 }
 
-// key looks up the workspace's first (ASC) or last (DESC) key. If there is a bound, it considers only
-// keys that are related to the bound by comparison, such as "<=". It returns sql.ErrNoRows if there is no key.
+func (p *planner) firstKey(ctx context.Context) (Key, error) { return p.key(ctx, "ASC", "") }
+func (p *planner) lastKey(ctx context.Context) (Key, error)  { return p.key(ctx, "DESC", "") }
+
+func (p *planner) firstKeyAfter(ctx context.Context, k Key) (Key, error) {
+	return p.key(ctx, "ASC", ">", k)
+}
+
+func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
+	return p.key(ctx, "DESC", "<=", k)
+}
+
+// key looks up the workspace's first (ASC) or last (DESC) key. With a bound, it considers only keys k
+// for which "k comparison bound" is true. It returns sql.ErrNoRows if there is no such key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// Of the filter, only the window applies: the index does not contain the other columns.
+	// Only the window of the filter is used, because the index does not contain the other columns.
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
 	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 	if len(bound) > 0 {

@@ -83,7 +83,7 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 			exec(t, db, addShape+shape+` FROM generate_series(1, 20000) i`)
 			exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '1980-01-01'::timestamptz + i * interval '9 days' FROM generate_series(1, 5000) i`, stranger)
 			exec(t, db, `VACUUM ANALYZE memories`)
-			s.rangeRows = 1250 // 16 ranges at best
+			s = s.with(t, SourceOptions{RangeRows: 1250}) // 16 ranges at best
 			ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
 			if len(ranges) < 12 {
 				t.Errorf("only %d ranges", len(ranges))
@@ -103,7 +103,7 @@ func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // almost four days
 	exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '2026-01-01'::timestamptz + i % 6 * interval '15 hours' FROM generate_series(1, 60000) i`, stranger)
 	exec(t, db, `VACUUM ANALYZE memories`)
-	s.rangeRows = 1250
+	s = s.with(t, SourceOptions{RangeRows: 1250})
 	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
 	if len(ranges) > 32 || slices.Max(matched) > 3*s.rangeRows {
 		t.Errorf("the ranges hold %v", matched)
@@ -115,7 +115,7 @@ func TestAPlanEstimatesMatchingMemories(t *testing.T) {
 	s, db := open(t)
 	exec(t, db, `INSERT INTO memories (memory, user_id, created_at) SELECT 'm', CASE WHEN i % 10 > 0 THEN 'heavy' ELSE 'user ' || i END,
 		'2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(1, 40000) i; ANALYZE memories`)
-	s.rangeRows = 2500
+	s = s.with(t, SourceOptions{RangeRows: 2500})
 	heavy, light := "heavy", "user 10"
 	ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant, Filter: Filter{UserID: &heavy}})
 	if largest := slices.Max(matched); len(ranges) < 12 || largest > 3*s.rangeRows {
@@ -133,16 +133,15 @@ func TestAPlanEstimatesMatchingMemories(t *testing.T) {
 
 func TestPlanningNeverScansTheTable(t *testing.T) {
 	url := pgtest.New(t)
-	one := source(t, pool(t, url, 1), "memories")
+	one := sourceWith(t, pgtest.OpenURL(t, url, 1), "memories", SourceOptions{RangeRows: 100}) // leads to MaxRanges ranges
 	exec(t, one.db, addShape+shapes["uniform times"]+` FROM generate_series(1, 40000) i`)
 	exec(t, one.db, `ANALYZE memories`)
-	one.rangeRows = 100 // as many ranges as there may be
 	type counters struct {
 		Scans int64 `db:"seq_scan"`
 		Read  int64 `db:"idx_tup_read"`
 	}
 	look := func() (c counters) {
-		// On the connection that planned, because each backend reports its own counters.
+		// This needs the connection that planned, because each backend reports its own counters.
 		exec(t, one.db, `SELECT pg_stat_force_next_flush()`)
 		err := one.db.Get(&c, `SELECT t.seq_scan, i.idx_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname = 'memories'`)
 		if err != nil {
@@ -166,7 +165,7 @@ func TestPlanningNeverScansTheTable(t *testing.T) {
 	}
 }
 
-func TestSmallAndEmptyWorkspaces(t *testing.T) {
+func TestASmallWorkspaceIsOneRangeAndAnEmptyOneNone(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant}); len(ranges) != 0 {
@@ -196,11 +195,11 @@ func TestAPlanWithoutStatisticsIsRight(t *testing.T) {
 	s, db := open(t)
 	exec(t, db, `ALTER TABLE memories SET (autovacuum_enabled = false)`)
 	exec(t, db, addShape+shapes["infinities"]+` FROM generate_series(1, 20000) i`)
-	for _, s.rangeRows = range []int64{1, 10, 1000, 250_000} {
-		plan(t, s, db, Query{WorkspaceID: tenant})
+	for _, rows := range []int64{1, 10, 1000, 250_000} {
+		plan(t, s.with(t, SourceOptions{RangeRows: rows}), db, Query{WorkspaceID: tenant})
 	}
 	want := stored(t, db, "memories", mine)
-	s.rangeRows = 1
+	s = s.with(t, SourceOptions{RangeRows: 1})
 	ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant})
 	var got []string
 	for _, r := range ranges {
@@ -213,7 +212,7 @@ func TestMemoriesInsertedAfterThePlanAreNotRead(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	exec(t, db, addShape+shapes["the future"]+` FROM generate_series(1, 500) i; ANALYZE memories`)
-	s.rangeRows = 50
+	s = s.with(t, SourceOptions{RangeRows: 50})
 	want := stored(t, db, "memories", mine)
 	ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant})
 	if len(ranges) < 5 {

@@ -54,12 +54,13 @@ func TestEveryMemoryIsReadOnceAndInOrderForEveryPageSize(t *testing.T) {
 	s, db := open(t)
 	addTied(t, db, 23)
 	want := stored(t, db, "memories", mine)
-	for s.pageRows = 1; s.pageRows <= 25; s.pageRows++ {
-		t.Run(fmt.Sprint(s.pageRows, " rows"), func(t *testing.T) {
+	for rows := 1; rows <= 25; rows++ {
+		t.Run(fmt.Sprint(rows, " rows"), func(t *testing.T) {
+			s := s.with(t, SourceOptions{PageRows: rows})
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
 		})
 	}
-	s.pageRows = 23 // the last page is full, so an empty one follows
+	s = s.with(t, SourceOptions{PageRows: 23}) // the last page is full, so an empty one follows
 	exec(t, db, `DELETE FROM memories WHERE `+mine)
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), nil)
 }
@@ -122,7 +123,8 @@ func TestReadingResumesAfterAnyKey(t *testing.T) {
 	s, db := open(t)
 	addTied(t, db, 17)
 	all, want := keys(t, db, tenant), stored(t, db, "memories", mine)
-	for s.pageRows = 1; s.pageRows < 20; s.pageRows += 5 {
+	for rows := 1; rows < 20; rows += 5 {
+		s := s.with(t, SourceOptions{PageRows: rows})
 		for i, k := range all {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &k), want[i+1:])
 			same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[0], all[len(all)-1]}, &k), want[i+1:])
@@ -156,7 +158,7 @@ func TestConsecutiveRangesOmitAndRepeatNothing(t *testing.T) {
 	all, want := keys(t, db, tenant), stored(t, db, "memories", mine)
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 40 {
-		s.pageRows = 1 + random.IntN(9)
+		s := s.with(t, SourceOptions{PageRows: 1 + random.IntN(9)})
 		var got []string
 		for from := 0; from < len(all); {
 			to := from + 1 + random.IntN(len(all)-from)
@@ -185,7 +187,7 @@ func TestAnErrorOfVisitStopsReading(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	addTied(t, db, 20)
-	s.pageRows = 8
+	s = s.with(t, SourceOptions{PageRows: 8})
 	enough := errors.New("enough")
 	for stop := range 20 {
 		visited := 0
@@ -263,13 +265,13 @@ func TestReadingCannotWrite(t *testing.T) {
 
 func TestAConnectionWithBinaryParametersReadsTheSame(t *testing.T) {
 	url := pgtest.New(t)
-	db := pool(t, url, 1)
+	db := pgtest.OpenURL(t, url, 1)
 	addTied(t, db, 3)
 	separator := "?"
 	if strings.Contains(url, "?") {
 		separator = "&"
 	}
-	s := source(t, pool(t, url+separator+"binary_parameters=yes", 2), "memories")
+	s := source(t, pgtest.OpenURL(t, url+separator+"binary_parameters=yes", 2), "memories")
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 	if ranges, err := s.Plan(t.Context(), Query{WorkspaceID: tenant}); err != nil || len(ranges) != 1 {
 		t.Errorf("Plan: %v, %v", ranges, err)

@@ -16,13 +16,13 @@ type Query struct {
 }
 
 // defaultPageRows is the number of rows in a keyset page. Rows are streamed, so a large page needs no
-// more RAM than a small one. The page must end at some point because its snapshot holds back VACUUM;
-// at 100,000 rows that happens after less than a second, and the round trips do not matter.
+// more RAM than a small one. But the snapshot of a page holds back VACUUM until the page ends. A page of
+// 100,000 rows ends within a second, and the round trips between such pages do not matter.
 const defaultPageRows = 100_000
 
 // selectList returns the select list of a row, with each column in the form that is cheapest for
 // Postgres and for lib/pq. The columns of fixed width are joined into one bytea, which lib/pq receives
-// in binary and does not copy; a timestamptz it would parse. The caller supplies the expressions for
+// in binary and does not copy; it would parse a timestamptz. The caller supplies the expressions for
 // the text and the metadata, because either may be oversize.
 func selectList(text, metadata string) string {
 	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
@@ -43,8 +43,8 @@ var columns = selectList(
 // not hold an old snapshot. A memory that is inserted, changed or deleted during the export is seen
 // as it is when its page is read.
 //
-// An oversize memory is read over a second connection while the page's connection is busy. A pool
-// that readers share needs two connections for each of them.
+// An oversize memory is read over a second connection while the page's connection is busy, so a pool
+// needs two connections for each concurrent call of Read.
 func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
 	for {
 		last, rows, err := s.readPage(ctx, q, r, after, visit)
@@ -73,9 +73,9 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	}
 	defer result.Close()
 
-	row := newRow(q.WorkspaceID)
+	scanner := newRow(q.WorkspaceID)
 	for result.Next() {
-		m, err := row.scan(result)
+		m, err := scanner.scan(result)
 		if err != nil {
 			return last, 0, err
 		}
@@ -93,7 +93,7 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	if err := result.Err(); err != nil {
 		return last, 0, fmt.Errorf("read a page of memories: %w", err)
 	}
-	last.ID = string(row.id[:]) // a copy, because the next page overwrites the buffer
+	last.ID = string(scanner.id[:]) // a copy, because the next page overwrites the buffer
 	return last, rows, nil
 }
 
@@ -105,8 +105,8 @@ func (s *Source) page(q Query, r Range, after *Key) (statement string, args []an
 	}
 	w := q.where()
 	if from.CreatedAt == r.Last.CreatedAt {
-		// A range within one instant is compared by id alone. For a comparison of rows, Postgres would read
-		// the index until created_at changes, which after a bulk import may be the whole index.
+		// In a range within one instant, only the ids are compared. If rows were compared, Postgres would
+		// read the index until created_at changes. After a bulk import that may be the whole index.
 		w.and("created_at = ?::timestamptz", from.CreatedAt.literal())
 		w.and("id "+comparison+" ?::uuid", from.ID)
 		w.and("id <= ?::uuid", r.Last.ID)

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,15 +21,21 @@ type Source struct {
 	table string // quoted, for SQL
 	name  string // as configured, for messages
 
-	pageRows  int   // rows of a page: defaultPageRows, except in tests
-	rangeRows int64 // rows of a range: defaultRangeRows, except in tests
+	pageRows  int
+	rangeRows int64
+}
+
+// SourceOptions sets how a Source divides what it reads. The zero value is right for production.
+type SourceOptions struct {
+	PageRows  int   // the number of rows in a page; 100,000 if 0
+	RangeRows int64 // the estimated number of rows above which Plan splits a range; 125,000 if 0
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$`)
 
 // NewSource returns the source for a table or view of db. The name is "table" or "schema.table", in
 // the letter case in which Postgres stores it. NewSource does not access the database: see Check.
-func NewSource(db *sqlx.DB, table string) (*Source, error) {
+func NewSource(db *sqlx.DB, table string, o SourceOptions) (*Source, error) {
 	if !tableName.MatchString(table) {
 		return nil, fmt.Errorf("%q is not a table name: write table or schema.table", table)
 	}
@@ -40,8 +47,8 @@ func NewSource(db *sqlx.DB, table string) (*Source, error) {
 		db:        db,
 		table:     strings.Join(parts, "."),
 		name:      table,
-		pageRows:  defaultPageRows,
-		rangeRows: defaultRangeRows,
+		pageRows:  cmp.Or(o.PageRows, defaultPageRows),
+		rangeRows: cmp.Or(o.RangeRows, defaultRangeRows),
 	}, nil
 }
 

@@ -37,7 +37,8 @@ func TestEveryValueIsReadAsItIsStored(t *testing.T) {
 	s, db := open(t)
 	exec(t, db, nastyRows)
 	want := stored(t, db, "memories", mine)
-	for _, s.pageRows = range []int{1, 3, 1000} {
+	for _, rows := range []int{1, 3, 1000} {
+		s := s.with(t, SourceOptions{PageRows: rows})
 		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
 	}
 }
@@ -101,8 +102,7 @@ func TestEveryShapeOfTheTableReadsTheSame(t *testing.T) {
 			s, db := open(t)
 			addVariantRows(t, db)
 			exec(t, db, v.ddl)
-			s = source(t, s.db, v.table)
-			s.pageRows = 3
+			s = sourceWith(t, s.db, v.table, SourceOptions{PageRows: 3})
 			if err := s.Check(t.Context()); err != nil {
 				t.Fatal("Check:", err)
 			}

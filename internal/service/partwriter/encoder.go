@@ -69,8 +69,8 @@ func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploade
 	return e
 }
 
-// maxPart is the size in bytes that neither a part of ordinary memories nor its buffer exceeds: a
-// memory that might not fit begins the next part.
+// maxPart is the largest size in bytes of a part of ordinary memories, and of its buffer. A memory that
+// might not fit begins the next part.
 func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
 
 // size is the number of bytes that the part would have if it ended now. It may be less than size.
@@ -137,7 +137,7 @@ func (e *encoder) separate() {
 	e.first = false
 }
 
-// setLast copies the key of a memory: the reader reuses the memory for the next row.
+// setLast copies the key of a memory, because the reader overwrites the memory with the next row.
 func (e *encoder) setLast(m *memory.Memory) {
 	e.lastTime = m.CreatedAt
 	copy(e.lastID[:], m.ID)

@@ -22,14 +22,13 @@ type Writer struct {
 	Exports *export.Store
 	Archive *archive.Archive
 
-	// PartSize is the size in bytes from which a part is closed, at the end of the memory that
-	// reaches it. A part of ordinary memories is at most an eighth larger. Defaults to
-	// DefaultPartSize.
+	// PartSize is in bytes. A part ends after the memory with which it reaches this size. A part of
+	// ordinary memories is at most an eighth larger. Defaults to DefaultPartSize.
 	PartSize int
 }
 
-// Range is a range of an export's plan, with the parts of it that have been recorded.
-type Range struct {
+// Job is a range of an export's plan to write, with the parts of it that have been recorded.
+type Job struct {
 	Export   export.Export
 	Format   *format.Format
 	Number   int // of the range within the plan, from 0
@@ -37,24 +36,24 @@ type Range struct {
 	Recorded []export.Part
 }
 
-// Write writes the memories of r that follow the last recorded part, and returns what it has
-// recorded. Reading and encoding a part overlaps with uploading the part before. The errors are those
-// of package attempt. After an error, the parts recorded so far stay; an object that was uploaded but
-// not recorded is an orphan, which the sweep deletes later.
-func (w *Writer) Write(ctx context.Context, r Range) (export.Written, error) {
+// Write writes the memories of the job's range that follow the last recorded part, and returns what it
+// has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
+// attempt. After an error, the parts recorded so far stay; an object that was uploaded but not recorded
+// is an orphan, which the sweep deletes later.
+func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	var after *memory.Key
-	if n := len(r.Recorded); n > 0 {
-		after = &r.Recorded[n-1].Last
+	if n := len(j.Recorded); n > 0 {
+		after = &j.Recorded[n-1].Last
 	}
-	encoder := startEncoder(ctx, r.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
-		exports: w.Exports, archive: w.Archive, exportID: r.Export.ID, format: r.Format, rangeNumber: r.Number, nextPart: len(r.Recorded),
+	enc := startEncoder(ctx, j.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
+		exports: w.Exports, archive: w.Archive, exportID: j.Export.ID, format: j.Format, rangeNumber: j.Number, nextPart: len(j.Recorded),
 	})
-	readErr := w.Source.Read(encoder.ctx, r.Export.Query(), r.Bounds, after, encoder.add)
+	readErr := w.Source.Read(enc.ctx, j.Export.Query(), j.Bounds, after, enc.add)
 	if readErr == nil {
-		readErr = encoder.flushLast()
+		readErr = enc.flushLast()
 	}
-	written, uploadErr := encoder.wait()
-	if uploadErr != nil { // a failed upload also interrupts reading, so that it is the cause
+	written, uploadErr := enc.wait()
+	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
 	}
 	return written, attempt.SourceError(ctx, readErr)

@@ -39,7 +39,7 @@ func newWriter(t *testing.T) *partwriter.Writer {
 	if _, err := demo.Fill(t.Context(), db, workspaceID, memories); err != nil {
 		t.Fatal(err)
 	}
-	source, err := memory.NewSource(db, "memories")
+	source, err := memory.NewSource(db, "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,8 +51,8 @@ func newWriter(t *testing.T) *partwriter.Writer {
 	return &partwriter.Writer{Source: source, Exports: export.NewStore(db), Archive: bucket, PartSize: 4 << 10}
 }
 
-// newRange returns the only range of a new PROCESSING export.
-func newRange(t *testing.T, w *partwriter.Writer, f *format.Format) partwriter.Range {
+// newJob returns the job of writing the only range of a new PROCESSING export.
+func newJob(t *testing.T, w *partwriter.Writer, f *format.Format) partwriter.Job {
 	t.Helper()
 	e, err := w.Exports.Create(t.Context(), export.Export{WorkspaceID: workspaceID, Format: f.Name})
 	if err != nil {
@@ -61,10 +61,10 @@ func newRange(t *testing.T, w *partwriter.Writer, f *format.Format) partwriter.R
 	if _, err := w.Exports.Start(t.Context(), e.ID, []memory.PlannedRange{{Range: everything, Estimate: memories}}); err != nil {
 		t.Fatal(err)
 	}
-	return partwriter.Range{Export: e, Format: f, Bounds: everything}
+	return partwriter.Job{Export: e, Format: f, Bounds: everything}
 }
 
-func recorded(t *testing.T, w *partwriter.Writer, r partwriter.Range) []export.Part {
+func recorded(t *testing.T, w *partwriter.Writer, r partwriter.Job) []export.Part {
 	t.Helper()
 	parts, err := w.Exports.PartsOfRange(t.Context(), r.Export.ID, r.Number)
 	if err != nil {
@@ -73,7 +73,7 @@ func recorded(t *testing.T, w *partwriter.Writer, r partwriter.Range) []export.P
 	return parts
 }
 
-func file(t *testing.T, w *partwriter.Writer, r partwriter.Range) string {
+func file(t *testing.T, w *partwriter.Writer, r partwriter.Job) string {
 	t.Helper()
 	content, err := io.ReadAll(w.Archive.File(t.Context(), r.Format, export.Stored(recorded(t, w, r))))
 	if err != nil {
@@ -85,7 +85,7 @@ func file(t *testing.T, w *partwriter.Writer, r partwriter.Range) string {
 func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 	w := newWriter(t)
 	for _, f := range format.All {
-		whole := newRange(t, w, f)
+		whole := newJob(t, w, f)
 		written, err := w.Write(t.Context(), whole)
 		if err != nil {
 			t.Fatal(err)
@@ -94,7 +94,7 @@ func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 		if written != export.Count(parts) || written.Memories != memories || written.Parts < 5 {
 			t.Errorf("%s: %+v was written and %+v recorded", f.Name, written, export.Count(parts))
 		}
-		resumed := newRange(t, w, f)
+		resumed := newJob(t, w, f)
 		resumed.Bounds.Last = parts[2].Last // as if the attempt had ended after three parts
 		first, err := w.Write(t.Context(), resumed)
 		if err != nil {
@@ -117,25 +117,26 @@ func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 
 func TestALateWriterRecordsNothing(t *testing.T) {
 	w := newWriter(t)
-	r := newRange(t, w, format.JSON)
+	r := newJob(t, w, format.JSON)
 	if _, err := w.Write(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
 	before := recorded(t, w, r)
-	late := func(errorType string, final bool) {
+	const final, retryable = true, false
+	late := func(errorType string, nonRetryable bool) {
 		t.Helper()
 		written, err := w.Write(t.Context(), r) // it does not know of the recorded parts
 		var applicationErr *temporal.ApplicationError
-		if !errors.As(err, &applicationErr) || applicationErr.Type() != errorType || applicationErr.NonRetryable() != final {
-			t.Errorf("the error is %v, want a %s (final: %v)", err, errorType, final)
+		if !errors.As(err, &applicationErr) || applicationErr.Type() != errorType || applicationErr.NonRetryable() != nonRetryable {
+			t.Errorf("the error is %v, want a %s (final: %v)", err, errorType, nonRetryable)
 		}
 		if written != (export.Written{}) || !reflect.DeepEqual(before, recorded(t, w, r)) {
 			t.Errorf("the late writer recorded %+v", written)
 		}
 	}
-	late(attempt.TypeOvertaken, false)
+	late(attempt.TypeOvertaken, retryable)
 	if err := w.Exports.Fail(t.Context(), r.Export.ID, export.Failures[export.CodeCancelled]); err != nil {
 		t.Fatal(err)
 	}
-	late(attempt.TypeExportClosed, true)
+	late(attempt.TypeExportClosed, final)
 }

@@ -58,7 +58,8 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 }
 
 // recordError classifies an error from recording parts. If another attempt was faster, the error is
-// retryable: Temporal may have given up that attempt, and the next one must go on where it ends.
+// retryable: Temporal may already have given up that other attempt, and then only a retry of this one
+// finishes the range.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)

@@ -7,26 +7,14 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jmoiron/sqlx"
-
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-func open(t *testing.T, url string, size int) *sqlx.DB {
-	t.Helper()
-	db, err := postgres.Open(url, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db
-}
-
 func TestMigratingTwiceDoesNothing(t *testing.T) {
-	db := open(t, pgtest.New(t), 1) // a single connection is enough
+	db := pgtest.Open(t, 1) // a single connection is enough
 	first, err := postgres.Migrate(t.Context(), db)
 	if err != nil || first == 0 {
 		t.Fatalf("applied %d: %v", first, err)
@@ -52,7 +40,7 @@ func TestSeveralProcessesMayMigrateAtTheSameTime(t *testing.T) {
 	applied := make([]int, 4)
 	var group sync.WaitGroup
 	for i := range applied {
-		db := open(t, url, 2)
+		db := pgtest.OpenURL(t, url, 2)
 		group.Go(func() {
 			var err error
 			if applied[i], err = postgres.Migrate(context.Background(), db); err != nil {
@@ -69,14 +57,14 @@ func TestSeveralProcessesMayMigrateAtTheSameTime(t *testing.T) {
 		sum += n
 	}
 	var versions int
-	err := open(t, url, 1).Get(&versions, `SELECT count(*) FROM memexport.schema_version WHERE version_id > 0`)
+	err := pgtest.OpenURL(t, url, 1).Get(&versions, `SELECT count(*) FROM memexport.schema_version WHERE version_id > 0`)
 	if err != nil || versions != sum || sum == 0 {
 		t.Errorf("the processes applied %v, but %d are recorded: %v", applied, versions, err)
 	}
 }
 
 func TestCheckMigratedNamesTheRemedy(t *testing.T) {
-	db := open(t, pgtest.New(t), 2)
+	db := pgtest.Open(t, 2)
 	wantError := func(when string) {
 		t.Helper()
 		if err := postgres.CheckMigrated(t.Context(), db); err == nil || !strings.Contains(err.Error(), "memexport migrate") {
@@ -101,7 +89,7 @@ func TestCheckMigratedNamesTheRemedy(t *testing.T) {
 }
 
 func TestACancelledMigrationCanBeRepeated(t *testing.T) {
-	db := open(t, pgtest.New(t), 2)
+	db := pgtest.Open(t, 2)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := postgres.Migrate(ctx, db); err == nil {
@@ -113,7 +101,7 @@ func TestACancelledMigrationCanBeRepeated(t *testing.T) {
 }
 
 func TestResultsLargerThanTheReadBufferArriveWhole(t *testing.T) {
-	db := open(t, pgtest.New(t), 2)
+	db := pgtest.Open(t, 2)
 	for _, size := range []int{1, 4095, 4096, 4097, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1 << 20, 10_000_000} {
 		var text string
 		if err := db.Get(&text, `SELECT repeat('0123456789', $1 / 10 + 1)`, size); err != nil {
@@ -145,7 +133,7 @@ func TestResultsLargerThanTheReadBufferArriveWhole(t *testing.T) {
 }
 
 func TestACancelledQueryEndsAndThePoolStaysUsable(t *testing.T) {
-	db := open(t, pgtest.New(t), 2)
+	db := pgtest.Open(t, 2)
 	for range 5 {
 		ctx, cancel := context.WithCancel(t.Context())
 		rows, err := db.QueryContext(ctx, `SELECT repeat('x', 10000) FROM generate_series(1, 1000) a, generate_series(1, 10000) b`) // a hundred gigabytes
@@ -181,7 +169,7 @@ func TestACancelledQueryEndsAndThePoolStaysUsable(t *testing.T) {
 }
 
 func TestOpenDoesNotConnect(t *testing.T) {
-	db := open(t, "postgres://nobody@127.0.0.1:1/nothing?connect_timeout=5", 3)
+	db := pgtest.OpenURL(t, "postgres://nobody@127.0.0.1:1/nothing?connect_timeout=5", 3)
 	if stats := db.Stats(); stats.OpenConnections != 0 || stats.MaxOpenConnections != 3 {
 		t.Errorf("%d connections of %d", stats.OpenConnections, stats.MaxOpenConnections)
 	}

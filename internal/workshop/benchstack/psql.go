@@ -56,19 +56,24 @@ type PsqlRun struct {
 
 // RunPsql runs and measures a psql command that writes to file.
 func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, error) {
-	cmd := exec.CommandContext(ctx, s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
+	cmd := exec.Command(s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
 	cmd.Env = process.EnvironWithout("PG") // PGOPTIONS, for example, would change what is measured
-	var out strings.Builder
+	var out process.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	server, began := s.PostgresCPU(), time.Now()
-	if err := cmd.Start(); err != nil {
+	psql, err := process.Start(cmd, process.Options{Name: "psql"})
+	if err != nil {
 		return PsqlRun{}, err
 	}
-	peak := measure.WatchPeak(cmd.Process.Pid)
-	err := cmd.Wait()
+	defer context.AfterFunc(ctx, psql.Kill)()
+	peak := measure.WatchPeak(psql.PID())
+	code := psql.ExitCode()
 	run := PsqlRun{Wall: time.Since(began), Peak: peak()}
-	if err != nil {
-		return run, fmt.Errorf("psql: %w: %s", err, strings.TrimSpace(out.String()))
+	if ctx.Err() != nil {
+		return run, context.Cause(ctx)
+	}
+	if code != 0 {
+		return run, psql.Err()
 	}
 	run.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	run.PostgresCPU = s.PostgresCPU() - server

@@ -23,7 +23,6 @@ import (
 	"memexport/internal/workshop/devstack"
 	"memexport/internal/workshop/port"
 	"memexport/internal/workshop/process"
-	"memexport/workflows"
 )
 
 // Options configure a stack. All fields are required.
@@ -147,11 +146,7 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.Postgres.Stop)
-	attributes := map[string]string{}
-	for name, kind := range workflows.SearchAttributes {
-		attributes[name] = kind.String()
-	}
-	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, SearchAttributes: attributes, Log: o.Log})
+	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, Log: o.Log})
 	if err != nil {
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -98,7 +98,8 @@ func sameCell(column, ours, theirs string) (bool, error) {
 	case "id", "workspace_id", "access_count":
 		return ours == theirs, nil
 	}
-	// The export puts one apostrophe before a formula. A text that itself begins with an apostrophe
-	// gets a second one.
-	return strings.TrimPrefix(ours, "'") == theirs, nil
+	return apostrophe.ReplaceAllString(ours, "$1") == theirs, nil
 }
+
+// apostrophe matches the apostrophes that CSV adds to a text.
+var apostrophe = regexp.MustCompile(`(^|[;|\t\r\n])'`)

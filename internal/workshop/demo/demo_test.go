@@ -69,7 +69,7 @@ func TestTheTableCanBeExported(t *testing.T) {
 	create(t, db)
 	create(t, db) // the table exists already
 	fill(t, db, demo.WorkspaceID, 500, 500)
-	s, err := memory.NewSource(db, "memories")
+	s, err := memory.NewSource(db, "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

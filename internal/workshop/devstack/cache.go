@@ -36,7 +36,7 @@ func cacheDir() (string, error) {
 // always either complete or missing. If several processes need the same path, only one calls get
 // and the others wait. The parameter what names the program in messages.
 func cached(ctx context.Context, path, what string, log logFunc, get func(out string) error) (string, error) {
-	if exists, err := exists(path); exists || err != nil {
+	if found, err := exists(path); found || err != nil {
 		return path, err
 	}
 	release, err := waitLock(ctx, path+".lock", func(since time.Duration) {
@@ -46,7 +46,7 @@ func cached(ctx context.Context, path, what string, log logFunc, get func(out st
 		return "", err
 	}
 	defer release()
-	if exists, err := exists(path); exists || err != nil {
+	if found, err := exists(path); found || err != nil {
 		return path, err
 	}
 	unfinished := path + ".unfinished" // no other process uses this path, because we hold the lock

@@ -2,8 +2,8 @@
 // `memexport dev` and for tests.
 //
 // The children never outlive their parent, even if the parent is killed with kill -9: see the
-// package process. All servers listen on 127.0.0.1. Do not use them in production: anyone who can
-// open a loopback connection on this machine is a superuser in this Postgres.
+// package process. All servers listen on 127.0.0.1. Do not use them in production: every user of this
+// machine can use this Temporal. Postgres asks for a password.
 //
 // The directory that the option Dir names contains everything that a stack leaves behind. Postgres
 // and Temporal can share a directory:
@@ -11,6 +11,7 @@
 //	lock                    held by the running program: see Lock
 //	postgres/               the Postgres data directory
 //	postgres.log            the log of Postgres; a large one is renamed to postgres.log.old
+//	postgres.password       the password of its superuser, for the owner of the directory
 //	postgres.port           the port of the last run, which the next run tries first
 //	temporal-<version>.db   Temporal's state, one file per server version
 //	temporal.log, temporal.port, temporal-ui.port
@@ -19,13 +20,25 @@
 // next run starts empty.
 package devstack
 
-import "context"
+import (
+	"context"
+	"os"
+)
 
 // Prepare builds or downloads the Temporal CLI if it is missing, so that no later start has to wait
 // for that: see TemporalOptions.Archives. log prints progress messages and may be nil.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	_, err := temporalFinder{log: log}.find(ctx)
 	return err
+}
+
+// dirMode is the mode of a directory that a stack makes for itself. If root runs the stack, the user that
+// Postgres runs as must be able to pass through, though not to list it.
+func dirMode() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
 }
 
 // logFunc prints a progress message. Its arguments are those of fmt.Printf, without a newline. A

@@ -16,7 +16,7 @@ import (
 // kernel releases the lock. If another process holds the lock, the error names that process and
 // says what to do.
 func Lock(dir string) (release func(), err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, dirMode()); err != nil {
 		return nil, fmt.Errorf("create the directory of the dev stack: %w; use --dir to choose another", err)
 	}
 	path := filepath.Join(dir, "lock")

@@ -45,9 +45,9 @@ type PostgresOptions struct {
 
 // Postgres is a running server.
 type Postgres struct {
-	// URL connects to the database memexport as a superuser, without a password. It is
-	// postgres://memexport@127.0.0.1:<port>/memexport?sslmode=disable, which works with lib/pq and
-	// psql.
+	// URL connects to the database memexport as a superuser, with its password. It is
+	// postgres://memexport:<password>@127.0.0.1:<port>/memexport?sslmode=disable, which works with
+	// lib/pq and psql.
 	URL string
 	// Port is the port on 127.0.0.1.
 	Port int
@@ -70,23 +70,23 @@ type Postgres struct {
 // programs on PATH and then in the usual directories of packages. If it finds none, it downloads
 // them into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
-	cluster, err := openCluster(ctx, o)
+	c, err := openCluster(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	request := portRequest{server: "Postgres", want: o.Port, flag: "--postgres-port",
-		file: filepath.Join(cluster.base, "postgres.port")}
+		file: filepath.Join(c.base, "postgres.port")}
 	deadline := time.Now().Add(previousRunTimeout)
 	return retryStart(ctx, func() (*Postgres, error) {
 		port, err := request.pick(ctx)
 		if err != nil {
 			return nil, err
 		}
-		p, err := cluster.serve(ctx, port, o)
+		p, err := c.serve(ctx, port, o)
 		for err != nil && strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline) {
 			// The postmaster of a killed run has ended, but its backends have not exited yet.
 			time.Sleep(100 * time.Millisecond)
-			p, err = cluster.serve(ctx, port, o)
+			p, err = c.serve(ctx, port, o)
 		}
 		if err == nil {
 			request.keep(port)
@@ -121,15 +121,16 @@ func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Post
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{URL: postgresURL(port, postgresDatabase), Port: port, PID: child.PID(),
+	p := &Postgres{URL: c.url(port, postgresDatabase), Port: port, PID: child.PID(),
 		Version: c.binaries.major, DataDir: c.data, LogFile: log, process: child}
-	if err := p.waitReady(ctx); err != nil {
+	if err := c.waitReady(ctx, p); err != nil {
 		return nil, startError(errors.Join(err, child.Stop()), child.Output())
 	}
 	return p, nil
 }
 
-func (p *Postgres) waitReady(ctx context.Context) error {
+// waitReady waits until p accepts connections, and creates the database.
+func (c *cluster) waitReady(ctx context.Context, p *Postgres) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, postgresStartTimeout,
 		fmt.Errorf("it accepts no connections after %v", postgresStartTimeout))
 	defer cancel()
@@ -144,7 +145,7 @@ func (p *Postgres) waitReady(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return createDatabase(ctx, p.Port)
+	return c.createDatabase(ctx, p.Port)
 }
 
 func serverArgs(data string, port int, o PostgresOptions) []string {
@@ -171,6 +172,6 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	return args
 }
 
-func postgresURL(port int, database string) string {
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/%s?sslmode=disable", postgresUser, port, database)
+func (c *cluster) url(port int, database string) string {
+	return fmt.Sprintf("postgres://%s:%s@127.0.0.1:%d/%s?sslmode=disable", postgresUser, c.password, port, database)
 }

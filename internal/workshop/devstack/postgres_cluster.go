@@ -29,6 +29,7 @@ type cluster struct {
 	data     string   // the data directory
 	account  *account // the user that Postgres runs as; nil for the user of this process
 	binaries binaries
+	password string // of postgresUser
 }
 
 // openCluster finds or creates the data directory for o.Dir.
@@ -37,10 +38,10 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the directory of Postgres: %w", err)
 	}
-	if err := os.MkdirAll(base, 0o755); err != nil {
+	if err := os.MkdirAll(base, dirMode()); err != nil {
 		return nil, fmt.Errorf("the directory of Postgres: %w; use --dir to choose another", err)
 	}
-	data, account, err := placeData(base, o.Log)
+	data, runAs, err := placeData(base, o.Log)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +49,14 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := findBinaries(ctx, account, made, o.Log)
+	found, err := findBinaries(ctx, runAs, made, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{base: base, data: data, account: account, binaries: found}
+	c := &cluster{base: base, data: data, account: runAs, binaries: found}
+	if err := c.readPassword(); err != nil {
+		return nil, err
+	}
 	switch {
 	case made == "":
 		return c, c.init(ctx, o)
@@ -60,10 +64,13 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 		return nil, fmt.Errorf("%s was made by PostgreSQL %s and %s is version %s: delete that directory (its data is lost), "+
 			"or install PostgreSQL %s", data, made, found.postgres, found.major, made)
 	}
-	if err := account.own(data); err != nil {
+	if err := runAs.own(data); err != nil {
 		return nil, err
 	}
-	return c, waitPreviousRun(ctx, data, o.Log)
+	if err := waitPreviousRun(ctx, data, o.Log); err != nil || c.password != "" {
+		return c, err
+	}
+	return c, c.requirePassword(ctx)
 }
 
 // clusterVersion returns the major version of Postgres that created the data directory, or "" if
@@ -102,7 +109,11 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	if err != nil {
 		return fmt.Errorf("make the Postgres data directory: %w", err)
 	}
-	if err := c.initdb(ctx, dir, o.Fast); err != nil {
+	err = c.makePassword()
+	if err == nil {
+		err = c.initdb(ctx, dir, o.Fast)
+	}
+	if err != nil {
 		_ = os.RemoveAll(dir)
 		return err
 	}
@@ -113,11 +124,20 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 }
 
 func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
-	if err := c.account.own(dir); err != nil {
-		return err
+	// initdb reads the password from a file that the account can read. It must lie outside of dir, which
+	// initdb wants empty.
+	password := dir + ".password"
+	defer os.Remove(password)
+	if err := os.WriteFile(password, []byte(c.password+"\n"), 0o600); err != nil {
+		return fmt.Errorf("make the Postgres data directory: %w", err)
+	}
+	for _, path := range []string{dir, password} {
+		if err := c.account.own(path); err != nil {
+			return err
+		}
 	}
 	run := func(locale string) error {
-		args := []string{"-D", dir, "-U", postgresUser, "-E", "UTF8", "--locale=" + locale, "--auth=trust"}
+		args := []string{"-D", dir, "-U", postgresUser, "-E", "UTF8", "--locale=" + locale, "--auth=scram-sha-256", "--pwfile=" + password}
 		if fast {
 			args = append(args, "--no-sync")
 		}
@@ -178,8 +198,8 @@ func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 }
 
 // createDatabase creates the database memexport when it is missing.
-func createDatabase(ctx context.Context, port int) error {
-	db, err := sql.Open("postgres", postgresURL(port, "postgres"))
+func (c *cluster) createDatabase(ctx context.Context, port int) error {
+	db, err := sql.Open("postgres", c.url(port, "postgres"))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	embedded "github.com/fergusstrange/embedded-postgres"
 )
@@ -28,7 +29,7 @@ func fetchPostgres(ctx context.Context, runAs *account, archives string, log log
 	}
 	dir, err := cached(ctx, filepath.Join(cache, "postgres-"+string(fetchVersion)), "postgres", log, func(out string) error {
 		log.printf("postgres: not installed here, downloading PostgreSQL %s into %s", fetchVersion, cache)
-		return downloadPostgres(ctx, archives, cache, out)
+		return downloadPostgres(ctx, archives, cache, out, log)
 	})
 	if err != nil {
 		return binaries{}, fmt.Errorf("postgres is not installed here, and downloading it failed (%w): "+
@@ -37,9 +38,10 @@ func fetchPostgres(ctx context.Context, runAs *account, archives string, log log
 	return binaries{postgres: filepath.Join(dir, "bin", "postgres"), initdb: filepath.Join(dir, "bin", "initdb"), major: fetchMajor}, nil
 }
 
-// downloadPostgres downloads the archive and unpacks it to out. The library takes no context, so if
-// ctx ends, the download continues in a temporary folder until it fails or this process ends.
-func downloadPostgres(ctx context.Context, archives, cache, out string) error {
+// downloadPostgres downloads and unpacks the archive to out. The library takes no context and sets no
+// limit for a network that hangs: people who wait for it are told every 15 seconds. If ctx ends, the
+// download goes on in a folder of its own until it fails or this process ends.
+func downloadPostgres(ctx context.Context, archives, cache, out string, log logFunc) error {
 	work, err := os.MkdirTemp(cache, "postgres-download-")
 	if err != nil {
 		return err
@@ -53,11 +55,18 @@ func downloadPostgres(ctx context.Context, archives, cache, out string) error {
 		}
 		done <- err
 	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	began, tick := time.Now(), time.NewTicker(15*time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+			log.printf("postgres: still downloading (%v); if the network hangs, press Ctrl-C and `apt-get install postgresql`",
+				time.Since(began).Round(time.Second))
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/process"
 )
 
 func TestPostgresKeepsItsDataAndItsPort(t *testing.T) {
@@ -25,7 +26,7 @@ func TestPostgresKeepsItsDataAndItsPort(t *testing.T) {
 	if err := first.Err(); err != nil {
 		t.Error("Err reports a server that Stop ended:", err)
 	}
-	if !gone(first.PID) {
+	if !process.Ended(first.PID) {
 		t.Error("the process is still there after Stop")
 	}
 	second := startPostgres(t, PostgresOptions{Dir: dir})

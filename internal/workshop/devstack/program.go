@@ -43,6 +43,12 @@ func NodePackages(ctx context.Context, module string, log func(format string, ar
 		return "", err
 	}
 	name, files := path.Base(module), []string{"package.json", "package-lock.json"}
+	// The settings of npm and, above node_modules, of TypeScript, which some packages look for.
+	for _, file := range []string{".npmrc", "tsconfig.json"} {
+		if found, _ := exists(filepath.Join(source, file)); found {
+			files = append(files, file)
+		}
+	}
 	path, err := versionedPath(name, source, files...)
 	if err != nil {
 		return "", err
@@ -72,7 +78,7 @@ func npmInstall(ctx context.Context, source string, files []string, out, name st
 			return err
 		}
 	}
-	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev")
+	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 	cmd.Dir = out
 	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
 		log.printf("%s: still installing (%v)", name, since)
@@ -91,7 +97,7 @@ func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) er
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // build for this machine, also when GOOS and GOARCH are set for a cross build
 	begin := time.Now()
 	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
-		log.printf("%s: still building (%v)", name, since)
+		log.printf("%s: still building (%v); if the go command waits for the network, it has no limit: press Ctrl-C to give up", name, since)
 	}})
 	if failure, ok := errors.AsType[*process.Failure](err); ok {
 		return fmt.Errorf("build %s in %s: %w", name, source, failure)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strconv"
 	"testing"
+
+	"memexport/internal/workshop/process"
 )
 
 func TestAServerRunsUntilItIsStopped(t *testing.T) {
@@ -21,12 +23,12 @@ func TestAServerRunsUntilItIsStopped(t *testing.T) {
 	if host, port, err := net.SplitHostPort(s.Address); host != "127.0.0.1" || port == "0" || err != nil {
 		t.Errorf("the address is %s, %v", s.Address, err)
 	}
-	if gone(s.PID) || s.Err() != nil {
+	if process.Ended(s.PID) || s.Err() != nil {
 		t.Errorf("it does not run: %v", s.Err())
 	}
 	s.Stop()
 	s.Stop()
-	if !gone(s.PID) || s.Err() != nil {
+	if !process.Ended(s.PID) || s.Err() != nil {
 		t.Errorf("after Stop it still runs, or Err reports: %v", s.Err())
 	}
 }

@@ -1,16 +1,16 @@
 package devstack
 
 import (
-	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/prometheus/procfs"
 )
 
-// serves reports whether the process with this number is running and uses dir. A process uses dir
-// if dir is its working directory or one of its arguments. The arguments matter because in some
-// containers even root cannot see the working directory of another user's process. The result is
-// false for a zombie, and for an unrelated program that got the number of a process that ended.
+// serves reports whether the process runs and works on dir: its working directory is dir, or dir is
+// one of its arguments. (In a container, root may not be able to see the working directory of others.)
+// It returns false for a zombie, which has neither, and for another program that has taken over the
+// number of a process that ended.
 func serves(pid int, dir string) bool {
 	target, err := os.Stat(dir)
 	if err != nil {
@@ -20,15 +20,19 @@ func serves(pid int, dir string) bool {
 		info, err := os.Stat(path)
 		return err == nil && os.SameFile(info, target)
 	}
-	if isDir(fmt.Sprintf("/proc/%d/cwd", pid)) {
-		return true
-	}
-	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return false
 	}
-	for arg := range bytes.SplitSeq(args, []byte{0}) {
-		if filepath.IsAbs(string(arg)) && isDir(string(arg)) {
+	if directory, err := p.Cwd(); err == nil && isDir(directory) {
+		return true
+	}
+	args, err := p.CmdLine()
+	if err != nil {
+		return false
+	}
+	for _, arg := range args {
+		if filepath.IsAbs(arg) && isDir(arg) {
 			return true
 		}
 	}

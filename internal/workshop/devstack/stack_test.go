@@ -41,7 +41,7 @@ func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
 	if err := exec1(p.URL, "SELECT n FROM kept"); err != nil {
 		t.Error("the data is lost:", err)
 	}
-	await.True(t, patience, "the children of the killed parent are gone", func() bool { return gone(r.PostgresPID) && gone(r.TemporalPID) })
+	await.True(t, patience, "the children of the killed parent are gone", func() bool { return process.Ended(r.PostgresPID) && process.Ended(r.TemporalPID) })
 }
 
 func TestAReleasedLockCanBeTakenAgain(t *testing.T) {

@@ -37,15 +37,10 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
-	// SearchAttributes are registered in the namespace default. Each key is a name. Each value is a
-	// type as the CLI spells it: Text, Keyword, Int, Double, Bool, Datetime or KeywordList. If the
-	// server has an older state, missing attributes are added to that state.
-	SearchAttributes map[string]string
-	// Archives is the URL to download the Temporal CLI from if it is neither on PATH nor in the
-	// user's cache. The server must have the file <Archives>/v<version>/<file>. Defaults to the
-	// environment variable MEMEXPORT_TEMPORAL_ARCHIVES, and without that to the Temporal project's
-	// releases on GitHub. The archive's SHA-256 is verified. If the download fails, the CLI is
-	// built from source.
+	// Archives is where the Temporal CLI is downloaded from if neither PATH nor the user's cache has it:
+	// a URL, to which /v<version>/<file> is added. Defaults to the environment variable
+	// MEMEXPORT_TEMPORAL_ARCHIVES, or without it to the project's releases on GitHub. The SHA-256 of the
+	// archive is verified. If it cannot be downloaded, the CLI is built from source.
 	Archives string
 	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline. It
 	// may be nil.
@@ -68,21 +63,18 @@ type Temporal struct {
 	process *process.Process
 }
 
-// StartTemporal starts the dev server. It returns once the server answers and its search attributes
-// are registered. It runs the Temporal CLI on PATH if that is recent enough, and otherwise the CLI
-// in the user's cache. If the cache does not contain it, StartTemporal downloads it, or builds it
-// from the version in tools/temporal, which takes about five minutes on two cores.
+// StartTemporal starts the dev server and returns once it answers. It runs the temporal on PATH if that
+// is recent enough, and otherwise the one in the user's cache. If the cache has none yet, it downloads
+// one, or builds one from the source that tools/temporal names, which takes about five minutes on two
+// cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w", err)
 	}
 	o.Dir = dir
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := os.MkdirAll(o.Dir, dirMode()); err != nil {
 		return nil, fmt.Errorf("the directory of Temporal: %w; use --dir to choose another", err)
-	}
-	if err := checkAttributeTypes(o.SearchAttributes); err != nil {
-		return nil, err
 	}
 	program, err := temporalFinder{archives: o.Archives, log: o.Log}.find(ctx)
 	if err != nil {
@@ -145,7 +137,7 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 	if uiPort != 0 {
 		t.UIURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(uiPort))
 	}
-	if err := t.waitReady(ctx, o.SearchAttributes); err != nil {
+	if err := t.waitReady(ctx); err != nil {
 		return nil, startError(errors.Join(err, child.Stop()), child.Output())
 	}
 	return t, nil
@@ -173,14 +165,6 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		// With a write-ahead log, the state survives when the process is killed. It is also several
 		// times faster than the default journal.
 		args = append(args, "--db-filename", file, "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
-	}
-	names := make([]string, 0, len(o.SearchAttributes))
-	for name := range o.SearchAttributes {
-		names = append(names, name)
-	}
-	slices.Sort(names) // so that every run has the same command line
-	for _, name := range names {
-		args = append(args, "--search-attribute", name+"="+o.SearchAttributes[name])
 	}
 	return args
 }

@@ -9,13 +9,12 @@ import (
 	"testing"
 
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 )
 
 func TestTemporalKeepsItsStateWhenItIsKilled(t *testing.T) {
 	dir := stackDir(t)
-	first := startTemporal(t, TemporalOptions{Dir: dir, SearchAttributes: map[string]string{"Color": "Keyword"}})
+	first := startTemporal(t, TemporalOptions{Dir: dir})
 	_, err := dial(t, first).ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: "kept", TaskQueue: "nobody"}, "Nothing")
 	if err != nil {
 		t.Fatal(err)
@@ -26,26 +25,16 @@ func TestTemporalKeepsItsStateWhenItIsKilled(t *testing.T) {
 	<-first.Done()
 	wantError(t, first.Err(), "temporal stopped unexpectedly", "killed", first.LogFile)
 
-	second := startTemporal(t, TemporalOptions{Dir: dir, Headless: true,
-		SearchAttributes: map[string]string{"Color": "Keyword", "Size": "Int"}})
-	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // no other program took the port
+	second := startTemporal(t, TemporalOptions{Dir: dir, Headless: true})
+	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // nobody else took it
 		t.Errorf("the address was %s and is %s", first.Address, second.Address)
 	}
-	c := dial(t, second)
-	found, err := c.DescribeWorkflowExecution(t.Context(), "kept", "")
+	found, err := dial(t, second).DescribeWorkflowExecution(t.Context(), "kept", "")
 	if err != nil {
 		t.Fatal("the workflow is lost:", err)
 	}
 	if status := found.GetWorkflowExecutionInfo().GetStatus(); status != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		t.Error("the workflow is", status)
-	}
-	attributes, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: "default"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	custom := attributes.GetCustomAttributes()
-	if custom["Color"] != enums.INDEXED_VALUE_TYPE_KEYWORD || custom["Size"] != enums.INDEXED_VALUE_TYPE_INT {
-		t.Error("the search attributes are", custom)
 	}
 	if err := second.Stop(); err != nil {
 		t.Error(err)
@@ -53,8 +42,6 @@ func TestTemporalKeepsItsStateWhenItIsKilled(t *testing.T) {
 	if err := second.Err(); err != nil {
 		t.Error("Err reports a server that Stop ended:", err)
 	}
-	_, err = StartTemporal(t.Context(), TemporalOptions{Dir: dir, Headless: true, SearchAttributes: map[string]string{"Size": "Keyword"}})
-	wantError(t, err, "Size is Int and should be Keyword", "delete the temporal-*.db")
 }
 
 func TestTemporalHasAUserInterfaceUnlessHeadless(t *testing.T) {
@@ -92,11 +79,6 @@ func TestTemporalNamesATakenPort(t *testing.T) {
 	}
 	_, err = StartTemporal(t.Context(), TemporalOptions{Dir: dir, InMemory: true, Port: free, UIPort: free})
 	wantError(t, err, "another part of the stack", "--ui-port")
-}
-
-func TestTemporalRejectsAnUnknownAttributeType(t *testing.T) {
-	_, err := StartTemporal(t.Context(), TemporalOptions{Dir: stackDir(t), SearchAttributes: map[string]string{"Color": "Colour"}})
-	wantError(t, err, "Color", `"Colour"`, "Keyword")
 }
 
 func portOf(t *testing.T, address string) int {

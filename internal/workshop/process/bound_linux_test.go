@@ -45,7 +45,7 @@ func TestAChildOutlivesTheThreadThatStartedIt(t *testing.T) {
 		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread))
 		return os.IsNotExist(err)
 	})
-	if ended(p.PID()) {
+	if Ended(p.PID()) {
 		t.Error("the child ended with the thread:", p.Err())
 	}
 }

@@ -35,7 +35,7 @@ func play(role string) error {
 		if _, err := Start(child, Options{}); err != nil {
 			return err
 		}
-	case "watchdog": // bind the child in the way that Start does on systems other than Linux
+	case "watchdog": // how systems other than Linux bind a child
 		if err := child.Start(); err != nil {
 			return err
 		}
@@ -71,16 +71,7 @@ func startParent(t *testing.T, role string) (parent *Process, child int) {
 	return parent, child
 }
 
-// ended reports whether a process has ended. A zombie counts as ended.
-func ended(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && strings.Contains(string(stat), ") Z ")
-}
-
-// wantError checks that the error message contains all of the parts.
+// wantError checks that an error says all of the parts.
 func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	if err == nil {

@@ -49,7 +49,10 @@ func openLog(path string) (*logFile, *os.File, error) {
 			return nil, nil, fmt.Errorf("rename the old log: %w", err)
 		}
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err == nil {
+		err = file.Chmod(0o600) // a log of Postgres may quote rows, and an earlier version let others read it
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log: %w; use a directory that you can write to", err)
 	}
@@ -102,9 +105,9 @@ func (p *Process) Output() string {
 // describeOutput returns the part of an error message that shows the digest of the output.
 func (p *Process) describeOutput() string {
 	if p.log != nil {
-		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Digest(p.Output()))
+		return fmt.Sprintf("the end of %s:\n%s", p.log.path, Excerpt(p.Output()))
 	}
-	return "its output:\n" + Digest(p.Output())
+	return "its output:\n" + Excerpt(p.Output())
 }
 
 // errorLine matches a line that reports an error. fatalLine matches a line that a program prints
@@ -115,10 +118,9 @@ var (
 	fatalLine = regexp.MustCompile(`(?i)\blevel=(fatal|panic)\b|"level":"(fatal|panic)"|^panic: |^fatal error: |^runtime: |\bFATAL\b`)
 )
 
-// Digest shortens a program's output for an error message. It keeps the first line that reports an
-// error, the first line that reports a fatal error, and the last lines. It writes "..." where it
-// left lines out.
-func Digest(output string) string {
+// Excerpt cuts a program's output to what fits into an error message: the first line about an error,
+// the first line about a fatal one, and the last lines. It puts "..." where lines are missing.
+func Excerpt(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	if len(lines) == 1 && lines[0] == "" {
 		return "(it wrote nothing)"
@@ -127,17 +129,17 @@ func Digest(output string) string {
 	show := []int{slices.IndexFunc(lines, errorLine.MatchString), slices.IndexFunc(lines, fatalLine.MatchString)}
 	show = slices.DeleteFunc(show, func(line int) bool { return line < 0 || line >= tail })
 	slices.Sort(show)
-	var digest []string
+	var excerpt []string
 	next := 0
 	for _, line := range slices.Compact(show) {
 		if line > next {
-			digest = append(digest, "...")
+			excerpt = append(excerpt, "...")
 		}
-		digest = append(digest, lines[line])
+		excerpt = append(excerpt, lines[line])
 		next = line + 1
 	}
 	if tail > next {
-		digest = append(digest, "...")
+		excerpt = append(excerpt, "...")
 	}
-	return strings.Join(append(digest, lines[tail:]...), "\n")
+	return strings.Join(append(excerpt, lines[tail:]...), "\n")
 }

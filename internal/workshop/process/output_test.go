@@ -16,17 +16,17 @@ func numbered(n int) []string {
 	return lines
 }
 
-func TestADigestShowsWhyAGoProgramDied(t *testing.T) {
+func TestAnExcerptShowsWhyAGoProgramDied(t *testing.T) {
 	reason := `time=2026 level=ERROR msg="Failed to start gRPC listener" error="listen tcp 127.0.0.1:4711: bind: address already in use"`
 	crash := "panic: runtime error: invalid memory address or nil pointer dereference"
 	lines := slices.Concat([]string{"starting", reason, "level=ERROR msg=another", crash}, numbered(100))
 	want := slices.Concat([]string{"...", reason, "...", crash, "..."}, lines[len(lines)-tailLines:])
-	if got := strings.Split(Digest(strings.Join(lines, "\n")), "\n"); !slices.Equal(got, want) {
-		t.Errorf("the digest is %q", got)
+	if got := strings.Split(Excerpt(strings.Join(lines, "\n")), "\n"); !slices.Equal(got, want) {
+		t.Errorf("the excerpt is %q", got)
 	}
 }
 
-func TestADigestFindsTheFatalLineOfManyPrograms(t *testing.T) {
+func TestAnExcerptFindsTheFatalLineOfManyPrograms(t *testing.T) {
 	for _, fatal := range []string{
 		"panic: listen tcp: address already in use",
 		"fatal error: all goroutines are asleep - deadlock!",
@@ -38,21 +38,21 @@ func TestADigestFindsTheFatalLineOfManyPrograms(t *testing.T) {
 		`time=2026 level=fatal msg="no config"`,
 	} {
 		output := strings.Join(append([]string{fatal}, numbered(50)...), "\n")
-		if got := Digest(output); !strings.HasPrefix(got, fatal+"\n...\n") {
-			t.Errorf("the digest is %q", got)
+		if got := Excerpt(output); !strings.HasPrefix(got, fatal+"\n...\n") {
+			t.Errorf("the excerpt is %q", got)
 		}
 	}
 }
 
-func TestADigestOfAShortOutputIsAllOfIt(t *testing.T) {
+func TestAnExcerptOfAShortOutputIsAllOfIt(t *testing.T) {
 	for output, want := range map[string]string{
 		"":                    "(it wrote nothing)",
 		"\n \n":               "(it wrote nothing)",
 		"one\npanic: two\n":   "one\npanic: two",
 		" errors are errors ": "errors are errors",
 	} {
-		if got := Digest(output); got != want {
-			t.Errorf("the digest of %q is %q", output, got)
+		if got := Excerpt(output); got != want {
+			t.Errorf("the excerpt of %q is %q", output, got)
 		}
 	}
 }

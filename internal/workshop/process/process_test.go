@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,11 +26,11 @@ func TestAChildDiesWithItsParent(t *testing.T) {
 	for _, role := range []string{"bound", "watchdog"} {
 		t.Run(role, func(t *testing.T) {
 			parent, child := startParent(t, role)
-			if ended(child) {
+			if Ended(child) {
 				t.Fatal("the child ended too early")
 			}
 			parent.Kill()
-			await.True(t, patience, "the child is gone", func() bool { return ended(child) })
+			await.True(t, patience, "the child is gone", func() bool { return Ended(child) })
 		})
 	}
 }
@@ -98,7 +97,7 @@ func TestAChildThatDoesNotStopIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantError(t, p.Stop(), "stubborn did not stop within 50ms and was killed", log, "I stay")
-	if code := p.ExitCode(); code != -1 || !ended(p.PID()) {
+	if code := p.ExitCode(); code != -1 || !Ended(p.PID()) {
 		t.Errorf("exit code %d", code)
 	}
 }
@@ -136,7 +135,7 @@ func TestALargeLogIsPutAside(t *testing.T) {
 	}
 }
 
-func TestWaitReady(t *testing.T) {
+func TestWaitReadyEndsWhenTheChildAnswersOrEnds(t *testing.T) {
 	start := func(t *testing.T, script string) *Process {
 		t.Helper()
 		p, err := Start(shell(script), Options{Name: "server", Log: filepath.Join(t.TempDir(), "log")})
@@ -235,28 +234,6 @@ func TestACancelledRunEndsWithAllThatItStarted(t *testing.T) {
 		})
 		cancel(errors.New("enough"))
 		wantError(t, <-result, "enough")
-		await.True(t, patience, "the grandchild is gone", func() bool { return ended(child) })
-	}
-}
-
-func TestEnvironments(t *testing.T) {
-	t.Setenv("PGHOST", "elsewhere")
-	t.Setenv("DATABASE_URL", "postgres://production")
-	t.Setenv("DATABASE_URLS", "kept: another name")
-	t.Setenv("OTEL_SERVICE_NAME", "other")
-	has := func(environ []string, name string) bool {
-		return slices.ContainsFunc(environ, func(variable string) bool { return strings.HasPrefix(variable, name+"=") })
-	}
-	clean := CleanEnviron()
-	for _, name := range []string{"PGHOST", "DATABASE_URL", "OTEL_SERVICE_NAME"} {
-		if has(clean, name) {
-			t.Errorf("%s is still there", name)
-		}
-	}
-	if !has(clean, "DATABASE_URLS") || !has(clean, "PATH") {
-		t.Errorf("too much was removed: %q", clean)
-	}
-	if some := EnvironWithout("PG"); has(some, "PGHOST") || !has(some, "DATABASE_URL") {
-		t.Errorf("%q", some)
+		await.True(t, patience, "the grandchild is gone", func() bool { return Ended(child) })
 	}
 }

@@ -86,7 +86,7 @@ type Failure struct {
 
 // Error returns the command, how it ended, and a digest of its output.
 func (f *Failure) Error() string {
-	return fmt.Sprintf("%s: %v\n%s", f.Command, f.Err, Digest(f.Output))
+	return fmt.Sprintf("%s: %v\n%s", f.Command, f.Err, Excerpt(f.Output))
 }
 
 // Unwrap returns Err.

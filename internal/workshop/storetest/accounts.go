@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/process"
 )
 
 // Grant allows an account to perform actions on some objects, such as "exports/*", or on the bucket
@@ -43,10 +44,10 @@ func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]s
 	env := map[string][]string{}
 	for name, granted := range grants {
 		access, secret := name+"-of-"+s.Bucket, "secret-of-"+name
-		out, err := exec.CommandContext(t.Context(), program, "admin", "--access", "test", "--secret", "testsecret", "--endpoint-url", "http://"+s.Address,
-			"create-user", "--access", access, "--secret", secret, "--role", "user").CombinedOutput()
-		if err != nil {
-			t.Fatalf("make the account %s: %v: %s", name, err, out)
+		create := exec.Command(program, "admin", "--access", "test", "--secret", "testsecret", "--endpoint-url", "http://"+s.Address,
+			"create-user", "--access", access, "--secret", secret, "--role", "user")
+		if _, err := process.Run(t.Context(), create, process.RunOptions{}); err != nil {
+			t.Fatalf("make the account %s: %v", name, err)
 		}
 		env[name] = []string{"AWS_ACCESS_KEY_ID=" + access, "AWS_SECRET_ACCESS_KEY=" + secret}
 		for _, g := range granted {
@@ -54,7 +55,8 @@ func (s *Store) Accounts(t testing.TB, grants map[string][]Grant) map[string][]s
 			if g.On != "" {
 				resource += "/" + g.On
 			}
-			policy.Statement = append(policy.Statement, statement{"Allow", map[string]string{"AWS": access}, g.Actions, resource})
+			policy.Statement = append(policy.Statement, statement{Effect: "Allow",
+				Principal: map[string]string{"AWS": access}, Action: g.Actions, Resource: resource})
 		}
 	}
 	text, err := json.Marshal(policy)

@@ -130,11 +130,11 @@ func start(name string) (*devstack.Server, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return nil, err
 	}
-	options, err := options(ctx, name, dir)
+	o, err := options(ctx, name, dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := devstack.StartServer(ctx, options)
+	s, err := devstack.StartServer(ctx, o)
 	if err == nil {
 		servers.started[name] = s
 	}

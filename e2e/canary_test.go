@@ -1,0 +1,130 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"memexport/internal/workshop/await"
+)
+
+// A canary is a word that is nowhere else: one in the text of memories, one in a filter. Whatever fails,
+// they appear in the file, in the memories, and (the filter's) in the row of the export; in no log, no
+// answer that reports an error, no other table, and not in Temporal.
+func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t, "canary")
+	db := openDatabase(t, d.database)
+	inText, inFilter := "canary-text-"+uuid.NewString(), "canary-filter-"+uuid.NewString()
+	c := d.tenant(t, "", 0)
+	memories := awkwardMemories(c.workspace, []string{inText, "poison-" + inText}, []string{"2025-01-01T00:00:00.000000Z"})
+	fine, poisoned := inFilter, inFilter+"-poisoned"
+	for i := range memories {
+		memories[i].user = &fine
+		if i >= len(memories)/2 {
+			memories[i].user = &poisoned
+		}
+	}
+	insert(t, db, memories)
+	// Postgres quotes in its errors what it fails at.
+	execute(t, db, `CREATE VIEW poisoned AS SELECT id, CASE WHEN memory LIKE 'poison-%' THEN memory::int::text ELSE memory END AS memory,
+		user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM memories`)
+	api, address := d.api(t)
+	c.client = c.at(address)
+	worker := d.worker(t, "MEMORIES_TABLE=poisoned")
+
+	// 1. Postgres fails at a row.
+	failing := c.create(t, "format=csv&user_id="+url.QueryEscape(poisoned), "Idempotency-Key", "first")
+	await.True(t, time.Minute, "the export is FAILED", func() bool { return c.get(t, failing.ID).Status == "FAILED" })
+	c.do(t, "GET", "/v1/exports/"+failing.ID+"/download").problem(t, 409, "EXPORT_FAILED")
+	c.do(t, "POST", "/v1/exports?format=xml&user_id="+url.QueryEscape(inFilter)).problem(t, 422, "INVALID_REQUEST")
+	c.do(t, "POST", "/v1/exports?created_after="+url.QueryEscape(inFilter)).problem(t, 422, "INVALID_REQUEST")
+
+	// 2. The store fails, and the worker is killed meanwhile.
+	bucket := filepath.Join(d.dir, "bucket")
+	if err := os.RemoveAll(filepath.Join(bucket, "exports")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bucket, "exports"), nil, 0o600); err != nil { // a file where the directory should be
+		t.Fatal(err)
+	}
+	e := c.create(t, "format=json&user_id="+url.QueryEscape(inFilter))
+	before := len(worker.Output())
+	await.True(t, time.Minute, "the worker reports that the store fails", func() bool {
+		return strings.Contains(worker.Output()[before:], "not a directory")
+	})
+	worker.Kill()
+	if err := os.Remove(filepath.Join(bucket, "exports")); err != nil {
+		t.Fatal(err)
+	}
+	successor := d.worker(t, "MEMORIES_TABLE=poisoned")
+	e = c.ready(t, e.ID, 3*time.Minute)
+	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200).body
+	if !bytes.Contains(file, []byte(inText)) || !bytes.Contains(file, []byte(inFilter)) || bytes.Contains(file, []byte("poison-")) {
+		t.Errorf("the file has not what was asked for: %.500s", file)
+	}
+
+	for name, p := range map[string]*command{"API": api, "killed worker": worker, "second worker": successor} {
+		absent(t, "the log of the "+name, []byte(p.Output()), inText, inFilter, c.key)
+	}
+	absent(t, "an answer", errorsOf(c.answers()), inText, inFilter, c.key)
+	absentFromFiles(t, d.dir, "temporal*", inText, inFilter, c.key)
+	found := map[string]int{}
+	for _, canary := range []string{inText, inFilter, c.key} {
+		for table, n := range tablesWith(t, d.database, canary) {
+			found[fmt.Sprintf("%.10s in %s", canary, table)] += n
+		}
+	}
+	t.Logf("found in the database: %v", found)
+	want := fmt.Sprint(map[string]int{"canary-tex in public.memories": len(memories) / 3 * 2, "canary-fil in public.memories": len(memories), "canary-fil in memexport.exports": 2})
+	if got := fmt.Sprint(found); got != want {
+		t.Errorf("found in the database: %s, want %s", got, want)
+	}
+}
+
+// errorsOf leaves out the answers that repeat to a caller the filter of the caller's own export.
+func errorsOf(answers []byte) []byte {
+	var kept []byte
+	for line := range bytes.Lines(withoutRequests(answers)) {
+		if !bytes.Contains(line, []byte(`"memory_count"`)) {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// tablesWith returns the tables of a database that have rows with a text anywhere in them, and how many.
+func tablesWith(t *testing.T, database, text string) map[string]int {
+	t.Helper()
+	db := openDatabase(t, database)
+	rows, err := db.Query(`SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	found := map[string]int{}
+	for rows.Next() {
+		var table string
+		var n int
+		if err := rows.Scan(&table); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.QueryRow(`SELECT count(*) FROM `+table+` r WHERE strpos(r::text, $1) > 0`, text).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			found[table] = n
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}

@@ -1,0 +1,141 @@
+// Package audit records who did what to which export, and reads the record. The table is append-only: a
+// trigger refuses updates, and every delete but those of this package.
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Action is what somebody did.
+type Action string
+
+// The actions. They never change their meaning.
+const (
+	Create   Action = "export.create"   // a POST that was accepted, repeats included
+	Read     Action = "export.read"     // the first GET or HEAD of an export in an hour, by the same key
+	List     Action = "export.list"     // the first list in an hour, by the same key
+	Download Action = "export.download" // a GET of the file, or of a part of it
+	Delete   Action = "export.delete"
+	Erase    Action = "workspace.erase" // `memexport workspaces erase`
+)
+
+// Actions lists every action.
+var Actions = []Action{Create, Read, List, Download, Delete, Erase}
+
+// Event says who did what and when. It has ids only: no filter and no memory.
+type Event struct {
+	ID          int64     `json:"id" db:"id"` // ascending, with gaps
+	At          time.Time `json:"at" db:"at"`
+	Action      Action    `json:"action" db:"action"`
+	WorkspaceID string    `json:"workspace_id" db:"workspace_id"`
+	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // empty if the caller had no API key
+	ExportID    string    `json:"export_id,omitempty" db:"export_id"` // empty if the action is not about one export
+	Address     string    `json:"address,omitempty" db:"address"`     // from where; empty if it is not known
+	RequestID   string    `json:"request_id,omitempty" db:"request_id"`
+}
+
+// Store keeps events in the schema memexport. It is safe for concurrent use.
+type Store struct{ db *sqlx.DB }
+
+// NewStore returns a store that uses db. postgres.Migrate creates the schema.
+func NewStore(db *sqlx.DB) *Store { return &Store{db: db} }
+
+// Record appends an event. The database sets its id and time.
+func (s *Store) Record(ctx context.Context, e Event) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO memexport.audit (action, workspace_id, key_id, export_id, address, request_id)
+		VALUES ($1, $2, nullif($3, '')::uuid, nullif($4, '')::uuid, $5, $6)`,
+		e.Action, e.WorkspaceID, e.KeyID, e.ExportID, e.Address, e.RequestID)
+	if err != nil {
+		return fmt.Errorf("record an audit event: %w", err)
+	}
+	return nil
+}
+
+// Query selects events. A zero field is not a condition.
+type Query struct {
+	WorkspaceID, KeyID, ExportID string
+	Action                       Action
+	Since, Until                 time.Time // Since is inclusive, Until exclusive
+}
+
+// Each calls visit for every event that q selects, the oldest first. An error of visit ends the reading
+// and is returned.
+func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) error {
+	where, args := `true`, []any{}
+	and := func(condition string, value any) {
+		args = append(args, value)
+		where += fmt.Sprintf(" AND %s $%d", condition, len(args))
+	}
+	if q.WorkspaceID != "" {
+		and("workspace_id =", q.WorkspaceID)
+	}
+	if q.KeyID != "" {
+		and("key_id =", q.KeyID)
+	}
+	if q.ExportID != "" {
+		and("export_id =", q.ExportID)
+	}
+	if q.Action != "" {
+		and("action =", q.Action)
+	}
+	if !q.Since.IsZero() {
+		and("at >=", q.Since)
+	}
+	if !q.Until.IsZero() {
+		and("at <", q.Until)
+	}
+	rows, err := s.db.QueryxContext(ctx, `SELECT id, at, action, workspace_id, coalesce(key_id::text, '') AS key_id,
+		coalesce(export_id::text, '') AS export_id, address, request_id FROM memexport.audit WHERE `+where+` ORDER BY at, id`, args...)
+	if err != nil {
+		return fmt.Errorf("read the audit events: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var e Event
+		if err := rows.StructScan(&e); err != nil {
+			return fmt.Errorf("read the audit events: %w", err)
+		}
+		e.At = e.At.UTC()
+		if err := visit(e); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// DeleteOld deletes up to limit events that are older than age, the oldest first. It returns their
+// number.
+func (s *Store) DeleteOld(ctx context.Context, age time.Duration, limit int) (int, error) {
+	return s.delete(ctx, `id IN (SELECT id FROM memexport.audit WHERE at < now() - $1 * interval '1 microsecond' ORDER BY at LIMIT $2)`,
+		age.Microseconds(), limit)
+}
+
+// DeleteWorkspace deletes the events of a workspace. It returns their number.
+func (s *Store) DeleteWorkspace(ctx context.Context, workspaceID string) (int, error) {
+	return s.delete(ctx, `workspace_id = $1`, workspaceID)
+}
+
+// delete deletes the events that a condition selects. The setting opens the table for this transaction.
+func (s *Store) delete(ctx context.Context, where string, args ...any) (int, error) {
+	tx, err := s.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return 0, fmt.Errorf("delete audit events: %w", err)
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
+	if _, err := tx.ExecContext(ctx, `SELECT set_config('memexport.audit_delete', 'on', true)`); err != nil {
+		return 0, fmt.Errorf("delete audit events: %w", err)
+	}
+	result, err := tx.ExecContext(ctx, `DELETE FROM memexport.audit WHERE `+where, args...)
+	if err != nil {
+		return 0, fmt.Errorf("delete audit events: %w", err)
+	}
+	deleted, err := result.RowsAffected()
+	if err != nil {
+		return 0, err
+	}
+	return int(deleted), tx.Commit()
+}

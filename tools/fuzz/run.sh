@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs every fuzz target for FUZZ_SECONDS, 10 by default, and prints how often each was executed. It
+# fails at the first finding; go test then says in which file below testdata/fuzz the input is.
+set -euo pipefail
+seconds=${FUZZ_SECONDS:-10}
+go=${GO:-go}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+targets=$(git ls-files '*_test.go' | xargs grep -oE '^func Fuzz[A-Za-z0-9]+' | sed 's/:func /:/' | sort)
+for target in $targets; do
+  name=${target##*:} folder=$(dirname "${target%%:*}")
+  # One worker: those of api start a Postgres each. Minimizing an input is bounded, because coverage that
+  # varies with timing would make it endless.
+  if ! "$go" test -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s" -fuzzminimizetime 10x -parallel "${FUZZ_PARALLEL:-1}" "./$folder" >"$log" 2>&1; then
+    cat "$log"
+    exit 1
+  fi
+  executions=$(grep -oE 'execs: [0-9]+' "$log" | tail -1 | grep -oE '[0-9]+' || true)
+  if [ -z "$executions" ]; then
+    cat "$log"
+    echo "$folder $name was not executed" >&2
+    exit 1
+  fi
+  printf '%-32s %-28s %10s executions in %ss\n' "$folder" "$name" "$executions" "$seconds"
+done
