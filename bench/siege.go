@@ -30,24 +30,28 @@ const (
 // siege is a kind of connection that keeps the API waiting.
 type siege struct {
 	name  string
-	first string // what each connection sends at once
-	drip  string // what it sends every second after that
+	keys  []string // which the connections take in turn
+	first string   // what each connection sends at once, with keyMark in place of a key
+	drip  string   // what it sends every second after that
 }
 
-// sieges returns all kinds. With key, the download at path can be had, and with listKey a full list.
-func sieges(key, listKey, path string) []siege {
-	const version = " HTTP/1.1\r\nHost: x\r\nX-Api-Key: "
-	auth, listAuth := version+key+"\r\n", version+listKey+"\r\n"
+// sieges returns all kinds. With any of the keys, the download at path can be had, and with listKey a
+// full list.
+func sieges(keys []string, listKey, path string) []siege {
+	const version, key = " HTTP/1.1\r\nHost: x\r\n", "X-Api-Key: " + keyMark + "\r\n"
 	return []siege{
 		{name: "silent"},
-		{name: "slow headers", first: "GET /v1/exports" + auth, drip: "X: y\r\n"},
-		{name: "endless body", first: "POST /v1/exports" + auth + "Content-Length: 60000\r\n\r\n", drip: " "},
-		{name: "docs, never read", first: "GET /docs/" + openapi.DocsComponentName + auth + "\r\n"},
+		{name: "slow headers", first: "GET /v1/exports" + version, drip: "X: y\r\n"},
+		{name: "endless body", keys: keys, first: "POST /v1/exports" + version + key + "Content-Length: 60000\r\n\r\n", drip: " "},
+		{name: "docs, never read", first: "GET /docs/" + openapi.DocsComponentName + version + "\r\n"},
 		// One list would fit into the kernel's buffers.
-		{name: "lists, never read", first: strings.Repeat("GET /v1/exports?page_size=100"+listAuth+"\r\n", 10)},
-		{name: "download, never read", first: "GET " + path + auth + "\r\n"},
+		{name: "lists, never read", keys: []string{listKey}, first: strings.Repeat("GET /v1/exports?page_size=100"+version+key+"\r\n", 10)},
+		{name: "download, never read", keys: keys, first: "GET " + path + version + key + "\r\n"},
 	}
 }
+
+// keyMark stands for a key in siege.first.
+const keyMark = "KEY"
 
 // moments are when the siege is looked at for the second table.
 var moments = []time.Duration{2 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second, 55 * time.Second, 70 * time.Second, 90 * time.Second}
@@ -63,10 +67,11 @@ type course struct {
 }
 
 // besiege opens many connections of each kind, and measures what they hold and how long the requests
-// of others take. Only loopback connections of this process to the API of this run are made. The limits
-// for each key are off, as if every connection had a key of its own.
+// of others take. Only loopback connections of this process to the API of this run are made. The limits on
+// downloads are off, since they would leave nothing to measure. All lists are asked for with one key:
+// beyond its rate they are refused.
 func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
-	if err := b.Restart(ctx, 1, "API_DOWNLOADS=0", "API_DOWNLOADS_PER_KEY=0"); err != nil {
+	if err := b.Restart(ctx, 1, "API_DOWNLOADS=0", "API_DOWNLOADS_PER_KEY=0", "API_REQUESTS_PER_SECOND=100"); err != nil {
 		return nil, err
 	}
 	c, err := b.Client(ctx, b.moderate())
@@ -94,7 +99,11 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	for _, m := range moments {
 		over.Head = append(over.Head, fmt.Sprintf("%.0f s", m.Seconds()))
 	}
-	for _, s := range sieges(c.Key, tiny.Key, "/v1/exports/"+e.ID+"/download") {
+	keys, err := b.Keys(ctx, b.moderate(), b.besiegers/100) // each may make 500 requests at once
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range sieges(keys, tiny.Key, "/v1/exports/"+e.ID+"/download") {
 		run, err := b.hold(ctx, c, "/v1/exports/"+e.ID, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
@@ -178,7 +187,7 @@ func (b *benchmark) hold(ctx context.Context, c benchstack.Client, path string, 
 	return run, err
 }
 
-// callNormally lets four clients make a request every 10 ms until the returned function is called, which
+// callNormally lets four clients make some 15 requests a second each, which a key may, until the returned function is called, which
 // returns how long each request took.
 func (b *benchmark) callNormally(ctx context.Context, c benchstack.Client, path string) (stop func() ([]time.Duration, error)) {
 	const callers = 4
@@ -199,7 +208,7 @@ func (b *benchmark) callNormally(ctx context.Context, c benchstack.Client, path 
 				select {
 				case <-stopped:
 					return nil
-				case <-time.After(10 * time.Millisecond):
+				case <-time.After(60 * time.Millisecond):
 				}
 			}
 		})
@@ -216,8 +225,12 @@ func open(ctx context.Context, address string, n int, s siege) (connections []ne
 	var mu sync.Mutex
 	var group errgroup.Group
 	group.SetLimit(dialers)
-	for range n {
+	for i := range n {
 		group.Go(func() error {
+			first := s.first
+			if len(s.keys) > 0 {
+				first = strings.ReplaceAll(first, keyMark, s.keys[i%len(s.keys)])
+			}
 			connection, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 			if err != nil {
 				return err
@@ -228,7 +241,7 @@ func open(ctx context.Context, address string, n int, s siege) (connections []ne
 			// The server may stop reading, or refuse and reset at any time: that is what is measured.
 			_ = connection.(*net.TCPConn).SetReadBuffer(smallWindow)
 			_ = connection.SetWriteDeadline(time.Now().Add(2 * time.Second))
-			_, _ = connection.Write([]byte(s.first))
+			_, _ = connection.Write([]byte(first))
 			return nil
 		})
 	}

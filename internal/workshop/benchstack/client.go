@@ -34,6 +34,18 @@ func (s *Stack) Client(ctx context.Context, d Dataset) (Client, error) {
 	return c, nil
 }
 
+// Keys returns n more keys of a data set's workspace.
+func (s *Stack) Keys(ctx context.Context, d Dataset, n int) ([]string, error) {
+	keys := make([]string, n)
+	for i := range keys {
+		var err error
+		if keys[i], _, err = apikey.NewStore(s.DB).Create(ctx, d.Workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
 // Export has the fields of the Export object that a benchmark needs.
 type Export struct {
 	ID          string     `json:"id"`
