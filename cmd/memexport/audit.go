@@ -44,7 +44,7 @@ func auditCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.workspace, "workspace", "", "only events of this workspace")
 	c.Flags().StringVar(&f.export, "export", "", "only events of this export")
-	c.Flags().StringVar(&f.key, "key", "", "only events of the API key with this id")
+	c.Flags().StringVar(&f.key, "key", "", "only events of the API key with this id, or of the caller whose tokens have this key_id (token:...)")
 	c.Flags().StringVar(&f.action, "action", "", "only this action: "+actionNames())
 	c.Flags().StringVar(&f.since, "since", "", "only events from this time on: a timestamp such as 2026-01-15T00:00:00Z, or an age such as 24h")
 	c.Flags().StringVar(&f.until, "until", "", "only events before this time, in the same form")
@@ -56,9 +56,9 @@ type auditFlags struct{ workspace, export, key, action, since, until string }
 
 // query checks the flags and returns what they select.
 func (f *auditFlags) query(now time.Time) (audit.Query, error) {
-	q := audit.Query{WorkspaceID: f.workspace, ExportID: f.export, KeyID: f.key, Action: audit.Action(f.action)}
+	q := audit.Query{WorkspaceID: f.workspace, ExportID: f.export, KeyID: strings.ToLower(f.key), Action: audit.Action(f.action)}
 	for name, id := range map[string]string{"workspace": f.workspace, "export": f.export, "key": f.key} {
-		if id != "" && !rowid.Valid(id) {
+		if id != "" && !rowid.Valid(id) && !(name == "key" && strings.HasPrefix(id, "token:")) {
 			return q, usagef("--%s: %q is not a UUID", name, id)
 		}
 	}

@@ -32,7 +32,7 @@ type Event struct {
 	At          time.Time `json:"at" db:"at"`
 	Action      Action    `json:"action" db:"action"`
 	WorkspaceID string    `json:"workspace_id" db:"workspace_id"`
-	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // empty if the caller had no API key
+	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // the id of an API key, or "token:" and a hash of the token's subject; empty if the caller had neither
 	ExportID    string    `json:"export_id,omitempty" db:"export_id"` // empty if the action is not about one export
 	Address     string    `json:"address,omitempty" db:"address"`     // from where; empty if it is not known
 	RequestID   string    `json:"request_id,omitempty" db:"request_id"`
@@ -47,7 +47,7 @@ func NewStore(db *sqlx.DB) *Store { return &Store{db: db} }
 // Record appends an event. The database sets its id and time.
 func (s *Store) Record(ctx context.Context, e Event) error {
 	_, err := s.db.ExecContext(ctx, `INSERT INTO memexport.audit (action, workspace_id, key_id, export_id, address, request_id)
-		VALUES ($1, $2, nullif($3, '')::uuid, nullif($4, '')::uuid, $5, $6)`,
+		VALUES ($1, $2, nullif($3, ''), nullif($4, '')::uuid, $5, $6)`,
 		e.Action, e.WorkspaceID, e.KeyID, e.ExportID, e.Address, e.RequestID)
 	if err != nil {
 		return fmt.Errorf("record an audit event: %w", err)
@@ -88,7 +88,7 @@ func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) erro
 	if !q.Until.IsZero() {
 		and("at <", q.Until)
 	}
-	rows, err := s.db.QueryxContext(ctx, `SELECT id, at, action, workspace_id, coalesce(key_id::text, '') AS key_id,
+	rows, err := s.db.QueryxContext(ctx, `SELECT id, at, action, workspace_id, coalesce(key_id, '') AS key_id,
 		coalesce(export_id::text, '') AS export_id, address, request_id FROM memexport.audit WHERE `+where+` ORDER BY at, id`, args...)
 	if err != nil {
 		return fmt.Errorf("read the audit events: %w", err)

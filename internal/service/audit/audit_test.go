@@ -64,7 +64,7 @@ func TestEventsAreSelected(t *testing.T) {
 	s, db := open(t)
 	workspace, other, key, export := uuid.NewString(), uuid.NewString(), uuid.NewString(), uuid.NewString()
 	record(t, s, audit.Event{Action: audit.Create, WorkspaceID: workspace, KeyID: key, ExportID: export, RequestID: "1"})
-	record(t, s, audit.Event{Action: audit.List, WorkspaceID: workspace, KeyID: uuid.NewString(), RequestID: "2"})
+	record(t, s, audit.Event{Action: audit.List, WorkspaceID: workspace, KeyID: "token:5f0c", RequestID: "2"})
 	record(t, s, audit.Event{Action: audit.Erase, WorkspaceID: other, RequestID: "3"})
 	record(t, s, audit.Event{Action: audit.Download, WorkspaceID: workspace, KeyID: key, ExportID: export, RequestID: "4"})
 	if _, err := db.Exec(`ALTER TABLE memexport.audit DISABLE TRIGGER USER;
@@ -81,6 +81,7 @@ func TestEventsAreSelected(t *testing.T) {
 		{audit.Query{WorkspaceID: workspace}, []string{"1", "2", "4"}},
 		{audit.Query{WorkspaceID: other}, []string{"3"}},
 		{audit.Query{KeyID: key}, []string{"1", "4"}},
+		{audit.Query{KeyID: "token:5f0c"}, []string{"2"}},
 		{audit.Query{ExportID: export, Action: audit.Download}, []string{"4"}},
 		{audit.Query{Since: day(2)}, []string{"2", "3", "4"}},
 		{audit.Query{Until: day(2)}, []string{"1"}},

@@ -11,7 +11,7 @@ CREATE TABLE memexport.audit (
     at           timestamptz NOT NULL DEFAULT now(),
     action       text NOT NULL,
     workspace_id uuid NOT NULL,
-    key_id       uuid, -- null if the caller had no API key
+    key_id       text, -- the id of an API key, or "token:" and a hash of a token's subject; null if the caller had neither
     export_id    uuid,
     address      text NOT NULL, -- empty if it is not known
     request_id   text NOT NULL
