@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// siegeTimeout is when a siege gives up waiting: longer than the API keeps any idle connection.
-	siegeTimeout = 150 * time.Second
+	// siegeTimeout is when a siege gives up waiting: longer than the API keeps an idle connection, and the
+	// kernel one that was closed before its client had taken everything.
+	siegeTimeout = 200 * time.Second
 	// dialers is how many connections are opened at the same time.
 	dialers = 32
 	// smallWindow is the receive buffer of clients that do not read, so that the server has to wait.
