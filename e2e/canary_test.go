@@ -76,6 +76,13 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	}
 	absent(t, "an answer", errorsOf(c.answers()), inText, inFilter, c.key)
 	absentFromFiles(t, d.dir, "temporal*", inText, inFilter, c.key)
+	await.True(t, time.Minute, "the failed export is purged, and its filter with it", func() bool {
+		var purged bool
+		if err := db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, failing.ID).Scan(&purged); err != nil {
+			t.Fatal(err)
+		}
+		return purged
+	})
 	found := map[string]int{}
 	for _, canary := range []string{inText, inFilter, c.key} {
 		for table, n := range tablesWith(t, d.database, canary) {
@@ -83,7 +90,7 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 		}
 	}
 	t.Logf("found in the database: %v", found)
-	want := fmt.Sprint(map[string]int{"canary-tex in public.memories": len(memories) / 3 * 2, "canary-fil in public.memories": len(memories), "canary-fil in memexport.exports": 2})
+	want := fmt.Sprint(map[string]int{"canary-tex in public.memories": len(memories) / 3 * 2, "canary-fil in public.memories": len(memories), "canary-fil in memexport.exports": 1})
 	if got := fmt.Sprint(found); got != want {
 		t.Errorf("found in the database: %s, want %s", got, want)
 	}

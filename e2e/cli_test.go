@@ -175,7 +175,7 @@ func TestTheClientCommandsListShowAndDeleteExports(t *testing.T) {
 func TestTheShellCompletesValues(t *testing.T) {
 	p := newPerson(t, "http://127.0.0.1:1", "msk_live_x")
 	for args, want := range map[string]string{
-		"export --format ":   "json csv markdown",
+		"export --format ":   "json csv markdown ndjson parquet",
 		"export --priority ": "LOW MEDIUM HIGH",
 		"list --status ":     "PENDING PROCESSING READY FAILED EXPIRED",
 	} {

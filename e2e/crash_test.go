@@ -87,7 +87,7 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 func (c *client) createUntil(t *testing.T, query string, from int) (e object, progress int) {
 	t.Helper()
 	e = c.create(t, query)
-	for deadline := time.Now().Add(5 * time.Minute); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) { // below the limit of requests per second
 		now := c.get(t, e.ID)
 		switch {
 		case now.Error != nil:

@@ -88,8 +88,9 @@ func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) erro
 	if !q.Until.IsZero() {
 		and("at <", q.Until)
 	}
-	rows, err := s.db.QueryxContext(ctx, `SELECT id, at, action, workspace_id, coalesce(key_id, '') AS key_id,
-		coalesce(export_id::text, '') AS export_id, address, request_id FROM memexport.audit WHERE `+where+` ORDER BY at, id`, args...)
+	query := `SELECT id, at, action, workspace_id, coalesce(key_id, '') AS key_id, coalesce(export_id::text, '') AS export_id,
+		address, request_id FROM memexport.audit WHERE ` + where + ` ORDER BY at, id`
+	rows, err := s.db.QueryxContext(ctx, query, args...) //nolint:sqlclosecheck // it misses the deferred Close of sqlx's rows
 	if err != nil {
 		return fmt.Errorf("read the audit events: %w", err)
 	}
