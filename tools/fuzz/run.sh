@@ -15,8 +15,9 @@ for target in $targets; do
     cat "$log"
     exit 1
   fi
-  executions=$(grep -oE 'execs: [0-9]+' "$log" | tail -1 | grep -oE '[0-9]+' || true)
-  if [ -z "$executions" ]; then
+  # First come the inputs that are stored; a short time may not suffice for more.
+  executions=$(grep -oE '(execs: |coverage: )[0-9]+' "$log" | tail -1 | grep -oE '[0-9]+' || true)
+  if [ "${executions:-0}" = 0 ]; then
     cat "$log"
     echo "$folder $name was not executed" >&2
     exit 1
