@@ -39,6 +39,10 @@ type service struct {
 	key, read, write string // keys of the demo workspace: with all permissions, with export.read, and with export.write
 }
 
+// unlimited lets any number of exports run at once. The exports of the idle API never end, so they would
+// use up the places of their workspace.
+const unlimited = "EXPORT_WORKSPACE_RUNNING=0"
+
 // startService starts everything. If it returns an error, it has stopped everything again.
 func startService(ctx context.Context) (_ *service, err error) {
 	s := &service{}
@@ -55,7 +59,7 @@ func startService(ctx context.Context) (_ *service, err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := s.launch(ctx, nil, `Press Ctrl-C`, "dev", "--dir", s.dir, "--http", "127.0.0.1:0",
+	if _, err := s.launch(ctx, []string{unlimited}, `Press Ctrl-C`, "dev", "--dir", s.dir, "--http", "127.0.0.1:0",
 		"--temporal-port", "0", "--ui-port", "0", "--memories", memories); err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func startService(ctx context.Context) (_ *service, err error) {
 		written[name] = strings.TrimSpace(string(line))
 	}
 	s.url, s.key = written["base-url"], written["api-key"]
-	env := []string{"DATABASE_URL=" + written["database-url"], "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"),
+	env := []string{unlimited, "DATABASE_URL=" + written["database-url"], "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"),
 		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0"}
 	idle, brief := append([]string{"TASK_QUEUE=idle"}, env...), append([]string{"TASK_QUEUE=brief", "EXPORT_RETENTION=1s"}, env...)
 	const listening = `"msg":"api listening","address":"([^"]+)"`
