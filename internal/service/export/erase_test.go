@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// personal makes an export with a filter and an idempotency key, and takes it to FAILED, which is the
-// shortest way to a purge.
+// personal makes an export with a filter and an idempotency key. It takes the export to FAILED,
+// because that is the shortest way to a status in which it can be purged.
 func personal(t *testing.T, s *export.Store, key string) export.Export {
 	t.Helper()
 	e, err := s.Create(t.Context(), export.Export{WorkspaceID: tenant, Format: "csv", Filter: filter(), IdempotencyKey: &key})

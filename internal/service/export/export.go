@@ -43,19 +43,19 @@ type Export struct {
 	ID          string
 	WorkspaceID string
 	Format      string
-	Filter      memory.Filter // empty once PurgedAt is set: it is erased with the objects
+	Filter      memory.Filter // empty once PurgedAt is set, because it is erased with the objects
 	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
 	// no worker has recorded that yet.
 	Status Status
-	// StoredStatus is the status in the row. It differs from Status only while it is still READY
+	// StoredStatus is the status in the row. It differs from Status only if the row still says READY
 	// after ExpiresAt.
 	StoredStatus   Status
-	IdempotencyKey *string // only for Create: the database has a digest of it
+	IdempotencyKey *string // set only for Create; the database stores a digest of the key
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// DispatchedAt is when the export got one of its workspace's places to run. It is nil for a PENDING
-	// export that waits in the outbox: its workflow must not be started yet.
+	// DispatchedAt is when the export got one of its workspace's places to run. While a PENDING
+	// export waits for a place, DispatchedAt is nil and its workflow must not be started.
 	DispatchedAt *time.Time
 	StartedAt    *time.Time
 	CompletedAt  *time.Time // when it became READY or FAILED
@@ -135,7 +135,7 @@ var (
 type Part struct {
 	archive.Part
 	Range    int
-	Number   int   // of the part within its range, from 0
+	Number   int   // number of the part within its range, from 0
 	Memories int64 // memories whose encoding ends in this part
 	Last     memory.Key
 
@@ -156,8 +156,8 @@ func Stored(parts []Part) []archive.Part {
 	return stored
 }
 
-// Written counts recorded parts. It is part of the inputs and results of activities, so that its
-// JSON must not change.
+// Written counts recorded parts. Activities take and return it as JSON, so its encoding must not
+// change.
 type Written struct {
 	Parts    int   `json:"parts"`
 	Memories int64 `json:"memories"`

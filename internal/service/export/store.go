@@ -90,7 +90,7 @@ func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	return oneChanged(result, ErrNotFound)
 }
 
-// oneChanged returns missed if the statement changed no row.
+// oneChanged returns the error missed if the statement changed no row.
 func oneChanged(result sql.Result, missed error) error {
 	changed, err := result.RowsAffected()
 	if err != nil {

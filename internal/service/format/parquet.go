@@ -35,7 +35,7 @@ var Parquet = &Format{
 
 func parquetFooter(info Info, parts []FooterPart) ([]byte, error) {
 	var entries []rowgroup.Entry
-	end := int64(len(rowgroup.Magic)) // of the file so far
+	end := int64(len(rowgroup.Magic)) // of the parts so far
 	start := end                      // of the last row group
 	for i, p := range parts {
 		if !p.Continues {

@@ -149,8 +149,9 @@ func canonical(text []byte) []byte {
 	return out
 }
 
-// stored returns the lines that read should return for the rows that match a condition. It reads the
-// rows as plain text, without the code under test.
+// stored selects the rows of a table that match a condition, and returns one line per row, in the
+// form and order of the lines that the function read returns. It casts all columns to text in SQL and
+// does not use the code under test.
 func stored(tb testing.TB, db *sqlx.DB, table, condition string) []string {
 	tb.Helper()
 	micros := func(column string) string {

@@ -135,7 +135,8 @@ func TestVisitNeedNotReadThePieces(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-// meanwhile reads memories, and runs a statement on another connection during the first visit.
+// meanwhile calls Read and returns the texts that it visits. While the first memory is visited,
+// meanwhile runs a statement on another connection.
 func meanwhile(t *testing.T, s *Source, db *sqlx.DB, q Query, statement string) (texts []string) {
 	t.Helper()
 	err := s.Read(t.Context(), q, everything, nil, func(m *Memory) error {
