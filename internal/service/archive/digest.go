@@ -28,8 +28,8 @@ type Digest struct {
 	Size  int64  `json:"size"`  // number of bytes hashed
 }
 
-// Extend reads the next parts back from the store, compares each with its checksum and returns the
-// digest that covers them too. It returns ErrCorrupt for a part that differs.
+// Extend reads the next parts back from the store, compares each with its checksum, and returns the
+// digest that also covers these parts. It returns ErrCorrupt for a part that differs.
 func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts []Part) (Digest, error) {
 	sum, err := d.resume(f)
 	if err != nil {

@@ -25,8 +25,8 @@ func (a *Archive) s3Client() (*s3.Client, error) {
 	return client, nil
 }
 
-// withoutChecksums omits the checksums of single pieces. If a piece had one, the store would expect
-// it again when the upload is completed.
+// withoutChecksums omits the checksums of single pieces. If a piece were uploaded with a checksum,
+// completing the upload would require the same checksum again.
 func withoutChecksums(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 }
@@ -51,7 +51,7 @@ func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, cont
 	if err == nil {
 		err = m.complete(ctx, parts)
 	}
-	if err != nil { // an unfinished upload would stay in the bucket, invisible and billed
+	if err != nil { // an upload that is not aborted would stay in the bucket, invisible and billed
 		return errors.Join(err, m.abort(context.WithoutCancel(ctx)))
 	}
 	return nil
@@ -142,7 +142,7 @@ func (m *multipart) upload(ctx context.Context, number int32, p piece) (etag *st
 }
 
 func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) error {
-	const factor = 10 // completing an upload of many pieces takes a store some minutes
+	const factor = 10 // a store may need minutes to complete an upload of many pieces
 	uncancelled := context.WithoutCancel(ctx)
 	limited, cancel := context.WithTimeout(uncancelled, factor*m.archive.options.RequestTimeout)
 	defer cancel()

@@ -16,16 +16,16 @@ import (
 // each. As in Postgres's COPY, an empty cell is NULL and a quoted empty cell ("") is the empty
 // string. Categories and metadata are JSON.
 //
-// The separator is the comma. A spreadsheet may be told to read the file with another one, and then a
-// text that contains it, or a line break, begins a new cell. A cell that begins with = + - @ is a
-// formula. So that no text becomes one, a text cell (memory, user_id, agent_id, session_id, priority,
-// status, categories, metadata) gets an apostrophe
-//   - in front, if it begins with = + - @ ＝ ＋ － ＠, an apostrophe, white space, a control character
-//     or an invisible character such as U+FEFF or U+200B,
-//   - after each ; | tab CR LF in it that one of = + - @ ' " follows.
+// The separator is the comma. A user may make a spreadsheet split the file at ; or | or tab instead.
+// Then each of these characters, and each line break, begins a new cell even within a text, and a cell
+// that begins with = + - @ is a formula. To prevent formulas, a text cell (memory, user_id, agent_id,
+// session_id, priority, status, categories, metadata) gets an apostrophe
+//   - at its start, if the cell begins with = + - @ ＝ ＋ － ＠, an apostrophe, white space, a control
+//     character or an invisible character such as U+FEFF or U+200B,
+//   - after each ; | tab CR LF in the cell, if the next character is one of = + - @ ' ".
 //
-// To undo this, drop the apostrophe at the start of a text cell and after every ; | tab CR LF in it:
-// replace (^|[;|\t\r\n])' by $1. docs/security.md shows what spreadsheets do.
+// To undo this, drop the apostrophe at the start of a text cell and after every ; | tab CR LF in the
+// cell: replace (^|[;|\t\r\n])' by $1. docs/security.md shows what spreadsheets do.
 var CSV = &Format{
 	Name:        "csv",
 	ContentType: "text/csv; charset=utf-8",
