@@ -28,7 +28,7 @@ func TestOnlyAWellFormedKeyCostsAQuery(t *testing.T) {
 	}
 }
 
-// FuzzWellFormed compares WellFormed with a regular expression.
+// FuzzWellFormed compares WellFormed with a second implementation.
 func FuzzWellFormed(f *testing.F) {
 	for _, seed := range []string{"", "msk_live_", "msk_test_" + strings.Repeat("A", 52), "msk_live_" + strings.Repeat("2", 51), "msk_live_" + strings.Repeat("=", 52)} {
 		f.Add(seed)

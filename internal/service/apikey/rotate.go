@@ -12,7 +12,7 @@ import (
 
 // Replaced is the error of Rotate for a key that has been rotated before.
 type Replaced struct {
-	By string // the ID of the key that Rotate created then
+	By string // the ID of the key that replaced it
 }
 
 func (r *Replaced) Error() string { return "the key has been replaced by the key " + r.By + " already" }

@@ -100,9 +100,9 @@ func (a *Archive) Close() error { return a.bucket.Close() }
 // prefix returns the prefix of all objects of an export, and of no others.
 func prefix(exportID string) string { return "exports/" + exportID + "/" }
 
-// request calls do with a context that ends after Options.RequestTimeout, and explains its error.
-// Without the limit, a connection that was lost without notice, or an SDK that keeps retrying, would
-// block an export until an operator noticed.
+// request calls do with a context that ends after Options.RequestTimeout, and passes do's error
+// through explain. Without the limit, a connection that was lost without notice, or an SDK that keeps
+// retrying, would block an export until an operator noticed.
 func (a *Archive) request(ctx context.Context, do func(limited context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, a.options.RequestTimeout)
 	defer cancel()

@@ -92,7 +92,7 @@ func (s *skipWriter) Write(p []byte) (int, error) {
 }
 
 // copyPart writes the uncompressed bytes of a part to w and verifies the checksums that were recorded
-// for it. Bytes may have been written to w when it returns an error.
+// for the part. If copyPart returns an error, it may already have written some bytes to w.
 func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer []byte) error {
 	checksum, stored := xxhash.New(), w
 	compressed := compressedBuffers.Get().(*bytes.Buffer)

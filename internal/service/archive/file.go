@@ -98,8 +98,8 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 const maxAttempts = 3
 
 // Read implements io.Reader. If a part is missing or its length differs from the recorded one, Read
-// returns an error; it never returns io.EOF early. If a connection breaks, it opens a new one at the
-// current offset.
+// returns an error; it never returns io.EOF early. If a connection breaks, Read opens a new
+// connection at the current offset.
 func (f *File) Read(p []byte) (int, error) {
 	if f.offset >= f.size {
 		return 0, io.EOF

@@ -223,7 +223,7 @@ func composeAndCrash(c *inStore) {
 	}
 }
 
-// response is the answer to a client without credentials.
+// response is what the store answers to a client without credentials.
 type response struct {
 	status int
 	header http.Header

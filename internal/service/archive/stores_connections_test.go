@@ -63,7 +63,7 @@ func connectionsThatBreak(c *inStore) {
 }
 
 func connectionsThatBreakCompressed(c *inStore) {
-	data := noise(2<<20, 1) // cannot be compressed, so the object is as large
+	data := noise(2<<20, 1) // cannot be compressed, so the object is as large as the data
 	part := put(c.T, compressing(c.Archive), 0, data)
 	a, proxy := toxic(c)
 	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})

@@ -37,7 +37,8 @@ func reads(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, exportID)
 }
 
-// when returns the fault for the requests that match, and none for the others.
+// when returns a function that returns fault for the requests that match, and no fault for the
+// others.
 func when(which func(*http.Request) bool, fault storetest.Fault) func(*http.Request) storetest.Fault {
 	return func(r *http.Request) storetest.Fault {
 		if which(r) {
@@ -244,7 +245,7 @@ func deletingRefused(c *inStore) {
 	}
 }
 
-// The SDKs retry some of the requests. If another one fails, Temporal retries the activity.
+// The SDKs retry some of the requests. If any other request fails, Temporal retries the activity.
 func busyForAWhile(c *inStore) {
 	data := noise(1<<20, 1)
 	a, faults := faulty(c)

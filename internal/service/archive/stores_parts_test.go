@@ -144,7 +144,7 @@ func anEmptyExport(c *inStore) {
 }
 
 func twoThousandParts(c *inStore) {
-	const n = 2000 // two pages of a listing
+	const n = 2000 // as many as two pages of a listing hold
 	parts, contents := make([]Part, n), make([][]byte, n)
 	var group errgroup.Group
 	group.SetLimit(16)

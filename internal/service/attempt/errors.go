@@ -63,7 +63,8 @@ func FailureCode(err error) string {
 	return export.CodeInternal
 }
 
-// IsStorageFull reports whether err is an error of an activity that says that the store has no room.
+// IsStorageFull reports whether err is the error of an activity that failed because the store has no
+// room.
 func IsStorageFull(err error) bool {
 	var applicationErr *temporal.ApplicationError
 	return errors.As(err, &applicationErr) && applicationErr.Type() == TypeStorageFull

@@ -65,7 +65,7 @@ type Export struct {
 
 	MemoryCount int64 // memories written so far
 	SizeBytes   *int64
-	SHA256      *string // of the whole file, in hexadecimal
+	SHA256      *string // digest of the whole file, in hexadecimal
 	FileObject  *string // key of the object that holds the whole file, if the parts were composed
 	Progress    int     // percent; it never decreases
 	Failure     *Failure
@@ -140,14 +140,15 @@ type Part struct {
 	Last     memory.Key
 
 	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
-	// format has no footer, and in the parts that Parts and PartsOfRange return: FooterParts returns it.
+	// format has no footer. Parts and PartsOfRange do not read it; FooterParts does.
 	FooterEntry []byte
 }
 
-// FooterRange is the range of a part that holds the footer of the file. It follows all ranges of a plan.
+// FooterRange is the number of the range whose only part is the footer of the file. It is greater
+// than the number of every range in a plan.
 const FooterRange = math.MaxInt32
 
-// Stored returns the objects of the parts.
+// Stored returns the archive.Part of each part.
 func Stored(parts []Part) []archive.Part {
 	stored := make([]archive.Part, len(parts))
 	for i, p := range parts {

@@ -14,9 +14,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Start records the plan of a PENDING export, makes it PROCESSING and returns the plan. If the export
-// has been started before, Start changes nothing and returns the plan recorded then: an activity may
-// run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
+// Start records the plan of a PENDING export, makes it PROCESSING and returns the plan. If an earlier
+// call has started the export, Start changes nothing and returns the plan of that call, because an
+// activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		status, err := lockStatus(ctx, tx, id, forUpdate)
@@ -75,9 +75,9 @@ type File struct {
 	Object   string // key of the object that holds the whole file; empty if there is none
 }
 
-// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns it. It
-// returns an export that has been published before unchanged, and ErrConflict if the export is PENDING
-// or FAILED.
+// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns it. An
+// export that has been published before is returned unchanged. Publish returns ErrConflict if the
+// export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
@@ -88,7 +88,7 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 	}
 	e, findErr := s.Find(ctx, id)
 	if findErr == nil && e.ExpiresAt == nil {
-		findErr = ErrConflict // it failed before it could be published
+		findErr = ErrConflict // the export failed before it could be published
 	}
 	return e, findErr
 }

@@ -16,8 +16,8 @@ type Limits struct {
 	// Running is how many exports of a workspace may run at the same time. Further exports wait and
 	// start in the order of their creation.
 	Running int
-	// Unfinished is how many exports of a workspace may run or wait. Create refuses an export that
-	// would exceed it.
+	// Unfinished is how many exports of a workspace may run or wait. Once this number is reached,
+	// Create refuses more exports.
 	Unfinished int
 	// WorkspaceBytes is how many bytes a workspace may have stored. Once it is reached, Create
 	// refuses more exports, and waiting exports fail. Running exports are not stopped.

@@ -35,8 +35,8 @@ var Parquet = &Format{
 
 func parquetFooter(info Info, parts []FooterPart) ([]byte, error) {
 	var entries []rowgroup.Entry
-	end := int64(len(rowgroup.Magic)) // of the parts so far
-	start := end                      // of the last row group
+	end := int64(len(rowgroup.Magic)) // end of the parts so far
+	start := end                      // start of the last row group
 	for i, p := range parts {
 		if !p.Continues {
 			start = end

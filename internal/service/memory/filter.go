@@ -78,7 +78,7 @@ type where struct {
 	args       []any
 }
 
-// and adds a condition. Each ? in it is replaced by the placeholder of the next argument.
+// and adds a condition. Each ? in the condition is replaced by the placeholder of the next argument.
 func (w *where) and(condition string, args ...any) {
 	for _, arg := range args {
 		w.args = append(w.args, arg)

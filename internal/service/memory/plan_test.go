@@ -85,7 +85,7 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 			exec(t, db, addShape+shape+` FROM generate_series(1, 20000) i`)
 			exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '1980-01-01'::timestamptz + i * interval '9 days' FROM generate_series(1, 5000) i`, stranger)
 			exec(t, db, `VACUUM ANALYZE memories`)
-			s = s.with(t, SourceOptions{RangeRows: 1250}) // 16 ranges at best
+			s = s.with(t, SourceOptions{RangeRows: 1250}) // a perfect plan has 16 ranges
 			ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
 			if len(ranges) < 12 {
 				t.Errorf("only %d ranges", len(ranges))

@@ -19,7 +19,7 @@ var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_a
 
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {
-	fixed, body, array, metadata sql.RawBytes // in the order of selectList
+	fixed, body, array, metadata sql.RawBytes // the columns of selectList, in that order
 
 	texts      [5]nullText
 	dest       []any

@@ -137,8 +137,7 @@ func (e *encoder) separate() {
 	e.first = false
 }
 
-// setLast copies the key of a memory. It cannot keep m, because the reader overwrites it with the
-// next row.
+// setLast copies the key of a memory, because the reader overwrites m with the next row.
 func (e *encoder) setLast(m *memory.Memory) {
 	e.lastTime = m.CreatedAt
 	copy(e.lastID[:], m.ID)
@@ -189,7 +188,8 @@ func (e *encoder) flushLast() error {
 	return e.flush(cut{})
 }
 
-// wait waits until the uploader has handled every part, and returns what it has recorded.
+// wait waits until the uploader has handled every part, and returns how much the uploader has
+// recorded.
 func (e *encoder) wait() (export.Written, error) {
 	close(e.queue)
 	<-e.done

@@ -25,7 +25,8 @@ type uploader struct {
 // then skips the separator.
 func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
 
-// run stores and records the parts of the queue until it is closed, and returns what it has recorded.
+// run stores and records the parts in queue until queue is closed, and returns how much it has
+// recorded.
 func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, error) {
 	var written export.Written
 	var group []export.Part // stored parts that will be recorded together

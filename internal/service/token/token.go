@@ -91,7 +91,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	if err != nil {
 		return Token{}, &Invalid{"it is not a JWT that is signed with a public-key algorithm"}
 	}
-	header := parsed.Headers[0] // the compact form has exactly one
+	header := parsed.Headers[0] // a token in compact form has exactly one header
 	keys, err := v.keys.find(ctx, header.KeyID, header.Algorithm)
 	if err != nil {
 		return Token{}, err

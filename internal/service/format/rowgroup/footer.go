@@ -31,7 +31,7 @@ type rowGroup struct {
 }
 
 // describe returns the footer's description of a row group, with positions that count from the start
-// of the row group. The result shares memory with of.
+// of the row group. The result shares memory with the argument.
 func describe(of *format.RowGroup) *rowGroup {
 	r := &rowGroup{
 		Columns: of.Columns, TotalByteSize: of.TotalByteSize, NumRows: of.NumRows, SortingColumns: of.SortingColumns,
@@ -71,7 +71,7 @@ func hasDictionary(c *format.ColumnMetaData) bool {
 	return slices.ContainsFunc(c.EncodingStats, func(p format.PageEncodingStats) bool { return p.PageType == format.DictionaryPage })
 }
 
-// shift adds n to every position.
+// shift adds n to every position in the row group's description.
 func (r *rowGroup) shift(n int64) {
 	r.FileOffset += n
 	for i := range r.Columns {

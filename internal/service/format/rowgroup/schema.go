@@ -45,7 +45,6 @@ var (
 // the time.
 var compression = &zstd.Codec{Level: zstd.SpeedFastest}
 
-// schema is the schema of the files.
 var schema = newSchema()
 
 func newSchema() *parquet.Schema {
