@@ -44,7 +44,7 @@ type Archive struct {
 
 	bucket     *blob.Bucket
 	bucketName string // as the S3 API needs it
-	folder     string // the URL's prefix parameter, which every key begins with
+	folder     string // the URL's prefix parameter, with which every key begins
 	dir        string // the directory of a file:// bucket; otherwise empty
 
 	// encryption and kmsKey choose the server-side encryption of objects in S3. If they are empty,

@@ -151,7 +151,7 @@ func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) e
 	return explain(uncancelled, err)
 }
 
-// abort aborts the upload. An upload that does not exist is not an error.
+// abort aborts the upload. If the upload does not exist, abort returns no error.
 func (m *multipart) abort(ctx context.Context) error {
 	err := m.archive.request(ctx, func(limited context.Context) error {
 		_, err := m.client.AbortMultipartUpload(limited, &s3.AbortMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key, UploadId: m.id})

@@ -89,7 +89,7 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	body, dir := bytes.NewReader(data), ""
 	options := &blob.WriterOptions{
 		ContentType: "application/octet-stream",
-		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides it
+		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides the upload
 		BeforeWrite: func(as func(any) bool) error {
 			var file *os.File
 			var manager *transfermanager.Client

@@ -68,7 +68,7 @@ func (f *Filter) Check() error {
 	return nil
 }
 
-// IsZero reports whether the filter has no conditions and matches every memory.
+// IsZero reports whether the filter has no conditions, so that it matches every memory.
 func (f *Filter) IsZero() bool { return len(f.Names()) == 0 }
 
 // where collects SQL conditions together with their arguments, so that the numbers of placeholders

@@ -73,7 +73,7 @@ func (l *large) check() error {
 	return nil
 }
 
-// Before appends the row group of an oversize memory up to the text.
+// Before appends the beginning of an oversize memory's row group, up to the text.
 func (e *Encoder) Before(dst []byte, m *memory.Memory) []byte {
 	if e.group != nil {
 		e.fail(errors.New("an oversize memory needs a row group of its own"))
@@ -102,7 +102,7 @@ func (e *Encoder) Text(dst, piece []byte) []byte {
 	return e.large.append(dst, piece)
 }
 
-// After appends what follows the text of an oversize memory.
+// After appends the rest of an oversize memory's row group, from the end of the text.
 func (e *Encoder) After(dst []byte, _ *memory.Memory) []byte {
 	if e.large == nil {
 		return dst
