@@ -61,7 +61,8 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 	if key == nil {
 		return Export{}, ErrNotFound
 	}
-	// Processes of earlier versions stored the key itself.
+	// The row may contain the idempotency key itself, because earlier versions stored the key and not
+	// its digest.
 	earlier, err := selectOne(ctx, tx, `WHERE workspace_id = $1 AND idempotency_key IN ($2, $3) AND deleted_at IS NULL`,
 		wanted.WorkspaceID, wanted.IdempotencyKey, key)
 	if err != nil || earlier.PurgedAt != nil {

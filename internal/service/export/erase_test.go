@@ -85,7 +85,8 @@ func TestARepeatOfAPurgedRequestMakesNoSecondExport(t *testing.T) {
 	}
 }
 
-// Processes of version 0.1 store the key itself and leave the filter when they purge.
+// Version 0.1 stores the idempotency key itself, and does not erase the filter when it purges an
+// export.
 func TestRowsOfEarlierVersionsAreErasedAndFound(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

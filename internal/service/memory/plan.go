@@ -20,7 +20,7 @@ const MaxRanges = 64
 
 // defaultRangeRows is the estimated number of memories above which a range is split. Writing 125,000
 // memories takes about half a second. A range is verified after it was written. With larger ranges,
-// every export would take longer to verify the ranges that were written last.
+// every export would spend more time at its end on verifying the ranges that were written last.
 const defaultRangeRows = 125_000
 
 // maxSplits bounds the time for planning. A split takes about a millisecond.
@@ -153,8 +153,8 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	if err != nil {
 		return nil, err
 	}
-	// Because First <= middle < Last, each half holds a key. If that key has been deleted since it
-	// was looked up, the range is not split.
+	// Because First <= middle < Last, each half holds a key. If a key has been deleted since it was
+	// looked up, a half may be empty, and the range is not split.
 	left, err := p.lastKeyUpTo(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
@@ -241,8 +241,9 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	return int64(min(plans[0].Plan.Rows, 1<<50)), nil
 }
 
-// between returns the key halfway from a to b. It requires a < b, and its result is at least a and less
-// than b. It halves the time, or the ID if both keys have the same time.
+// between returns a key halfway between a and b. It requires a < b, and its result is at least a and
+// less than b. The result lies halfway between the times or, if both keys have the same time, halfway
+// between the IDs.
 func between(a, b Key) (Key, error) {
 	if a.CreatedAt != b.CreatedAt {
 		return Key{CreatedAt: middle(a.CreatedAt, b.CreatedAt), ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"}, nil

@@ -60,7 +60,8 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 	}
 }
 
-// readPage reads up to pageRows memories and returns the key of the last one and their number.
+// readPage reads up to pageRows memories. It returns the key of the last memory and the number of
+// memories.
 func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
 	tx, err := s.begin(ctx, q)
 	if err != nil {

@@ -106,7 +106,7 @@ func (e *encoder) addOversize(m *memory.Memory) error {
 			return err
 		}
 	}
-	e.setLast(m) // every part of the memory has its key
+	e.setLast(m) // every part of the memory is recorded with the memory's key
 	e.separate()
 	*e.buffer = e.formatEncoder.Before(*e.buffer, m)
 	var err error

@@ -40,8 +40,9 @@ func frameSize(size int) int {
 	return frameHeader + (size+blockSize-1)/blockSize*blockHeader + size
 }
 
-// append appends a piece of the frame's content, in blocks. A block begins with three bytes: its size,
-// two bits for its type, of which 0 is "not compressed", and one bit for the last block.
+// append appends a piece of the frame's content, in blocks. A block begins with three bytes, which
+// contain, from the highest bit to the lowest, the size of the block, its type in two bits (0 is "not
+// compressed"), and a bit that marks the last block.
 func (l *large) append(dst, piece []byte) []byte {
 	for len(piece) > 0 {
 		if l.block == 0 {
