@@ -40,8 +40,8 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 		return "", Key{}, fmt.Errorf("rotate a key: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
-	// FOR UPDATE makes a concurrent rotation of the same key wait for this one. It then finds that
-	// the key has been replaced.
+	// FOR UPDATE makes a concurrent rotation of the same key wait for this one. The other rotation
+	// then finds that the key has been replaced.
 	old, err := scan(tx.QueryRowContext(ctx, selectKey+`WHERE id = $1 FOR UPDATE`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", Key{}, ErrUnknown

@@ -23,12 +23,12 @@ type Options struct {
 	// compressed and uncompressed parts, whatever Compress is.
 	Compress bool
 
-	// Compose announces that Compose will be called. DeleteExport then also looks for multipart uploads
-	// that a crashed process left unfinished. Only S3 buckets support it.
+	// Compose announces that the method Compose will be called. DeleteExport then also looks for
+	// multipart uploads that a crashed process left unfinished. Only S3 buckets support Compose.
 	Compose bool
 
 	// StallTimeout is how long a read waits for the next byte. The default is 30 seconds. A healthy
-	// store answers within one or two. On a connection that was lost without notice, no byte ever
+	// store needs one or two seconds. On a connection that was lost without notice, no byte ever
 	// arrives.
 	StallTimeout time.Duration
 
@@ -53,9 +53,9 @@ type Archive struct {
 }
 
 // Open opens the bucket at a URL of gocloud.dev/blob with the scheme file, s3, gs or azblob. For
-// file://, it creates the directory; objects are synced to disk and have no sidecar files, and only the
-// user of the process can read them. For
-// S3-compatible stores other than AWS, the newer checksums are off unless the URL turns them on.
+// file://, Open creates the directory. The objects in it are synced to disk and have no sidecar
+// files, and only the user of the process can read them. For S3-compatible stores other than AWS, the
+// SDK's newer checksums are off unless the URL turns them on.
 func Open(ctx context.Context, bucketURL string, options Options) (*Archive, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {

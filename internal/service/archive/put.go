@@ -51,11 +51,11 @@ func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64
 func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
 
 // Put stores data as the part with the given number within a range. The object's key contains the
-// checksum of its bytes: a retry overwrites the object with the same bytes, and a late attempt with
-// other bytes cannot overwrite a recorded part.
+// checksum of its bytes. So a retry overwrites the object with the same bytes, and a late attempt
+// with other bytes writes another object and cannot overwrite a recorded part.
 //
-// When Put returns nil, the bytes are durable. When it fails, the store may still have accepted the
-// upload; the object is then complete, never truncated.
+// When Put returns nil, the bytes are durable. When Put fails, the store may still have accepted the
+// upload. The object is then complete, never truncated.
 func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
 	part := Part{Size: int64(len(data))}
 	if a.options.Compress {

@@ -90,9 +90,9 @@ func SafeMessage(err error) string {
 	return err.Error()
 }
 
-// SourceError classifies an error from reading memories. If ctx has ended, it returns ctx.Err(), because
-// err is then only a consequence. Otherwise it returns nil if err is nil. StorageError and DatabaseError
-// treat ctx and nil in the same way.
+// SourceError classifies an error from reading memories. If ctx has ended, SourceError returns
+// ctx.Err(), because err is then only a consequence of the end of ctx. Otherwise it returns nil if
+// err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
 func SourceError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()

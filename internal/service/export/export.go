@@ -25,8 +25,8 @@ const (
 // Statuses lists every status in the order of the lifecycle.
 var Statuses = []Status{Pending, Processing, Ready, Failed, Expired}
 
-// transitions lists, for each status, the statuses from which it can be reached. A transition is a
-// compare-and-set on the row: when two of them race, the second one changes nothing.
+// transitions lists, for each status, the statuses from which an export can reach it. A transition is
+// a compare-and-set on the row: if two transitions race, the second one changes nothing.
 var transitions = map[Status][]Status{
 	Processing: {Pending},
 	Ready:      {Processing},

@@ -75,9 +75,9 @@ type File struct {
 	Object   string // key of the object that holds the whole file; empty if there is none
 }
 
-// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns it. An
-// export that has been published before is returned unchanged. Publish returns ErrConflict if the
-// export is PENDING or FAILED.
+// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns the
+// export. An export that has been published before is returned unchanged. Publish returns ErrConflict
+// if the export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,

@@ -98,7 +98,8 @@ func appendCell(dst, s []byte) []byte {
 }
 
 // beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete UTF-8
-// character at the end of s counts as a sign, because the next piece may complete it to one.
+// character at the start of s counts as a sign, because the next piece may complete it to a
+// full-width sign.
 func beginsFormula(s []byte) bool {
 	if len(s) == 0 {
 		return false
@@ -176,7 +177,7 @@ func separatorRun(s []byte) int {
 }
 
 // separatorHits returns a word that is zero if none of the eight bytes in word is a stop. Otherwise
-// its lowest set bit lies in the first byte that is one.
+// its lowest set bit lies in the first byte that is a stop.
 func separatorHits(word uint64) uint64 {
 	return ((word - ones*' ') | ((word ^ ones*';') - ones) | ((word ^ ones*'|') - ones)) &^ word & highs
 }
