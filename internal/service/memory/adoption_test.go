@@ -162,7 +162,7 @@ func (a *adoption) wantIndexed() {
 	}
 }
 
-// wantUnexportable checks how many rows the documented query for rows that cannot be exported finds.
+// wantUnexportable runs the block "rows that cannot be exported" and checks how many rows it finds.
 func (a *adoption) wantUnexportable(want int) {
 	a.Helper()
 	var got int
