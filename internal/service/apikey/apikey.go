@@ -30,10 +30,10 @@ type Key struct {
 	Display     string // the first characters of the secret, to tell keys apart
 	Permissions []Permission
 	CreatedAt   time.Time
-	LastUsedAt  *time.Time // to about a minute; nil if the key was never used
+	LastUsedAt  *time.Time // accurate to about a minute; nil if the key was never used
 	ExpiresAt   *time.Time // nil if the key does not expire
 	RevokedAt   *time.Time // nil if the key was not revoked
-	ReplacedBy  *string    // the ID of the key that Rotate created instead; nil if there is none
+	ReplacedBy  *string    // ID of the key that replaced this one, see Rotate; nil if there is none
 }
 
 // Allows reports whether the key has the permission.

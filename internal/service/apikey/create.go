@@ -15,7 +15,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// maxName is the greatest length of a name, in characters: enough to say what a key is for.
+// maxName is the greatest length of a name, in characters.
 const maxName = 100
 
 // Create creates a key that does not expire. See CreateUntil.
@@ -24,9 +24,9 @@ func (s *Store) Create(ctx context.Context, workspaceID, name, prefix string, pe
 }
 
 // CreateUntil creates a key for a workspace and returns its secret, which cannot be read again later.
-// From expiresAt on the key is not valid any more; nil means that it does not expire. The prefix is
-// LivePrefix or TestPrefix. The workspace may be written in any form of a UUID. The name may have 100
-// printable characters.
+// The key is valid until expiresAt, or without end if expiresAt is nil. The prefix is LivePrefix or
+// TestPrefix. The workspace may be written in any form of a UUID. The name may have up to 100
+// characters, all printable.
 func (s *Store) CreateUntil(ctx context.Context, expiresAt *time.Time, workspaceID, name, prefix string, permissions []Permission) (secret string, key Key, err error) {
 	workspace, err := uuid.Parse(workspaceID)
 	if err != nil {
@@ -49,8 +49,9 @@ func (s *Store) CreateUntil(ctx context.Context, expiresAt *time.Time, workspace
 	return insert(ctx, s.db, Key{WorkspaceID: workspace.String(), Name: name, Permissions: permissions, ExpiresAt: expiresAt}, prefix)
 }
 
-// checkName returns an error unless a name can be shown in a list without harm: control characters
-// would forge lines, and characters that cannot be seen or that reverse the text would mislead.
+// checkName returns an error if a name is too long or could mislead in a list. Control characters
+// could forge lines. Invisible characters, and characters that reverse the text, could make one name
+// look like another.
 func checkName(name string) error {
 	if !utf8.ValidString(name) {
 		return errors.New("the name is not valid UTF-8")

@@ -7,7 +7,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// AwaitUses waits until no use of a key is left to be written.
+// AwaitUses waits until every noted use of a key has been written.
 func (s *Store) AwaitUses(t *testing.T) {
 	t.Helper()
 	await.True(t, time.Minute, "all uses are written", func() bool {

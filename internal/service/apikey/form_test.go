@@ -12,7 +12,7 @@ func TestOnlyAWellFormedKeyCostsAQuery(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	secret, _ := create(t, s, tenant, apikey.ReadExports)
-	db.Close() // from now on, a query is an error of its own
+	db.Close() // from now on every query fails, with another error than ErrUnknown
 	random := secret[len(apikey.LivePrefix):]
 	for _, formed := range []string{secret, apikey.TestPrefix + random, apikey.LivePrefix + strings.Repeat("7", 52)} {
 		if _, err := s.Lookup(t.Context(), formed); err == nil || errors.Is(err, apikey.ErrUnknown) || !apikey.WellFormed(formed) {
@@ -28,7 +28,7 @@ func TestOnlyAWellFormedKeyCostsAQuery(t *testing.T) {
 	}
 }
 
-// FuzzWellFormed compares the check with the form spelled out.
+// FuzzWellFormed compares WellFormed with a second implementation.
 func FuzzWellFormed(f *testing.F) {
 	for _, seed := range []string{"", "msk_live_", "msk_test_" + strings.Repeat("A", 52), "msk_live_" + strings.Repeat("2", 51), "msk_live_" + strings.Repeat("=", 52)} {
 		f.Add(seed)

@@ -11,12 +11,12 @@ import (
 	"github.com/lib/pq"
 )
 
-// usedEvery is how old the stored time of the last use may become.
+// usedEvery is the shortest time between two updates of a key's last use in the database.
 const usedEvery = time.Minute
 
-// Lookup returns the key with the given secret. It returns ErrUnknown if there is none, or if it has
-// expired or been revoked. A secret that does not have the form of a key costs no query, any other one
-// costs one query by a unique index.
+// Lookup returns the key with the given secret. It returns ErrUnknown if there is none, or if the key
+// has expired or been revoked. A secret that is not WellFormed causes no query. Any other secret
+// causes one query, which uses a unique index.
 func (s *Store) Lookup(ctx context.Context, secret string) (Key, error) {
 	if !WellFormed(secret) {
 		return Key{}, ErrUnknown

@@ -12,18 +12,18 @@ import (
 
 // Replaced is the error of Rotate for a key that has been rotated before.
 type Replaced struct {
-	By string // the ID of the key that Rotate created then
+	By string // the ID of the key that replaced it
 }
 
 func (r *Replaced) Error() string { return "the key has been replaced by the key " + r.By + " already" }
 
-// Rotate creates a key that replaces the valid key with the given ID, and returns its secret. The new
-// key has the same workspace, name, prefix and permissions. It expires at expiresAt; if that is nil, it
-// is valid for as long as the old key was when it was created. The old key stays valid beside it for
-// the overlap, unless it expires earlier. Both have IDs of their own, so that the last use of the old
-// key shows whether a client still has it.
+// Rotate creates a key that replaces the valid key with the given ID, and returns the new key's
+// secret. The new key has the same workspace, name, prefix and permissions. It expires at expiresAt.
+// If expiresAt is nil, the new key gets the lifetime that the old key had at its creation. The old
+// key stays valid for the overlap, unless it expires earlier. The two keys have different IDs, so the
+// last use of the old key shows whether a client still uses it.
 //
-// Rotate returns ErrUnknown if there is no such key or it is not valid, and *Replaced if it has been
+// Rotate returns ErrUnknown if there is no valid key with this ID, and *Replaced if the key has been
 // rotated before.
 func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, expiresAt *time.Time) (secret string, key Key, err error) {
 	if overlap < 0 {
@@ -40,7 +40,8 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 		return "", Key{}, fmt.Errorf("rotate a key: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
-	// FOR UPDATE lets a second rotation at the same time wait, and then see the first.
+	// FOR UPDATE makes a concurrent rotation of the same key wait for this one. The other rotation
+	// then finds that the key has been replaced.
 	old, err := scan(tx.QueryRowContext(ctx, selectKey+`WHERE id = $1 FOR UPDATE`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", Key{}, ErrUnknown
@@ -74,9 +75,9 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 	return secret, key, nil
 }
 
-// Revoke makes the key with the given ID invalid, on every process with the next request. The key that
-// replaced it, or that it replaced, stays valid. Revoke returns ErrUnknown if there is no such key or
-// it has been revoked before.
+// Revoke makes the key with the given ID invalid. All processes refuse it from the next request on.
+// If the key was rotated, the other key of that rotation stays valid. Revoke returns ErrUnknown if
+// there is no such key or it has been revoked before.
 func (s *Store) Revoke(ctx context.Context, id string) error {
 	if !rowid.Valid(id) {
 		return ErrUnknown
@@ -91,7 +92,8 @@ func (s *Store) Revoke(ctx context.Context, id string) error {
 	return nil
 }
 
-// DeleteWorkspace deletes the keys of a workspace, revoked ones included, with immediate effect.
+// DeleteWorkspace deletes all keys of a workspace, including revoked ones. All processes refuse them
+// from the next request on.
 func (s *Store) DeleteWorkspace(ctx context.Context, workspaceID string) error {
 	if _, err := s.db.ExecContext(ctx, `DELETE FROM memexport.api_keys WHERE workspace_id = $1`, workspaceID); err != nil {
 		return fmt.Errorf("delete the keys of a workspace: %w", err)

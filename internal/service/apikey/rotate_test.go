@@ -12,7 +12,7 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// createUntil creates a key that expires after lasts.
+// createUntil creates a key that is valid for the duration lasts.
 func createUntil(t *testing.T, s *apikey.Store, lasts time.Duration) (string, apikey.Key) {
 	t.Helper()
 	expiresAt := time.Now().Add(lasts)
@@ -23,7 +23,7 @@ func createUntil(t *testing.T, s *apikey.Store, lasts time.Duration) (string, ap
 	return secret, key
 }
 
-// elapse moves the times of a key into the past, as if d had passed.
+// elapse moves the times of a key into the past by d, as if d had passed.
 func elapse(t *testing.T, db *sqlx.DB, id string, d time.Duration) {
 	t.Helper()
 	if _, err := db.Exec(`UPDATE memexport.api_keys SET created_at = created_at - make_interval(secs => $2),
@@ -122,7 +122,7 @@ func TestRotationKeepsTheLifetimeUnlessToldOtherwise(t *testing.T) {
 	if err != nil || !third.ExpiresAt.Equal(chosen) {
 		t.Fatalf("expires at %v, want %v: %v", third.ExpiresAt, chosen, err)
 	}
-	unknown(t, s, secret) // there was no overlap
+	unknown(t, s, secret) // the overlap was 0
 }
 
 func TestAKeyIsRotatedOnce(t *testing.T) {
@@ -130,7 +130,7 @@ func TestAKeyIsRotatedOnce(t *testing.T) {
 	s, db := open(t)
 	_, old := create(t, s, tenant, apikey.ReadExports)
 	errs := make(chan error, 2)
-	for range 2 { // at the same time
+	for range 2 { // two concurrent rotations
 		go func() {
 			_, _, err := s.Rotate(t.Context(), old.ID, time.Hour, nil)
 			errs <- err
@@ -192,7 +192,7 @@ func TestARevokedKeyEndsWithoutTheKeyThatReplacesIt(t *testing.T) {
 func TestEveryProcessSeesARevocationAtOnce(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
-	other := apikey.NewStore(db) // of another process
+	other := apikey.NewStore(db) // stands for another process
 	secret, key := create(t, s, tenant, apikey.ReadExports)
 	lookup(t, other, secret)
 	if err := s.Revoke(t.Context(), key.ID); err != nil {

@@ -13,9 +13,9 @@ const (
 )
 
 const (
-	randomLength  = 52                                 // of the part of a secret after its prefix: two results of rand.Text
-	alphabet      = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // of rand.Text
-	displayLength = 6                                  // how many characters after the prefix are stored as text: 30 of 260 bits
+	randomLength  = 52                                 // characters of a secret after its prefix: two results of rand.Text
+	alphabet      = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // the characters that rand.Text uses
+	displayLength = 6                                  // characters after the prefix that are stored as text: 30 of the 260 bits
 )
 
 // newSecret returns a new secret with 260 random bits.
@@ -24,9 +24,9 @@ func newSecret(prefix string) string { return prefix + rand.Text() + rand.Text()
 // display returns the characters of a secret that may be shown.
 func display(secret, prefix string) string { return secret[:len(prefix)+displayLength] }
 
-// WellFormed reports whether a secret has the form of a key: one of the prefixes and then 52 letters
-// and digits of base32. Every key has had this form. There is no checksum, since an attacker could
-// compute it as well.
+// WellFormed reports whether a secret has the form of a key: one of the prefixes, then 52 base32
+// letters and digits. All keys ever created have this form. The form has no checksum, because an
+// attacker could compute a checksum as well.
 func WellFormed(secret string) bool {
 	for _, prefix := range []string{LivePrefix, TestPrefix} {
 		if random, found := strings.CutPrefix(secret, prefix); found {

@@ -11,18 +11,18 @@ import (
 	"github.com/lib/pq"
 )
 
-// uses writes the time of the last use of keys, beside the requests: no request waits for it. At most
-// one statement runs at a time in a process.
+// uses writes the times at which keys were last used. It writes them in the background, so that no
+// request waits. A process runs at most one such statement at a time.
 type uses struct {
 	db *sqlx.DB
 
 	mu      sync.Mutex
-	pending map[string]bool // IDs of keys that were used and not yet written; never more than there are keys
+	pending map[string]bool // IDs of keys whose use is not written yet
 	writing bool            // whether a goroutine runs write
-	resume  time.Time       // nothing is noted before this time
+	resume  time.Time       // uses before this time are ignored
 }
 
-// note lets the use of a key be written soon.
+// note records that a key was used. A goroutine writes it to the database soon.
 func (u *uses) note(id string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -39,7 +39,7 @@ func (u *uses) note(id string) {
 	}
 }
 
-// write writes what is pending until nothing is left.
+// write writes pending uses until none are left or writing fails.
 func (u *uses) write() {
 	for {
 		u.mu.Lock()
@@ -53,13 +53,13 @@ func (u *uses) write() {
 	}
 }
 
-// store writes that keys were used now. After an error, the next use is written in a minute or later:
-// the keys are valid anyway, and a database with trouble needs no more work.
+// store writes that the given keys were used now. After an error it drops all pending uses, and uses
+// are ignored for usedEvery, so that a failing database gets no extra load. The keys stay valid.
 func (u *uses) store(ids []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // milliseconds are usual
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the statement usually takes milliseconds
 	defer cancel()
-	// A row that another process is writing at the moment is skipped. The condition holds across
-	// processes, so that a row is written at most once a minute.
+	// SKIP LOCKED leaves out rows that another process is writing. All processes check the stored
+	// time, so that a row is written at most once a minute.
 	_, err := u.db.ExecContext(ctx, `UPDATE memexport.api_keys SET last_used_at = now() WHERE id IN (
 		SELECT id FROM memexport.api_keys WHERE id = ANY($1) AND (last_used_at IS NULL OR last_used_at < now() - make_interval(secs => $2))
 		FOR UPDATE SKIP LOCKED)`, pq.Array(ids), usedEvery.Seconds())

@@ -45,11 +45,11 @@ func TestNoRequestWaitsForTheLastUse(t *testing.T) {
 	secret, key := create(t, s, tenant, apikey.ReadExports)
 	tx := db.MustBegin()
 	defer tx.Rollback()
-	tx.MustExec(`SELECT FROM memexport.api_keys WHERE id = $1 FOR UPDATE`, key.ID) // nobody else can write the row
+	tx.MustExec(`SELECT FROM memexport.api_keys WHERE id = $1 FOR UPDATE`, key.ID) // no other transaction can write the row until tx ends
 	for range 20 {
 		lookup(t, s, secret)
 	}
-	s.AwaitUses(t) // the writer does not wait either
+	s.AwaitUses(t) // the writer skips the locked row and does not wait
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestAKeyIsValidWhereItsUseCannotBeWritten(t *testing.T) {
 		s.AwaitUses(t)
 	}
 	var attempts int
-	if err := db.Get(&attempts, `SELECT last_value FROM attempts`); err != nil || attempts != 1 { // sequences keep their value after an error
+	if err := db.Get(&attempts, `SELECT last_value FROM attempts`); err != nil || attempts != 1 { // the sequence counts attempts even if the statement fails
 		t.Errorf("the use was written %d times, want 1 attempt in a minute: %v", attempts, err)
 	}
 }

@@ -19,20 +19,22 @@ import (
 
 // Options configure an Archive. The zero value is ready to use.
 type Options struct {
-	// Compress makes Put store parts compressed, at about a quarter of their size. It does not affect
-	// reading: parts are read as they were stored.
+	// Compress makes Put store parts compressed, at about a quarter of their size. Reading works for
+	// compressed and uncompressed parts, whatever Compress is.
 	Compress bool
 
-	// Compose announces that Compose will be called. DeleteExport then also looks for multipart uploads
-	// that a crashed process left unfinished. Only S3 buckets support it.
+	// Compose announces that the method Compose will be called. DeleteExport then also looks for
+	// multipart uploads that a crashed process left unfinished. Only S3 buckets support Compose.
 	Compose bool
 
-	// StallTimeout is how long a read waits for the next byte. Defaults to 30 seconds. A healthy store
-	// needs one or two; on a connection that was lost without notice, no byte ever arrives.
+	// StallTimeout is how long a read waits for the next byte. The default is 30 seconds. A healthy
+	// store needs one or two seconds. On a connection that was lost without notice, no byte ever
+	// arrives.
 	StallTimeout time.Duration
 
-	// RequestTimeout limits any other request, including the SDK's retries. Uploads get more time, by
-	// their size. Defaults to a minute, which leaves room for several retries.
+	// RequestTimeout limits every request that is not a read, including the SDK's retries. An upload
+	// gets more time, depending on its size. The default is a minute, which leaves room for several
+	// retries.
 	RequestTimeout time.Duration
 }
 
@@ -42,18 +44,18 @@ type Archive struct {
 
 	bucket     *blob.Bucket
 	bucketName string // as the S3 API needs it
-	folder     string // the URL's prefix parameter, which every key begins with
+	folder     string // the URL's prefix parameter, with which every key begins
 	dir        string // the directory of a file:// bucket; otherwise empty
 
-	// encryption and kmsKey are the server-side encryption of an S3 object. When they are empty, the
-	// bucket's default applies.
+	// encryption and kmsKey choose the server-side encryption of objects in S3. If they are empty,
+	// the bucket's default applies.
 	encryption, kmsKey string
 }
 
 // Open opens the bucket at a URL of gocloud.dev/blob with the scheme file, s3, gs or azblob. For
-// file://, it creates the directory; objects are synced to disk and have no sidecar files, and only the
-// user of the process can read them. For
-// S3-compatible stores other than AWS, the newer checksums are off unless the URL turns them on.
+// file://, Open creates the directory. The objects in it are synced to disk and have no sidecar
+// files, and only the user of the process can read them. For S3-compatible stores other than AWS, the
+// SDK's newer checksums are off unless the URL turns them on.
 func Open(ctx context.Context, bucketURL string, options Options) (*Archive, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {
@@ -74,7 +76,7 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 		a.dir = filepath.FromSlash(u.Path)
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
-		query.Set("no_tmp_dir", "1") // a rename cannot cross file systems
+		query.Set("no_tmp_dir", "1") // temporary files next to the objects: a rename cannot cross file systems
 		query.Set("dir_file_mode", "0700")
 		u.RawQuery = query.Encode()
 	case u.Scheme == "s3" && cmp.Or(query.Get("endpoint"), os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")) != "":
@@ -98,9 +100,9 @@ func (a *Archive) Close() error { return a.bucket.Close() }
 // prefix returns the prefix of all objects of an export, and of no others.
 func prefix(exportID string) string { return "exports/" + exportID + "/" }
 
-// request calls do with a context that ends after Options.RequestTimeout, and explains its error.
-// Without the limit, a connection that was lost without notice, or an SDK that keeps retrying, would
-// block an export until an operator noticed.
+// request calls do with a context that ends after Options.RequestTimeout, and passes do's error
+// through explain. Without the limit, a connection that was lost without notice, or an SDK that keeps
+// retrying, would block an export until an operator noticed.
 func (a *Archive) request(ctx context.Context, do func(limited context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, a.options.RequestTimeout)
 	defer cancel()
@@ -109,6 +111,6 @@ func (a *Archive) request(ctx context.Context, do func(limited context.Context) 
 
 // uploadTimeout returns the time limit of a request with a body of n bytes.
 func (a *Archive) uploadTimeout(n int) time.Duration {
-	const slowest = 64 << 10 // bytes a second; a slower store could not take exports anyway
+	const slowest = 64 << 10 // bytes per second; a slower store is useless for exports
 	return a.options.RequestTimeout + time.Duration(n/slowest)*time.Second
 }

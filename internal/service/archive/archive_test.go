@@ -68,7 +68,7 @@ func TestACancelledPutLeavesNothing(t *testing.T) {
 
 func TestDeleteExportLeavesNothing(t *testing.T) {
 	a, dir := open(t)
-	for i := range 40 { // more than are deleted at the same time
+	for i := range 40 { // more objects than are deleted at the same time
 		put(t, a, i, []byte("data"))
 	}
 	put(t, a, 3, []byte("orphan"))
@@ -76,7 +76,7 @@ func TestDeleteExportLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leftover := filepath.Join(dir, "exports", exportID, "000-000000-half.0123.tmp") // of a process that was killed
+	leftover := filepath.Join(dir, "exports", exportID, "000-000000-half.0123.tmp") // left by a process that was killed
 	if err := os.WriteFile(leftover, []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestExportsListsEveryExportOnce(t *testing.T) {
 		}
 	}
 	slices.Sort(want)
-	for name, data := range map[string]string{"exports/file": "x", "elsewhere/x/y": "x", "exports/no-uuid/x": "x"} { // files of others
+	for name, data := range map[string]string{"exports/file": "x", "elsewhere/x/y": "x", "exports/no-uuid/x": "x"} { // files that are not part of an export
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(data), 0o600)); err != nil {
 			t.Fatal(err)
@@ -185,7 +185,8 @@ func TestOpenCreatesTheDirectory(t *testing.T) {
 
 func TestDeniedMatchesRefusalsOnly(t *testing.T) {
 	a, dir := open(t)
-	// If a file has the name of the directory, writing fails for every user, but not for lack of permission.
+	// If a file has the name of the directory, every user gets an error that is not about
+	// permissions.
 	if err := os.WriteFile(filepath.Join(dir, "exports"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +199,7 @@ func TestDeniedMatchesRefusalsOnly(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	defer os.Chmod(dir, 0o700) //nolint:errcheck // the test's cleanup must be able to delete it
+	defer os.Chmod(dir, 0o700) //nolint:errcheck // the test's cleanup must be able to delete dir
 	_, err := a.Put(t.Context(), exportID, 0, 0, []byte("data"))
 	if os.Geteuid() == 0 { // file modes do not restrict root
 		err = fmt.Errorf("wrapped: %w", &fs.PathError{Op: "mkdir", Path: dir, Err: fs.ErrPermission})

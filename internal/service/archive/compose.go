@@ -33,11 +33,11 @@ const (
 // piece is a section of a composed object.
 type piece struct {
 	segments []segment
-	copied   bool // the store copies the only segment, which is an object; otherwise we upload the segments
+	copied   bool // the piece is one whole object, which the store copies; otherwise we upload the segments
 }
 
-// pieces divides a file so that the store itself copies as much as possible: every segment of an
-// uncompressed object that is large enough. A smaller segment is joined with those that follow it.
+// pieces divides a file into pieces. The store itself copies every segment that is an uncompressed
+// object and large enough. A smaller segment is joined with the segments that follow it.
 func pieces(segments []segment) []piece {
 	var all []piece
 	var gathered []segment
@@ -59,13 +59,13 @@ func pieces(segments []segment) []piece {
 	return all
 }
 
-// Compose makes the store join the parts into one object next to them, reads that object back and
+// Compose makes the store join the parts into one object next to them. It reads that object back and
 // returns it with its SHA-256. It returns a zero Composed if the file needs more pieces than S3
 // allows.
 //
 // A repeated call writes the same object again. A call that fails or is cancelled aborts its
-// multipart upload; if the process dies first, DeleteExport aborts it later. Only S3 stores support
-// this: see CheckCompose.
+// multipart upload. If the process dies before that, DeleteExport aborts the upload later. Only S3
+// stores support Compose: see CheckCompose.
 func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format, parts []Part) (Composed, error) {
 	client, err := a.s3Client()
 	if err != nil {
@@ -122,8 +122,8 @@ func (a *Archive) CheckCompose(ctx context.Context) error {
 	return err
 }
 
-// SignedURL returns a URL of the store from which anyone can download a composed object, under the
-// given file name and without credentials, until lifetime has passed.
+// SignedURL returns a URL of the store for a composed object. Until lifetime has passed, anyone can
+// download the object from this URL without credentials, under the given file name.
 func (a *Archive) SignedURL(ctx context.Context, object string, lifetime time.Duration, filename string) (string, error) {
 	disposition := fmt.Sprintf("attachment; filename=%q", filename)
 	signed, err := a.bucket.SignedURL(ctx, object, &blob.SignedURLOptions{Expiry: lifetime, BeforeSign: func(as func(any) bool) error {

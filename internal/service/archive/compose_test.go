@@ -47,7 +47,8 @@ func TestPiecesCoverTheFileAndAreLargeEnough(t *testing.T) {
 	}
 }
 
-// Otherwise the API would redirect clients to a store that cannot serve the file.
+// If Compose were allowed on other stores, the API would redirect clients to a store that cannot
+// serve the file.
 func TestOnlyS3Composes(t *testing.T) {
 	a, _ := open(t)
 	part := put(t, a, 0, []byte("data"))

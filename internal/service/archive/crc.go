@@ -3,7 +3,7 @@ package archive
 // crcPolynomial is the polynomial of CRC-32 (IEEE 802.3) with its bits reversed, as gzip uses it.
 const crcPolynomial = 0xedb88320
 
-// crcPowers holds x^(2^i) modulo the polynomial for i from 0 to 31. For larger i the values repeat.
+// crcPowers holds x^(2^i) modulo the polynomial for i from 0 to 31. For i above 31 the values repeat.
 var crcPowers = func() (powers [32]uint32) {
 	powers[0] = 1 << 30 // x
 	for i := 1; i < len(powers); i++ {

@@ -48,7 +48,7 @@ var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
 // inflater reads the uncompressed bytes of a compressed part.
 type inflater struct {
 	io.ReadCloser           // from the pool inflaters
-	compressed    io.Closer // the source
+	compressed    io.Closer // what the inflater reads the compressed bytes from
 }
 
 func newInflater(compressed io.ReadCloser) *inflater {
@@ -59,16 +59,16 @@ func newInflater(compressed io.ReadCloser) *inflater {
 
 func (i *inflater) close() {
 	inflaters.Put(i.ReadCloser)
-	i.compressed.Close() //nolint:errcheck // it was only read from
+	i.compressed.Close() //nolint:errcheck // closing after reading cannot lose data
 }
 
-// inflateWhole writes the uncompressed bytes of a compressed part to w. It fails unless there are
-// exactly size of them.
+// inflateWhole writes the uncompressed bytes of a compressed part to w. It fails unless the part has
+// exactly size uncompressed bytes.
 func inflateWhole(w io.Writer, compressed []byte, size int64, buffer []byte) error {
 	r := newInflater(io.NopCloser(bytes.NewReader(compressed)))
 	defer r.close()
 	n, err := io.CopyBuffer(w, r, buffer)
-	if !errors.Is(err, io.ErrUnexpectedEOF) { // the normal end, because a part has no final block
+	if !errors.Is(err, io.ErrUnexpectedEOF) { // a part has no final block, so it always ends with this error
 		return fmt.Errorf("it ends after %d bytes: %v", n, err)
 	}
 	if n != size {
@@ -77,9 +77,9 @@ func inflateWhole(w io.Writer, compressed []byte, size int64, buffer []byte) err
 	return nil
 }
 
-// GzipFile returns the same file as File, as one gzip member (RFC 1952) and without recompressing
-// anything. It returns false if a part is stored uncompressed, if the first part starts with a
-// separator, or if there are no parts.
+// GzipFile returns a file that delivers the same bytes as File, compressed as one gzip member (RFC
+// 1952), without recompressing the parts. It returns false if a part is stored uncompressed, if the
+// first part starts with a separator, or if there are no parts.
 func (a *Archive) GzipFile(ctx context.Context, f *format.Format, parts []Part) (*File, bool) {
 	if len(parts) == 0 {
 		return nil, false

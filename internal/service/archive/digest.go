@@ -28,8 +28,8 @@ type Digest struct {
 	Size  int64  `json:"size"`  // number of bytes hashed
 }
 
-// Extend reads the next parts back from the store, compares each with its checksum and returns the
-// digest that covers them too. It returns ErrCorrupt for a part that differs.
+// Extend reads the next parts back from the store, compares each with its checksum, and returns the
+// digest that also covers these parts. It returns ErrCorrupt for a part that differs.
 func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts []Part) (Digest, error) {
 	sum, err := d.resume(f)
 	if err != nil {
@@ -92,7 +92,7 @@ func (s *skipWriter) Write(p []byte) (int, error) {
 }
 
 // copyPart writes the uncompressed bytes of a part to w and verifies the checksums that were recorded
-// for it. Bytes may have been written to w when it returns an error.
+// for the part. If copyPart returns an error, it may already have written some bytes to w.
 func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer []byte) error {
 	checksum, stored := xxhash.New(), w
 	compressed := compressedBuffers.Get().(*bytes.Buffer)

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// directFrom is the size in bytes from which writes bypass the page cache. For smaller data the
-	// saved copy makes no measurable difference.
+	// directFrom is the size in bytes from which writes bypass the page cache. For smaller data,
+	// direct writes are not measurably faster.
 	directFrom = 1 << 20
 	// directBlock is the alignment in bytes that direct writes need. No disk requires more.
 	directBlock = 4096
 )
 
 // writeDirect writes the beginning of data to an empty file, bypassing the page cache, and returns
-// the number of bytes written. The caller writes the rest normally. It returns 0 if the file system
-// or the alignment of data does not allow direct writes.
+// the number of bytes written. The caller writes the rest normally. If the file system or the
+// alignment of data does not allow direct writes, writeDirect returns 0.
 //
 // Direct writes save a copy of every part and leave the page cache to databases on the same machine.
-// They also make verification meaningful: the bytes that are read back come from the disk.
+// With direct writes, verification also reads the bytes from the disk and not from the page cache.
 func writeDirect(file *os.File, data []byte) (int, error) {
 	whole := len(data) &^ (directBlock - 1)
 	if whole < directFrom || setDirect(file, true) != nil {

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-// Denied reports whether err is a refusal that a retry cannot change: missing permission, a missing
-// bucket, a read-only file system.
+// Denied reports whether err is a refusal that a retry cannot change, such as a missing permission, a
+// missing bucket or a read-only file system.
 func Denied(err error) bool {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) || errors.Is(err, errNoBucket) {
 		return true
@@ -35,7 +35,7 @@ func Denied(err error) bool {
 	}
 }
 
-// Full reports whether err means that the store has no room. It may have some later.
+// Full reports whether err means that the store has no room. A retry may succeed later.
 func Full(err error) bool {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return true
@@ -44,7 +44,7 @@ func Full(err error) bool {
 	return status == http.StatusInsufficientStorage || code == "QuotaExceeded" // MinIO, Ceph
 }
 
-// errNoBucket marks a missing bucket where the store's own error is a plain 404.
+// errNoBucket replaces a store's plain 404 if the bucket itself is missing.
 var errNoBucket = errors.New("the bucket does not exist")
 
 // statusAndCode returns the HTTP status and the error code of a store's response, or zero values if
@@ -79,8 +79,8 @@ func isNotFound(err error) bool {
 	return err != nil && gcerrors.Code(err) == gcerrors.NotFound && !Denied(err) && !errors.As(err, &lookup)
 }
 
-// explain adds a remedy to an error from the bucket. ctx is the caller's context: if it has not ended
-// and err is DeadlineExceeded, the store did not answer in time.
+// explain adds a remedy to an error from the bucket. ctx is the caller's context. If ctx has not
+// ended and err is DeadlineExceeded, the request timed out because the store did not answer.
 func explain(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return err

@@ -47,7 +47,7 @@ func putExample(a *archive.Archive, contents ...string) []archive.Part {
 	return parts
 }
 
-// Parts are separate objects in the bucket. File reads them as one file, in a format.
+// Parts are separate objects in the bucket. File reads them as one file in a given format.
 func ExampleArchive_File() {
 	a, cleanup := openExample(archive.Options{})
 	defer cleanup()

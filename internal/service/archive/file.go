@@ -28,7 +28,7 @@ type File struct {
 type segment struct {
 	start      int64  // offset in the file
 	size       int64  // bytes in the file
-	literal    string // if object is empty
+	literal    string // the bytes of the segment, if object is empty
 	object     string // key in the bucket
 	objectSize int64  // bytes of the object
 	inflate    bool   // the object is compressed and must be inflated
@@ -93,13 +93,13 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// maxAttempts is how often Read opens a part before it gives up. A connection that breaks after
-// delivering bytes does not count.
+// maxAttempts is how often Read opens a part before it gives up. A connection that delivered bytes
+// before it broke does not count.
 const maxAttempts = 3
 
 // Read implements io.Reader. If a part is missing or its length differs from the recorded one, Read
-// returns an error; it never returns io.EOF early. If a connection breaks, it opens a new one at the
-// current offset.
+// returns an error; it never returns io.EOF early. If a connection breaks, Read opens a new
+// connection at the current offset.
 func (f *File) Read(p []byte) (int, error) {
 	if f.offset >= f.size {
 		return 0, io.EOF
@@ -139,7 +139,7 @@ func (f *File) Read(p []byte) (int, error) {
 			return n, nil
 		}
 		f.closeStream()
-		if err == io.EOF { // the connection ended before the part did
+		if err == io.EOF { // the connection ended before the end of the part
 			err = io.ErrUnexpectedEOF
 		}
 		if f.ctx.Err() != nil {
@@ -149,8 +149,8 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-// inflate reads from a compressed part. DEFLATE has no random access, so after a Seek it reads the
-// part from its start and discards the bytes before the offset.
+// inflate reads from a compressed part. DEFLATE has no random access, so after a Seek inflate reads
+// the part from its start and discards the bytes before the offset.
 func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 	if f.inflater == nil {
 		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.objectSize))
@@ -167,7 +167,7 @@ func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 		return n, nil
 	}
 	f.closeStream()
-	if err == io.EOF { // the data ended before the part did
+	if err == io.EOF { // the compressed data ended before the end of the part
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, fmt.Errorf("inflate the part %s: %w", s.object, err)

@@ -38,7 +38,7 @@ func TestTheFileIsPrefixPartsSeparatorsAndSuffix(t *testing.T) {
 	}
 }
 
-// Parts with and without their own separator can be in one file: earlier releases wrote parts without.
+// Earlier releases stored parts without their separators. A file may contain both kinds of parts.
 func TestAPartMayContainItsSeparator(t *testing.T) {
 	plain, _ := open(t)
 	for _, a := range []*Archive{plain, compressing(plain)} {
@@ -55,7 +55,7 @@ func TestAPartMayContainItsSeparator(t *testing.T) {
 			gzip  bool
 		}{
 			{[]Part{none, own, other}, "<prefix>one|two|three<suffix>", compress},
-			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // the first range turned out to be empty
+			{[]Part{own, none, other}, "<prefix>two|one|three<suffix>", false}, // as if the first range had turned out to be empty
 			{[]Part{other}, "<prefix>three<suffix>", false},
 		} {
 			file := a.File(t.Context(), marks, c.parts)
@@ -143,7 +143,7 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 			if err == nil || errors.Is(err, io.EOF) || string(got) != "<prefix>"+string(first)+"|" {
 				t.Errorf("read %q, %v", got, err)
 			}
-			for _, back := range []int64{101, 50, 2, 1} { // also when only the end is read
+			for _, back := range []int64{101, 50, 2, 1} { // the damage must be noticed even if only the end is read
 				f := a.File(t.Context(), bare, parts)
 				if _, err := f.Seek(-back, io.SeekEnd); err != nil {
 					t.Fatal(err)

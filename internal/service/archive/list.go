@@ -16,8 +16,8 @@ import (
 	"memexport/internal/service/rowid"
 )
 
-// DeleteExport deletes every object of an export, including objects that no recorded part refers
-// to. Objects that are already gone are not an error, so it is safe to repeat.
+// DeleteExport deletes every object of an export, including objects that no recorded part refers to.
+// Objects that are already gone cause no error, so a call can be repeated.
 func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 	// Each page is deleted before the next is listed, because listing a directory fails when a listed
 	// file disappears.
@@ -67,9 +67,9 @@ const (
 	parallelRequests = 16
 )
 
-// Exports calls visit with the ID of every export that has objects in the bucket. It ignores
-// objects whose name does not contain a UUID, because they belong to others. An error of visit ends
-// the listing and is returned.
+// Exports calls visit with the ID of every export that has objects in the bucket. It ignores objects
+// whose key has no UUID after exports/, because they are not exports. If visit returns an error,
+// Exports stops and returns that error.
 func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error) error {
 	dirs := a.bucket.List(&blob.ListOptions{Prefix: "exports/", Delimiter: "/"})
 	for {

@@ -33,7 +33,7 @@ func open(t *testing.T) (*Archive, string) {
 	return a, dir
 }
 
-// compressing returns an archive that stores parts compressed, in the same bucket as a.
+// compressing returns an archive for the same bucket as a that stores parts compressed.
 func compressing(a *Archive) *Archive {
 	c := *a
 	c.options.Compress = true
@@ -108,7 +108,7 @@ func cancelled() context.Context {
 	return ctx
 }
 
-// damage holds ways to damage the file of a part.
+// damage holds ways to damage the file in which a part is stored.
 var damage = map[string]func(path string, data []byte) error{
 	"missing":   func(path string, _ []byte) error { return os.Remove(path) },
 	"truncated": func(path string, data []byte) error { return os.WriteFile(path, data[:len(data)-1], 0o600) },

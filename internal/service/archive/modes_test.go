@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// wantPrivate checks that everything in dir, and dir itself, is for its owner only.
+// wantPrivate checks that only their owner can access dir and everything in it.
 func wantPrivate(t *testing.T, dir string) {
 	t.Helper()
 	files := 0
@@ -58,5 +58,6 @@ func TestOnlyTheOwnerReadsADirectoryBucket(t *testing.T) {
 	wantPrivate(t, dir)
 }
 
-// directTestSize is larger than what is written past the page cache, and no multiple of its blocks.
+// directTestSize is large enough for a direct write, and not a multiple of its block size, so that
+// the last bytes are written normally.
 const directTestSize = 3<<20 + 17

@@ -25,8 +25,8 @@ func (a *Archive) s3Client() (*s3.Client, error) {
 	return client, nil
 }
 
-// withoutChecksums omits the checksums of single pieces. If a piece had one, the store would expect
-// it again when the upload is completed.
+// withoutChecksums omits the checksums of single pieces. If a piece were uploaded with a checksum,
+// completing the upload would require the same checksum again.
 func withoutChecksums(o *s3.Options) {
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 }
@@ -40,8 +40,8 @@ type multipart struct {
 }
 
 // uploadPieces writes an object that consists of pieces. It checks for cancellation between requests
-// and never interrupts one: the store could finish an interrupted request after the upload was
-// aborted, and the piece would stay in the bucket.
+// and never interrupts a request. If it did, the store could finish the interrupted request after the
+// upload was aborted, and the piece would stay in the bucket.
 func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, contentType string, all []piece) error {
 	m := multipart{archive: a, client: client, key: a.folder + key}
 	if err := m.create(ctx, contentType); err != nil {
@@ -51,7 +51,7 @@ func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, cont
 	if err == nil {
 		err = m.complete(ctx, parts)
 	}
-	if err != nil { // an unfinished upload would stay in the bucket, invisible and billed
+	if err != nil { // an upload that is not aborted would stay in the bucket, invisible and billed
 		return errors.Join(err, m.abort(context.WithoutCancel(ctx)))
 	}
 	return nil
@@ -142,7 +142,7 @@ func (m *multipart) upload(ctx context.Context, number int32, p piece) (etag *st
 }
 
 func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) error {
-	const factor = 10 // completing an upload of many pieces takes a store some minutes
+	const factor = 10 // a store may need minutes to complete an upload of many pieces
 	uncancelled := context.WithoutCancel(ctx)
 	limited, cancel := context.WithTimeout(uncancelled, factor*m.archive.options.RequestTimeout)
 	defer cancel()
@@ -151,7 +151,7 @@ func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) e
 	return explain(uncancelled, err)
 }
 
-// abort aborts the upload. An upload that does not exist is not an error.
+// abort aborts the upload. If the upload does not exist, abort returns no error.
 func (m *multipart) abort(ctx context.Context) error {
 	err := m.archive.request(ctx, func(limited context.Context) error {
 		_, err := m.client.AbortMultipartUpload(limited, &s3.AbortMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key, UploadId: m.id})

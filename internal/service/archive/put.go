@@ -33,8 +33,8 @@ type Part struct {
 	CRC            uint32
 }
 
-// opening says how the part joins the file: the literal to write before it, and the number of its
-// own leading bytes to skip. No separator precedes the first part.
+// opening says how the part joins the file. It returns the literal to write before the part, and how
+// many bytes at the start of the part to skip. No separator precedes the first part.
 func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64) {
 	switch {
 	case p.Continues:
@@ -51,11 +51,11 @@ func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64
 func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
 
 // Put stores data as the part with the given number within a range. The object's key contains the
-// checksum of its bytes: a retry overwrites the object with the same bytes, and a late attempt with
-// other bytes cannot overwrite a recorded part.
+// checksum of its bytes. So a retry overwrites the object with the same bytes, and a late attempt
+// with other bytes writes another object and cannot overwrite a recorded part.
 //
-// When Put returns nil, the bytes are durable. When it fails, the store may still have accepted the
-// upload; the object is then complete, never truncated.
+// When Put returns nil, the bytes are durable. When Put fails, the store may still have accepted the
+// upload. The object is then complete, never truncated.
 func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
 	part := Part{Size: int64(len(data))}
 	if a.options.Compress {
@@ -71,8 +71,8 @@ func (a *Archive) Put(ctx context.Context, exportID string, rangeNumber, number 
 	return a.put(ctx, part, exportID, rangeNumber, number, data)
 }
 
-// PutAsIs is like Put, but does not compress the part even with Options.Compress: for formats whose
-// files are compressed already.
+// PutAsIs is like Put, but never compresses the part, even if Options.Compress is set. It is for
+// formats whose files are compressed already.
 func (a *Archive) PutAsIs(ctx context.Context, exportID string, rangeNumber, number int, data []byte) (Part, error) {
 	return a.put(ctx, Part{Size: int64(len(data))}, exportID, rangeNumber, number, data)
 }
@@ -89,16 +89,16 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	body, dir := bytes.NewReader(data), ""
 	options := &blob.WriterOptions{
 		ContentType: "application/octet-stream",
-		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides it
+		BufferSize:  len(data) + 1, // larger than the data, so that no driver divides the upload
 		BeforeWrite: func(as func(any) bool) error {
 			var file *os.File
 			var manager *transfermanager.Client
 			switch {
 			case as(&file):
-				// The data is written here because the driver renames the temporary file even when
-				// writing it failed, for example on a full disk.
+				// The data is written here, not by the driver: the driver renames the temporary file
+				// even if writing it failed, for example on a full disk.
 				dir = filepath.Dir(file.Name())
-				n, err := 0, file.Chmod(0o600) // the driver leaves the mode to the umask
+				n, err := 0, file.Chmod(0o600) // the driver would let the umask decide the mode
 				if err == nil {
 					n, err = writeDirect(file, data)
 				}
@@ -115,7 +115,8 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, a.uploadTimeout(len(data)))
 	defer cancel()
-	// Upload rather than a Writer: azureblob's Writer panics when the store rejects the request.
+	// Upload is used instead of a Writer, because azureblob's Writer panics when the store rejects
+	// the request.
 	err := a.bucket.Upload(limited, key, body, options)
 	if isNotFound(err) {
 		err = fmt.Errorf("%w: %w", errNoBucket, err)
@@ -126,7 +127,7 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	return explain(ctx, err)
 }
 
-// syncDir makes a directory's entries durable.
+// syncDir makes the entries of a directory durable.
 func syncDir(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {

@@ -4,5 +4,5 @@ package archive
 
 import "memexport/internal/workshop/storetest"
 
-// storeNames are the stores that the suite runs on: a directory and the servers.
+// storeNames are the stores on which the suite runs: a directory and the servers.
 var storeNames = storetest.Names

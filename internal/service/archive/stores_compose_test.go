@@ -77,7 +77,7 @@ func compose(c *inStore) {
 	if err != nil || !bytes.Equal(got, whole) {
 		c.Errorf("the object has %d bytes of %d: %v", len(got), len(whole), err)
 	}
-	// A file whose first range turned out to be empty.
+	// This file lacks the first part, as if its first range had turned out to be empty.
 	c.mustCompose(parts[1:], append([]byte(marks.Prefix), whole[len(marks.Prefix)+8<<20+len(marks.Separator):]...))
 	if err := c.DeleteExport(c.Context(), exportID); err != nil {
 		c.Error(err)
@@ -90,7 +90,7 @@ func composeSmallParts(c *inStore) {
 	small := c.put(0, []byte("one"))
 	c.mustCompose([]Part{small}, joined(marks, []byte("one")))
 	text := bytes.Repeat([]byte("The user prefers tea. "), minPiece/22+1)
-	compressed := put(c.T, compressing(c.Archive), 1, text) // the setting was changed during the export
+	compressed := put(c.T, compressing(c.Archive), 1, text) // as if the setting had changed during the export
 	c.mustCompose([]Part{small, compressed}, joined(marks, []byte("one"), text))
 }
 
@@ -157,7 +157,7 @@ func composeAndTheStoreFails(c *inStore) {
 			c.wantObjects(parts...)
 		}
 	}
-	// The composed object cannot be read back.
+	// The fault makes reading the composed object back fail.
 	faults.Set(when(func(r *http.Request) bool { return reads(r) && strings.HasSuffix(r.URL.Path, "/file") }, storetest.Fault{CutAfter: storetest.Nothing}))
 	if _, err := behind.Compose(c.Context(), exportID, marks, parts); err == nil {
 		c.Error("Compose did not read the object back")
@@ -201,7 +201,8 @@ func composeAndCancel(c *inStore) {
 	}
 }
 
-// composeAndCrash deletes the unfinished uploads of a process that was killed while it composed.
+// composeAndCrash checks that DeleteExport also aborts the upload of a process that was killed while
+// it composed.
 func composeAndCrash(c *inStore) {
 	var client *s3.Client
 	if !c.store.Open(c.T).As(&client) {
@@ -222,7 +223,7 @@ func composeAndCrash(c *inStore) {
 	}
 }
 
-// response is the answer to a client without credentials.
+// response is what the store answers to a client without credentials.
 type response struct {
 	status int
 	header http.Header

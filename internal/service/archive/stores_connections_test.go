@@ -7,7 +7,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// connectionCases reach the store through a proxy that disturbs connections.
+// connectionCases use the store through a proxy that slows down or breaks connections.
 var connectionCases = []storeCase{
 	{name: "slow_connections", on: onServers, run: slowConnections},
 	{name: "connections_that_break", on: onServers, run: connectionsThatBreak},
@@ -63,7 +63,7 @@ func connectionsThatBreak(c *inStore) {
 }
 
 func connectionsThatBreakCompressed(c *inStore) {
-	data := noise(2<<20, 1) // incompressible, so the part stays as large
+	data := noise(2<<20, 1) // cannot be compressed, so the object is as large as the data
 	part := put(c.T, compressing(c.Archive), 0, data)
 	a, proxy := toxic(c)
 	proxy.Spoil(c.T, "downstream", "limit_data", map[string]int{"bytes": 500_000})

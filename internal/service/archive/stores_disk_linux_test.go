@@ -13,8 +13,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// diskCases are faults of a directory's disk. The disks are file systems that are mounted in a child
-// process and visible only to it.
+// diskCases test faults of the disk that holds a directory. Each disk is a file system that is
+// mounted in a child process and visible only to that process.
 var diskCases = []storeCase{
 	{name: "full_disk", on: onFiles, run: fullDisk},
 	{name: "file_size_limit", on: onFiles, run: fileSizeLimit},
@@ -27,8 +27,8 @@ const childVariable = "ARCHIVE_TEST_CHILD"
 
 func inChild() bool { return os.Getenv(childVariable) != "" }
 
-// child runs the same case in a child process, and fails the test if the case fails there. It returns
-// an error if the child cannot be started with these attributes.
+// child runs the current case in a child process with these attributes, and fails the test if the
+// case fails there. It returns an error if the child cannot be started.
 func (c *inStore) child(attributes *syscall.SysProcAttr) error {
 	c.Helper()
 	parts := strings.Split(c.Name(), "/")
@@ -46,8 +46,9 @@ func (c *inStore) child(attributes *syscall.SysProcAttr) error {
 	return nil
 }
 
-// childWithMounts runs the case in a child process that may mount file systems. For an ordinary user
-// that takes a user namespace; if the kernel does not allow one, it runs fallback instead.
+// childWithMounts runs the current case in a child process that may mount file systems. An ordinary
+// user needs a user namespace for that. If the kernel does not allow one, childWithMounts runs
+// fallback instead.
 func (c *inStore) childWithMounts(fallback func(*inStore)) {
 	c.Helper()
 	attributes := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
@@ -83,9 +84,9 @@ func fullDisk(c *inStore) {
 	data := noise(2<<20, 1)
 	part := c.put(0, data)
 	c.wantNoSpace(noise(3<<20, 2), syscall.ENOSPC)
-	c.wantObjects(part) // nothing of the part that did not fit
+	c.wantObjects(part) // no object remains of the part that did not fit
 	c.wantFile(joined(marks, data), part)
-	if err := c.DeleteExport(c.Context(), exportID); err != nil { // works on a full disk
+	if err := c.DeleteExport(c.Context(), exportID); err != nil { // must work on a full disk
 		c.Fatal(err)
 	}
 	c.put(0, noise(3<<20, 2))
@@ -149,7 +150,8 @@ func permissionDenied(c *inStore) {
 }
 
 // withoutPermission removes this goroutine's permissions on the directory until restore is called.
-// File modes do not restrict root, so as root it changes the thread's file system user to nobody.
+// File modes do not restrict root. So if the test runs as root, withoutPermission makes the thread
+// access files as the user nobody.
 func withoutPermission(c *inStore) (restore func()) {
 	c.Helper()
 	if err := os.Chmod(c.store.Dir, 0); err != nil {

@@ -12,7 +12,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// errorCases are error responses, of the store itself or of a proxy in front of it.
+// errorCases test error responses, from the store itself or from a proxy in front of it.
 var errorCases = []storeCase{
 	{name: "bucket_missing", on: onServers, run: bucketMissing},
 	{name: "credentials_refused", on: onS3, run: credentialsRefused},
@@ -37,7 +37,8 @@ func reads(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, exportID)
 }
 
-// when returns the fault for the requests that match, and none for the others.
+// when returns a function that returns fault for the requests that match, and no fault for the
+// others.
 func when(which func(*http.Request) bool, fault storetest.Fault) func(*http.Request) storetest.Fault {
 	return func(r *http.Request) storetest.Fault {
 		if which(r) {
@@ -61,8 +62,8 @@ func cancelAtUpload(c *inStore) (*Archive, context.Context) {
 	return a.Archive, ctx
 }
 
-// attempts runs all operations concurrently and returns their errors. Each must fail when the store
-// does.
+// attempts runs all operations concurrently and returns their errors. Every operation must fail if
+// the store does not work.
 func (c *inStore) attempts(part Part) map[string]error {
 	c.Helper()
 	var mu sync.Mutex
@@ -89,7 +90,8 @@ func (c *inStore) attempts(part Part) map[string]error {
 	return errs
 }
 
-// wantDenied checks that err says that the store denies access, and names the setting.
+// wantDenied checks that err says that the store denies access, and that it names the setting to
+// correct.
 func (c *inStore) wantDenied(what string, err error) {
 	c.Helper()
 	if !Denied(err) || errors.Is(err, io.EOF) || errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "BUCKET_URL") {
@@ -97,7 +99,7 @@ func (c *inStore) wantDenied(what string, err error) {
 	}
 }
 
-// wantUnavailable checks that err is a failure that may pass.
+// wantUnavailable checks that err is a failure after which a retry may succeed.
 func (c *inStore) wantUnavailable(what string, err error) {
 	c.Helper()
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, ErrCorrupt) || Denied(err) {
@@ -149,7 +151,8 @@ func credentialsRefused(c *inStore) {
 	c.wantObjects(part)
 }
 
-// The permissions that docs/stores.md lists are sufficient, and the API works with fewer than a worker.
+// leastPrivilege checks that the permissions listed in docs/stores.md are sufficient, and that the
+// API needs fewer than a worker.
 func leastPrivilege(c *inStore) {
 	api := []storetest.Grant{{On: "", Actions: []string{"s3:ListBucket"}}, {On: "exports/*", Actions: []string{"s3:GetObject"}}}
 	worker := append([]storetest.Grant{{On: "exports/*", Actions: []string{"s3:PutObject", "s3:DeleteObject"}},
@@ -224,7 +227,8 @@ func readingRefused(c *inStore) {
 	c.wantDenied("Extend", err)
 }
 
-// A refused deletion must never count as done: the bytes would stay, and no operator would know.
+// A refused deletion must never count as done. Otherwise the bytes would stay without anybody
+// knowing.
 func deletingRefused(c *inStore) {
 	part := c.put(0, []byte("data"))
 	a, faults := faulty(c)
@@ -235,13 +239,13 @@ func deletingRefused(c *inStore) {
 	if _, ok := c.store.Objects(c.T)[part.Object]; !ok {
 		c.Error("the object was deleted, so this tests nothing")
 	}
-	faults.Set(when(deletes, storetest.Fault{Status: http.StatusNotFound})) // another process was faster
+	faults.Set(when(deletes, storetest.Fault{Status: http.StatusNotFound})) // as if another process had deleted the object first
 	if err := a.DeleteExport(c.Context(), exportID); err != nil || faults.Answers() == 0 {
 		c.Errorf("DeleteExport of objects that are gone: %v", err)
 	}
 }
 
-// The SDKs retry some requests. For the others, Temporal retries the activity.
+// The SDKs retry some of the requests. If any other request fails, Temporal retries the activity.
 func busyForAWhile(c *inStore) {
 	data := noise(1<<20, 1)
 	a, faults := faulty(c)
@@ -300,7 +304,7 @@ func truncatedBodies(c *inStore) {
 	contents := [][]byte{noise(1<<20, 1), noise(300_000, 2)}
 	parts := []Part{c.put(0, contents[0]), c.put(1, contents[1])}
 	a, faults := faulty(c)
-	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // per connection, so a part takes several
+	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // each connection breaks after 200,000 bytes, so reading a part takes several
 	a.wantFile(joined(marks, contents...), parts...)
 	if faults.Answers() < 6 {
 		c.Errorf("only %d bodies were cut", faults.Answers())

@@ -2,5 +2,5 @@
 
 package archive
 
-// storeNames are the stores that the suite runs on. With the build tag stores, servers are added.
+// storeNames are the stores on which the suite runs. The build tag stores adds servers.
 var storeNames = []string{"file"}

@@ -21,7 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// partCases run on every store.
+// partCases are the cases that run on every store.
 var partCases = []storeCase{
 	{name: "parts_are_read_back", run: partsAreReadBack},
 	{name: "compressed_parts", run: compressedParts},
@@ -144,7 +144,7 @@ func anEmptyExport(c *inStore) {
 }
 
 func twoThousandParts(c *inStore) {
-	const n = 2000 // two pages of a listing
+	const n = 2000 // as many as two pages of a listing hold
 	parts, contents := make([]Part, n), make([][]byte, n)
 	var group errgroup.Group
 	group.SetLimit(16)
@@ -200,7 +200,7 @@ func listForTheSweep(c *inStore) {
 		}
 	}
 	bucket := c.store.Open(c.T)
-	for _, key := range []string{"exports/file", "elsewhere/" + uuid.NewString() + "/x", "exports/no-uuid/x"} { // objects of others
+	for _, key := range []string{"exports/file", "elsewhere/" + uuid.NewString() + "/x", "exports/no-uuid/x"} { // objects that are not part of an export
 		if err := bucket.WriteAll(c.Context(), key, []byte("x"), nil); err != nil {
 			c.Fatal(err)
 		}
@@ -247,7 +247,7 @@ func cancelDuringAnUpload(c *inStore) {
 		}
 		part, err := a.Put(ctx, exportID, 0, i, noise(size, uint64(i)))
 		switch {
-		case err == nil && onFiles(c.store.Name): // the upload was faster than the cancel
+		case err == nil && onFiles(c.store.Name): // the upload ended before it could be cancelled
 			c.wantObjects(part)
 		case !errors.Is(err, context.Canceled):
 			c.Errorf("%d bytes: %v", size, err)
@@ -288,7 +288,7 @@ func aDamagedPart(c *inStore) {
 		if _, err := c.Extend(c.Context(), bare, Digest{}, parts); err == nil || errors.Is(err, ErrCorrupt) != (name != "gone") || Denied(err) {
 			c.Errorf("%s: the digest: %v", name, err)
 		}
-		c.put(1, second) // repairs it
+		c.put(1, second) // overwrites the damaged object
 	}
 	c.wantFile(joined(marks, first, second), parts...)
 }

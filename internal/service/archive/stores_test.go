@@ -33,7 +33,7 @@ func TestStores(t *testing.T) {
 	}
 	for _, name := range storeNames {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // only the stores: the cases of one store change its environment variables
+			t.Parallel() // stores run in parallel; the cases of one store do not, because they change environment variables
 			for _, c := range cases {
 				if c.on != nil && !c.on(name) {
 					continue
@@ -65,7 +65,7 @@ func openStore(t *testing.T, store *storetest.Store, options Options) *inStore {
 	return &inStore{T: t, Archive: a, store: store}
 }
 
-// shortTimeouts make an archive give up soon on a store that does not answer.
+// shortTimeouts are options with which an archive gives up soon if the store does not answer.
 var shortTimeouts = Options{StallTimeout: 2 * time.Second, RequestTimeout: 5 * time.Second}
 
 // put stores a part of range 0, which must succeed.

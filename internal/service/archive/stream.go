@@ -12,8 +12,8 @@ import (
 // errStalled is the cause with which a stream's context is cancelled when no byte arrives in time.
 var errStalled = errors.New("the store sends nothing")
 
-// stream reads an object from an offset to its end. Opening it and each Read fail if no byte arrives
-// within the timeout.
+// stream reads an object from an offset to its end. Opening the stream and each Read fail if no byte
+// arrives within the timeout.
 type stream struct {
 	timeout time.Duration
 	reader  *blob.Reader
@@ -59,7 +59,7 @@ func (s *stream) explainStall(err error) error {
 }
 
 func (s *stream) close() {
-	s.reader.Close() //nolint:errcheck // it was only read from
+	s.reader.Close() //nolint:errcheck // closing after reading cannot lose data
 	s.timer.Stop()
 	s.cancel(nil)
 }

@@ -63,7 +63,8 @@ func FailureCode(err error) string {
 	return export.CodeInternal
 }
 
-// IsStorageFull reports whether err is an error of an activity that says that the store has no room.
+// IsStorageFull reports whether err is the error of an activity that failed because the store has no
+// room.
 func IsStorageFull(err error) bool {
 	var applicationErr *temporal.ApplicationError
 	return errors.As(err, &applicationErr) && applicationErr.Type() == TypeStorageFull
@@ -89,9 +90,9 @@ func SafeMessage(err error) string {
 	return err.Error()
 }
 
-// SourceError classifies an error from reading memories. If ctx has ended, it returns ctx.Err(), because
-// err is then only a consequence. Otherwise it returns nil if err is nil. StorageError and DatabaseError
-// treat ctx and nil in the same way.
+// SourceError classifies an error from reading memories. If ctx has ended, SourceError returns
+// ctx.Err(), because err is then only a consequence of the end of ctx. Otherwise it returns nil if
+// err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
 func SourceError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err()

@@ -72,7 +72,7 @@ func TestNilStaysNil(t *testing.T) {
 	}
 }
 
-// After the context has ended, an error is a consequence of that.
+// When the context has ended, every error is treated as a consequence of the cancellation.
 func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -19,8 +19,8 @@ const (
 )
 
 // Heartbeat records heartbeats in the background until stop is called, even while the activity waits
-// for a database or a store. A heartbeat says only that the worker is alive; such waits have their own
-// timeouts.
+// for a database or a store. A heartbeat says only that the worker is alive. Requests to a database
+// or a store have their own timeouts.
 func Heartbeat(ctx context.Context) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {

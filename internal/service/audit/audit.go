@@ -1,5 +1,5 @@
-// Package audit records who did what to which export, and reads the record. The table is append-only: a
-// trigger refuses updates, and every delete but those of this package.
+// Package audit records who did what to which export, and reads these records. The table is
+// append-only: a trigger refuses updates, and refuses deletes except those of this package.
 package audit
 
 import (
@@ -13,11 +13,11 @@ import (
 // Action is what somebody did.
 type Action string
 
-// The actions. They never change their meaning.
+// These are all actions. An action never changes its meaning.
 const (
-	Create   Action = "export.create"   // a POST that was accepted, repeats included
-	Read     Action = "export.read"     // the first GET or HEAD of an export in an hour, by the same key
-	List     Action = "export.list"     // the first list in an hour, by the same key
+	Create   Action = "export.create"   // a POST that was accepted, even if it repeats an earlier one
+	Read     Action = "export.read"     // a GET or HEAD of an export; only the first per key and hour is recorded
+	List     Action = "export.list"     // a list of exports; only the first per key and hour is recorded
 	Download Action = "export.download" // a GET of the file, or of a part of it
 	Delete   Action = "export.delete"
 	Erase    Action = "workspace.erase" // `memexport workspaces erase`
@@ -26,7 +26,7 @@ const (
 // Actions lists every action.
 var Actions = []Action{Create, Read, List, Download, Delete, Erase}
 
-// Event says who did what and when. It has ids only: no filter and no memory.
+// Event says who did what and when. It contains ids, but no filter and no memory.
 type Event struct {
 	ID          int64     `json:"id" db:"id"` // ascending, with gaps
 	At          time.Time `json:"at" db:"at"`
@@ -34,7 +34,7 @@ type Event struct {
 	WorkspaceID string    `json:"workspace_id" db:"workspace_id"`
 	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // the id of an API key, or "token:" and a hash of the token's subject; empty if the caller had neither
 	ExportID    string    `json:"export_id,omitempty" db:"export_id"` // empty if the action is not about one export
-	Address     string    `json:"address,omitempty" db:"address"`     // from where; empty if it is not known
+	Address     string    `json:"address,omitempty" db:"address"`     // IP address of the caller; empty if it is not known
 	RequestID   string    `json:"request_id,omitempty" db:"request_id"`
 }
 
@@ -55,15 +55,15 @@ func (s *Store) Record(ctx context.Context, e Event) error {
 	return nil
 }
 
-// Query selects events. A zero field is not a condition.
+// Query selects events. A field with its zero value does not restrict the selection.
 type Query struct {
 	WorkspaceID, KeyID, ExportID string
 	Action                       Action
 	Since, Until                 time.Time // Since is inclusive, Until exclusive
 }
 
-// Each calls visit for every event that q selects, the oldest first. An error of visit ends the reading
-// and is returned.
+// Each calls visit for every event that q selects, the oldest first. If visit returns an error, Each
+// stops and returns that error.
 func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) error {
 	where, args := `true`, []any{}
 	and := func(condition string, value any) {
@@ -90,7 +90,7 @@ func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) erro
 	}
 	query := `SELECT id, at, action, workspace_id, coalesce(key_id, '') AS key_id, coalesce(export_id::text, '') AS export_id,
 		address, request_id FROM memexport.audit WHERE ` + where + ` ORDER BY at, id`
-	rows, err := s.db.QueryxContext(ctx, query, args...) //nolint:sqlclosecheck // it misses the deferred Close of sqlx's rows
+	rows, err := s.db.QueryxContext(ctx, query, args...) //nolint:sqlclosecheck // the linter does not see the deferred Close of sqlx's rows
 	if err != nil {
 		return fmt.Errorf("read the audit events: %w", err)
 	}
@@ -108,19 +108,20 @@ func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) erro
 	return rows.Err()
 }
 
-// DeleteOld deletes up to limit events that are older than age, the oldest first. It returns their
-// number.
+// DeleteOld deletes up to limit events that are older than age, the oldest first. It returns the
+// number of deleted events.
 func (s *Store) DeleteOld(ctx context.Context, age time.Duration, limit int) (int, error) {
 	return s.delete(ctx, `id IN (SELECT id FROM memexport.audit WHERE at < now() - $1 * interval '1 microsecond' ORDER BY at LIMIT $2)`,
 		age.Microseconds(), limit)
 }
 
-// DeleteWorkspace deletes the events of a workspace. It returns their number.
+// DeleteWorkspace deletes the events of a workspace. It returns the number of deleted events.
 func (s *Store) DeleteWorkspace(ctx context.Context, workspaceID string) (int, error) {
 	return s.delete(ctx, `workspace_id = $1`, workspaceID)
 }
 
-// delete deletes the events that a condition selects. The setting opens the table for this transaction.
+// delete deletes the events that a condition selects. It sets a variable that makes the trigger allow
+// deletes in this transaction.
 func (s *Store) delete(ctx context.Context, where string, args ...any) (int, error) {
 	tx, err := s.db.BeginTxx(ctx, nil)
 	if err != nil {

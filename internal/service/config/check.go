@@ -69,7 +69,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	}
 }
 
-// checkBucket checks the form of BUCKET_URL, and DOWNLOAD_MODE as far as it depends on the store.
+// checkBucket checks the form of BUCKET_URL, and whether the store supports DOWNLOAD_MODE.
 func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	if c.BucketURL == "" {
 		wrong("BUCKET_URL", "is not set: set it to the bucket, such as file:///var/lib/memexport or s3://bucket?region=eu-west-1")
@@ -86,7 +86,7 @@ func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	}
 }
 
-// checkOIDC checks the settings for tokens. The provider is not asked.
+// checkOIDC checks the settings for tokens, without a request to the provider.
 func (c *Config) checkOIDC(wrong func(name, format string, args ...any)) {
 	if c.OIDCIssuer == "" {
 		return

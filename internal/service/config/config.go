@@ -24,10 +24,11 @@ import (
 // variable (env), its default (envDefault), the commands that use it (for) and its description in
 // docs/configuration.md (doc). The comments add what matters to somebody who changes the code.
 type Config struct {
-	// DatabaseURL is the only setting that migrate, keys and audit need.
+	// DatabaseURL is the only setting that the commands migrate, keys and audit need.
 	DatabaseURL string `env:"DATABASE_URL" for:"api, worker, migrate, keys, audit" doc:"The Postgres database of the service. Its tables are in the schema memexport, so it may be shared with other applications. A URL such as postgres://user:password@host:5432/name, with special characters percent-encoded. Required."`
 
-	// MemoriesDatabaseURL is never empty after Load: it is DatabaseURL if it is not set.
+	// MemoriesDatabaseURL is never empty after Load. If the variable is not set, it equals
+	// DatabaseURL.
 	MemoriesDatabaseURL string `env:"MEMORIES_DATABASE_URL" for:"worker" doc:"The Postgres database that holds the memories. It is only read, so a replica will do; an export then lacks what had not been replicated when it started. Defaults to the value of DATABASE_URL."`
 
 	// MemoriesTable is checked in detail by memory.Source.Check when a worker starts.
@@ -48,8 +49,8 @@ type Config struct {
 	// TrustedProxies is parsed by Proxies.
 	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
 
-	// Connections keeps the process below its limit of open files, so that it can still reach Postgres and
-	// the bucket when strangers open as many connections as they can.
+	// Connections keeps the process below its limit of open files. Otherwise strangers who open many
+	// connections could keep it from reaching Postgres and the bucket.
 	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
 	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
 
@@ -61,14 +62,16 @@ type Config struct {
 	Downloads       int `env:"API_DOWNLOADS" envDefault:"1000" for:"api" doc:"How many files one process sends at once, each of which takes about 100 KiB of memory. More are refused with 503. 0 sets no limit."`
 	DownloadsPerKey int `env:"API_DOWNLOADS_PER_KEY" envDefault:"100" for:"api" doc:"How many of them may have the same key. Programs that download over several connections need one for each. More are refused with 429. 0 sets no limit."`
 
-	// Retention becomes expires_at when an export becomes READY, so that a later change does not affect
-	// exports that are READY already.
+	// Retention sets expires_at when an export becomes READY. A later change of the setting does not
+	// affect exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
 
-	// Grace must be at least as long as the longest download, because the objects are deleted after it.
+	// Grace must be at least as long as the longest download, because the objects are deleted when it
+	// ends.
 	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
 
-	// History starts when the objects are deleted, which also erases what is personal in the row.
+	// History starts when the objects are deleted. At that time the personal data in the row is
+	// erased too.
 	History time.Duration `env:"EXPORT_HISTORY" envDefault:"2160h" for:"worker" doc:"How long an export is listed after its objects were deleted; then its row is deleted. The default is 90 days. 0s keeps it. See security.md."`
 
 	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"8760h" for:"worker" doc:"How long audit events are kept. The default is 365 days. 0s keeps them for good. See security.md."`
@@ -80,8 +83,9 @@ type Config struct {
 
 	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
 
-	// WorkspaceRunning bounds how much of a flood of one workspace reaches Temporal. Its fairness cannot
-	// help there: it divides tasks, and a thousand workflows wait before they have any.
+	// WorkspaceRunning bounds how many workflows one workspace can start in Temporal. Temporal's
+	// fairness cannot do that: it distributes tasks, but a thousand workflows already wait before
+	// they have tasks.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
 
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
@@ -93,7 +97,7 @@ type Config struct {
 
 	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport" for:"api, worker" doc:"The Temporal task queue. It must be the same for api and worker."`
 
-	// Concurrency also sets the size of the pools of connections: see cmd/memexport.
+	// Concurrency also sets the sizes of the connection pools: see cmd/memexport.
 	Concurrency int `env:"WORKER_CONCURRENCY" envDefault:"8" for:"worker" doc:"How many activities one worker runs at the same time, from 2 to 1000. Each may hold two connections to the memories database."`
 
 	// StopTimeout is shorter than the 30 seconds that Kubernetes waits before it kills a process.
@@ -112,7 +116,7 @@ type Config struct {
 // Bytes is a number of bytes, which may have a unit such as MB, GiB or TB.
 type Bytes int64
 
-// UnmarshalText parses a number with or without a unit.
+// UnmarshalText parses a number of bytes, with or without a unit.
 func (b *Bytes) UnmarshalText(text []byte) error {
 	n, err := humanize.ParseBytes(string(text))
 	if err == nil && n > maxBytes {
@@ -122,7 +126,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return err
 }
 
-// maxBytes is the largest number that a header can hold as an Integer of RFC 9651: almost a petabyte.
+// maxBytes is the largest Integer that RFC 9651 allows in a header: almost a petabyte.
 const maxBytes = 999_999_999_999_999
 
 // Need is a setting that has no default and that a command cannot run without.
@@ -138,11 +142,10 @@ const (
 // wrong and says how to correct it.
 func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
-// LoadFrom does the same with the given environment. It does not look at the environment of the
-// process.
+// LoadFrom is like Load, but reads the given environment instead of that of the process.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
 	if environment == nil {
-		environment = map[string]string{} // the env library reads the process's environment for nil
+		environment = map[string]string{} // for nil, the env library would read the environment of the process
 	}
 	return load(environment, needs)
 }
@@ -163,7 +166,7 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		return Config{}, err
 	}
 	c.check(needs, func(name, format string, args ...any) {
-		if problems[name] == "" { // a setting that could not be parsed has no value to check
+		if problems[name] == "" { // if parsing failed, the value was not set and is not checked
 			problems[name] = fmt.Sprintf(format, args...)
 		}
 	})
@@ -178,7 +181,7 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 	return c, nil
 }
 
-// exampleOf describes the values of a type, for messages.
+// exampleOf returns an example value of a type, for error messages.
 func exampleOf(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[Bytes]():

@@ -20,7 +20,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 	}
-	t.Setenv("TASK_QUEUE", "of the process") // LoadFrom must not look at it
+	t.Setenv("TASK_QUEUE", "of the process") // LoadFrom must ignore the environment of the process
 	for _, environment := range []map[string]string{{}, nil} {
 		got, err := config.LoadFrom(environment)
 		if err != nil || got != want {
@@ -29,7 +29,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	}
 }
 
-// full is an environment that sets every variable.
+// full is an environment in which every variable is set.
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
 	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
@@ -44,7 +44,7 @@ var full = map[string]string{
 	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
-// fullConfig is the configuration in full.
+// fullConfig is what LoadFrom returns for full.
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories",
 	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", TrustedProxies: "10.0.0.0/8, 192.0.2.7",
@@ -184,7 +184,7 @@ func TestRedirectNeedsAnS3StoreAndUncompressedFiles(t *testing.T) {
 func TestAllWrongSettingsAreNamedInOneError(t *testing.T) {
 	environment := map[string]string{}
 	for _, w := range wrong {
-		environment[w.name] = w.value // of several wrong values, the last remains
+		environment[w.name] = w.value // if a name occurs more than once, the last value counts
 	}
 	_, err := config.LoadFrom(environment, config.Database, config.Bucket)
 	if err == nil {

@@ -49,7 +49,7 @@ const documentTail = `
 - ` + "`PGSSLMODE`, `PGSSLROOTCERT`" + ` and the other variables of libpq complete the database URLs.
 `
 
-// document returns the page that describes the fields of Config.
+// document returns the text of docs/configuration.md, generated from the fields of Config.
 func document(t *testing.T) string {
 	var page strings.Builder
 	page.WriteString(documentHead)
@@ -71,7 +71,7 @@ func document(t *testing.T) string {
 	return page.String()
 }
 
-// linked makes links of the pages that a description mentions.
+// linked turns the names of pages that a description mentions into links.
 func linked(text string) string {
 	words := strings.Split(text, " ")
 	for i, word := range words {

@@ -11,16 +11,17 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e, and gives
-// it one of its workspace's places to run if one is free: DispatchedAt is then set, and the caller must
-// start its workflow.
+// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e. If one
+// of the workspace's places to run is free, Create gives it to the export and sets DispatchedAt; the
+// caller must then start the export's workflow.
 //
-// Only a digest of the key is stored. If the workspace has an export with that key, Create returns that
-// one, or ErrKeyReused if its format or filter differs. The filter of a purged export is erased, so that
-// Create returns it without comparing anything. Otherwise it returns a LimitError if the workspace has reached a limit, and
-// ErrStoreFull if the store is full.
+// Only a digest of the idempotency key is stored. If the workspace already has an export with the
+// same key, Create returns that export, or ErrKeyReused if its format or filter differs from e's. If
+// the earlier export was purged, its filter has been erased, and Create returns it without comparing
+// format and filter. Without an earlier export, Create returns a LimitError if the workspace has
+// reached a limit, and ErrStoreFull if the store is full.
 func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
-	id, err := uuid.NewV7() // ascending: inserts stay at one end of the index
+	id, err := uuid.NewV7() // ascending, so that inserts go to one end of the index
 	if err != nil {
 		return Export{}, err
 	}
@@ -49,16 +50,19 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		if !errors.Is(err, sql.ErrNoRows) {
 			return created, err
 		}
-		// A process that is older than the lock has inserted an export with this key.
+		// A process of an earlier version, which does not take this lock, has just inserted an export
+		// with the same key.
 	}
 }
 
-// selectEarlier returns the export with the workspace of wanted and an idempotency key, or ErrNotFound.
+// selectEarlier returns the export that has wanted's workspace and the given idempotency key. It
+// returns ErrNotFound if there is none.
 func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string) (Export, error) {
 	if key == nil {
 		return Export{}, ErrNotFound
 	}
-	// Processes of earlier versions stored the key itself.
+	// The row may contain the idempotency key itself, because earlier versions stored the key and not
+	// its digest.
 	earlier, err := selectOne(ctx, tx, `WHERE workspace_id = $1 AND idempotency_key IN ($2, $3) AND deleted_at IS NULL`,
 		wanted.WorkspaceID, wanted.IdempotencyKey, key)
 	if err != nil || earlier.PurgedAt != nil {
@@ -74,8 +78,8 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 	return earlier, nil
 }
 
-// insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if there
-// is one with the same key.
+// insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if the
+// workspace already has an export with the same idempotency key.
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
 	used, err := selectUsage(ctx, tx, wanted.WorkspaceID)
 	if err != nil {
@@ -87,7 +91,7 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 	if err := s.checkStored(ctx, tx, wanted.WorkspaceID); err != nil {
 		return Export{}, err
 	}
-	// An export never overtakes one that waits, not even when a place is free.
+	// If another export of the workspace is waiting, this one waits too, even if a place is free.
 	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running)
 	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at)
 		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END)

@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// personal makes an export with a filter and an idempotency key, and takes it to FAILED, which is the
-// shortest way to a purge.
+// personal makes an export with a filter and an idempotency key. It takes the export to FAILED,
+// because that is the shortest way to a status in which it can be purged.
 func personal(t *testing.T, s *export.Store, key string) export.Export {
 	t.Helper()
 	e, err := s.Create(t.Context(), export.Export{WorkspaceID: tenant, Format: "csv", Filter: filter(), IdempotencyKey: &key})
@@ -85,7 +85,8 @@ func TestARepeatOfAPurgedRequestMakesNoSecondExport(t *testing.T) {
 	}
 }
 
-// Processes of version 0.1 store the key itself and leave the filter when they purge.
+// Version 0.1 stores the idempotency key itself, and does not erase the filter when it purges an
+// export.
 func TestRowsOfEarlierVersionsAreErasedAndFound(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

@@ -25,8 +25,8 @@ const (
 // Statuses lists every status in the order of the lifecycle.
 var Statuses = []Status{Pending, Processing, Ready, Failed, Expired}
 
-// transitions lists, for each status, the statuses from which it can be reached. A transition is a
-// compare-and-set on the row: when two of them race, the second one changes nothing.
+// transitions lists, for each status, the statuses from which an export can reach it. A transition is
+// a compare-and-set on the row: if two transitions race, the second one changes nothing.
 var transitions = map[Status][]Status{
 	Processing: {Pending},
 	Ready:      {Processing},
@@ -43,19 +43,19 @@ type Export struct {
 	ID          string
 	WorkspaceID string
 	Format      string
-	Filter      memory.Filter // empty once PurgedAt is set: it is erased with the objects
+	Filter      memory.Filter // empty once PurgedAt is set, because it is erased with the objects
 	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
 	// no worker has recorded that yet.
 	Status Status
-	// StoredStatus is the status in the row. It differs from Status only while it is still READY
+	// StoredStatus is the status in the row. It differs from Status only if the row still says READY
 	// after ExpiresAt.
 	StoredStatus   Status
-	IdempotencyKey *string // only for Create: the database has a digest of it
+	IdempotencyKey *string // set only for Create; the database stores a digest of the key
 
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	// DispatchedAt is when the export got one of its workspace's places to run. It is nil for a PENDING
-	// export that waits in the outbox: its workflow must not be started yet.
+	// DispatchedAt is when the export got one of its workspace's places to run. While a PENDING
+	// export waits for a place, DispatchedAt is nil and its workflow must not be started.
 	DispatchedAt *time.Time
 	StartedAt    *time.Time
 	CompletedAt  *time.Time // when it became READY or FAILED
@@ -65,7 +65,7 @@ type Export struct {
 
 	MemoryCount int64 // memories written so far
 	SizeBytes   *int64
-	SHA256      *string // of the whole file, in hexadecimal
+	SHA256      *string // digest of the whole file, in hexadecimal
 	FileObject  *string // key of the object that holds the whole file, if the parts were composed
 	Progress    int     // percent; it never decreases
 	Failure     *Failure
@@ -135,19 +135,20 @@ var (
 type Part struct {
 	archive.Part
 	Range    int
-	Number   int   // of the part within its range, from 0
+	Number   int   // number of the part within its range, from 0
 	Memories int64 // memories whose encoding ends in this part
 	Last     memory.Key
 
 	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
-	// format has no footer, and in the parts that Parts and PartsOfRange return: FooterParts returns it.
+	// format has no footer. Parts and PartsOfRange do not read it; FooterParts does.
 	FooterEntry []byte
 }
 
-// FooterRange is the range of a part that holds the footer of the file. It follows all ranges of a plan.
+// FooterRange is the number of the range whose only part is the footer of the file. It is greater
+// than the number of every range in a plan.
 const FooterRange = math.MaxInt32
 
-// Stored returns the objects of the parts.
+// Stored returns the archive.Part of each part.
 func Stored(parts []Part) []archive.Part {
 	stored := make([]archive.Part, len(parts))
 	for i, p := range parts {
@@ -156,8 +157,8 @@ func Stored(parts []Part) []archive.Part {
 	return stored
 }
 
-// Written counts recorded parts. It is part of the inputs and results of activities, so that its
-// JSON must not change.
+// Written counts recorded parts. Activities take and return it as JSON, so its encoding must not
+// change.
 type Written struct {
 	Parts    int   `json:"parts"`
 	Memories int64 `json:"memories"`

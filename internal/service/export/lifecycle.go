@@ -14,9 +14,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Start records the plan of a PENDING export, makes it PROCESSING and returns the plan. If the export
-// has been started before, Start changes nothing and returns the plan recorded then: an activity may
-// run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
+// Start records the plan of a PENDING export, makes it PROCESSING and returns the plan. If an earlier
+// call has started the export, Start changes nothing and returns the plan of that call, because an
+// activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		status, err := lockStatus(ctx, tx, id, forUpdate)
@@ -75,9 +75,9 @@ type File struct {
 	Object   string // key of the object that holds the whole file; empty if there is none
 }
 
-// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns it. It
-// returns an export that has been published before unchanged, and ErrConflict if the export is PENDING
-// or FAILED.
+// Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns the
+// export. An export that has been published before is returned unchanged. Publish returns ErrConflict
+// if the export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
 	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
@@ -88,7 +88,7 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 	}
 	e, findErr := s.Find(ctx, id)
 	if findErr == nil && e.ExpiresAt == nil {
-		findErr = ErrConflict // it failed before it could be published
+		findErr = ErrConflict // the export failed before it could be published
 	}
 	return e, findErr
 }
@@ -117,8 +117,8 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	})
 }
 
-// Expire makes a READY export EXPIRED, with now as its expiry unless that has passed already. It
-// returns ErrConflict if the export has another status.
+// Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
+// It returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
 	return s.transition(ctx, id, Expired, `expires_at = least(expires_at, now())`)
 }
@@ -143,8 +143,8 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 // recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
-// transition changes the status to to, if transitions allows that for the current status. Set holds
-// further SQL assignments; their parameters start at $4.
+// transition changes the status to the given one, if the map transitions allows that from the current
+// status. Set holds further SQL assignments; their parameters start at $4.
 func transition(ctx context.Context, tx sqlx.ExecerContext, id string, to Status, set string, args ...any) error {
 	result, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = $2, updated_at = now(), `+set+`
 		WHERE id = $1 AND status = ANY($3)`, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
@@ -158,12 +158,12 @@ func (s *Store) transition(ctx context.Context, id string, to Status, set string
 	return transition(ctx, s.db, id, to, set, args...)
 }
 
-// rowLock is one of Postgres's row locks.
+// rowLock is the strength of a Postgres row lock: what follows FOR in a SELECT.
 type rowLock string
 
 const (
-	forUpdate rowLock = "UPDATE" // to change the status
-	forShare  rowLock = "SHARE"  // to rely on the status; several transactions can hold it at once
+	forUpdate rowLock = "UPDATE" // for a transaction that changes the status
+	forShare  rowLock = "SHARE"  // for a transaction that needs the status not to change; several can hold this lock at once
 )
 
 // lockStatus reads the status of an export and keeps it from changing until the transaction ends.

@@ -14,7 +14,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// operations holds every operation that can change a status or its parts.
+// operations holds every operation that can change the status or the parts of an export.
 var operations = map[string]func(context.Context, *export.Store, string) error{
 	"Start": func(ctx context.Context, s *export.Store, id string) error {
 		_, err := s.Start(ctx, id, plan)

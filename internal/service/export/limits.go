@@ -13,19 +13,21 @@ import (
 
 // Limits bound what a workspace may use. A field that is 0 sets no bound.
 type Limits struct {
-	// Running is how many exports of a workspace run at the same time. Later ones wait in the order of
-	// their creation.
+	// Running is how many exports of a workspace may run at the same time. Further exports wait and
+	// start in the order of their creation.
 	Running int
-	// Unfinished is how many exports of a workspace may run or wait. Create refuses more.
+	// Unfinished is how many exports of a workspace may run or wait. Once this number is reached,
+	// Create refuses more exports.
 	Unfinished int
-	// WorkspaceBytes is how many bytes a workspace may have stored before Create refuses more exports.
-	// Exports that wait then fail; those that run are not stopped.
+	// WorkspaceBytes is how many bytes a workspace may have stored. Once it is reached, Create
+	// refuses more exports, and waiting exports fail. Running exports are not stopped.
 	WorkspaceBytes int64
-	// Bytes is how many bytes all workspaces together may have stored before the store counts as full.
+	// Bytes is how many bytes all workspaces together may have stored. Once it is reached, the store
+	// counts as full.
 	Bytes int64
 }
 
-// Limit names a bound of Limits that a workspace has reached.
+// Limit names the field of Limits that a workspace has reached.
 type Limit string
 
 // The limits that Create enforces for each workspace.
@@ -48,15 +50,15 @@ func (e *LimitError) Error() string {
 var ErrStoreFull = errors.New("the object store is full")
 
 // WithLimits returns a store for the same database that enforces limits. Every process must use the
-// same ones.
+// same limits.
 func (s *Store) WithLimits(limits Limits) *Store {
 	return &Store{db: s.db, limits: limits}
 }
 
 // usage counts the unfinished exports of a workspace.
 type usage struct {
-	Running    int `db:"running"`    // they have a place, even if they were deleted a moment ago
-	Unfinished int `db:"unfinished"` // they run, or wait and have not been deleted
+	Running    int `db:"running"`    // have a place; includes deleted exports that have not stopped yet
+	Unfinished int `db:"unfinished"` // the running ones, and those that wait and have not been deleted
 }
 
 func selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
@@ -73,8 +75,8 @@ func selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, e
 // partBytes is the SQL expression for the size of a part's object.
 const partBytes = `CASE WHEN compressed_size > 0 THEN compressed_size ELSE size END`
 
-// selectStored returns the bytes that a workspace has stored, what its running exports have written
-// included.
+// selectStored returns the bytes that a workspace has stored, including the parts that its running
+// exports have written so far.
 func selectStored(ctx context.Context, q sqlx.QueryerContext, workspaceID string) (int64, error) {
 	return storedWhere(ctx, q, `workspace_id = $1 AND`, workspaceID)
 }
@@ -97,7 +99,7 @@ func storedWhere(ctx context.Context, q sqlx.QueryerContext, where string, args 
 	return bytes, nil
 }
 
-// checkStored returns a LimitError if the workspace has stored as much as it may.
+// checkStored returns a LimitError if the workspace has reached Limits.WorkspaceBytes.
 func (s *Store) checkStored(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
 	if s.limits.WorkspaceBytes == 0 {
 		return nil
@@ -110,22 +112,24 @@ func (s *Store) checkStored(ctx context.Context, tx *sqlx.Tx, workspaceID string
 }
 
 const (
-	// fullLasts is how long the store counts as full after an attempt has found it so: twice the
-	// longest wait before the next attempt, so that the answer does not alternate.
+	// fullLasts is how long the store counts as full after an attempt to write has failed for lack of
+	// room. It is twice the longest wait between two attempts, so that the store does not count as
+	// having room between two failures.
 	fullLasts = 2 * time.Minute
-	// fullCached is how long a process relies on its last look at the store.
+	// fullCached is how long a process uses the result of its last check whether the store is full.
 	fullCached = 5 * time.Second
 )
 
-// fullness remembers whether the store is full.
+// fullness caches whether the store is full.
 type fullness struct {
 	looking sync.Mutex
-	until   time.Time // when to look again; guarded by looking
+	until   time.Time // when the cached answer expires; guarded by looking
 	full    atomic.Bool
 }
 
-// checkFull returns ErrStoreFull if the store is full. It looks at the database every fullCached. While
-// one caller looks, the others use what was seen last, so that none waits for another.
+// checkFull returns ErrStoreFull if the store is full. It caches the answer of the database for
+// fullCached. While one caller queries the database, the others use the cached answer and do not
+// wait.
 func (s *Store) checkFull(ctx context.Context) error {
 	f := &s.fullness
 	if f.looking.TryLock() {
@@ -160,7 +164,7 @@ func (s *Store) full(ctx context.Context) (bool, error) {
 }
 
 // StoreFull records that an export cannot go on because the store has no room. Create refuses new
-// exports while that is so.
+// exports until fullLasts has passed since the last such record, or the export has finished.
 func (s *Store) StoreFull(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET store_full_at = now() WHERE id = $1`, id)
 	if err != nil {

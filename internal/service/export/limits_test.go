@@ -88,7 +88,7 @@ func TestARepeatedRequestIsNeverRefusedByALimit(t *testing.T) {
 	}
 }
 
-// sized is a recorded part whose object has a size in bytes.
+// sized returns a part whose object has the given size in bytes.
 func sized(size int64) export.Part {
 	return export.Part{Part: archive.Part{Object: "o", Size: size}, Memories: 1, Last: memory.Key{ID: tenant}}
 }
@@ -117,13 +117,13 @@ func TestStoredBytesCountUntilTheyArePurged(t *testing.T) {
 	s = s.WithLimits(export.Limits{WorkspaceBytes: 1000})
 	e := create(t, s)
 	process(t, s, e.ID, sized(999))
-	other := create(t, s) // 999 bytes are stored
+	other := create(t, s) // allowed: only 999 bytes are stored
 	process(t, s, other.ID, sized(1))
 	wantLimit(t, tryCreate(t, s, tenant), export.LimitStored, 1000)
 	if err := tryCreate(t, s, stranger); err != nil {
 		t.Error("another workspace:", err)
 	}
-	publish(t, s, e.ID, export.File{Memories: 1, Size: 5000, SHA256: digest[:]}) // stored compressed: 999 bytes count
+	publish(t, s, e.ID, export.File{Memories: 1, Size: 5000, SHA256: digest[:]}) // the compressed size, 999 bytes, counts
 	wantLimit(t, tryCreate(t, s, tenant), export.LimitStored, 1000)
 	fail(t, s, other.ID)
 	wantLimit(t, tryCreate(t, s, tenant), export.LimitStored, 1000)
@@ -190,7 +190,7 @@ func TestWaitingExportsFailWhenTheirWorkspaceHasStoredAsMuchAsItMay(t *testing.T
 func TestAFullStoreTakesNoExportsAndHoldsThoseThatWait(t *testing.T) {
 	t.Parallel()
 	fresh, db := open(t)
-	// Each store looks at the database anew.
+	// Every call returns a store with an empty cache, which queries the database again.
 	store := func(limits export.Limits) *export.Store { return fresh.WithLimits(limits) }
 	one := export.Limits{Running: 1}
 	ids := createN(t, store(one), 2)

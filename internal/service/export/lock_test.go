@@ -12,8 +12,9 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// waiting waits until locks block n statements. It fails the test if one of the operations, whose
-// results the channels deliver, ends before that.
+// waiting waits until n statements in the database are blocked by locks. Each channel in early
+// delivers the result of an operation that should be blocked. If a result arrives too early, waiting
+// fails the test.
 func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 	t.Helper()
 	await.True(t, 20*time.Second, fmt.Sprintf("locks block %d statements", n), func() bool {
@@ -36,13 +37,13 @@ func waiting(t *testing.T, db *sqlx.DB, n int, early ...chan error) {
 func TestATransitionWaitsForARecording(t *testing.T) {
 	t.Parallel()
 	for name, do := range operations {
-		if name == "Record" || name == "Expire" || name == "Start" { // Record is the recording itself; the others do not change a PROCESSING export
+		if name == "Record" || name == "Expire" || name == "Start" { // Record runs below; Expire and Start do not change a PROCESSING export
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			s, db := open(t)
 			e := in(t, s, export.Processing)
-			// An uncommitted insert of the same part blocks the recording in the middle.
+			// Record inserts the same part, and is blocked by this insert until rival ends.
 			rival := db.MustBegin()
 			rival.MustExec(`INSERT INTO memexport.export_parts SELECT export_id, 1, 7, object, size, checksum, continues, memories, last_created_at, last_id FROM memexport.export_parts`)
 			recorded, done := make(chan error, 1), make(chan error, 1)

@@ -44,7 +44,8 @@ var plan = []memory.PlannedRange{
 	{Range: memory.Range{First: memory.Key{CreatedAt: 0, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}}, Estimate: 100},
 }
 
-// part returns a part of ten memories. Attempts differ in its object.
+// part returns a part of ten memories. Different attempts at the same part store it as different
+// objects.
 func part(rangeNumber, number int, object string) export.Part {
 	return export.Part{
 		Part:  archive.Part{Object: object, Size: 1 << 40, Checksum: 1<<63 + 5, Continues: number%2 == 1, Separated: number%2 == 0, CompressedSize: int64(number) << 33, CRC: 1<<31 + 7},

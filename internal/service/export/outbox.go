@@ -9,22 +9,23 @@ import (
 	"github.com/lib/pq"
 )
 
-// dispatched is the SQL condition for an unfinished export that has a place to run. A PROCESSING one has
-// no dispatched_at if a reconciler that is older than the column has started it.
+// dispatched is the SQL condition for an unfinished export that has a place to run. A PROCESSING
+// export may lack dispatched_at: a reconciler of an earlier version, which does not know the column,
+// may have started it.
 const dispatched = `(dispatched_at IS NOT NULL OR status = 'PROCESSING')`
 
 // waiting is the SQL condition for an export that waits for a place to run.
 const waiting = `status = 'PENDING' AND dispatched_at IS NULL AND deleted_at IS NULL`
 
-// claimBatch bounds the exports that one call of Claim returns, for Limits without a bound.
+// claimBatch is how many exports one call of Claim returns at most.
 const claimBatch = 100
 
-// Claim gives the free places of a workspace to its exports that wait, in the order of their creation,
-// and returns these exports. The caller must start their workflows; the reconciler starts those that a
-// crash has prevented.
+// Claim gives the free places of a workspace to its waiting exports, in the order of their creation,
+// and returns these exports. The caller must start their workflows. If it crashes before that, the
+// reconciler starts them.
 //
-// If the workspace has stored as much as it may, its waiting exports fail instead. While the store is
-// full, they go on waiting and Claim returns ErrStoreFull.
+// If the workspace has reached Limits.WorkspaceBytes, its waiting exports fail instead. If the store
+// is full, they go on waiting and Claim returns ErrStoreFull.
 func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export, err error) {
 	full := s.checkFull(ctx)
 	err = s.transactFor(ctx, workspaceID, func(tx *sqlx.Tx) error {
@@ -47,7 +48,7 @@ func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export
 	return claimed, err
 }
 
-// freePlaces returns how many waiting exports of a workspace can run.
+// freePlaces returns how many waiting exports of a workspace may start now.
 func (s *Store) freePlaces(ctx context.Context, tx *sqlx.Tx, workspaceID string) (int, error) {
 	used, err := selectUsage(ctx, tx, workspaceID)
 	if err != nil {
@@ -76,7 +77,8 @@ func claim(ctx context.Context, tx *sqlx.Tx, workspaceID string, places int) ([]
 	return exportsOf(records)
 }
 
-// failWaiting makes the waiting exports of a workspace FAILED, because it has stored as much as it may.
+// failWaiting makes the waiting exports of a workspace FAILED, because the workspace has reached
+// Limits.WorkspaceBytes.
 func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
 	f := Failures[CodeStorageLimit]
 	_, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = 'FAILED', updated_at = now(), completed_at = now(),
@@ -88,8 +90,8 @@ func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
 	return nil
 }
 
-// WorkspacesWaiting returns the workspaces that have waiting exports, the one that has waited for the
-// longest time first.
+// WorkspacesWaiting returns the workspaces that have waiting exports. The workspace whose oldest
+// export has waited longest comes first.
 func (s *Store) WorkspacesWaiting(ctx context.Context) ([]string, error) {
 	var ids []string
 	err := s.db.SelectContext(ctx, &ids, `SELECT workspace_id FROM memexport.exports WHERE `+waiting+`
@@ -100,9 +102,9 @@ func (s *Store) WorkspacesWaiting(ctx context.Context) ([]string, error) {
 	return ids, nil
 }
 
-// transactFor is transact for a transaction that creates or claims exports of a workspace. Only one of
-// them runs at a time, in all processes, so that together they never give away more places than there
-// are.
+// transactFor is like transact, for a transaction that creates or claims exports of a workspace. It
+// takes an advisory lock, so that only one such transaction runs per workspace at a time, in all
+// processes. Otherwise two transactions could give away the same free place.
 func (s *Store) transactFor(ctx context.Context, workspaceID string, do func(*sqlx.Tx) error) error {
 	done, err := s.turns.take(ctx, workspaceID)
 	if err != nil {
@@ -110,7 +112,7 @@ func (s *Store) transactFor(ctx context.Context, workspaceID string, do func(*sq
 	}
 	defer done()
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		// The first number sets these locks apart from those of other applications in the database.
+		// The first number distinguishes these locks from the advisory locks of other applications.
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(1835363448, hashtext($1))`, workspaceID); err != nil {
 			return fmt.Errorf("lock a workspace: %w", err)
 		}

@@ -54,7 +54,8 @@ func fail(t *testing.T, s *export.Store, id string) {
 	}
 }
 
-// dispatched returns the exports of a workspace that have a place, in the order of their creation.
+// dispatched returns the ids of a workspace's exports that have a place to run, in the order of their
+// creation.
 func dispatched(t *testing.T, db *sqlx.DB, workspaceID string) (ids []string) {
 	t.Helper()
 	err := db.Select(&ids, `SELECT id FROM memexport.exports WHERE workspace_id = $1 AND dispatched_at IS NOT NULL
@@ -167,7 +168,7 @@ func TestADeletedExportThatWaitsIsNeverClaimed(t *testing.T) {
 		}
 	}
 	equal(t, "what is claimed while the deleted export has its place", claim(t, s, tenant), []string(nil))
-	create(t, s) // the deleted export that waited no longer counts
+	create(t, s) // allowed: the deleted export no longer counts as waiting
 	fail(t, s, ids[0])
 	equal(t, "what is claimed after its end", claim(t, s, tenant), ids[2:3])
 }

@@ -12,9 +12,9 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds parts in one transaction: all of them or none. It returns ErrConflict if another attempt
-// has recorded one of them, or if the export is not PROCESSING. The caller must then stop; the objects
-// of its parts are orphans, which the sweep deletes later.
+// Record adds all parts in one transaction, or none. It returns ErrConflict if another attempt has
+// recorded one of the parts, or if the export is not PROCESSING. The caller must then stop. The
+// objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		// The lock keeps the status from changing until the parts are committed.
@@ -73,7 +73,7 @@ func (s *Store) selectParts(ctx context.Context, where string, args ...any) ([]P
 	return parts, rows.Err()
 }
 
-// FooterParts returns what the footer of the file is made of, in the order of the file.
+// FooterParts returns the parts with their footer entries, in the order of the file.
 func (s *Store) FooterParts(ctx context.Context, id string) ([]format.FooterPart, error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT size, continues, footer_entry FROM memexport.export_parts
 		WHERE export_id = $1 AND range <> $2 ORDER BY range, part`, id, FooterRange)
@@ -92,7 +92,7 @@ func (s *Store) FooterParts(ctx context.Context, id string) ([]format.FooterPart
 	return parts, rows.Err()
 }
 
-// uniqueViolation reports whether err says that the row exists already.
+// uniqueViolation reports whether err is Postgres's error for a row that already exists.
 func uniqueViolation(err error) bool {
 	var pqErr *pq.Error
 	return errors.As(err, &pqErr) && pqErr.Code == pqerror.UniqueViolation

@@ -164,7 +164,7 @@ func TestProgressNeverFalls(t *testing.T) {
 	}
 	look()
 	small := []memory.PlannedRange{plan[0]}
-	small[0].Estimate = 70 // too low: 120 memories follow
+	small[0].Estimate = 70 // too low: the range has 120 memories
 	if _, err := s.Start(t.Context(), e.ID, small); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ type record struct {
 	Filter         []byte     `db:"filter"`
 	Status         Status     `db:"status"`
 	StoredStatus   Status     `db:"stored_status"`
-	IdempotencyKey *string    `db:"idempotency_key"` // as storedKey returns it; selectRecord does not read it
+	IdempotencyKey *string    `db:"idempotency_key"` // the digest that storedKey returns; selectRecord does not read this column
 	CreatedAt      time.Time  `db:"created_at"`
 	UpdatedAt      time.Time  `db:"updated_at"`
 	DispatchedAt   *time.Time `db:"dispatched_at"`
@@ -34,8 +34,9 @@ type record struct {
 	ErrorRetryable *bool      `db:"error_retryable"`
 }
 
-// selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so that a
-// late worker makes no difference. The count of a PROCESSING export is the sum over its parts.
+// selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so callers
+// see the right status even if the worker that records it is late. The count of a PROCESSING export
+// is the sum over its parts.
 const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,

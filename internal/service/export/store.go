@@ -16,7 +16,7 @@ type Store struct {
 	db       *sqlx.DB
 	limits   Limits
 	fullness fullness
-	turns    turns // by workspace
+	turns    turns // the keys are workspace ids
 }
 
 // NewStore returns a store that uses db and enforces no limits. postgres.Migrate creates the schema.
@@ -53,8 +53,8 @@ func selectOne(ctx context.Context, q sqlx.QueryerContext, where string, args ..
 	return r.export()
 }
 
-// List returns a page of a workspace's exports, newest first, and the number of all its exports. The
-// first page is 1.
+// List returns a page of a workspace's exports, newest first, and the number of all exports of the
+// workspace. The first page is 1.
 func (s *Store) List(ctx context.Context, workspaceID string, page, pageSize int) ([]Export, int, error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead})
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	return oneChanged(result, ErrNotFound)
 }
 
-// oneChanged returns missed if the statement changed no row.
+// oneChanged returns the error missed if the statement changed no row.
 func oneChanged(result sql.Result, missed error) error {
 	changed, err := result.RowsAffected()
 	if err != nil {

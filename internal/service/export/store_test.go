@@ -16,7 +16,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// filter sets every condition, to values that JSON easily loses.
+// filter returns a filter with every condition set, to values that a round trip through JSON could
+// change.
 func filter() memory.Filter {
 	user, agent, session, priority := `quo"te\ <&> '`, "好😀\u2028", "\n\t", memory.High
 	after := time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("", 5*3600+45*60))

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// turns lets one caller at a time work for each key. Callers that need the same lock in the database
-// take turns here first: each of them would hold a connection while it waits there, and a flood of one
-// workspace would take all connections of the process.
+// turns serializes callers that have the same key. A caller takes its turn before it waits for the
+// advisory lock of its workspace, because it holds a connection while it waits for the lock. Without
+// turns, many requests for one workspace would occupy all connections of the process.
 type turns struct {
 	mu    sync.Mutex
 	byKey map[string]*turn
@@ -18,7 +18,8 @@ type turn struct {
 	users int           // callers that have the turn or wait for it; guarded by turns.mu
 }
 
-// take waits until it is the caller's turn, or ctx ends. The caller must call done in the end.
+// take waits until no other caller has the turn for key, or ctx ends. If it returns no error, the
+// caller must call done at the end of its turn.
 func (t *turns) take(ctx context.Context, key string) (done func(), err error) {
 	t.mu.Lock()
 	if t.byKey == nil {

@@ -13,7 +13,7 @@ import (
 //   - FAILED or EXPIRED and still has objects after slack and grace,
 //   - deleted more than slack ago and still has objects.
 //
-// Slack is how long a healthy workflow may take for its next step.
+// slack is how long a healthy workflow may take for its next step.
 func (s *Store) Unsettled(ctx context.Context, slack, grace time.Duration, limit int) ([]Export, error) {
 	var records []record
 	err := s.db.SelectContext(ctx, &records, selectRecord+`WHERE purged_at IS NULL AND (

@@ -35,7 +35,7 @@ func BenchmarkAppend(b *testing.B) {
 	memories := typical()
 	for _, f := range format.All {
 		if f.Footer != nil {
-			continue // Append alone does not show what it costs, see BenchmarkFile
+			continue // the work is done in Finish, see BenchmarkFile
 		}
 		b.Run(f.Name, func(b *testing.B) {
 			encoder := f.NewEncoder()
@@ -53,7 +53,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkFile encodes parts of 8 MiB, as exports do. A memory is an iteration.
+// BenchmarkFile encodes parts of 8 MiB, as exports do. One iteration encodes one memory.
 func BenchmarkFile(b *testing.B) {
 	memories := typical()
 	for _, f := range format.All {

@@ -92,7 +92,7 @@ func cases() map[string][]memory.Memory {
 	add := func(name string, change func(m *memory.Memory)) {
 		m := sample()
 		change(&m)
-		// The neighbours show whether the content of m affects other memories.
+		// The memories before and after m show whether the content of m affects other memories.
 		files[name] = []memory.Memory{sample(), m, sample()}
 	}
 	var empty, null memory.Memory

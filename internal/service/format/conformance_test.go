@@ -60,7 +60,7 @@ func TestPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
 				whole := appendWhole(f, nil, &m)
 				for _, size := range []int{1, 3, 1 << 16} {
 					if len(m.Text) > 1<<20 && size < 1<<16 {
-						continue // a text of megabytes, byte by byte, takes long and tests nothing more
+						continue // a text of megabytes takes too long byte by byte
 					}
 					pieces := cut(m, func(rest []byte) int { return size })
 					if got := appendPieces(f.NewEncoder(), nil, &pieces); !bytes.Equal(got, whole) {
@@ -180,7 +180,7 @@ func checkFile(t *testing.T, f *format.Format, memories []memory.Memory, file []
 	for i := range rows {
 		want := rowOf(&memories[i])
 		if (f == format.JSON || f == format.NDJSON) && want["metadata"] == "null" {
-			delete(want, "metadata") // JSON null and NULL look the same, see JSON
+			delete(want, "metadata") // the format JSON does not distinguish JSON null from NULL
 		}
 		if !maps.Equal(rows[i], want) {
 			t.Fatalf("memory %d of the file is\n%.1000q\nwant\n%.1000q", i, fmt.Sprint(rows[i]), fmt.Sprint(want))
@@ -188,7 +188,7 @@ func checkFile(t *testing.T, f *format.Format, memories []memory.Memory, file []
 	}
 }
 
-// writesAtOnce returns the formats whose encoders hold nothing back.
+// writesAtOnce returns the formats whose encoders append each memory at once instead of in Finish.
 func writesAtOnce() []*format.Format {
 	return slices.DeleteFunc(slices.Clone(format.All), func(f *format.Format) bool {
 		m := sample()
@@ -196,8 +196,8 @@ func writesAtOnce() []*format.Format {
 	})
 }
 
-// encode returns the file that an export of memories makes, with two memories in a part. If oversize is
-// not nil, it turns every memory into an oversize one.
+// encode returns the file of an export with the given memories, two in each part. If oversize is not
+// nil, encode uses it to turn every memory into an oversize one.
 func encode(f *format.Format, memories []memory.Memory, oversize func(memory.Memory) memory.Memory) []byte {
 	file := []byte(f.Prefix)
 	encoder := f.NewEncoder()
@@ -261,7 +261,7 @@ func appendWhole(f *format.Format, dst []byte, m *memory.Memory) []byte {
 	return dst
 }
 
-// rowOf returns the row that a parser must read for m.
+// rowOf returns the row that a parser must return for m.
 func rowOf(m *memory.Memory) row {
 	r := row{
 		"id":           string(m.ID),
@@ -281,8 +281,8 @@ func rowOf(m *memory.Memory) row {
 	return r
 }
 
-// cut returns m as an oversize memory in pieces whose sizes come from next. The first piece always
-// holds at least the first character, as the reader of memories promises.
+// cut returns m as an oversize memory. next chooses the sizes of the pieces. The first piece always
+// holds at least the first character, as the reader of memories guarantees.
 func cut(m memory.Memory, next func(rest []byte) int) memory.Memory {
 	if m.Text == nil {
 		return m
@@ -306,7 +306,7 @@ func cut(m memory.Memory, next func(rest []byte) int) memory.Memory {
 	return m
 }
 
-// appendPieces appends an oversize memory as the writer of parts does.
+// appendPieces appends an oversize memory in pieces, as package partwriter does.
 func appendPieces(encoder format.Encoder, dst []byte, m *memory.Memory) []byte {
 	dst = encoder.Before(dst, m)
 	for piece := m.Text; piece != nil; {

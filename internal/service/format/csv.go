@@ -16,16 +16,16 @@ import (
 // each. As in Postgres's COPY, an empty cell is NULL and a quoted empty cell ("") is the empty
 // string. Categories and metadata are JSON.
 //
-// The separator is the comma. A spreadsheet may be told to read the file with another one, and then a
-// text that contains it, or a line break, begins a new cell. A cell that begins with = + - @ is a
-// formula. So that no text becomes one, a text cell (memory, user_id, agent_id, session_id, priority,
-// status, categories, metadata) gets an apostrophe
-//   - in front, if it begins with = + - @ ＝ ＋ － ＠, an apostrophe, white space, a control character
-//     or an invisible character such as U+FEFF or U+200B,
-//   - after each ; | tab CR LF in it that one of = + - @ ' " follows.
+// The separator is the comma. A user may make a spreadsheet split the file at ; or | or tab instead.
+// Then each of these characters, and each line break, begins a new cell even within a text, and a cell
+// that begins with = + - @ is a formula. To prevent formulas, a text cell (memory, user_id, agent_id,
+// session_id, priority, status, categories, metadata) gets an apostrophe
+//   - at its start, if the cell begins with = + - @ ＝ ＋ － ＠, an apostrophe, white space, a control
+//     character or an invisible character such as U+FEFF or U+200B,
+//   - after each ; | tab CR LF in the cell, if the next character is one of = + - @ ' ".
 //
-// To undo this, drop the apostrophe at the start of a text cell and after every ; | tab CR LF in it:
-// replace (^|[;|\t\r\n])' by $1. docs/security.md shows what spreadsheets do.
+// To undo this, drop the apostrophe at the start of a text cell and after every ; | tab CR LF in the
+// cell: replace (^|[;|\t\r\n])' by $1. docs/security.md shows what spreadsheets do.
 var CSV = &Format{
 	Name:        "csv",
 	ContentType: "text/csv; charset=utf-8",
@@ -97,8 +97,9 @@ func appendCell(dst, s []byte) []byte {
 	return append(dst, s...)
 }
 
-// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete character at the
-// end of s counts as a sign: one apostrophe too many is better than a formula.
+// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete UTF-8
+// character at the start of s counts as a sign, because the next piece may complete it to a
+// full-width sign.
 func beginsFormula(s []byte) bool {
 	if len(s) == 0 {
 		return false
@@ -119,8 +120,9 @@ func beginsFormula(s []byte) bool {
 	}
 }
 
-// appendGuarded appends s with every quote doubled, and with an apostrophe where another separator than
-// the comma would begin a formula. The byte before s is prev, 0 at the start of a cell.
+// appendGuarded appends s with every quote doubled. It inserts an apostrophe wherever a reader that
+// splits cells at ; or | or tab would find a cell that begins a formula. prev is the byte before s,
+// or 0 at the start of a cell.
 func appendGuarded(dst, s []byte, prev byte) []byte {
 	if len(s) > 0 && separates(prev) && isSign(s[0]) {
 		dst = append(dst, '\'')
@@ -136,20 +138,22 @@ func appendGuarded(dst, s []byte, prev byte) []byte {
 	}
 }
 
-// separates reports whether c ends a cell for a reader that does not separate by commas.
+// separates reports whether c ends a cell for a reader that splits cells at ; or | or tab instead of
+// commas.
 func separates(c byte) bool {
 	return c == ';' || c == '|' || c == '\t' || c == '\r' || c == '\n'
 }
 
-// isSign reports whether c gets an apostrophe in front at the start of such a cell. A quote does because
-// a reader may drop it, an apostrophe because otherwise the undo would drop it.
+// isSign reports whether c needs an apostrophe in front if it follows one of the bytes that separates
+// accepts. A quote needs one because a reader may drop the quote. An apostrophe needs one because
+// undoing the escapes would otherwise drop it.
 func isSign(c byte) bool {
 	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\'' || c == '"'
 }
 
 // separatorRun returns the number of bytes at the start of s that precede the first ; | or control
-// character. It works as stops.run does, but has one stop less, and checks the last eight bytes together
-// too: most cells are short.
+// character. It works like stops.run with two stops, and also checks the last eight bytes as one
+// word, because most cells are short.
 func separatorRun(s []byte) int {
 	if len(s) < 8 {
 		for i, c := range s {
@@ -172,7 +176,8 @@ func separatorRun(s []byte) int {
 	return len(s)
 }
 
-// separatorHits returns a word whose lowest bit that is set lies in the first byte to stop at.
+// separatorHits returns a word that is zero if none of the eight bytes in word is a stop. Otherwise
+// its lowest set bit lies in the first byte that is a stop.
 func separatorHits(word uint64) uint64 {
 	return ((word - ones*' ') | ((word ^ ones*';') - ones) | ((word ^ ones*'|') - ones)) &^ word & highs
 }

@@ -114,11 +114,12 @@ func parseCSV(file []byte) ([]row, error) {
 
 var formulaStarts = []string{"=", "+", "-", "@", " ", "\t", "\r", "\n", "\x1f", "\x7f", "\u0085", "\u00a0", "\u200b", "\u3000", "\ufeff", "＝", "＋", "－", "＠"}
 
-// apostrophe matches what the undo in the comment on CSV drops.
+// apostrophe matches what must be replaced to undo the escapes, see the comment on CSV.
 var apostrophe = regexp.MustCompile(`(^|[;|\t\r\n])'`)
 
-// noFormulas reads a file as a spreadsheet does that separates by ; | or tab. Quotes then protect
-// nothing, and may be dropped at the start of a cell.
+// noFormulas returns an error if a cell of a file is a formula for a spreadsheet that splits cells at
+// ; or | or tab. In such a spreadsheet quotes protect nothing, and a quote at the start of a cell may
+// be dropped.
 func noFormulas(file string) error {
 	for cell := range strings.FieldsFuncSeq(file, func(r rune) bool { return strings.ContainsRune(";|\t\r\n", r) }) {
 		if start := strings.TrimLeft(cell, `"`); start != "" && strings.Contains("=+-@", start[:1]) {
@@ -128,8 +129,8 @@ func noFormulas(file string) error {
 	return nil
 }
 
-// sameRecords compares the records that encoding/csv reads with ours. encoding/csv turns CRLF in a
-// cell into LF.
+// sameRecords compares the records that encoding/csv reads with those of splitCSV. encoding/csv turns
+// CRLF in a cell into LF.
 func sameRecords(theirs [][]string, ours [][]cell) error {
 	if len(theirs) != len(ours) {
 		return fmt.Errorf("encoding/csv reads %d records, not %d", len(theirs), len(ours))
@@ -155,7 +156,7 @@ func TestCSVLooksAsDocumented(t *testing.T) {
 	}
 }
 
-// The cells are those of the table in docs/security.md.
+// These cells are in the table in docs/security.md.
 func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	for s, want := range map[string]string{
 		"=1": "'=1", "+1": "'+1", "-1": "'-1", "@a": "'@a", "＝1": "'＝1", "＠a": "'＠a", "'": "''",
@@ -177,7 +178,8 @@ func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	}
 }
 
-// The reader of memories never cuts a text there. If it did, the apostrophe would still be written.
+// The reader of memories never cuts the text within its first character. The apostrophe must be
+// written even if it did.
 func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		encoder := format.CSV.NewEncoder()
@@ -193,8 +195,8 @@ func FuzzCSV(f *testing.F) {
 	fuzzFormat(f, format.CSV)
 }
 
-// fuzzFormat encodes and parses memories with any text and attribute, and compares the bytes of a
-// text in two pieces with the bytes of the whole text.
+// fuzzFormat encodes and parses memories with arbitrary texts and attributes. It also checks that a
+// text in two pieces gives the same bytes as the whole text.
 func fuzzFormat(f *testing.F, target *format.Format) {
 	for i, s := range texts {
 		f.Add(s, texts[len(texts)-1-i], i)

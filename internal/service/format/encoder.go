@@ -2,15 +2,15 @@ package format
 
 import "memexport/internal/service/memory"
 
-// Encoder encodes memories into parts of a file, one part after the other. A part is what the calls
-// up to and including Finish append. An Encoder is not safe for concurrent use.
+// Encoder encodes memories into parts of a file, one part after the other. A part consists of all
+// bytes appended up to and including the next Finish. An Encoder is not safe for concurrent use.
 type Encoder interface {
-	// Append encodes a memory whose text is complete. It appends to dst, or holds bytes back until
+	// Append encodes a memory whose text is complete. It appends the result to dst, or keeps it until
 	// Finish.
 	Append(dst []byte, m *memory.Memory) []byte
 
-	// Before, Text and After encode an oversize memory, whose text need not fit in memory. A format
-	// that holds bytes back needs a Finish before Before and after After.
+	// Before, Text and After encode an oversize memory, whose text need not fit in RAM. If the encoder
+	// keeps bytes until Finish, call Finish before Before and after After.
 	//
 	//	dst = e.Before(dst, m)
 	//	for piece := m.Text; piece != nil; piece, err = m.Rest() {
@@ -27,22 +27,23 @@ type Encoder interface {
 	// Pending returns an upper bound for the number of bytes that Finish appends.
 	Pending() int
 
-	// Finish ends a part: it appends what is held back. The entry describes the part for Format.Footer;
-	// it is nil if the format has no footer. The error is the first one since the last Finish.
+	// Finish ends a part: it appends what the encoder has kept so far. The entry describes the part
+	// for Format.Footer; it is nil if the format has no footer. The error is the first one since the
+	// last Finish.
 	Finish(dst []byte) (_, entry []byte, err error)
 }
 
-// textEncoder is the Encoder of formats that write one memory after the other.
+// textEncoder is the Encoder of formats that append each memory at once.
 type textEncoder struct {
 	before func(dst []byte, m *memory.Memory) []byte
 	text   func(dst, piece []byte, prev byte) []byte
 	after  func(dst []byte, m *memory.Memory) []byte
 
-	prev byte // the last byte of the piece before, 0 before the first piece
+	prev byte // last byte of the previous piece; 0 before the first piece
 }
 
-// newText returns a constructor of encoders. The function text gets one piece of a text, which is not
-// empty, and the last byte of the piece before, or 0 for the first piece.
+// newText returns a constructor of encoders. The function text gets a piece of a text, never empty,
+// and the last byte of the previous piece, or 0 if the piece is the first.
 func newText(before func([]byte, *memory.Memory) []byte, text func(dst, piece []byte, prev byte) []byte, after func([]byte, *memory.Memory) []byte) func() Encoder {
 	return func() Encoder { return &textEncoder{before: before, text: text, after: after} }
 }

@@ -43,7 +43,7 @@ func Example() {
 	// Output: 582 bytes of text/csv; charset=utf-8
 }
 
-// A Parquet file has a footer, which is made of the entries of its parts.
+// A Parquet file ends with a footer, which is made from the entries of the parts.
 func Example_parquet() {
 	f := format.Parquet
 	encoder := f.NewEncoder()
@@ -108,7 +108,8 @@ func ExampleEncoder_markdown() {
 	// > except at night.
 }
 
-// An oversize text comes in pieces. The bytes are the same as for the whole text.
+// An oversize text comes in pieces. Encoding it gives the same bytes as encoding the whole text at
+// once.
 func ExampleEncoder_oversize() {
 	m := exampleMemory()
 	rest := [][]byte{[]byte("seats,\nexcept at night.")}

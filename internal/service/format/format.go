@@ -3,13 +3,13 @@
 // reads its files back.
 package format
 
-// Format is one file format. It holds everything in which formats differ. A file is the Prefix, the
-// memories with the Separator between every two, and the Suffix. A format with a Footer has that
-// instead of the Suffix. The same memories in the same parts always make the same bytes.
+// Format is one file format. It holds everything in which formats differ. A file consists of the
+// Prefix, the memories with the Separator between them, and the Suffix. A format with a Footer has
+// the footer instead of the Suffix. The same memories in the same parts always give the same bytes.
 type Format struct {
 	Name        string // the value of the API's parameter "format"
 	ContentType string
-	Extension   string // of the file's name, without the dot
+	Extension   string // extension of the file's name, without the dot
 
 	Prefix    string
 	Separator string
@@ -22,7 +22,7 @@ type Format struct {
 	// NewEncoder returns an encoder for the parts of a file.
 	NewEncoder func() Encoder
 
-	// Footer returns the end of a file, if it depends on the parts; otherwise Footer is nil.
+	// Footer returns the end of a file. It is nil if the end of a file does not depend on the parts.
 	Footer func(Info, []FooterPart) ([]byte, error)
 }
 
@@ -33,7 +33,7 @@ type Info struct {
 	Memories int64
 }
 
-// FooterPart is a part as a Footer sees it.
+// FooterPart is what a Footer needs to know about a part.
 type FooterPart struct {
 	Size      int64  // bytes of the part in the file
 	Continues bool   // the part starts in the middle of a memory

@@ -13,7 +13,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
-// The golden files show reviewers what a file looks like, and whether a change alters it.
+// The golden files show reviewers what a file looks like, and whether a code change alters it.
 func TestFilesMatchTheGoldenFiles(t *testing.T) {
 	plain, lines, hostile, bare := sample(), sample(), sample(), sample()
 	lines.ID = []byte("0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c91")

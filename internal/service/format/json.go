@@ -6,8 +6,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// JSON is one array with one object per line. Its keys are memory.Columns, in that order. NULL is
-// null, metadata is embedded unchanged, and timestamps are strings. One distinction is lost:
+// JSON is one array with one object per line. The object's keys are memory.Columns, in that order.
+// NULL is null, metadata is embedded unchanged, and timestamps are strings. One distinction is lost:
 // metadata that holds the JSON value null looks like metadata that is NULL.
 var JSON = &Format{
 	Name:        "json",
@@ -21,7 +21,7 @@ var JSON = &Format{
 
 func jsonBefore(dst []byte, m *memory.Memory) []byte { return objectBefore(append(dst, '\n'), m) }
 
-// objectBefore, jsonText and jsonAfter make a memory's object, without a line feed.
+// objectBefore, jsonText and jsonAfter encode a memory as an object, without a line feed.
 func objectBefore(dst []byte, m *memory.Memory) []byte {
 	dst = append(dst, `{"id":"`...)
 	dst = append(dst, m.ID...)

@@ -20,18 +20,18 @@ import (
 // of backticks in the value. No value begins or ends with a backtick or a space, so no value needs
 // padding.
 //
-// Every line of the text begins with "> ", also an empty line. As in CommonMark, a line ends with
-// LF, CR LF or CR. Some characters are escaped:
+// Every line of the text begins with "> ", even an empty line. As in CommonMark, a line ends with
+// LF, CRLF or CR. Some characters are escaped:
 //   - \ and [ have a backslash in front. This prevents links, images, and definitions of link
 //     references and footnotes, which would apply to the whole document.
-//   - < is &lt;. This prevents HTML, because an unclosed comment or <textarea> would hide the rest of
-//     the page. An & before a letter or # is &amp;, so that a reader shows the text and not what an
-//     entity in it stands for.
-//   - A / after : is &#47;, and a w after a w is &#119; (W: &#87;). Otherwise readers of GitHub's
-//     Markdown take a bare address as it stands in the source, and show the escapes in it.
+//   - < is written as &lt;. This prevents HTML. For example, an unclosed comment or <textarea> would
+//     hide the rest of the page. An & before a letter or # is written as &amp;, so that a reader shows
+//     "&copy;" in a text as it is and not as a copyright sign.
+//   - A / after : is written as &#47;, and a w after a w as &#119; (W as &#87;). This keeps readers of
+//     GitHub's Markdown from turning a bare address into a link, in which they would show escapes.
 //
-// Other Markdown is unchanged. In code spans and code blocks, which Markdown has no escapes for,
-// readers show the escapes.
+// Other Markdown is unchanged. Markdown has no escapes in code spans and code blocks, so readers show
+// the backslashes and entities there.
 //
 // To read the text back, take the block quote without the line feed that ends it, remove "> " at
 // its start and after every line end, replace the entities as for HTML, and drop the first byte of
@@ -70,8 +70,8 @@ func markdownBefore(dst []byte, m *memory.Memory) []byte {
 	return dst
 }
 
-// markdownText escapes and quotes the text. Where an escape depends on two characters, it is written
-// when the second is seen: a piece may end between them.
+// markdownText escapes and quotes the text. An escape that depends on two characters is written when
+// the second one is read, because a piece may end between the two.
 func markdownText(dst, piece []byte, prev byte) []byte {
 	for {
 		for len(piece) > 0 && (prev|0x20 == 'w' && piece[0]|0x20 == 'w' || prev == ':' && piece[0] == '/') {
@@ -108,9 +108,10 @@ func markdownText(dst, piece []byte, prev byte) []byte {
 	}
 }
 
-// quoteRun returns a number of bytes at the start of s that need no escape. Like stops.run, it checks
-// eight bytes at a time. It stops at control characters, at < & : and X to _, among which are [ and \,
-// and at a w or W that another follows or may follow.
+// quoteRun returns how many bytes at the start of s it has found to need no escape. Like stops.run,
+// it checks eight bytes at a time. It stops at control characters, at < & : and at the bytes from X
+// to _, which include [ and \. It also stops at a w or W if the next byte is, or may be, a w or W
+// too.
 func quoteRun(s []byte) int {
 	rest := s
 	for len(rest) >= 8 {
@@ -150,12 +151,12 @@ func appendTextItem(dst []byte, label string, value []byte) []byte {
 	if n := len(value); n > 0 && spanStops.run(value) == n && value[0] != ' ' && value[0] != '"' && value[n-1] != ' ' {
 		return append(append(dst, value...), "`\n"...)
 	}
-	fence := fenceLength(value) // the same for the JSON string: escaping does not change runs of backticks
+	fence := fenceLength(value) // also right for the JSON string, which has the same runs of backticks
 	dst = appendJSONString(appendFence(dst, fence-1), value)
 	return append(appendFence(dst, fence), '\n')
 }
 
-// appendJSONItem is appendTextItem for a value that is JSON already.
+// appendJSONItem is like appendTextItem, but value is JSON already.
 func appendJSONItem(dst []byte, label string, value []byte) []byte {
 	if value == nil {
 		return dst

@@ -69,7 +69,7 @@ var (
 )
 
 // parseBlocks requires that the document is a title and, for each memory, a heading, a list and at
-// most one quote. It fails if the document contains HTML, a link or an image. Unless plain, bare
+// most one quote. It fails if the document contains HTML, a link or an image. If plain is false, bare
 // addresses may become links, as in GFM.
 func parseBlocks(p parser.Parser, source []byte, plain bool) (rows []row, quotes []bool, err error) {
 	context := parser.NewContext()
@@ -198,8 +198,8 @@ func TestMarkdownWritesPlainValuesUnchangedAndOthersAsJSON(t *testing.T) {
 	}
 }
 
-// The characters are those that CommonMark, GFM and HTML read in another way than as text, but for the
-// marks of Markdown that stay as they are.
+// prose holds the characters that CommonMark, GFM or HTML do not read as plain text. It leaves out
+// the Markdown that the format does not escape.
 var prose = []string{"a", "b ", " ", " c", "<", "<b>", "<!--", "</", ">", "&", "&amp;", "&#60", ";", "[", "]", "(", ")", "\\", "\\\\", "/", "//", ":", "://",
 	"http://a.example", "https://www.b.example/c", "ftp://d.example", "www.e.example", "WWW.f.example", "w", ".", "?", "!", ",", "'", `"`, "=", "@", "g@h.example", "é", "日本"}
 
@@ -230,17 +230,17 @@ func TestAGFMReaderShowsTheTextAsStored(t *testing.T) {
 	}
 }
 
-// shown are texts with what once became HTML or other text.
+// shown are texts that earlier versions let a reader render as HTML or as a different text.
 var shown = []string{
 	"http://a.example<img src=x onerror=alert(1)>", "http://a.example<textarea>", "https://a.example<!-- b", "ftp://a.example/<version>",
 	"www.a.example<script>alert(1)</script>", "AT&amp;T &copy; R&D a&b && c", "http://a.example/?a=1&lt=2&copy;[3](4)\\5", "a\\<b>", "\\&lt;",
 }
 
-// tags are the elements that Markdown without HTML has.
+// tags matches the HTML elements that a reader makes from Markdown that contains no HTML.
 var tags = regexp.MustCompile(`</?(p|a|em|strong|del|blockquote|h1|h2|ul|li|code)( href="[^"<>]*")?>`)
 
-// showsText returns an error unless the quote of a page, as a reader renders it, is a text and no other
-// elements than Markdown has.
+// showsText returns an error unless the block quote of a rendered page shows the text want and
+// contains only elements that tags matches.
 func showsText(page, want string) error {
 	_, quote, found := strings.Cut(page, "<blockquote>")
 	quote, rest, closed := strings.Cut(quote, "</blockquote>")

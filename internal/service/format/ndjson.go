@@ -2,8 +2,8 @@ package format
 
 import "memexport/internal/service/memory"
 
-// NDJSON is one object per line: the same object that JSON has. The file of an export without
-// memories is empty.
+// NDJSON is one object per line, the same object as in JSON. If an export has no memories, its file
+// is empty.
 var NDJSON = &Format{
 	Name:        "ndjson",
 	ContentType: "application/x-ndjson",

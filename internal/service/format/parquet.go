@@ -11,18 +11,18 @@ import (
 // Parquet is an Apache Parquet file. Its columns are memory.Columns and exact_values: id and
 // workspace_id are UUIDs, categories is a LIST of STRING, metadata is JSON, access_count an INT64, the
 // timestamps count microseconds in UTC, everything else is STRING. Rows are in order of (created_at,
-// id), and the row groups say so. Columns are compressed with zstd.
+// id), which the row groups declare as their sorting columns. Columns are compressed with zstd.
 //
 // A timestamp before the year 1 or after the year 9999, which includes infinity, is replaced by the
-// first or last microsecond of these years. Then exact_values is a JSON object with the exact value,
-// spelled as in the other formats, by column. If an array of categories has more than one dimension,
-// the list has all of its elements, and exact_values has the array as the other formats have it. For
-// all other memories exact_values is NULL.
+// first or last microsecond of these years. If an array of categories has more than one dimension, the
+// list contains the elements of all dimensions. In both cases exact_values is a JSON object that maps
+// the name of the column to the exact value, spelled as in the other formats. For all other memories
+// exact_values is NULL.
 //
 // A part is a whole row group. An oversize memory has a row group of its own, of one or more parts, in
-// which its text is not compressed. The footer says where the row groups are; the key-value metadata
-// has memexport.export_id, memexport.memories, and memexport.filters: the names of the filters that
-// were set, with commas.
+// which its text is not compressed. The footer says where the row groups are. Its key-value metadata
+// contains memexport.export_id, memexport.memories (their number), and memexport.filters (the names of
+// the filters that were set, separated by commas).
 var Parquet = &Format{
 	Name:        "parquet",
 	ContentType: "application/vnd.apache.parquet",
@@ -35,8 +35,8 @@ var Parquet = &Format{
 
 func parquetFooter(info Info, parts []FooterPart) ([]byte, error) {
 	var entries []rowgroup.Entry
-	end := int64(len(rowgroup.Magic)) // of the file so far
-	start := end                      // of the last row group
+	end := int64(len(rowgroup.Magic)) // end of the parts so far
+	start := end                      // start of the last row group
 	for i, p := range parts {
 		if !p.Continues {
 			start = end

@@ -15,8 +15,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// parseParquet reads a file with the library that has written its row groups. The readers of other
-// families are tested in tools/readers.
+// parseParquet reads a file with the library that also writes the row groups. Other Parquet readers
+// are tested in tools/readers.
 func parseParquet(file []byte) ([]row, error) {
 	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
@@ -52,7 +52,8 @@ func parseParquet(file []byte) ([]row, error) {
 	return rows, nil
 }
 
-// parseParquetRow applies exact_values, as its description says.
+// parseParquetRow returns the row with the values in exact_values in place of those in the typed
+// columns.
 func parseParquetRow(values parquet.Row) (row, error) {
 	r := row{}
 	var exact map[string]json.RawMessage

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// TestMarkdownReaders renders texts with readers of three families: cmark-gfm, marked, markdown-it,
+// TestMarkdownReaders renders texts with five Markdown readers: cmark-gfm, marked, markdown-it,
 // remark-gfm and commonmark.js. It needs the program cmark-gfm, and npm ci in tools/markdown.
 func TestMarkdownReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
@@ -41,7 +41,7 @@ func TestMarkdownReaders(t *testing.T) {
 	if err := json.Unmarshal(output, &rendered); err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range pages[:1000] { // one process per page takes its time
+	for _, page := range pages[:1000] { // not all, because this starts a process for each page
 		cmd := exec.Command("cmark-gfm", "--unsafe", "-e", "autolink", "-e", "table", "-e", "strikethrough", "-e", "tasklist")
 		cmd.Stdin = bytes.NewReader([]byte(page))
 		out, err := cmd.Output()

@@ -15,8 +15,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// TestSpreadsheets opens CSV files with LibreOffice, with each separator that its users choose, and
-// looks for formulas. It needs the Debian package libreoffice-calc.
+// TestSpreadsheets opens CSV files with LibreOffice, once for each separator that users may choose,
+// and looks for formulas. It needs the Debian package libreoffice-calc.
 func TestSpreadsheets(t *testing.T) {
 	signs := []string{"=1+1", "+1+1", "-1+1", "@SUM(1;1)", "＝1+1", "=cmd|' /C calc'!A0", `=HYPERLINK("http://x","y")`}
 	prefixes := []string{"", " ", "\t", "\n", "\r", "\r\n", "\v", "\x01", "\x7f", "\u0085", "\u00a0", "\u200b", "\u2028", "\u3000", "\ufeff", "'", `"`,
@@ -50,7 +50,7 @@ func openSpreadsheet(t *testing.T, dir string, separator byte, file []byte) []st
 	if err := os.WriteFile(filepath.Join(dir, "export.csv"), file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The separator, the quote, UTF-8, and the first line.
+	// The numbers are the separator, the quote, UTF-8 and the first line to import.
 	filter := fmt.Sprintf("--infilter=CSV:%d,34,76,1", separator)
 	cmd := exec.Command("soffice", "-env:UserInstallation=file://"+filepath.Join(dir, "profile"), "--headless", "--convert-to", "fods", filter, "export.csv")
 	cmd.Dir = dir

@@ -65,7 +65,8 @@ func TestAViewMayComputeTheKey(t *testing.T) {
 func TestAJSONPayloadIsExportedThroughAView(t *testing.T) {
 	t.Parallel()
 	a := newAdoption(t)
-	// The test has no extension pgvector. Nothing in the view refers to this column.
+	// The test database lacks the extension pgvector, so the column of type vector becomes real[].
+	// The view does not use this column.
 	a.exec(strings.Replace(a.blocks["payload: the existing table"], "vector(1536)", "real[]", 1))
 	a.exec(`INSERT INTO mem0 VALUES
 		('00000000-0000-4000-8000-000000000002', '{0.5}', '{"data": "likes tea", "hash": "d41d8", "user_id": "alice", "agent_id": "helper", "run_id": "run-1",
@@ -91,7 +92,8 @@ func TestAJSONPayloadIsExportedThroughAView(t *testing.T) {
 	if err := a.db.Get(&stored, `SELECT count(*) FROM mem0 JOIN export_memories USING (id) WHERE exported_at = created_at`); err != nil || stored != 3 {
 		t.Errorf("%d stored times are right: %v", stored, err)
 	}
-	// The function's result does not depend on the session, which is what IMMUTABLE promises.
+	// The SQL declares the function IMMUTABLE, so the settings of a session must not change its
+	// result.
 	a.exec(`ALTER DATABASE ` + databaseName(a) + ` SET TimeZone = 'Asia/Kathmandu'; ALTER DATABASE ` + databaseName(a) + ` SET DateStyle = 'German'`)
 	a.db = pgtest.OpenURL(t, a.url, 2)
 	a.wantFiles(want)

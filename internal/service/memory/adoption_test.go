@@ -17,7 +17,7 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// adoption is a database in which the page's SQL is run.
+// adoption is a database in which a test runs the SQL of docs/adopting.md.
 type adoption struct {
 	*testing.T
 	url    string
@@ -71,7 +71,7 @@ func (a *adoption) source(db *sqlx.DB, table string) *memory.Source {
 	return s
 }
 
-// export returns the view's memories of the workspace as a file.
+// export returns a file with the workspace's memories, read through the view.
 func (a *adoption) export(db *sqlx.DB, f *format.Format) string {
 	a.Helper()
 	s := a.source(db, view)
@@ -100,7 +100,7 @@ func (a *adoption) export(db *sqlx.DB, f *format.Format) string {
 	return f.Prefix + string(file) + f.Suffix
 }
 
-// wantFiles checks every format against the JSON of the memories.
+// wantFiles checks that every format exports the memories in want, a file in the format JSON.
 func (a *adoption) wantFiles(want string) {
 	a.Helper()
 	var memories []map[string]any
@@ -134,7 +134,7 @@ func (a *adoption) wantFiles(want string) {
 	}
 }
 
-// wantIndexed checks that the plan of a page uses an index and sorts nothing.
+// wantIndexed checks that Postgres plans to read a page along an index, without a sort.
 func (a *adoption) wantIndexed() {
 	a.Helper()
 	tx, err := a.db.Begin()
@@ -162,7 +162,7 @@ func (a *adoption) wantIndexed() {
 	}
 }
 
-// wantUnexportable checks the number of rows that cannot be exported.
+// wantUnexportable runs the block "rows that cannot be exported" and checks how many rows it finds.
 func (a *adoption) wantUnexportable(want int) {
 	a.Helper()
 	var got int
@@ -171,7 +171,7 @@ func (a *adoption) wantUnexportable(want int) {
 	}
 }
 
-// readAll plans and reads an export of the view.
+// readAll plans an export of the view and reads all of its ranges.
 func (a *adoption) readAll() error {
 	a.Helper()
 	q := memory.Query{WorkspaceID: workspace}

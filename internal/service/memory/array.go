@@ -54,8 +54,8 @@ func appendArray(dst, literal []byte) []byte {
 
 const hexDigits = "0123456789abcdef"
 
-// AppendJSONByte appends one byte of a UTF-8 string inside a JSON string. It escapes what RFC 8259,
-// section 7, requires to be escaped.
+// AppendJSONByte appends one byte of a UTF-8 string inside a JSON string, escaped if RFC 8259,
+// section 7, requires it.
 func AppendJSONByte(dst []byte, b byte) []byte {
 	switch {
 	case b >= 0x20 && b != '"' && b != '\\':

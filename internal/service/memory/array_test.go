@@ -32,7 +32,7 @@ func checkArray(t *testing.T, db *sqlx.DB, array any) {
 	}
 }
 
-// pieces are joined to random elements.
+// pieces are strings from which random array elements are made.
 var pieces = []string{"", "a", "NULL", "null", ",", "{", "}", `"`, `\`, " ", "\t", "\n", "\r", "\v", "\f", "\b", "\x01", "\x1f", "\x7f", "'", "[", "]", "=", ":",
 	"ä", "好", "😀", "\u00a0", "\u0085", "\u2028", "\ufeff", "\ufffd", "<", "&", "/", "0", "-"}
 

@@ -9,7 +9,7 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// index returns statements that drop the keyset index and run the replacement.
+// index returns statements that drop the keyset index and then run the statement replacement.
 func index(replacement string) string {
 	return `DROP INDEX memories_workspace_id_created_at_id_idx; ` + replacement
 }

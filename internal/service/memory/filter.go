@@ -22,9 +22,9 @@ const (
 // Priorities lists all priorities, from the least to the most important.
 var Priorities = []Priority{Low, Medium, High}
 
-// Filter selects memories of a workspace. Its conditions are combined with AND. A nil field is not a
-// condition. The tags of a field describe the query parameter of the API; where, below, turns the field
-// into SQL.
+// Filter selects memories of a workspace. A memory must meet all conditions. A nil field is not a
+// condition. The tags of a field describe the query parameter of the API. The method where turns the
+// fields into SQL.
 type Filter struct {
 	UserID        *string    `json:"user_id" query:"user_id" minLength:"1" maxLength:"512" example:"user-123" doc:"Only memories of this user."`
 	AgentID       *string    `json:"agent_id" query:"agent_id" minLength:"1" maxLength:"512" example:"agent-7" doc:"Only memories of this agent."`
@@ -60,7 +60,7 @@ func (f *Filter) where(w *where) {
 	}
 }
 
-// Check returns an error if no memory can match the filter because its window is empty.
+// Check returns an error if no memory can match the filter because its time window is empty.
 func (f *Filter) Check() error {
 	if f.CreatedAfter != nil && f.CreatedBefore != nil && !f.CreatedAfter.Before(*f.CreatedBefore) {
 		return errors.New("created_after must be earlier than created_before")
@@ -68,16 +68,17 @@ func (f *Filter) Check() error {
 	return nil
 }
 
-// IsZero reports whether the filter has no conditions and matches every memory.
+// IsZero reports whether the filter has no conditions, so that it matches every memory.
 func (f *Filter) IsZero() bool { return len(f.Names()) == 0 }
 
-// where collects SQL conditions together with their arguments, so that the two cannot drift apart.
+// where collects SQL conditions together with their arguments, so that the numbers of placeholders
+// always match.
 type where struct {
 	conditions []string
 	args       []any
 }
 
-// and adds a condition. Each ? in it is replaced by the placeholder of the next argument.
+// and adds a condition. Each ? in the condition is replaced by the placeholder of the next argument.
 func (w *where) and(condition string, args ...any) {
 	for _, arg := range args {
 		w.args = append(w.args, arg)
@@ -86,7 +87,8 @@ func (w *where) and(condition string, args ...any) {
 	w.conditions = append(w.conditions, condition)
 }
 
-// sql returns the conditions joined by AND. There is always at least one: the tenant's.
+// sql returns the conditions joined by AND. There is always at least one condition, because every
+// statement compares the workspace.
 func (w *where) sql() string { return strings.Join(w.conditions, " AND ") }
 
 // Names returns the query parameters of the filter's conditions.

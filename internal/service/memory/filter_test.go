@@ -13,7 +13,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// fact is a memory in matches, this test's model of the filter.
+// fact is a memory in the model that matches applies a filter to.
 type fact struct {
 	id               string
 	workspace        string
@@ -30,7 +30,7 @@ var nasty = []string{"", " ", "alice", "Alice", "alice ", "al%", "al_ce", "' OR 
 
 func pick[T any](random *rand.Rand, from []T) T { return from[random.IntN(len(from))] }
 
-// optional returns one of the values, or nil in one of four cases.
+// optional returns nil in a quarter of all calls, and otherwise a random one of the values.
 func optional(random *rand.Rand, values []string) *string {
 	if random.IntN(4) == 0 {
 		return nil
@@ -41,7 +41,8 @@ func optional(random *rand.Rand, values []string) *string {
 
 var instant = time.Date(2026, 1, 2, 3, 4, 5, 678_901_000, time.UTC)
 
-// addFacts adds n random memories of two workspaces. Their values are drawn from the same sets.
+// addFacts adds n random memories of two workspaces. The values for both workspaces come from the
+// same lists.
 func addFacts(t *testing.T, db *sqlx.DB, random *rand.Rand, n int) []fact {
 	t.Helper()
 	facts := make([]fact, n)

@@ -21,8 +21,9 @@ const (
 	stranger = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b23"
 )
 
-// schema creates the least strict table that passes Check: every column that may be NULL is nullable.
-// The columns after updated_at are extra. Their names collide with names that the queries use.
+// schema creates the least strict table that passes Check: every column may be NULL unless Check
+// forbids it. The columns after updated_at are extra. Their names collide with names that the queries
+// use.
 const schema = `
 	CREATE TABLE memories (
 		id uuid NOT NULL DEFAULT gen_random_uuid(), memory text, user_id text, agent_id text, session_id text,
@@ -81,7 +82,7 @@ var everything = Range{
 	Last:  Key{CreatedAt: Infinity, ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"},
 }
 
-// read returns the memories that Read visits, as one line each.
+// read calls Read and returns one line for each memory that it visits.
 func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
 	tb.Helper()
 	var lines []string
@@ -133,7 +134,8 @@ func show(b []byte) string {
 	return strconv.Quote(string(b))
 }
 
-// canonical rewrites JSON as encoding/json does, because equal JSON texts may have different escapes.
+// canonical re-encodes JSON with encoding/json, so that texts that differ only in their escapes
+// become equal.
 func canonical(text []byte) []byte {
 	if text == nil {
 		return nil
@@ -149,8 +151,9 @@ func canonical(text []byte) []byte {
 	return out
 }
 
-// stored returns the lines that read should return for the rows that match a condition. It reads the
-// rows as plain text, without the code under test.
+// stored selects the rows of a table that match a condition, and returns one line per row, in the
+// form and order of the lines that the function read returns. It casts all columns to text in SQL and
+// does not use the code under test.
 func stored(tb testing.TB, db *sqlx.DB, table, condition string) []string {
 	tb.Helper()
 	micros := func(column string) string {

@@ -39,8 +39,8 @@ var Columns = []string{
 	"metadata", "workspace_id", "access_count", "last_accessed_at", "created_at", "updated_at",
 }
 
-// These limits keep a row small enough to be held in RAM several times. A memory that exceeds one of
-// them is oversize: it is read by a query of its own, see readOversize.
+// A memory within these limits is small enough to be held in RAM several times. A memory that exceeds
+// a limit is oversize, and is read by a query of its own: see readOversize.
 const (
 	// maxText is the largest text, in bytes, that is read with the other rows of its page.
 	maxText = 1 << 20

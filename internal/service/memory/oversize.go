@@ -12,8 +12,8 @@ import (
 )
 
 // readOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
-// A single statement reads all of them, so they belong to the same version of the row. If the row was
-// deleted after its page had been read, there is nothing to visit.
+// A single statement reads all pieces, so that they belong to the same version of the row. If the row
+// was deleted after its page had been read, readOversize visits nothing.
 func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
 	tx, err := s.begin(ctx, q)
 	if err != nil {
@@ -43,7 +43,7 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 	}
 	m := *first
 	if p.read < p.total {
-		m.clone() // reading the next piece overwrites the buffers of first
+		m.clone() // the next piece overwrites the buffers that m refers to
 		m.Rest, m.Size = p.rest, p.total
 	}
 	return visit(&m)
@@ -66,7 +66,8 @@ func newTextPieces(result *sqlx.Rows, workspaceID string) *textPieces {
 }
 
 // next scans the next row, or returns nil after the last one. It checks that the pieces arrive in
-// order. The statement has no ORDER BY, because Postgres would have to collect all pieces to sort them.
+// order. The statement has no ORDER BY, because Postgres would then have to collect all pieces before
+// it returns the first.
 func (p *textPieces) next() (*Memory, error) {
 	if !p.result.Next() {
 		return nil, p.result.Err()

@@ -11,7 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// sizes are lengths in bytes around every limit.
+// sizes are text lengths in bytes, just below, at and above every limit.
 var sizes = []int{maxText - 1, maxText, maxText + 1, pieceSize - 1, pieceSize, pieceSize + 1, 2 * pieceSize, 2*pieceSize + 1}
 
 func TestTextsAroundEveryLimitAreReadWhole(t *testing.T) {
@@ -26,7 +26,8 @@ func TestTextsAroundEveryLimitAreReadWhole(t *testing.T) {
 func TestPiecesOfMultibyteTextsJoinToTheText(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
-	// The repeated ten bytes have characters of every length. The start shifts the cuts within them.
+	// The ten bytes that the text repeats contain characters of one to four bytes. start shifts the
+	// text, so that pieces end at different places in the characters.
 	for _, start := range []string{"", "x", "xä"} {
 		exec(t, db, `INSERT INTO memories (memory) VALUES ($1 || repeat('a€😀ß', 2000000))`, start)
 	}
@@ -62,8 +63,8 @@ func TestPiecesOfMultibyteTextsJoinToTheText(t *testing.T) {
 	}
 }
 
-// addMixed adds twelve memories of which some are oversize, by their text, metadata or both: the first,
-// the last, several in a row and single ones.
+// addMixed adds twelve memories. Some are oversize, because of their text, their metadata or both:
+// the first, the last, several in a row and single ones.
 func addMixed(t *testing.T, db *sqlx.DB) {
 	t.Helper()
 	exec(t, db, `
@@ -135,7 +136,8 @@ func TestVisitNeedNotReadThePieces(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-// meanwhile reads memories, and runs a statement on another connection during the first visit.
+// meanwhile calls Read and returns the texts that it visits. While the first memory is visited,
+// meanwhile runs a statement on another connection.
 func meanwhile(t *testing.T, s *Source, db *sqlx.DB, q Query, statement string) (texts []string) {
 	t.Helper()
 	err := s.Read(t.Context(), q, everything, nil, func(m *Memory) error {
@@ -167,7 +169,7 @@ func TestAnOversizeMemoryIsReadAsItIsAfterItsPage(t *testing.T) {
 			exec(t, db, `INSERT INTO memories (memory, user_id, agent_id, created_at) VALUES ('first', 'small', 'agent', '2026-01-01'),
 				(repeat('x', 1100000), 'big', 'agent', '2026-01-02'), ('last', 'small', 'agent', '2026-01-03')`)
 			want := c.want
-			if want == nil { // the page is a snapshot, so nothing changes
+			if want == nil { // small memories are read with their page's snapshot, so nothing changes
 				want = []string{`"first"`, fmt.Sprintf("1100000 bytes %x", md5.Sum(bytes.Repeat([]byte("x"), 1100000))), `"last"`}
 			}
 			agent := "agent"

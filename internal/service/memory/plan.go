@@ -18,9 +18,9 @@ import (
 // has some events for each range.
 const MaxRanges = 64
 
-// defaultRangeRows is the estimated number of memories above which a range is split. 125,000 memories
-// take about half a second. A range is verified after it was written; with larger ranges, every export
-// would wait longer for the verification of the last ones.
+// defaultRangeRows is the estimated number of memories above which a range is split. Writing 125,000
+// memories takes about half a second. A range is verified after it was written. With larger ranges,
+// every export would spend more time at its end on verifying the ranges that were written last.
 const defaultRangeRows = 125_000
 
 // maxSplits bounds the time for planning. A split takes about a millisecond.
@@ -32,16 +32,16 @@ type PlannedRange struct {
 	Estimate int64 `json:"estimate"`
 }
 
-// Plan divides the keys that the workspace has now into ascending ranges of roughly equal work, at most
-// MaxRanges of them. It returns no ranges if there are no memories. The last range ends at the greatest
-// key that exists now. This bound is a key and not the current time, because created_at may be in the
-// future.
+// Plan divides the keys that the workspace has now into ascending ranges of roughly equal work, at
+// most MaxRanges of them. It returns no ranges if there are no memories. The last range ends at the
+// greatest key that exists now, and not at the current time, because created_at may be in the future.
 //
-// Plan does not count rows. It halves a range at the middle between its first and last key, which it
-// looks up in the index, and asks Postgres's planner how many rows each half holds. In the end it joins
-// neighbours that are small. Poor statistics make the ranges uneven, but never wrong.
+// Plan does not count rows. To halve a range, it looks up the first and last key in the index, takes
+// the middle between the two, and asks Postgres's planner how many rows each half holds. In the end
+// it joins small neighbouring ranges. If the statistics are poor, the ranges have uneven sizes, but
+// they still contain every memory exactly once.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
-	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // without the filter, so that lookups use the keyset index
+	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // no filter, so that lookups use the keyset index
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +57,7 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	}
 	last, err := p.lastKey(ctx)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil // deleted since the first lookup
+		return nil, nil // all memories were deleted since the first lookup
 	}
 	if err != nil {
 		return nil, err
@@ -84,7 +84,7 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 			return nil, err
 		}
 		if len(halves) == 1 {
-			halves[0].Estimate = 0 // it cannot be split, so it must not be chosen again
+			halves[0].Estimate = 0 // the range cannot be split, so it must not be chosen again
 		}
 		ranges = slices.Replace(ranges, largest, largest+1, halves...)
 	}
@@ -92,9 +92,9 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	return join(ranges, target), nil
 }
 
-// level scales the estimates so that they add up to the estimate of the whole, which is the most
-// reliable. If the memories are not distributed as the statistics say, the estimates of small ranges are
-// all too high or all too low.
+// level scales the estimates of the ranges so that their sum is the estimate of the whole, which is
+// the most reliable. If the memories are not distributed as the statistics say, the estimates of
+// small ranges are all too high or all too low.
 func level(ranges []PlannedRange, whole int64) {
 	var sum int64
 	for _, r := range ranges {
@@ -105,14 +105,15 @@ func level(ranges []PlannedRange, whole int64) {
 	}
 }
 
-// inProportion scales one of several estimates whose sum should be whole instead of sum.
+// inProportion scales one of several estimates. Their sum is sum, and should be whole.
 func inProportion(estimate, whole, sum int64) int64 {
 	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
 }
 
-// join joins neighbours whose estimates together do not exceed target, and then the smallest neighbours
-// until there are at most MaxRanges. Splitting leaves small ranges where Postgres had expected more
-// memories, for example around an instant at which another workspace has many.
+// join joins neighbouring ranges whose estimates together do not exceed target. Then it joins the
+// neighbours with the smallest sums until there are at most MaxRanges. Splitting leaves small ranges
+// where Postgres expected more memories than there are, for example around an instant at which
+// another workspace has many.
 func join(ranges []PlannedRange, target int64) []PlannedRange {
 	joined := ranges[:1]
 	for _, r := range ranges[1:] {
@@ -152,8 +153,8 @@ func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, er
 	if err != nil {
 		return nil, err
 	}
-	// First <= middle < Last, so each half holds a key. If that key has been deleted meanwhile, the range
-	// stays whole.
+	// Because First <= middle < Last, each half holds a key. If a key has been deleted since it was
+	// looked up, a half may be empty, and the range is not split.
 	left, err := p.lastKeyUpTo(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
@@ -191,10 +192,12 @@ func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
 	return p.key(ctx, "DESC", "<=", k)
 }
 
-// key looks up the workspace's first (ASC) or last (DESC) key. With a bound, it considers only keys k
-// for which "k comparison bound" is true. It returns sql.ErrNoRows if there is no such key.
+// key looks up the workspace's first key (order ASC) or last key (order DESC). If a bound is given,
+// it considers only keys k for which "k comparison bound" is true. It returns sql.ErrNoRows if there
+// is no such key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// Only the window of the filter is used, because the index does not contain the other columns.
+	// Of the filter, only the time window is used, because the index does not contain the other
+	// columns.
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
 	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 	if len(bound) > 0 {
@@ -238,8 +241,9 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	return int64(min(plans[0].Plan.Rows, 1<<50)), nil
 }
 
-// between returns the key halfway from a to b. It requires a < b, and its result is at least a and less
-// than b. It halves the time, or the ID if both keys have the same time.
+// between returns a key halfway between a and b. It requires a < b, and its result is at least a and
+// less than b. The result lies halfway between the times or, if both keys have the same time, halfway
+// between the IDs.
 func between(a, b Key) (Key, error) {
 	if a.CreatedAt != b.CreatedAt {
 		return Key{CreatedAt: middle(a.CreatedAt, b.CreatedAt), ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"}, nil

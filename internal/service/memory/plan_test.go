@@ -11,9 +11,10 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// plan returns the ranges of a plan and the number of matching memories in each. It checks the properties
-// of every plan: the ranges ascend and do not overlap, each begins and ends with the key of a memory, and
-// together they contain every memory of the workspace and window.
+// plan calls Plan and returns the ranges and the number of matching memories in each. It checks the
+// properties of every plan: the ranges ascend and do not overlap, each begins and ends with the key
+// of a memory, and together they contain every memory of the workspace that lies in the filter's time
+// window.
 func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int64) {
 	t.Helper()
 	ranges, err := s.Plan(t.Context(), q)
@@ -58,7 +59,8 @@ func count(t *testing.T, db *sqlx.DB, s *Source, q Query, r Range) (n int64) {
 	return n
 }
 
-// shapes are distributions of keys, as the select list of an INSERT. i runs from 1 to 20,000.
+// shapes are distributions of keys. Each is the select list of an INSERT in which i runs from 1 to
+// 20,000.
 var shapes = map[string]string{
 	"uniform times":           `'m', gen_random_uuid(), '2026-01-01'::timestamptz + i * interval '17 seconds'`,
 	"bulk-loaded":             `'m', gen_random_uuid(), '2026-01-01'::timestamptz + (i / 1000) * interval '1 day'`,
@@ -83,7 +85,7 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 			exec(t, db, addShape+shape+` FROM generate_series(1, 20000) i`)
 			exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '1980-01-01'::timestamptz + i * interval '9 days' FROM generate_series(1, 5000) i`, stranger)
 			exec(t, db, `VACUUM ANALYZE memories`)
-			s = s.with(t, SourceOptions{RangeRows: 1250}) // 16 ranges at best
+			s = s.with(t, SourceOptions{RangeRows: 1250}) // a perfect plan has 16 ranges
 			ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
 			if len(ranges) < 12 {
 				t.Errorf("only %d ranges", len(ranges))
@@ -95,12 +97,12 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 	}
 }
 
-// Postgres keeps statistics of each column separately: where another workspace has many memories, it
-// expects many of this one too.
+// Postgres keeps statistics of each column separately. Where another workspace has many memories,
+// Postgres expects many of this workspace too.
 func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
-	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // almost four days
+	exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // their times span almost four days
 	exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, '2026-01-01'::timestamptz + i % 6 * interval '15 hours' FROM generate_series(1, 60000) i`, stranger)
 	exec(t, db, `VACUUM ANALYZE memories`)
 	s = s.with(t, SourceOptions{RangeRows: 1250})
@@ -141,7 +143,8 @@ func TestPlanningNeverScansTheTable(t *testing.T) {
 		Read  int64 `db:"idx_tup_read"`
 	}
 	look := func() (c counters) {
-		// This needs the connection that planned, because each backend reports its own counters.
+		// The statement must run on the connection that planned, because each backend reports its own
+		// counters.
 		exec(t, one.db, `SELECT pg_stat_force_next_flush()`)
 		err := one.db.Get(&c, `SELECT t.seq_scan, i.idx_tup_read FROM pg_stat_user_tables t JOIN pg_stat_user_indexes i USING (relid) WHERE t.relname = 'memories'`)
 		if err != nil {
@@ -236,7 +239,7 @@ func TestALargeWorkspaceIsDividedByDefault(t *testing.T) {
 	if len(ranges) < 5 || len(ranges) > 10 || slices.Max(matched) > 2*defaultRangeRows {
 		t.Errorf("550000 memories are divided into %v", matched)
 	}
-	// A plan must survive JSON, as Temporal and the database store it.
+	// A plan must survive JSON, because Temporal and the database store it as JSON.
 	text, err := json.Marshal(ranges)
 	if err != nil {
 		t.Fatal(err)

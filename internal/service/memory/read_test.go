@@ -15,7 +15,7 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// addTied adds n memories of the tenant and n of another workspace. Each five of them have the same
+// addTied adds n memories of the tenant and n of another workspace. Groups of five have the same
 // created_at.
 func addTied(tb testing.TB, db *sqlx.DB, n int) {
 	tb.Helper()
@@ -60,13 +60,14 @@ func TestEveryMemoryIsReadOnceAndInOrderForEveryPageSize(t *testing.T) {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
 		})
 	}
-	s = s.with(t, SourceOptions{PageRows: 23}) // the last page is full, so an empty one follows
+	s = s.with(t, SourceOptions{PageRows: 23})
 	exec(t, db, `DELETE FROM memories WHERE `+mine)
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), nil)
 }
 
-// If a range were read to the end of its instant, an export of memories of a single instant would read
-// the whole index once per range.
+// All memories of an export may have the same created_at. If reading a range went on to the last key
+// with that created_at, and not only to the end of the range, every range would read the index to its
+// end.
 func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
@@ -94,7 +95,8 @@ func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 	if err := json.Unmarshal([]byte(explained), &plans); err != nil {
 		t.Fatal(err)
 	}
-	// At most one block of the table per memory, and a few of the index, which has more than 100.
+	// The query may read one block of the table per memory, and a few blocks of the index, which has
+	// more than 100.
 	if p := plans[0].Plan; p.Rows != 50 || p.Hit+p.Read > 50+10 {
 		t.Errorf("%d memories were read from %d blocks:\n%s", p.Rows, p.Hit+p.Read, explained)
 	}

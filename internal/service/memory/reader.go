@@ -9,28 +9,30 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Query selects memories: those of one workspace that match a filter.
+// Query selects the memories of one workspace that match a filter.
 type Query struct {
 	WorkspaceID string // UUID of the tenant; every statement compares it
 	Filter      Filter
 }
 
 // defaultPageRows is the number of rows in a keyset page. Rows are streamed, so a large page needs no
-// more RAM than a small one. But the snapshot of a page holds back VACUUM until the page ends. A page of
-// 100,000 rows ends within a second, and the round trips between such pages do not matter.
+// more RAM than a small one. But VACUUM cannot remove rows that the page's snapshot may still see.
+// Reading 100,000 rows takes less than a second, so that VACUUM is not held back for long and the
+// round trip for the next page is negligible.
 const defaultPageRows = 100_000
 
 // selectList returns the select list of a row, with each column in the form that is cheapest for
-// Postgres and for lib/pq. The columns of fixed width are joined into one bytea, which lib/pq receives
-// in binary and does not copy; it would parse a timestamptz. The caller supplies the expressions for
-// the text and the metadata, because either may be oversize.
+// Postgres and lib/pq. The columns of fixed width are joined into one bytea, which lib/pq receives in
+// binary and does not copy. As separate columns they would cost more, because lib/pq parses a
+// timestamptz. The caller supplies the expressions for the text and the metadata, because either may
+// be oversize.
 func selectList(text, metadata string) string {
 	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
 		coalesce(timestamptz_send(last_accessed_at), ''), ` + text + `, categories, ` + metadata + `,
 		user_id, agent_id, session_id, priority::text, status::text`
 }
 
-// columns is the select list of a page. It has NULL in place of oversize values: see readOversize.
+// columns is the select list of a page. For oversize values it selects NULL: see readOversize.
 var columns = selectList(
 	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
@@ -58,7 +60,8 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 	}
 }
 
-// readPage reads up to pageRows memories and returns the key of the last one and their number.
+// readPage reads up to pageRows memories. It returns the key of the last memory and the number of
+// memories.
 func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
 	tx, err := s.begin(ctx, q)
 	if err != nil {
@@ -105,8 +108,9 @@ func (s *Source) page(q Query, r Range, after *Key) (statement string, args []an
 	}
 	w := q.where()
 	if from.CreatedAt == r.Last.CreatedAt {
-		// In a range within one instant, only the ids are compared. If rows were compared, Postgres would
-		// read the index until created_at changes. After a bulk import that may be the whole index.
+		// If a range lies within one instant, only the ids are compared. With a comparison of rows,
+		// Postgres would read the index until created_at changes, and after a bulk import that may be
+		// the whole index.
 		w.and("created_at = ?::timestamptz", from.CreatedAt.literal())
 		w.and("id "+comparison+" ?::uuid", from.ID)
 		w.and("id <= ?::uuid", r.Last.ID)
@@ -126,7 +130,8 @@ func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	}
 	settings := `SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
 	if q.Filter.IsZero() {
-		// Without a filter the keyset index is always right; a sort would be repeated for every page.
+		// Without a filter, the keyset index is always the best choice. Any other plan would sort all
+		// remaining rows again for every page.
 		settings += `; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; SET LOCAL enable_seqscan = off`
 	}
 	if _, err := tx.ExecContext(ctx, settings); err != nil {
@@ -136,8 +141,8 @@ func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	return tx, nil
 }
 
-// where returns the conditions that every statement over memories begins with: the tenant's, then the
-// filter's.
+// where returns the conditions with which every statement over memories begins: first the
+// workspace's, then the filter's.
 func (q *Query) where() *where {
 	w := &where{}
 	w.and("workspace_id = ?::uuid", q.WorkspaceID)

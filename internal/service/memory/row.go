@@ -10,7 +10,8 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// ErrUnreadable means that a row has a value that no memory may have. A retry does not help.
+// ErrUnreadable means that a row contains a value that is not valid in a memory, so that a retry does
+// not help.
 var ErrUnreadable = errors.New("unreadable memory")
 
 var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do), "+
@@ -18,7 +19,7 @@ var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_a
 
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {
-	fixed, body, array, metadata sql.RawBytes // in the order of selectList
+	fixed, body, array, metadata sql.RawBytes // the columns of selectList, in that order
 
 	texts      [5]nullText
 	dest       []any
@@ -42,7 +43,7 @@ func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	if err := result.Scan(r.dest...); err != nil {
 		return nil, fmt.Errorf("scan a memory: %w", err)
 	}
-	const id, count, created, updated, accessed, end = 0, 16, 24, 32, 40, 48 // offsets in fixed
+	const id, count, created, updated, accessed, end = 0, 16, 24, 32, 40, 48 // offsets of the values in fixed
 	fixed, m := r.fixed, &r.memory
 	if len(fixed) != accessed && len(fixed) != end {
 		return nil, errUnreadableRow
@@ -68,7 +69,8 @@ func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	return m, nil
 }
 
-// nullText scans a text column. A sql.RawBytes does not always distinguish the empty text from NULL.
+// nullText scans a text column and distinguishes the empty text from NULL, which a sql.RawBytes does
+// not always do.
 type nullText struct {
 	value  []byte // nil if NULL, otherwise a slice of buffer
 	buffer []byte // never nil

@@ -19,7 +19,7 @@ import (
 type Source struct {
 	db    *sqlx.DB
 	table string // quoted, for SQL
-	name  string // as configured, for messages
+	name  string // the name as configured, for messages
 
 	pageRows  int
 	rangeRows int64

@@ -39,9 +39,9 @@ func (t Time) Std() time.Time {
 	return time.Unix(int64(t)/1_000_000+postgresEpoch, int64(t)%1_000_000*1000).UTC()
 }
 
-// Append appends t in RFC 3339 format, in UTC and with six decimals (2026-01-15T10:30:00.000000Z). The
-// infinities are written as Postgres does. A year after 9999 or before 0 has a sign and six digits, as in
-// ISO 8601.
+// Append appends t in RFC 3339 format, in UTC and with six decimals (2026-01-15T10:30:00.000000Z).
+// Infinity and NegativeInfinity are written as Postgres writes them. A year after 9999 or before 0
+// has a sign and six digits, as in ISO 8601.
 func (t Time) Append(dst []byte) []byte {
 	switch t {
 	case Infinity:

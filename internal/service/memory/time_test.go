@@ -42,7 +42,7 @@ func times() []Time {
 	return all
 }
 
-// std converts t with the standard library alone.
+// std converts t to a time.Time, using only the standard library.
 func std(t Time) time.Time {
 	return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(0).AddDate(0, 0, int(t/86_400_000_000)).Add(time.Duration(t%86_400_000_000) * time.Microsecond)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// nastyRows inserts values that are easily read wrong, for every column.
+// nastyRows inserts, for every column, values that a careless reader would misread.
 const nastyRows = `
 	INSERT INTO memories (memory, user_id, agent_id, session_id, priority, status, categories, metadata, access_count, last_accessed_at) VALUES
 		('', '', '', '', '', '', '{}', '""', 0, NULL),
@@ -74,7 +74,8 @@ func TestValuesOfThePreviousRowDoNotRemain(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
-// variants are other shapes that the memory service's table may have. All have the same rows.
+// variants are other definitions that the memory service's table may have. Each test table holds the
+// same rows.
 var variants = map[string]struct{ ddl, table string }{
 	"a view": {`CREATE VIEW v AS SELECT * FROM memories`, "v"},
 	"a view that computes": {`CREATE VIEW v AS SELECT id, memory, user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id,

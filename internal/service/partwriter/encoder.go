@@ -23,7 +23,7 @@ type encoder struct {
 
 	formatEncoder format.Encoder
 
-	buffer   *[]byte     // the part that is being filled, except what formatEncoder holds back
+	buffer   *[]byte     // the current part, without the bytes that formatEncoder holds back
 	memories int64       // memories whose encoding ends in the part
 	lastTime memory.Time // created_at of the last memory
 	lastID   [36]byte
@@ -41,12 +41,12 @@ type part struct {
 	data     *[]byte
 	memories int64
 	last     memory.Key
-	entry    []byte // for the footer, see export.Part
+	entry    []byte // see export.Part.FooterEntry
 	cut
 }
 
-// cut says where the boundaries of a part lie within an oversize memory. The zero value means that
-// the part holds whole memories only.
+// cut says whether a part starts or ends within an oversize memory. The zero value means that the
+// part holds whole memories only.
 type cut struct {
 	startsInside bool // the part starts in the middle of a memory
 	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next one
@@ -73,7 +73,7 @@ func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploade
 // might not fit begins the next part.
 func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
 
-// size is the number of bytes that the part would have if it ended now. It may be less than size.
+// size returns an upper bound for the number of bytes that the part would have if it ended now.
 func (e *encoder) size() int { return len(*e.buffer) + e.formatEncoder.Pending() }
 
 // add encodes a memory.
@@ -98,15 +98,15 @@ func (e *encoder) add(m *memory.Memory) error {
 	return nil
 }
 
-// addOversize encodes a memory that is read in pieces. It gets parts of its own, which are recorded
-// together, so that an attempt never resumes in the middle of it.
+// addOversize encodes a memory that is read in pieces. The memory gets parts of its own. They are
+// recorded together, so that an attempt never resumes in the middle of the memory.
 func (e *encoder) addOversize(m *memory.Memory) error {
 	if e.size() > 0 {
 		if err := e.flush(cut{}); err != nil {
 			return err
 		}
 	}
-	e.setLast(m) // every part of the memory has its key
+	e.setLast(m) // every part of the memory is recorded with the memory's key
 	e.separate()
 	*e.buffer = e.formatEncoder.Before(*e.buffer, m)
 	var err error
@@ -137,14 +137,15 @@ func (e *encoder) separate() {
 	e.first = false
 }
 
-// setLast copies the key of a memory, because the reader overwrites the memory with the next row.
+// setLast copies the key of a memory, because the reader overwrites m with the next row.
 func (e *encoder) setLast(m *memory.Memory) {
 	e.lastTime = m.CreatedAt
 	copy(e.lastID[:], m.ID)
 }
 
-// grow makes room for n more bytes and 1 KiB of attributes. It doubles a small buffer, so that a small
-// export needs little RAM, and then grows it at once to the size of the largest part.
+// grow makes room in the buffer for n more bytes of text and 1 KiB of attributes. It doubles a small
+// buffer, so that a small export needs little RAM. A larger buffer grows at once to the size of the
+// largest part.
 func (e *encoder) grow(n int) {
 	b := *e.buffer
 	n += 1 << 10
@@ -158,9 +159,9 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush ends the part, hands it to the uploader and starts a new one. It waits while the uploader is
-// busy: this wait bounds the RAM that a range needs to two parts, and what formatEncoder holds back. It
-// fails when uploading has failed.
+// flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, flush
+// waits. So a range needs RAM for two parts and for what formatEncoder holds back. flush fails if an
+// upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {
@@ -187,7 +188,8 @@ func (e *encoder) flushLast() error {
 	return e.flush(cut{})
 }
 
-// wait waits until the uploader has handled every part, and returns what it has recorded.
+// wait waits until the uploader has handled every part, and returns how much the uploader has
+// recorded.
 func (e *encoder) wait() (export.Written, error) {
 	close(e.queue)
 	<-e.done

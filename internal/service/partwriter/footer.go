@@ -12,12 +12,13 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// WriteFooter writes and records the footer of a file whose ranges are complete, and returns it as the
-// only part of export.FooterRange. If an earlier call has recorded the footer, it returns that one. It
-// returns nothing if the format has no footer.
+// WriteFooter writes and records the footer of a file whose ranges are complete, and returns it as
+// the only part of export.FooterRange. If an earlier call has recorded a footer, WriteFooter returns
+// that footer. It returns no part if the format has no footer.
 //
-// The number of the part is the number of parts that the footer describes. If a reset workflow has added
-// parts since the footer was recorded, WriteFooter fails: the file would lack what they hold.
+// The footer's part number is the number of parts that the footer describes. If parts were added
+// after the footer was recorded, because a workflow was reset, WriteFooter fails: these parts would
+// be missing from the footer.
 func (w *Writer) WriteFooter(ctx context.Context, e export.Export, f *format.Format) ([]export.Part, error) {
 	if f.Footer == nil {
 		return nil, nil
@@ -46,7 +47,7 @@ func (w *Writer) WriteFooter(ctx context.Context, e export.Export, f *format.For
 	}
 	footer := []export.Part{{
 		Part: stored, Range: export.FooterRange, Number: len(parts),
-		Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}, // no memory is read after it
+		Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}, // the greatest possible key
 	}}
 	if err := w.Exports.Record(ctx, e.ID, footer); err != nil {
 		return nil, recordError(ctx, w.Exports, e.ID, err)

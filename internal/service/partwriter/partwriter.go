@@ -22,16 +22,18 @@ type Writer struct {
 	Exports *export.Store
 	Archive *archive.Archive
 
-	// PartSize is in bytes. A part ends after the memory with which it reaches this size. A part of
-	// ordinary memories is at most an eighth larger. Defaults to DefaultPartSize.
+	// PartSize is the target size of a part in bytes: a part ends after the memory with which it
+	// reaches this size. A part of ordinary memories is at most an eighth larger. The default is
+	// DefaultPartSize.
 	PartSize int
 }
 
-// Job is a range of an export's plan to write, with the parts of it that have been recorded.
+// Job is the task of writing one range of an export's plan. It includes the parts of the range that
+// have been recorded.
 type Job struct {
 	Export   export.Export
 	Format   *format.Format
-	Number   int // of the range within the plan, from 0
+	Number   int // number of the range within the plan, from 0
 	Bounds   memory.Range
 	Recorded []export.Part
 }

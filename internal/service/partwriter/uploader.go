@@ -20,14 +20,16 @@ type uploader struct {
 	nextPart    int // number of the next part
 }
 
-// atStartOfFile reports whether the next part is the first of the file. If range 0 turns out to be
-// empty, a part of a later range comes first; the archive then leaves out its separator.
+// atStartOfFile reports whether the next part is the first of range 0. If range 0 turns out to be
+// empty, the file begins with a part of a later range, which starts with a separator; archive.File
+// then skips the separator.
 func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
 
-// run stores and records the parts of the queue until it is closed, and returns what it has recorded.
+// run stores and records the parts in queue until queue is closed, and returns how much it has
+// recorded.
 func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, error) {
 	var written export.Written
-	var group []export.Part // stored, and recorded together
+	var group []export.Part // stored parts that will be recorded together
 	for p := range queue {
 		separated := !p.startsInside && !u.atStartOfFile()
 		put := u.archive.Put
@@ -57,9 +59,9 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 	return written, nil
 }
 
-// recordError classifies an error from recording parts. If another attempt was faster, the error is
-// retryable: Temporal may already have given up that other attempt, and then only a retry of this one
-// finishes the range.
+// recordError classifies an error from recording parts. If another attempt has recorded a part first,
+// the error is retryable: Temporal may have given up that attempt already, and then only a retry of
+// this one can finish the range.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)

@@ -16,7 +16,8 @@ import (
 var migrations embed.FS
 
 // Migrate applies the migrations that the schema memexport lacks, and returns their number. Several
-// processes may call it at the same time: one migrates, the others wait for it.
+// processes may call Migrate at the same time: one migrates, and the others wait until it has
+// finished.
 func Migrate(ctx context.Context, db *sqlx.DB) (int, error) {
 	provider, err := newProvider(ctx, db)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 func TestMigratingTwiceDoesNothing(t *testing.T) {
-	db := pgtest.Open(t, 1) // a single connection is enough
+	db := pgtest.Open(t, 1) // Migrate must need no more than one connection
 	first, err := postgres.Migrate(t.Context(), db)
 	if err != nil || first == 0 {
 		t.Fatalf("applied %d: %v", first, err)

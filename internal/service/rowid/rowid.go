@@ -8,8 +8,8 @@ import (
 )
 
 // Parse parses a UUID in its 36-character form. It rejects the other forms that uuid.Parse accepts
-// (in braces, with the prefix urn:uuid:, without hyphens): Postgres and object keys do not treat all
-// of them as the same id.
+// (in braces, with the prefix urn:uuid:, without hyphens), because an id must be spelled the same in
+// Postgres and in object keys.
 func Parse(text string) (uuid.UUID, error) {
 	const length = 36 // 32 digits and 4 hyphens
 	if len(text) != length {

@@ -2,7 +2,7 @@ package token
 
 import "time"
 
-// Elapse lets the verifier believe that d has passed.
+// Elapse makes the verifier behave as if d had passed.
 func (v *Verifier) Elapse(d time.Duration) {
 	before := v.keys.now
 	v.keys.now = func() time.Time { return before().Add(d) }

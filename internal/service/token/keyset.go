@@ -15,14 +15,15 @@ import (
 )
 
 const (
-	fetchTimeout = 3 * time.Second  // of one request to the provider, for which callers wait
-	fetchEvery   = 10 * time.Second // not more often, so that made-up key ids cannot flood the provider
-	refreshAfter = 10 * time.Minute // a key that the provider withdraws is used for so long at most
-	maxAge       = time.Hour        // except while the provider does not answer: then for so long
-	maxDocument  = 1 << 20          // of a document of the provider in bytes; usual ones have a few KiB
+	fetchTimeout = 3 * time.Second  // for one request to the provider; callers wait for it
+	fetchEvery   = 10 * time.Second // least time between two attempts, so that made-up key ids cannot flood the provider
+	refreshAfter = 10 * time.Minute // age at which keys are fetched again, so that withdrawn keys are forgotten
+	maxAge       = time.Hour        // how old the keys may become while the provider does not answer
+	maxDocument  = 1 << 20          // bytes of a document from the provider; usual ones have a few KiB
 )
 
-// keySet has the public keys of a provider. It finds their address by OpenID Connect Discovery.
+// keySet holds the public keys of a provider. It finds the URL of the keys by OpenID Connect
+// Discovery.
 type keySet struct {
 	issuer  string
 	client  *http.Client
@@ -31,14 +32,14 @@ type keySet struct {
 
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
-	fetched time.Time // when keys were fetched; zero if never
-	tried   time.Time // when that was tried last
-	err     error     // what became of that
+	fetched time.Time // when the keys were fetched; zero if never
+	tried   time.Time // when the last attempt to fetch them ended
+	err     error     // result of the last attempt
 }
 
-// find returns the keys that may have signed a token with this key id and algorithm: none if the
-// provider has no such key. A token without a key id may be signed with any key. The error wraps
-// ErrUnavailable or is the error of ctx.
+// find returns the keys that may have signed a token with this key id and algorithm. It returns none
+// if the provider has no such key. If the token has no key id, every key that may be used with the
+// algorithm qualifies. The error wraps ErrUnavailable or is the error of ctx.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]jose.JSONWebKey, error) {
 	if found, age := s.cached(id, algorithm); len(found) > 0 && age < refreshAfter {
 		return found, nil
@@ -51,7 +52,8 @@ func (s *keySet) find(ctx context.Context, id, algorithm string) ([]jose.JSONWeb
 	return nil, err
 }
 
-// cached returns what find does, from memory, and how old it is.
+// cached returns the fetched keys that match a key id and an algorithm as find requires, and the time
+// since they were fetched.
 func (s *keySet) cached(id, algorithm string) (found []jose.JSONWebKey, age time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,8 +65,8 @@ func (s *keySet) cached(id, algorithm string) (found []jose.JSONWebKey, age time
 	return found, s.now().Sub(s.fetched)
 }
 
-// refresh fetches the keys, unless that was tried a moment ago. Callers at the same time share one
-// attempt, which goes on if a caller leaves.
+// refresh fetches the keys, unless the last attempt was less than fetchEvery ago. Concurrent callers
+// share one attempt, which continues even if the context of a caller ends.
 func (s *keySet) refresh(ctx context.Context) error {
 	attempt := s.fetches.DoChan("", func() (any, error) {
 		s.mu.Lock()
@@ -93,7 +95,7 @@ func (s *keySet) refresh(ctx context.Context) error {
 	}
 }
 
-// fetch returns the provider's keys for signatures.
+// fetch returns the provider's public keys for signatures.
 func (s *keySet) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) {
 	var provider struct {
 		Issuer  string `json:"issuer"`
@@ -116,7 +118,8 @@ func (s *keySet) fetch(ctx context.Context) (keys []jose.JSONWebKey, err error) 
 	}
 	for _, raw := range set.Keys {
 		var key jose.JSONWebKey
-		// A kind of key that go-jose does not know is skipped, as RFC 7517 asks. Symmetric keys are not public.
+		// Keys of a type that go-jose does not know are skipped, as RFC 7517 asks. IsPublic excludes
+		// symmetric keys.
 		if err := key.UnmarshalJSON(raw); err == nil && key.IsPublic() && (key.Use == "" || key.Use == "sig") {
 			keys = append(keys, key)
 		}

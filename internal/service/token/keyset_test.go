@@ -20,7 +20,7 @@ func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
-// unavailable checks that nobody can tell whether a token is valid.
+// unavailable checks that Verify returns ErrUnavailable for a token.
 func unavailable(t *testing.T, v *token.Verifier, raw string) {
 	t.Helper()
 	if _, err := v.Verify(t.Context(), raw); !errors.Is(err, token.ErrUnavailable) {
@@ -101,7 +101,7 @@ func TestAProviderThatDoesNotAnswerIsNotAnInvalidToken(t *testing.T) {
 		}
 		unavailable(t, v, raw)
 		i.Fail(nil)
-		unavailable(t, v, raw) // it was asked a moment ago
+		unavailable(t, v, raw) // the provider was asked a moment ago and is not asked again
 		v.Elapse(11 * time.Second)
 		accepts(t, v, raw)
 	}
@@ -118,7 +118,7 @@ func TestKnownKeysOutliveAnOutageForAnHour(t *testing.T) {
 	i.Fail(status(503))
 	v.Elapse(30 * time.Minute)
 	accepts(t, v, raw)
-	unavailable(t, v, other) // perhaps the provider has this key by now
+	unavailable(t, v, other) // the key is unknown here, but the provider may have it by now
 	v.Elapse(31 * time.Minute)
 	unavailable(t, v, raw)
 	i.Fail(nil)

@@ -1,7 +1,8 @@
-// Package token verifies access tokens (JWT) that an OpenID Connect provider issued, as another way to
-// authenticate beside API keys. Parsing and signatures are go-jose's. This package adds what the
-// verifier of go-oidc lacks: keys that the provider withdraws are forgotten, an unknown key cannot cause
-// a request to the provider each time, and a provider that does not answer can be told from a bad token.
+// Package token verifies access tokens (JWT) that an OpenID Connect provider issued. Clients can use
+// them instead of API keys. go-jose parses the tokens and checks the signatures. This package adds
+// what the verifier of go-oidc lacks: it forgets keys that the provider has withdrawn, it does not
+// ask the provider for every unknown key id, and its errors distinguish a provider that does not
+// answer from a bad token.
 package token
 
 import (
@@ -22,18 +23,19 @@ import (
 )
 
 const (
-	leeway    = time.Minute // how much the clocks of provider and service may differ
-	maxLength = 16 << 10    // of a token in bytes; usual ones have 1 to 2 KiB
+	leeway    = time.Minute // how much the clocks of the provider and of this process may differ
+	maxLength = 16 << 10    // bytes of a token; usual tokens have 1 to 2 KiB
 )
 
-// algorithms are those with a public key. With HS256, whoever knows the public key could sign.
+// algorithms lists the accepted algorithms. All of them use a public key to verify. HS256 is
+// excluded: anybody who knows the public key could use it as the secret and sign tokens.
 var algorithms = []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512,
 	jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
 
 // Options say which tokens are accepted. All fields are required.
 type Options struct {
-	Issuer           string // URL of the provider, as its tokens have it in iss
-	Audience         string // must be in aud
+	Issuer           string // URL of the provider; the claim iss must equal it
+	Audience         string // the claim aud must contain it
 	WorkspaceClaim   string // name of the claim with the workspace's UUID
 	PermissionsClaim string // name of the claim with the permissions: an array, or text with spaces between them
 }
@@ -45,18 +47,19 @@ type Token struct {
 	Permissions []apikey.Permission
 }
 
-// Invalid is the error for a token that does not prove anything. Its text never has a part of the token.
+// Invalid is the error for a token that does not authenticate its sender. Its text contains no part
+// of the token.
 type Invalid struct{ Reason string }
 
 func (i *Invalid) Error() string { return "invalid token: " + i.Reason }
 
-// NoWorkspace is the error for a valid token that names no workspace.
+// NoWorkspace is the error for a valid token whose workspace claim does not name a workspace.
 type NoWorkspace struct{ Claim string }
 
 func (n *NoWorkspace) Error() string { return "the token's claim " + n.Claim + " is not a UUID" }
 
-// ErrUnavailable means that the provider's keys could not be fetched, so that nobody can tell whether a
-// token is valid.
+// ErrUnavailable means that the provider's keys could not be fetched, so that the token cannot be
+// verified.
 var ErrUnavailable = errors.New("the keys of the OIDC provider cannot be fetched")
 
 // Verifier verifies tokens of one provider. It may be used by several goroutines at once.
@@ -75,11 +78,11 @@ func NewVerifier(o Options) *Verifier {
 // Check fetches the provider's keys. It returns an error that wraps ErrUnavailable if that fails.
 func (v *Verifier) Check(ctx context.Context) error { return v.keys.refresh(ctx) }
 
-// Looks reports whether a secret looks like a token rather than a key.
+// Looks reports whether a secret looks like a token and not like an API key.
 func Looks(secret string) bool { return strings.Count(secret, ".") == 2 }
 
-// Verify returns what a token says. The error is *Invalid or *NoWorkspace, or wraps ErrUnavailable or the
-// error of ctx. Permissions that the service does not know are left out.
+// Verify verifies a token and returns its contents. The error is *Invalid or *NoWorkspace, or wraps
+// ErrUnavailable or the error of ctx. Permissions that the service does not know are left out.
 func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	if len(raw) > maxLength {
 		return Token{}, &Invalid{"it is too long"}
@@ -88,7 +91,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	if err != nil {
 		return Token{}, &Invalid{"it is not a JWT that is signed with a public-key algorithm"}
 	}
-	header := parsed.Headers[0] // the compact form has exactly one
+	header := parsed.Headers[0] // a token in compact form has exactly one header
 	keys, err := v.keys.find(ctx, header.KeyID, header.Algorithm)
 	if err != nil {
 		return Token{}, err
@@ -111,7 +114,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	return Token{WorkspaceID: workspace.String(), CallerID: "token:" + hex.EncodeToString(sum[:12]), Permissions: permissions(all[v.options.PermissionsClaim])}, nil
 }
 
-// refuse returns why the claims of a signed token are not acceptable, or "".
+// refuse returns the reason why the claims of a signed token are not acceptable, or "" if they are.
 func (v *Verifier) refuse(claims jwt.Claims) string {
 	err := claims.ValidateWithLeeway(jwt.Expected{Issuer: v.options.Issuer, AnyAudience: jwt.Audience{v.options.Audience}, Time: v.keys.now()}, leeway)
 	switch {
@@ -121,7 +124,7 @@ func (v *Verifier) refuse(claims jwt.Claims) string {
 		return "it is for another audience"
 	case errors.Is(err, jwt.ErrExpired):
 		return "it has expired"
-	case err != nil: // nbf or iat
+	case err != nil: // the claim nbf or iat is in the future
 		return "it is not valid yet"
 	case claims.Expiry == nil:
 		return "it does not expire"
@@ -129,7 +132,7 @@ func (v *Verifier) refuse(claims jwt.Claims) string {
 	return ""
 }
 
-// permissions returns the permissions in the value of a claim.
+// permissions returns the known permissions in the value of the permissions claim.
 func permissions(claim any) (granted []apikey.Permission) {
 	var names []string
 	switch claim := claim.(type) {

@@ -33,7 +33,8 @@ func accepts(t *testing.T, v *token.Verifier, raw string) token.Token {
 	return got
 }
 
-// refuses checks that a token is invalid for a reason that does not repeat it.
+// refuses checks that a token is refused for the given reason, and that the error does not quote the
+// token.
 func refuses(t *testing.T, v *token.Verifier, what, raw, reason string) {
 	t.Helper()
 	got, err := v.Verify(t.Context(), raw)
@@ -48,7 +49,7 @@ func refuses(t *testing.T, v *token.Verifier, what, raw, reason string) {
 	}
 }
 
-// with returns claims with some changed; nil removes a claim.
+// with returns a copy of claims with the given names and values set. The value nil removes a claim.
 func with(claims map[string]any, pairs ...any) map[string]any {
 	claims = maps.Clone(claims)
 	for i := 0; i < len(pairs); i += 2 {
@@ -232,7 +233,7 @@ func TestASymmetricKeyInTheKeySetIsNotUsed(t *testing.T) {
 	v, key := newVerifier(i), i.NewKey(t, "a", jose.ES256)
 	secret := []byte(strings.Repeat("k", 32))
 	i.Publish(map[string]string{"kty": "oct", "kid": "s", "alg": "HS256", "k": base64.RawURLEncoding.EncodeToString(secret)},
-		map[string]string{"kty": "AKP", "kid": "future", "alg": "ML-DSA-44"}) // a kind that does not exist here yet
+		map[string]string{"kty": "AKP", "kid": "future", "alg": "ML-DSA-44"}) // a key type that go-jose does not know
 	accepts(t, v, key.Sign(t, i.Claims(workspace, "")))
 	refuses(t, v, "HS256", issuer.Sign(t, jose.SigningKey{Algorithm: jose.HS256, Key: secret}, "s", i.Claims(workspace, "")), "")
 }

@@ -1,10 +1,10 @@
-// Package rowgroup encodes memories as the row groups of a Parquet file, and the footer that turns
-// them into one file.
+// Package rowgroup encodes memories as the row groups of a Parquet file, and the footer that joins
+// row groups to a file.
 //
-// A Parquet file is "PAR1", the row groups, and the footer, which says for each row group where its
-// columns are. Writers usually keep what the footer needs until the end of the file. Here each row
-// group comes with an entry for the footer instead, in which positions count from the start of the
-// row group. So row groups can be made by different processes, and the footer by yet another one.
+// A Parquet file is "PAR1", the row groups, and the footer. The footer says where the columns of each
+// row group are. Writers usually collect this information until the end of the file. Here the encoder
+// returns it with each row group as an entry, in which positions count from the start of the row
+// group. So different processes can make the row groups, and yet another one the footer.
 package rowgroup
 
 import (
@@ -16,25 +16,27 @@ import (
 )
 
 const (
-	// pageSize is the size in bytes from which the values of a column are encoded and compressed as a
-	// page. No column holds more of them in RAM uncompressed.
+	// pageSize is the size in bytes at which the values collected for a column are encoded and
+	// compressed as a page. It bounds the uncompressed values of a column in RAM.
 	pageSize = 256 << 10
-	// dictionaryRows is the number of rows after which columns with a dictionary begin a new page: only
-	// then does the library compare a dictionary with maxDictionary.
+	// dictionaryRows is the number of rows after which columns with a dictionary begin a new page.
+	// The library compares the size of a dictionary with maxDictionary only at the end of a page.
 	dictionaryRows = 8192
-	// maxDictionary is the size in bytes of a dictionary from which the rest of the column is written
-	// without: with so many different values a dictionary saves little, and it needs four times its size
-	// in RAM.
+	// maxDictionary is the size in bytes at which a dictionary is full; the rest of the column is
+	// then written without a dictionary. With so many different values a dictionary saves little, and
+	// it takes four times its size in RAM.
 	maxDictionary = 512 << 10
-	// maxRatio limits the uncompressed size of a row group to this multiple of the size of a part,
-	// because readers such as pandas hold a whole row group in RAM.
+	// maxRatio limits the uncompressed size of a row group, as a multiple of the size of a part.
+	// Readers such as pandas hold a whole uncompressed row group in RAM.
 	maxRatio = 8
 	// recount is the number of uncompressed bytes after which the size of the row group is measured
-	// again. Measuring costs as much as encoding a row.
+	// again. It is not measured for every row, because measuring costs as much as encoding a row.
 	recount = 32 << 10
-	// overhead is the size in bytes of the headers of the first pages, which the library does not count.
+	// overhead is the size in bytes of the first page headers, which the library does not include in
+	// the size of a row group.
 	overhead = 4 << 10
-	// filterBytes is the size in bytes of the filter for user_id, for each different value, rounded up.
+	// filterBytes is the size in bytes, rounded up, that each different user_id adds to the Bloom
+	// filter.
 	filterBytes = 2
 )
 
@@ -44,7 +46,7 @@ type Encoder struct {
 	group *group // nil while nothing is held back
 	large *large // not nil from Before to Finish
 
-	// Scratch space for one row.
+	// These fields are scratch space for one row.
 	row   [columnCount]parquet.Value
 	list  []parquet.Value
 	ids   [2][16]byte
@@ -53,7 +55,7 @@ type Encoder struct {
 	err error
 }
 
-// group is a row group in the making.
+// group is an unfinished row group.
 type group struct {
 	writer  *parquet.GenericWriter[any]
 	columns []*parquet.ColumnWriter
@@ -61,8 +63,8 @@ type group struct {
 
 	rows    int
 	raw     int  // uncompressed bytes, approximately
-	counted int  // raw when size was measured
-	size    int  // what the writer held then, in bytes: an upper bound of what it will write
+	counted int  // the value of raw when size was measured
+	size    int  // upper bound, in bytes, for what the writer held then and will write
 	clamped bool // at least one created_at is not exact
 }
 
@@ -73,7 +75,7 @@ func newGroup() *group {
 		parquet.CreatedBy("memexport", "1.0.0", "parquet-go"),
 		parquet.PageBufferSize(pageSize),
 		parquet.WriteBufferSize(0),
-		parquet.DataPageVersion(1), // every reader has it
+		parquet.DataPageVersion(1), // every reader supports version 1
 		parquet.DataPageStatistics(false),
 		parquet.DictionaryMaxBytes(maxDictionary),
 		parquet.BloomFilters(parquet.SplitBlockFilter(10, "user_id")), // 10 bits: 1 % of false positives
@@ -86,7 +88,8 @@ func newGroup() *group {
 	return &group{writer: w, columns: w.ColumnWriters(), out: out}
 }
 
-// Append encodes a memory whose text is complete. It holds everything back, and returns dst unchanged.
+// Append encodes a memory whose text is complete. It returns dst unchanged, because the row group is
+// only written by Finish.
 func (e *Encoder) Append(dst []byte, m *memory.Memory) []byte {
 	if e.group == nil {
 		e.group = newGroup()
@@ -105,7 +108,9 @@ func (e *Encoder) Pending() int {
 }
 
 // Finish appends the row group of the memories since the last Finish, and returns its entry for the
-// footer. Both are empty if there were none. It returns the first error of the calls before it.
+// footer. After an oversize memory, whose row group has been appended already, it returns only the
+// entry. If there were no memories, the entry is nil. If an earlier call failed, Finish returns the
+// error of that call.
 func (e *Encoder) Finish(dst []byte) (_, entry []byte, err error) {
 	switch {
 	case e.err != nil:
@@ -135,13 +140,13 @@ func (g *group) finish(dst []byte) ([]byte, *rowGroup, error) {
 		return dst, nil, fmt.Errorf("write a row group: %w", err)
 	}
 	dst = g.out.end()
-	if err := g.writer.Close(); err != nil { // this writes a footer, which the sink drops
+	if err := g.writer.Close(); err != nil { // Close writes a footer, which the sink drops
 		return dst, nil, fmt.Errorf("close a row group: %w", err)
 	}
 	r := describe(&g.writer.File().Metadata().RowGroups[0])
 	if g.clamped {
-		// Rows that differed only in created_at before may now have the same one: they are not sorted by
-		// id.
+		// Clamping may have given rows with different created_at the same value. These rows are not
+		// in the order of their ids, so the row group is sorted by created_at only.
 		r.SortingColumns = r.SortingColumns[:1]
 	}
 	return dst, r, nil
@@ -196,7 +201,7 @@ func (e *Encoder) write(g *group, m *memory.Memory, text []byte) {
 		e.fail(err)
 	}
 	g.rows++
-	const fixed = 100 // bytes of all values of fixed size, and of lengths and levels
+	const fixed = 100 // bytes of all values of fixed size, of the lengths and of the levels
 	g.raw += fixed + len(text) + len(m.UserID) + len(m.AgentID) + len(m.SessionID) + len(m.Categories) + len(m.Metadata) + len(e.exact)
 	if g.raw-g.counted >= recount {
 		g.counted, g.size = g.raw, int(g.writer.Size())
@@ -228,7 +233,7 @@ func (e *Encoder) setTime(column int, name string, definition int, t memory.Time
 	return exact
 }
 
-// addExact adds a member to the object of the column exact_values.
+// addExact adds a value to the JSON object in the column exact_values, under the given name.
 func (e *Encoder) addExact(name string, value []byte) {
 	c := byte(',')
 	if len(e.exact) == 0 {
@@ -238,15 +243,15 @@ func (e *Encoder) addExact(name string, value []byte) {
 	e.exact = append(e.exact, value...)
 }
 
-// fail keeps the first error.
+// fail records err, unless an earlier error is recorded.
 func (e *Encoder) fail(err error) {
 	if e.err == nil {
 		e.err = err
 	}
 }
 
-// sink is the file that the library writes. It keeps only the row group: what is written between begin
-// and end, without Magic.
+// sink is the file that the library writes. It keeps the bytes that are written between begin and
+// end, except Magic, and drops all others.
 type sink struct {
 	dst  []byte
 	skip int

@@ -12,15 +12,15 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// Magic is the beginning of every Parquet file, and its end.
+// Magic is at the beginning and at the end of every Parquet file.
 const Magic = "PAR1"
 
-// maxBound is the size in bytes beyond which the least or greatest value of a column is left out of
-// the statistics: they are held in memory by every reader.
+// maxBound is the size in bytes beyond which the minimum or maximum of a column is left out of the
+// statistics, because every reader holds the statistics in memory.
 const maxBound = 256
 
-// rowGroup is the Thrift structure RowGroup without its ordinal, which is optional and has 16 bits: a
-// file may have more row groups.
+// rowGroup is the Thrift structure RowGroup without the optional field ordinal, whose 16 bits are too
+// few for the row groups that a file may have.
 type rowGroup struct {
 	Columns             thrift.Slice[format.ColumnChunk]   `thrift:"1,required"`
 	TotalByteSize       int64                              `thrift:"2,required"`
@@ -30,8 +30,8 @@ type rowGroup struct {
 	TotalCompressedSize int64                              `thrift:"6,optional"`
 }
 
-// describe returns what the footer says about a row group, with positions that count from its start.
-// It shares memory with what the library returned.
+// describe returns the footer's description of a row group, with positions that count from the start
+// of the row group. The result shares memory with the argument.
 func describe(of *format.RowGroup) *rowGroup {
 	r := &rowGroup{
 		Columns: of.Columns, TotalByteSize: of.TotalByteSize, NumRows: of.NumRows, SortingColumns: of.SortingColumns,
@@ -40,13 +40,15 @@ func describe(of *format.RowGroup) *rowGroup {
 	r.shift(-int64(len(Magic)))
 	for i := range r.Columns {
 		c := &r.Columns[i]
-		// The page index would only repeat the statistics: a row group has few pages of a small column.
+		// The page index is left out. A small column has few pages in a row group, so the index would
+		// only repeat the statistics.
 		c.ColumnIndexOffset, c.ColumnIndexLength, c.OffsetIndexOffset, c.OffsetIndexLength = 0, 0, 0, 0
 		if s := &c.MetaData.Statistics; len(s.MinValue) > maxBound || len(s.MaxValue) > maxBound {
 			s.MinValue, s.MaxValue = nil, nil
 		}
-		// The library puts only the values of the dictionary into a filter, even if some pages did
-		// without: such a filter would hide rows.
+		// If some pages of a column do not use the dictionary, the library still puts only the values
+		// of the dictionary into the Bloom filter. A reader would miss the other values, so the
+		// filter is left out.
 		if c.MetaData.BloomFilterOffset > 0 && !allInDictionary(c.MetaData.EncodingStats) {
 			c.MetaData.BloomFilterOffset, c.MetaData.BloomFilterLength = 0, 0
 		}
@@ -69,7 +71,7 @@ func hasDictionary(c *format.ColumnMetaData) bool {
 	return slices.ContainsFunc(c.EncodingStats, func(p format.PageEncodingStats) bool { return p.PageType == format.DictionaryPage })
 }
 
-// shift adds n to every position.
+// shift adds n to every position in the row group's description.
 func (r *rowGroup) shift(n int64) {
 	r.FileOffset += n
 	for i := range r.Columns {
@@ -77,8 +79,8 @@ func (r *rowGroup) shift(n int64) {
 	}
 }
 
-// shiftColumn adds n to the positions of a column. Zero stands for a position that does not exist: at
-// the start of a file there is Magic.
+// shiftColumn adds n to the positions of a column. Positions of pages or filters that do not exist
+// stay zero.
 func (r *rowGroup) shiftColumn(i int, n int64) {
 	c := &r.Columns[i].MetaData
 	c.DataPageOffset += n
@@ -90,7 +92,7 @@ func (r *rowGroup) shiftColumn(i int, n int64) {
 	}
 }
 
-// resize sets the sizes of a column's pages in bytes, and moves what follows them.
+// resize sets the sizes in bytes of a column, and moves everything behind the column.
 func (r *rowGroup) resize(column int, uncompressed, compressed int64) {
 	c := &r.Columns[column].MetaData
 	n := compressed - c.TotalCompressedSize
@@ -100,13 +102,12 @@ func (r *rowGroup) resize(column int, uncompressed, compressed int64) {
 	for i := range r.Columns {
 		if i > column {
 			r.shiftColumn(i, n)
-		} else if b := &r.Columns[i].MetaData; b.BloomFilterLength > 0 { // filters follow all columns
+		} else if b := &r.Columns[i].MetaData; b.BloomFilterLength > 0 { // the filters are behind all columns
 			b.BloomFilterOffset += n
 		}
 	}
 }
 
-// marshal encodes r.
 func (r *rowGroup) marshal() ([]byte, error) {
 	return thrift.Marshal(new(thrift.CompactProtocol), r)
 }
@@ -122,7 +123,8 @@ func unmarshal(entry []byte) (*rowGroup, error) {
 	return r, nil
 }
 
-// Entry is the entry of a row group for the footer, and where in the file the row group begins.
+// Entry is the entry of a row group for the footer, together with the offset of the row group in the
+// file.
 type Entry struct {
 	Offset int64
 	Entry  []byte
@@ -131,7 +133,8 @@ type Entry struct {
 // Property is an entry of the key-value metadata of a file.
 type Property struct{ Key, Value string }
 
-// Footer returns the end of the file whose row groups have these entries, in their order.
+// Footer returns the footer of a file, up to its last byte. The entries are those of the file's row
+// groups, in the order of the file.
 func Footer(entries []Entry, properties []Property) ([]byte, error) {
 	var rows int64
 	var groups bytes.Buffer
@@ -157,7 +160,7 @@ func Footer(entries []Entry, properties []Property) ([]byte, error) {
 	return append(binary.LittleEndian.AppendUint32(footer.Bytes(), uint32(length)), Magic...), nil
 }
 
-// fileMetaData returns what the footers of all files have in common.
+// fileMetaData returns the fields of FileMetaData that are the same in every file.
 var fileMetaData = sync.OnceValues(func() (*format.FileMetaData, error) {
 	g := newGroup()
 	if err := g.writer.Close(); err != nil {
@@ -166,8 +169,8 @@ var fileMetaData = sync.OnceValues(func() (*format.FileMetaData, error) {
 	return g.writer.File().Metadata(), nil
 })
 
-// writeMetaData writes the Thrift structure FileMetaData. The library would need all row groups decoded
-// in memory at once; here they come encoded.
+// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already.
+// The library could only write it from decoded row groups, all in memory at once.
 func writeMetaData(w thrift.Writer, rows int64, count int, groups []byte, properties []Property) error {
 	common, err := fileMetaData()
 	if err != nil {

@@ -14,20 +14,21 @@ import (
 )
 
 // large is the row group of one memory whose text comes in pieces. The text is never held as a whole.
-// The header of its page comes before it in the file, and says how long the compressed page is. So the
-// page is a zstd frame whose blocks are not compressed: then its length is known in advance.
+// The page header precedes the text in the file and contains the length of the compressed page. So
+// the text is written as a zstd frame of uncompressed blocks, whose length is known in advance.
 type large struct {
 	entry []byte
 	rest  []byte // the row group's bytes behind the text
 	left  int    // bytes of the page that are still to come
-	block int    // bytes that are still missing in the current block
+	block int    // bytes of the current block that are still to come
 }
 
-// blockSize is the size in bytes of the blocks of a frame, the greatest that zstd has.
+// blockSize is the size in bytes of the blocks of a zstd frame, the largest that zstd allows.
 const blockSize = 128 << 10
 
-// appendFrameHeader appends the header of a zstd frame (RFC 8878, section 3.1.1.1) for a content of the
-// given size in bytes: the magic number, a descriptor for a size in four bytes, a window of blockSize.
+// appendFrameHeader appends the header of a zstd frame (RFC 8878, section 3.1.1.1) for content of the
+// given size in bytes: the magic number, a descriptor that announces a content size in four bytes,
+// and a window of blockSize.
 func appendFrameHeader(dst []byte, size int) []byte {
 	dst = append(dst, 0x28, 0xb5, 0x2f, 0xfd, 0x80, 0x38)
 	return binary.LittleEndian.AppendUint32(dst, uint32(size))
@@ -39,8 +40,9 @@ func frameSize(size int) int {
 	return frameHeader + (size+blockSize-1)/blockSize*blockHeader + size
 }
 
-// append appends a piece of the frame's content, in blocks. A block begins with three bytes: its size,
-// two bits for its type, of which 0 is "not compressed", and one bit for the last block.
+// append appends a piece of the frame's content, in blocks. A block begins with three bytes, which
+// contain, from the highest bit to the lowest, the size of the block, its type in two bits (0 is "not
+// compressed"), and a bit that marks the last block.
 func (l *large) append(dst, piece []byte) []byte {
 	for len(piece) > 0 {
 		if l.block == 0 {
@@ -53,7 +55,7 @@ func (l *large) append(dst, piece []byte) []byte {
 		}
 		n := min(l.block, len(piece))
 		if n == 0 {
-			break // more than was announced: check reports it
+			break // the text is longer than announced; check reports that
 		}
 		dst = append(dst, piece[:n]...)
 		piece = piece[n:]
@@ -64,7 +66,7 @@ func (l *large) append(dst, piece []byte) []byte {
 	return dst
 }
 
-// check reports a text that has another length than was announced.
+// check returns an error if the text did not have the announced length.
 func (l *large) check() error {
 	if l.left != 0 {
 		return fmt.Errorf("an oversize text has %d bytes less than announced", l.left)
@@ -72,13 +74,14 @@ func (l *large) check() error {
 	return nil
 }
 
-// Before appends the row group of an oversize memory up to the text.
+// Before appends the beginning of an oversize memory's row group, up to the text.
 func (e *Encoder) Before(dst []byte, m *memory.Memory) []byte {
 	if e.group != nil {
 		e.fail(errors.New("an oversize memory needs a row group of its own"))
 		return dst
 	}
-	// The library makes the row group of the same memory with an empty text.
+	// The row group is made from a template: the library encodes the memory with an empty text, and
+	// insertText inserts the real one.
 	g := newGroup()
 	e.write(g, m, []byte{})
 	if e.err != nil {
@@ -100,7 +103,7 @@ func (e *Encoder) Text(dst, piece []byte) []byte {
 	return e.large.append(dst, piece)
 }
 
-// After appends what follows the text of an oversize memory.
+// After appends the rest of an oversize memory's row group, from the end of the text.
 func (e *Encoder) After(dst []byte, _ *memory.Memory) []byte {
 	if e.large == nil {
 		return dst
@@ -108,8 +111,9 @@ func (e *Encoder) After(dst []byte, _ *memory.Memory) []byte {
 	return append(dst, e.large.rest...)
 }
 
-// insertText appends the beginning of template, a row group whose only text is empty, for a text of the
-// given size in bytes, and changes r to match.
+// insertText prepares the insertion of a text of the given size in bytes into template, an encoded
+// row group whose only text is empty. It appends the bytes of the row group that precede the text,
+// returns the rest in a large, and changes r to match.
 func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, error) {
 	text := &r.Columns[columnMemory].MetaData
 	start := int(text.DataPageOffset)
@@ -120,7 +124,7 @@ func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, 
 	if err := thrift.NewDecoder(protocol.NewReaderFromBytes(template[start:end])).Decode(&header); err != nil {
 		return dst, nil, fmt.Errorf("read a page header: %w", err)
 	}
-	// The page has the definition level, then the text with its length before it in four bytes.
+	// The page consists of the definition levels, the length of the text in four bytes, and the text.
 	page, err := compression.Decode(nil, template[end-int(header.CompressedPageSize):end])
 	if err != nil {
 		return dst, nil, fmt.Errorf("read a page: %w", err)
@@ -133,7 +137,7 @@ func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, 
 	levels := page[:len(page)-length]
 	header.UncompressedPageSize = int32(content)
 	header.CompressedPageSize = int32(frameSize(content))
-	header.CRC = 0 // absent: it would have to precede the text
+	header.CRC = 0 // no checksum, because it would precede the text in the file
 	encoded, err := thrift.Marshal(protocol, &header)
 	if err != nil {
 		return dst, nil, fmt.Errorf("write a page header: %w", err)

@@ -15,7 +15,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// memoryOf returns the memory with the given number. Numbers are in the order of (created_at, id).
+// memoryOf returns the memory with the given number. Ascending numbers have ascending keys
+// (created_at, id).
 func memoryOf(n int) *memory.Memory {
 	return &memory.Memory{
 		ID:          fmt.Appendf(nil, "0192f0c1-7a3e-7c44-9b1d-%012x", n),
@@ -44,7 +45,8 @@ func part(t *testing.T, memories ...*memory.Memory) (data, entry []byte) {
 	return data, entry
 }
 
-// file makes a file of row groups, given as data and entry by turns.
+// file makes a file of row groups. The arguments alternate between the data of a row group and its
+// entry.
 func file(t *testing.T, parts ...[]byte) *parquet.File {
 	t.Helper()
 	data := []byte(rowgroup.Magic)
@@ -161,7 +163,8 @@ func TestBloomFiltersFindEveryUser(t *testing.T) {
 	}
 }
 
-// The library would fill a filter with the values of the dictionary only, and so hide the others.
+// The library puts only the values of the dictionary into a Bloom filter, so the filter would hide
+// all other values.
 func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
 	var memories []*memory.Memory
 	for n := range 60_000 {

@@ -30,21 +30,21 @@ const (
 	columnCount
 )
 
-// exactValues names the last column: a JSON object with the values of a memory that its typed columns
-// cannot hold, by column; NULL for nearly every memory.
+// exactValues names the last column. It is NULL for nearly every memory. Otherwise it is a JSON
+// object, by column name, of the values that the typed columns cannot hold.
 const exactValues = "exact_values"
 
-// The years that a timestamp column holds. SQL, Python, Java and JavaScript all have them, while
-// values outside make many readers fail.
+// minTime and maxTime bound the timestamp columns. SQL, Python, Java and JavaScript support the years
+// between them; many readers fail on other years.
 var (
 	minTime = memory.TimeOf(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))
 	maxTime = memory.TimeOf(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)) - 1
 )
 
-// compression is zstd at its fastest level: slower levels save a tenth of the size at twice the time.
+// compression is zstd at its fastest level. Slower levels make files a tenth smaller, but take twice
+// the time.
 var compression = &zstd.Codec{Level: zstd.SpeedFastest}
 
-// schema is the schema of the files.
 var schema = newSchema()
 
 func newSchema() *parquet.Schema {
@@ -75,7 +75,8 @@ func newSchema() *parquet.Schema {
 	})
 }
 
-// orderedGroup is a group whose fields have a chosen order. A parquet.Group sorts them by name.
+// orderedGroup is a group whose fields keep the given order. A parquet.Group sorts its fields by
+// name.
 type orderedGroup struct {
 	parquet.Group
 	order []string

@@ -11,11 +11,11 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// unixEpoch is 1970-01-01, from which Parquet counts.
+// unixEpoch is 1970-01-01, from which Parquet counts timestamps.
 const unixEpoch memory.Time = -946_684_800_000_000
 
-// clamp returns t in microseconds since 1970. If t lies outside minTime to maxTime it returns the
-// nearer of the two, and exact is false.
+// clamp returns t in microseconds since 1970, and whether the result is exact. If t is before minTime
+// or after maxTime, clamp returns that bound instead and exact is false.
 func clamp(t memory.Time) (micros int64, exact bool) {
 	inside := min(max(t, minTime), maxTime)
 	return int64(inside - unixEpoch), inside == t
@@ -36,7 +36,7 @@ func parseUUID(dst, s []byte) error {
 	return err
 }
 
-// The definition levels of categories, see the schema: a list, its repeated group, an element.
+// These are the definition levels of a value in the column categories.
 const (
 	nullList = iota
 	emptyList
@@ -44,8 +44,8 @@ const (
 	presentElement
 )
 
-// appendCategories appends the values of a JSON array of strings. An array within the array, as a
-// multidimensional array of Postgres has it, is flattened: its elements take its place, and flat is
+// appendCategories appends the values of a JSON array of strings. If the array contains arrays,
+// because Postgres's array is multidimensional, their elements are appended in order and flat is
 // false.
 func appendCategories(dst []parquet.Value, array []byte) (_ []parquet.Value, flat bool, err error) {
 	const column = columnCategories
@@ -93,7 +93,7 @@ func appendCategories(dst []parquet.Value, array []byte) (_ []parquet.Value, fla
 			element := array[i+1 : end]
 			if escaped {
 				var s string
-				if json.Unmarshal(array[i:end+1], &s) != nil { // its error would quote the category
+				if json.Unmarshal(array[i:end+1], &s) != nil { // not returned, because its text would quote the category
 					return dst, flat, errors.New("a category is not a JSON string")
 				}
 				element = []byte(s)
