@@ -77,7 +77,7 @@ func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) 
 
 // Done counts what All has done.
 type Done struct {
-	Dispatched int // exports that got a place
+	Dispatched int // exports that may now run
 	Errors     int // workspaces for which something failed; the log says what
 }
 

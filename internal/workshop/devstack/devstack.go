@@ -32,8 +32,8 @@ func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	return err
 }
 
-// dirMode is the mode of a directory that a stack makes for itself. If root runs the stack, the user that
-// Postgres runs as must be able to pass through, though not to list it.
+// dirMode returns the mode of the directories that a stack creates. If root runs the stack, Postgres runs
+// as another user. That user must be able to enter directories below, but not to list the directory.
 func dirMode() os.FileMode {
 	if os.Geteuid() == 0 {
 		return 0o711

@@ -33,8 +33,8 @@ type download struct {
 	patience time.Duration // downloadPatience, or less in a test
 }
 
-// save writes the file to path and verifies its checksum. If it returns nil, the file at path is
-// complete. It gives up when the server does not answer or is too slow, as the constants define.
+// save writes the file to path and verifies its checksum. If save returns nil, the file at path is
+// complete. If the server does not answer or is too slow, save returns an error: see the constants above.
 // The total time is not limited.
 func (d download) save(ctx context.Context, path string) error {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -12,7 +12,7 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// The service uses task priority by default. Server 1.31 is the oldest that supports it.
+// 1.31 is the oldest server version that supports task priority by default, which the service uses.
 const minTemporalMajor, minTemporalMinor = 1, 31
 
 // temporalProgram is a Temporal CLI, which contains the dev server.
@@ -31,9 +31,9 @@ type temporalFinder struct {
 	patience time.Duration
 }
 
-// find returns the CLI on PATH if it is recent enough, and otherwise the CLI in the user's cache.
-// If the cache does not contain it, find downloads the official archive. If the download fails,
-// find builds the CLI from source.
+// find returns the CLI on PATH if that is recent enough, and otherwise the CLI in the user's cache. If the
+// cache does not contain the CLI, find downloads the official archive. If the download fails, find builds
+// the CLI from source.
 func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	log := f.log
 	if program, ok := temporalOnPath(ctx, log); ok {
@@ -81,7 +81,8 @@ func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	return temporalProgram{path: path, version: version}, nil
 }
 
-// temporalOnPath returns the CLI on PATH. It reports false if there is none or it is too old.
+// temporalOnPath returns the CLI on PATH. It returns false if there is no CLI on PATH or if the CLI is too
+// old.
 func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 	path, err := exec.LookPath("temporal")
 	if err != nil || !filepath.IsAbs(path) {
