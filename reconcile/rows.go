@@ -2,8 +2,8 @@ package reconcile
 
 import "context"
 
-// sweepRows erases personal data from rows and deletes rows when their retention is over. It works in
-// batches, so that no statement holds many locks.
+// sweepRows erases personal data from the rows of purged exports, and deletes rows whose retention is
+// over. It works in batches, so that no statement holds many locks.
 func (a *Activities) sweepRows(ctx context.Context) error {
 	exports := a.Steps.Exports
 	if err := inBatches(func() (int, error) { return exports.ErasePurged(ctx, batch) }); err != nil {
