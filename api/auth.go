@@ -101,7 +101,7 @@ func (s *service) tokenProblem(ctx context.Context, err error) *Problem {
 	case errors.As(err, &invalid):
 		p := newProblem(codeUnauthorized)
 		p.Detail = "The token is not accepted: " + invalid.Reason + "."
-		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // RFC 6750, section 3.1
+		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // required by RFC 6750, section 3.1
 		return p
 	case errors.As(err, &noWorkspace):
 		p := newProblem(codePermissionDenied)

@@ -10,7 +10,7 @@ const keyHeader = "X-Api-Key"
 // credential is the secret that a request sends to authenticate.
 type credential struct {
 	secret string
-	bearer bool // whether it came as Authorization: Bearer
+	bearer bool // whether the secret was sent as Authorization: Bearer
 }
 
 // credentialOf returns the credential in the headers of a request. It returns a problem if there is none

@@ -31,5 +31,5 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 func writeHealth(w http.ResponseWriter, body map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
+	_ = json.NewEncoder(w).Encode(body) // an error only means that the client has gone away
 }

@@ -157,7 +157,7 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(p) // fails only if the client is gone
+	_ = encoder.Encode(p) // an error only means that the client has gone away
 }
 
 // Huma reads these two settings from global variables, so they are set once for the whole process.

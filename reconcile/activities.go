@@ -53,7 +53,7 @@ type Activities struct {
 type Reconciled struct {
 	Looked     int `json:"looked"`     // exports that were overdue
 	Started    int `json:"started"`    // exports whose workflow was started
-	Settled    int `json:"settled"`    // exports that were failed, expired or purged
+	Settled    int `json:"settled"`    // exports that were made FAILED or EXPIRED, or whose objects were deleted
 	Dispatched int `json:"dispatched"` // waiting exports that may now run
 	Errors     int `json:"errors"`     // exports and workspaces for which something failed; the next run tries again
 }

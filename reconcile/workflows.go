@@ -35,7 +35,7 @@ func Sweep(ctx workflow.Context) (int, error) {
 func withOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    time.Hour,     // bounds an attempt that never returns
-		ScheduleToCloseTimeout: 2 * time.Hour, // then the schedule starts a new run
+		ScheduleToCloseTimeout: 2 * time.Hour, // after this, the schedule's next run does the work
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
 	})

@@ -14,7 +14,7 @@ import (
 type conn struct {
 	net.Conn
 	answer   func(http.ResponseWriter, int)
-	handling atomic.Bool // a handler has run since the connection was opened or was last idle
+	handling atomic.Bool // whether a handler has run since the connection was opened or was last idle
 	refused  bool        // the answer to a refused request has been written; net/http will close the connection
 }
 
