@@ -45,7 +45,7 @@ type Options struct {
 	// Ready returns nil if the process can serve requests at the moment, and otherwise the reason why it
 	// cannot. /readyz calls it. Defaults to a function that returns nil.
 	Ready func(context.Context) error
-	// Limits bound what clients can use. Each of its fields has a default of its own.
+	// Limits bound what clients can use. The comments of its fields name the defaults.
 	Limits Limits
 	// Log receives one line for each request and the causes of 5xx answers. No line contains a key, a
 	// query string or a memory. Defaults to no log.

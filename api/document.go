@@ -12,7 +12,7 @@ const apiVersion = "1.0.0"
 // config returns the parts of the OpenAPI document that do not belong to one operation.
 func config() huma.Config {
 	c := huma.DefaultConfig("Exports API", apiVersion)
-	c.CreateHooks = nil                                   // no $schema in bodies, no describedBy links
+	c.CreateHooks = nil                                   // these hooks would add $schema to bodies, and describedBy links
 	c.OpenAPIPath, c.SchemasPath, c.DocsPath = "", "", "" // the embedded files are served instead
 	c.Info.Description = `Download the memories of a workspace in bulk, as JSON, NDJSON, CSV, Markdown or Parquet.
 

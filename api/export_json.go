@@ -18,8 +18,8 @@ func (t timestamp) MarshalJSON() ([]byte, error) {
 	return []byte(time.Time(t).UTC().Format(layout)), nil
 }
 
-// wireFields are the fields of Export in order, with the fields of the embedded filter in its place.
-// wireType is a struct of these fields in which every time is a timestamp.
+// wireFields are the fields of Export in order. In place of the embedded filter, they contain the
+// fields of the filter. wireType is a struct of these fields in which every time is a timestamp.
 var wireFields, wireType = func() (fields []reflect.StructField, wire reflect.Type) {
 	times := map[reflect.Type]reflect.Type{
 		reflect.TypeFor[time.Time]():  reflect.TypeFor[timestamp](),

@@ -12,8 +12,8 @@ import (
 // These are how many addresses and credentials failures remembers, so that it needs no more than a few
 // MiB.
 const (
-	maxAddresses = 10_000 // beyond it, the address that failed longest ago is forgotten
-	maxKnown     = 10_000 // beyond it, the credential that was used longest ago is forgotten
+	maxAddresses = 10_000 // beyond this number, the address that failed longest ago is forgotten
+	maxKnown     = 10_000 // beyond this number, the credential that was used longest ago is forgotten
 )
 
 // failures limits how many requests from one address may have a wrong credential. Each address has a token
@@ -37,7 +37,7 @@ type bucket struct {
 }
 
 func newFailures(perMinute int) *failures {
-	addresses, _ := simplelru.NewLRU[netip.Prefix, *bucket](maxAddresses, nil) // fails only for sizes below 1
+	addresses, _ := simplelru.NewLRU[netip.Prefix, *bucket](maxAddresses, nil) // the error is nil, because the size is positive
 	known, _ := simplelru.NewLRU[[sha256.Size]byte, struct{}](maxKnown, nil)
 	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known}
 }

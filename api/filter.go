@@ -40,8 +40,8 @@ func paramsOf(registry huma.Registry, filter reflect.Type) []filterParam {
 	for i := range filter.NumField() {
 		field := filter.Field(i)
 		schema := huma.SchemaFromField(registry, field, "")
-		schema.Nullable = false    // in JSON a filter may be null; in a URL it is left out
-		schema.UniqueItems = false // a repeated item counts once
+		schema.Nullable = false    // a filter can be null in JSON but not in a URL
+		schema.UniqueItems = false // an item of a list may be repeated and then counts once
 		if items := schema.Items; items != nil && items.Type == huma.TypeString {
 			items.MinLength, items.MaxLength = orDefault(items.MinLength, 1), orDefault(items.MaxLength, maxItem)
 		}

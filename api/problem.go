@@ -73,7 +73,7 @@ var kinds = []kind{
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
 	{code: codeRateLimited, status: 429, detail: "The API key makes too many requests. Wait for as many seconds as Retry-After says.",
 		header: http.Header{"Retry-After": {"1"}, "Ratelimit": {`"requests";r=0;t=1`}, "Ratelimit-Policy": nil}},
-	// Exports of a workspace end all the time, so a place may soon be free.
+	// Exports of a workspace end all the time, so the client may soon create another one.
 	{code: codeExportLimit, status: 429, detail: "The workspace has as many unfinished exports as it may have. Wait until some of them have finished, or delete those that are not needed.",
 		header: limitHeader(export.LimitUnfinished, "10")},
 	// Space becomes free when the owner deletes an export, or hours later when an export expires.

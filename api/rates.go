@@ -36,7 +36,7 @@ type rates struct {
 }
 
 func newRates(perSecond int) *rates {
-	byKey, _ := simplelru.NewLRU[string, *rate.Limiter](maxRatedKeys, nil) // fails only for sizes below 1
+	byKey, _ := simplelru.NewLRU[string, *rate.Limiter](maxRatedKeys, nil) // the error is nil, because the size is positive
 	byCredential, _ := simplelru.NewLRU[[sha256.Size]byte, *rate.Limiter](maxRatedKeys, nil)
 	return &rates{perSecond: perSecond, byKey: byKey, byCredential: byCredential}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // FuzzRouter passes requests directly to the handler. If the OpenAPI document has an operation for a
-// request, it says which answers are allowed. Every other request must be refused, except for the pages
+// request, the operation says which answers are allowed. Every other request must be refused, except for the pages
 // that show no data of a workspace.
 func FuzzRouter(f *testing.F) {
 	s := newService(f)

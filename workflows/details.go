@@ -22,8 +22,8 @@ type details struct {
 	purged     bool
 }
 
-// show sets the status that an operator sees, and updates the workflow's current details and, when
-// the status changes, the search attributes.
+// show sets the status and shows the details in the Temporal UI as the workflow's current details. If
+// the status has changed, it also updates the search attributes.
 func (r *run) show(ctx workflow.Context, status export.Status) {
 	changed := r.details.status != status
 	r.details.status = status

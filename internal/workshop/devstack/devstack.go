@@ -41,8 +41,8 @@ func dirMode() os.FileMode {
 	return 0o700
 }
 
-// logFunc prints a progress message. Its arguments are those of fmt.Printf, without a newline. A
-// nil logFunc prints nothing.
+// logFunc prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
+// newline. A nil logFunc prints nothing.
 type logFunc func(format string, args ...any)
 
 func (l logFunc) printf(format string, args ...any) {

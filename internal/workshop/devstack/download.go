@@ -20,7 +20,8 @@ const (
 	// hangs fails after at most 10 seconds.
 	downloadPatience = 5 * time.Second
 	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that
-	// rate the archive of Temporal takes 15 minutes. Building Temporal takes about five.
+	// rate, downloading the archive of Temporal takes 15 minutes. Building Temporal takes about five
+	// minutes.
 	downloadMinimum = 256 << 10
 	// downloadLimit is several times the size of the largest file that is downloaded here.
 	downloadLimit = 512 << 20

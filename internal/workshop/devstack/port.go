@@ -16,7 +16,7 @@ import (
 // of the pauses, the last attempt begins about five seconds after the first.
 const (
 	startAttempts = 5
-	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is 500 ms longer
+	startPause    = 500 * time.Millisecond // the pause before the second attempt; each later pause is 500 ms longer
 )
 
 // takenPort is the error of a start that failed because of a port. Either another program took the port

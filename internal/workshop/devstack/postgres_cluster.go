@@ -102,7 +102,7 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 		return err
 	}
 	for _, dir := range halfMade {
-		_ = os.RemoveAll(dir) // if initdb is ending but still writes to dir, the next start deletes dir
+		_ = os.RemoveAll(dir) // this fails if initdb is still writing to dir; then the next start deletes dir
 	}
 	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")

@@ -23,7 +23,7 @@ type temporalProgram struct {
 
 // temporalFinder finds the CLI, or downloads or builds it.
 type temporalFinder struct {
-	archives string // TemporalOptions.Archives
+	archives string // the value of TemporalOptions.Archives
 	log      logFunc
 
 	// These fields are for tests. Their zero values stand for temporalSums and downloadPatience.

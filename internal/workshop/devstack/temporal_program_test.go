@@ -65,7 +65,7 @@ func withoutTemporalOnPath(t *testing.T) (onPath string) {
 }
 
 // enterCheckout creates a checkout and makes it the working directory. mainFile is the source of
-// the program in its tools/temporal.
+// the program in the checkout's folder tools/temporal.
 func enterCheckout(t *testing.T, mainFile string) (source string) {
 	t.Helper()
 	checkout := t.TempDir()
