@@ -91,8 +91,8 @@ func (a *Activities) writeFooter(ctx context.Context, e export.Export, f *format
 	})
 }
 
-// verifiedFile writes the footer, verifies it and the last range, and returns the file of the export, or
-// an error if the counts, the digest and the composed object do not agree.
+// verifiedFile writes the footer, verifies the footer and the last range, and returns the file of the
+// export, or an error if the counts, the digest and the composed object do not agree.
 func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *format.Format, in PublishInput) (export.File, error) {
 	footer, err := a.writeFooter(ctx, e, f)
 	if err != nil {

@@ -15,8 +15,8 @@ type FailInput struct {
 	Code     string `json:"code"` // a key of export.Failures
 }
 
-// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes its
-// objects next. An export that is FAILED or EXPIRED already does not change.
+// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes the
+// export's objects next. An export that is FAILED or EXPIRED already does not change.
 func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	failure, ok := export.Failures[in.Code]
 	if !ok {

@@ -56,6 +56,6 @@ func (d *downloadReader) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	d.file.Close() //nolint:errcheck // it was only read
+	d.file.Close() //nolint:errcheck // the file was only read
 	return d.err
 }

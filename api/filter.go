@@ -18,7 +18,7 @@ import (
 // filterParam is a query parameter that a field of memory.Filter declares with its tags. A new filter
 // needs no change in this package.
 type filterParam struct {
-	field  int // its index in memory.Filter
+	field  int // the field's index in memory.Filter
 	name   string
 	schema *huma.Schema
 }

@@ -66,7 +66,7 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			connection := s.dial(t)
-			go io.WriteString(connection, c.request) //nolint:errcheck // the server stops reading it
+			go io.WriteString(connection, c.request) //nolint:errcheck // the server may stop reading the request
 			reader := bufio.NewReader(connection)
 			response, err := http.ReadResponse(reader, nil)
 			if err == nil && response.StatusCode == http.StatusOK { // this is the first of two answers

@@ -52,7 +52,7 @@ func staticGzip(contentType string, zipped []byte) http.Handler {
 		if acceptsGzip(r.Header) {
 			h.Set("ETag", `"`+tag+`-gzip"`)
 			h.Set("Content-Encoding", "gzip")
-			h.Set("Content-Length", strconv.Itoa(len(content))) // http.ServeContent leaves it out if there is a Content-Encoding
+			h.Set("Content-Length", strconv.Itoa(len(content))) // http.ServeContent sets no Content-Length if there is a Content-Encoding
 		} else {
 			h.Set("ETag", `"`+tag+`"`)
 			content = plain()

@@ -27,7 +27,7 @@ func start(tb testing.TB, handler http.HandlerFunc, wrap ...func(net.Listener) n
 		l = w(l)
 	}
 	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
-	go refusal.Serve(server, l, func(w http.ResponseWriter, status int) { //nolint:errcheck // it ends with the test
+	go refusal.Serve(server, l, func(w http.ResponseWriter, status int) { //nolint:errcheck // Serve returns when the test ends
 		w.Header().Set("X-Refused", "yes")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "refused")

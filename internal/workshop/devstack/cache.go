@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// cacheDir returns the folder for programs that are built or downloaded once per user, and creates
-// it when missing. It is the folder memexport in the user's cache directory. If the user has no
-// cache directory, it is .dev/bin in the working directory.
+// cacheDir returns the folder for programs that are built or downloaded once per user, and creates this
+// folder when missing. The folder is named memexport and lies in the user's cache directory. If the user
+// has no cache directory, the folder is .dev/bin in the working directory.
 func cacheDir() (string, error) {
 	var firstErr error
 	if base, err := os.UserCacheDir(); err == nil {

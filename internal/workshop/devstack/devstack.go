@@ -3,7 +3,7 @@
 //
 // The children never outlive their parent, even if the parent is killed with kill -9: see the
 // package process. All servers listen on 127.0.0.1. Do not use them in production: every user of this
-// machine can use this Temporal. Postgres asks for a password.
+// machine can connect to Temporal. Only Postgres asks for a password.
 //
 // The directory that the option Dir names contains everything that a stack leaves behind. Postgres
 // and Temporal can share a directory:

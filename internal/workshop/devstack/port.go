@@ -57,7 +57,7 @@ func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) 
 // portRequest describes which port a server should get.
 type portRequest struct {
 	server  string // the server's name in messages, such as "Postgres"
-	want    int    // the required port; if 0, the port of the last run if it is free, and otherwise any free port
+	want    int    // the required port; if 0, the port of the last run if that port is free, and otherwise any free port
 	flag    string // the flag that chooses another port, such as "--postgres-port"
 	file    string // the file that contains the port of the last run
 	exclude int    // a port that another server of the stack uses

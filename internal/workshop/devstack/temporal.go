@@ -146,9 +146,9 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
 		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
-		// A small export runs several short activities one after the other. With this setting, the
-		// worker that completes the workflow task can run the next activity without waiting for it
-		// in the task queue.
+		// A small export runs several short activities one after the other. With this setting, the worker
+		// that completes the workflow task gets the next activity together with its answer and need not
+		// poll the task queue for it.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
 		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
 		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every

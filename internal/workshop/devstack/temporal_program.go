@@ -101,8 +101,8 @@ func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 }
 
 // temporalPath returns the path of the CLI in the cache. In a checkout, source is the folder
-// tools/temporal, and the file name contains a hash of its go.mod and go.sum. Outside a checkout,
-// source is empty, and the file name contains the version of the release archive.
+// tools/temporal, and the file name contains a hash of the go.mod and go.sum in that folder. Outside a
+// checkout, source is empty, and the file name contains the version of the release archive.
 func temporalPath(source string) (string, error) {
 	if source != "" {
 		return versionedPath("temporal", source, "go.mod", "go.sum")
