@@ -1,6 +1,6 @@
 // Package activities holds the activities of the workflow Export: they read memories, write parts, and
-// change the status of the export. Each activity looks for what an earlier attempt has done and
-// continues from there. It may therefore run twice, at the same time as another attempt, or again
+// change the status of the export. Each activity looks for what an earlier attempt has done and continues
+// from there. It is therefore safe to run an activity twice, at the same time as another attempt, or again
 // after a reset of the workflow.
 package activities
 
@@ -24,7 +24,7 @@ type Activities struct {
 	Archive *archive.Archive
 
 	Retention time.Duration // how long a READY export can be downloaded
-	Grace     time.Duration // how long its objects stay after that, for downloads that have begun
+	Grace     time.Duration // how long the objects of an EXPIRED export stay, for downloads that have begun
 	Parallel  int           // how many ranges of one export are written at the same time
 	PartSize  int           // in bytes; defaults to partwriter.DefaultPartSize
 
@@ -38,14 +38,14 @@ type ExportRef struct {
 	ExportID string `json:"export_id"`
 }
 
-// ended calls Ended for the workspace of an export.
+// ended calls a.Ended with the id of a workspace, if a.Ended is set.
 func (a *Activities) ended(ctx context.Context, workspaceID string) {
 	if a.Ended != nil {
 		a.Ended(ctx, workspaceID)
 	}
 }
 
-// load reads an export and looks its format up. The error is for Temporal.
+// load reads an export and looks up its format. An activity can return the error to Temporal as it is.
 func (a *Activities) load(ctx context.Context, id string) (export.Export, *format.Format, error) {
 	e, err := a.Exports.Find(ctx, id)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// endings makes the activities note the workspaces for which Ended is called, and for each the status
-// that the export then has.
+// endings makes the activities call a function Ended that notes the status of the export id at that
+// moment. It returns these statuses.
 func (h *harness) endings(id *string) *[]export.Status {
 	var seen []export.Status
 	h.Ended = func(_ context.Context, workspace string) {
@@ -44,7 +44,7 @@ func TestEndedIsCalledAfterAnExportHasEnded(t *testing.T) {
 	want("before the end")
 	must[activities.PublishResult](h, h.Publish, in)
 	want("Publish", export.Ready)
-	must[activities.PublishResult](h, h.Publish, in) // as after a crash before Ended
+	must[activities.PublishResult](h, h.Publish, in) // a second attempt, as after a crash before Ended was called
 	want("Publish again", export.Ready)
 	must[activities.ExpireResult](h, h.Expire, h.ref(id))
 	want("Expire")

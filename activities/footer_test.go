@@ -13,7 +13,8 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
-// writeFooter is what an attempt does that dies before it has published the export.
+// writeFooter writes the footer of an export without publishing the export, like an attempt that dies in
+// between.
 func (h *harness) writeFooter(id string, f *format.Format) []export.Part {
 	h.Helper()
 	w := &partwriter.Writer{Source: h.Source, Exports: h.Exports, Archive: h.Archive}
@@ -95,7 +96,8 @@ func TestAnExportWithoutMemoriesHasAFooter(t *testing.T) {
 	}
 }
 
-// A footer entry has the least and the greatest user_id, so it is personal data.
+// A footer entry contains the least and the greatest user_id, so it is personal data and must be deleted
+// too.
 func TestThePurgeDeletesFooterEntries(t *testing.T) {
 	h := newHarness(t)
 	h.fill(50)

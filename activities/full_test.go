@@ -12,7 +12,7 @@ import (
 	"memexport/internal/service/format"
 )
 
-// fullStore is an S3 store that has no room, and answers as MinIO does then.
+// fullStore answers like MinIO, an S3 store, when it has no space left.
 func fullStore(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPut {
 		http.NotFound(w, r)
@@ -36,7 +36,7 @@ func TestAFullStoreIsRecordedAndTriedAgain(t *testing.T) {
 	_, err := do[export.Written](h, h.WriteRange, in)
 	wantRetryable(t, err, attempt.TypeStorageFull)
 	h.wantStatus(in.ExportID, export.Processing)
-	fresh := export.NewStore(h.db) // a store of another process, which has not looked yet
+	fresh := export.NewStore(h.db) // the store as another process sees it, which has not read the state yet
 	if _, err := fresh.Create(h.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"}); !errors.Is(err, export.ErrStoreFull) {
 		t.Errorf("a new export: %v", err)
 	}

@@ -25,7 +25,7 @@ import (
 
 const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
-	// patience bounds every wait for something that takes milliseconds on an idle machine.
+	// patience limits every wait for something that takes milliseconds on an idle machine.
 	patience = 30 * time.Second
 )
 
@@ -33,12 +33,12 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 
 var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 
-// harness runs activities on a database and a bucket that belong to one test.
+// harness runs activities on a database and a bucket that are used by only one test.
 type harness struct {
 	*testing.T
 	*activities.Activities
 	db  *sqlx.DB
-	dir string // of the bucket
+	dir string // the directory of the bucket
 }
 
 func newHarness(t *testing.T) *harness {
@@ -52,7 +52,7 @@ func newHarness(t *testing.T) *harness {
 	return h
 }
 
-// open makes the activities use the bucket at a URL.
+// open makes the activities use the bucket at this URL.
 func (h *harness) open(bucketURL string, options archive.Options) {
 	h.Helper()
 	files, err := archive.Open(h.Context(), bucketURL, options)
@@ -63,14 +63,14 @@ func (h *harness) open(bucketURL string, options archive.Options) {
 	h.Archive = files
 }
 
-// in returns the harness for a subtest. Both share the database and the bucket.
+// in returns the harness for a subtest, which uses the same database and bucket.
 func (h *harness) in(t *testing.T) *harness {
 	inner := *h
 	inner.T = t
 	return &inner
 }
 
-// readFrom makes the activities read a table or view.
+// readFrom makes the activities read memories from this table or view.
 func (h *harness) readFrom(table string) {
 	h.Helper()
 	var err error
@@ -89,7 +89,7 @@ func (h *harness) exec(statement string, args ...any) {
 // environment changes the environment in which an attempt runs.
 type environment func(*testsuite.TestActivityEnvironment)
 
-// within cancels the attempt when ctx ends, as Temporal does after a cancellation was requested.
+// within cancels the attempt when ctx ends, in the same way as Temporal cancels an activity on request.
 func within(ctx context.Context) environment {
 	return func(env *testsuite.TestActivityEnvironment) {
 		env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
@@ -124,7 +124,7 @@ func must[T any](h *harness, activity, input any) T {
 
 func (h *harness) ref(id string) activities.ExportRef { return activities.ExportRef{ExportID: id} }
 
-// create makes a PENDING export of the workspace.
+// create creates a PENDING export of the workspace and returns its id.
 func (h *harness) create(f *format.Format) string {
 	h.Helper()
 	e, err := h.Exports.Create(h.Context(), export.Export{WorkspaceID: workspaceID, Format: f.Name})
@@ -134,14 +134,14 @@ func (h *harness) create(f *format.Format) string {
 	return e.ID
 }
 
-// started makes a PROCESSING export and returns its id and plan.
+// started creates a PROCESSING export and returns its id and plan.
 func (h *harness) started(f *format.Format) (string, activities.PlanResult) {
 	h.Helper()
 	id := h.create(f)
 	return id, must[activities.PlanResult](h, h.Plan, h.ref(id))
 }
 
-// oneRange makes a PROCESSING export of one range, and returns the input that writes the range.
+// oneRange creates a PROCESSING export with one range, and returns the input of WriteRange for that range.
 func (h *harness) oneRange(f *format.Format) activities.WriteRangeInput {
 	h.Helper()
 	id, plan := h.started(f)
@@ -151,7 +151,7 @@ func (h *harness) oneRange(f *format.Format) activities.WriteRangeInput {
 	return activities.WriteRangeInput{ExportID: id, Number: 0, Range: plan.Ranges[0].Range}
 }
 
-// written writes and verifies all ranges of an export, and returns the input of Publish.
+// written writes all ranges of an export, verifies all but the last, and returns the input of Publish.
 func (h *harness) written(id string, plan activities.PlanResult) activities.PublishInput {
 	h.Helper()
 	in := activities.PublishInput{ExportID: id, Ranges: len(plan.Ranges)}
@@ -165,7 +165,7 @@ func (h *harness) written(id string, plan activities.PlanResult) activities.Publ
 	return in
 }
 
-// published makes a READY export.
+// published creates a READY export and returns its id.
 func (h *harness) published(f *format.Format) string {
 	h.Helper()
 	id, plan := h.started(f)
@@ -199,7 +199,7 @@ func (h *harness) parts(id string) []export.Part {
 	return parts
 }
 
-// file returns what a download of the recorded parts would be.
+// file returns the content of a download of the recorded parts.
 func (h *harness) file(id string, f *format.Format) string {
 	h.Helper()
 	parts := export.Stored(h.parts(id))
@@ -210,13 +210,13 @@ func (h *harness) file(id string, f *format.Format) string {
 	return string(content)
 }
 
-// wantFinal checks the type of an activity's error, and that Temporal does not retry it.
+// wantFinal checks the type of an activity's error, and that Temporal does not retry the activity.
 func wantFinal(t *testing.T, err error, errorType string) {
 	t.Helper()
 	wantApplicationError(t, err, errorType, true)
 }
 
-// wantRetryable checks the type of an activity's error, and that Temporal retries it.
+// wantRetryable checks the type of an activity's error, and that Temporal retries the activity.
 func wantRetryable(t *testing.T, err error, errorType string) {
 	t.Helper()
 	wantApplicationError(t, err, errorType, false)

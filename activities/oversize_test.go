@@ -23,7 +23,7 @@ func TestOversizeMemoriesAreEncodedLikeOthers(t *testing.T) {
 	} {
 		for _, f := range format.All {
 			if f != format.JSON && name != "one after the other" {
-				continue // one case is enough to show what each format puts around a memory
+				continue // for one case it is enough to check what each format writes around a memory
 			}
 			t.Run(name+" "+f.Name, func(t *testing.T) {
 				h := all.in(t)
@@ -66,7 +66,7 @@ func TestAnAttemptContinuesAfterAnOversizeMemory(t *testing.T) {
 	h := newHarness(t)
 	h.insert(text(10*mebibyte), "after", text(10*mebibyte))
 	in := h.oneRange(format.Markdown)
-	repair := h.failOnPart("NEW.part = 2") // the part that holds "after"
+	repair := h.failOnPart("NEW.part = 2") // fails the recording of part 2, which contains the memory "after"
 	_, err := do[export.Written](h, h.WriteRange, in)
 	wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
 	if parts := h.parts(in.ExportID); len(parts) != 2 {
@@ -76,7 +76,8 @@ func TestAnAttemptContinuesAfterAnOversizeMemory(t *testing.T) {
 	h.finish(in, format.Markdown, 3)
 }
 
-// Memories that are large but not oversize must not make parts, and therefore buffers, much larger.
+// Memories that are large but not oversize must not make parts much larger than PartSize, because buffers
+// are as large as parts.
 func TestPartsOfLargeMemoriesKeepTheSizeLimit(t *testing.T) {
 	const size = 8 * mebibyte / 16
 	h := newHarness(t)

@@ -15,14 +15,15 @@ import (
 )
 
 // Compose makes the store join the parts into one object, which clients can download directly from the
-// store. It returns the zero value if that is not possible, for example because there are too many parts.
+// store. Compose returns the zero value if the store cannot join the parts, for example because there are
+// too many.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return archive.Composed{}, err
 	}
-	if e.Status != export.Processing { // published before a reset of the workflow
+	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
 		return archive.Composed{}, nil
 	}
 	if _, err := a.writeFooter(ctx, e, f); err != nil {
@@ -60,9 +61,9 @@ type PublishResult struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Publish makes the export READY, after it has verified the last range and compared what the ranges
-// reported with what is recorded and what was read back. An export that has been published before is
-// returned as it is.
+// Publish makes the export READY. Before that, it verifies the last range and compares what the ranges
+// reported with what is recorded and what was read back. If the export was published before, Publish
+// returns the result of that.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
@@ -79,7 +80,7 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 			return PublishResult{}, attempt.DatabaseError(ctx, err)
 		}
 	}
-	a.ended(ctx, e.WorkspaceID) // also if an earlier attempt has published: it may not have come this far
+	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt published: that attempt may have died before this line
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 
@@ -90,8 +91,8 @@ func (a *Activities) writeFooter(ctx context.Context, e export.Export, f *format
 	})
 }
 
-// verifiedFile writes the footer, verifies it and the last range, and returns the file of the export, or
-// an error if the counts, the digest and the composed object do not agree.
+// verifiedFile writes the footer, verifies the footer and the last range, and returns the file of the
+// export, or an error if the counts, the digest and the composed object do not agree.
 func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *format.Format, in PublishInput) (export.File, error) {
 	footer, err := a.writeFooter(ctx, e, f)
 	if err != nil {

@@ -97,7 +97,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 	}{
 		"a flipped bit": {flip, wantFinal, attempt.TypeStorageCorrupt},
 		"a cut end":     {truncate, wantFinal, attempt.TypeStorageCorrupt},
-		"gone":          {remove, wantRetryable, attempt.TypeStorageUnavailable}, // a store may show an object late
+		"gone":          {remove, wantRetryable, attempt.TypeStorageUnavailable}, // retryable, because an object in a store may become visible late
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
@@ -111,7 +111,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 			in := h.written(id, activities.PlanResult{Ranges: ranges})
 			for _, p := range h.parts(id) {
 				if p.Number > 0 {
-					continue // the first part of each range is enough
+					continue // test only the first part of each range
 				}
 				path := filepath.Join(h.dir, filepath.FromSlash(p.Object))
 				intact, err := os.ReadFile(path)
@@ -119,7 +119,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.damage(t, path)
-				if p.Range == 0 { // Publish reads the last range only
+				if p.Range == 0 { // Publish reads only the last range, so another activity finds errors in this one
 					_, err = do[any](h, h.Verify, activities.VerifyInput{ExportID: id})
 				} else {
 					_, err = do[any](h, h.Publish, in)
@@ -150,7 +150,7 @@ func TestAFailedExportIsNotPublished(t *testing.T) {
 	h.wantStatus(id, export.Failed)
 }
 
-// A late attempt must not write to an export that failed while the attempt was reading.
+// If the export fails while a late attempt is still reading, that attempt must not write to the export.
 func TestAnExportThatFailsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
@@ -162,7 +162,7 @@ func TestAnExportThatFailsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 		_, err := do[any](h, h.WriteRange, in)
 		result <- err
 	}()
-	h.waiting(1) // recording locks the status, so that Fail must wait
+	h.waiting(1) // recording a part locks the row of the export, so Fail must wait
 	failed := make(chan error, 1)
 	go func() {
 		_, err := do[any](h, h.Fail, activities.FailInput{ExportID: in.ExportID, Code: export.CodeCancelled})

@@ -20,8 +20,8 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// failOnPart makes the recording of parts that meet a condition fail, like an outage at that moment,
-// until repair is called.
+// failOnPart makes the recording of every part that meets a condition fail, as in an outage at that
+// moment. repair ends this.
 func (h *harness) failOnPart(condition string) (repair func()) {
 	h.Helper()
 	h.exec(`CREATE FUNCTION outage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -50,7 +50,7 @@ func (h *harness) holdPart(number int) (release func()) {
 	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
 		h.Fatal(err)
 	}
-	// Close only returns the connection to the pool, where it would keep its lock.
+	// Unlock explicitly: Close only returns the connection to the pool, where it would keep its lock.
 	release = sync.OnceFunc(func() {
 		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
 			h.Error(err)
@@ -61,7 +61,7 @@ func (h *harness) holdPart(number int) (release func()) {
 	return release
 }
 
-// waiting waits until holdPart holds n attempts.
+// waiting waits until n attempts are blocked by holdPart.
 func (h *harness) waiting(n int) {
 	h.Helper()
 	await.True(h.T, patience, fmt.Sprintf("%d attempts are recording the part", n), func() bool {
@@ -94,7 +94,7 @@ func TestARetryContinuesAfterTheLastRecordedPart(t *testing.T) {
 	}
 }
 
-// finish runs an attempt that must succeed, publishes the export, and checks its file.
+// finish runs an attempt of WriteRange that must succeed, publishes the export, and checks its file.
 func (h *harness) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
 	h.Helper()
 	written := must[export.Written](h, h.WriteRange, in)
@@ -180,7 +180,8 @@ func stoppedBy(stop chan struct{}) environment {
 	return func(env *testsuite.TestActivityEnvironment) { env.SetWorkerStopChannel(stop) }
 }
 
-// wantHandOver checks that Temporal retries at once, and does not count the error as a failure.
+// wantHandOver checks that Temporal retries the activity at once and does not count the error as a
+// failure.
 func wantHandOver(t *testing.T, err error) {
 	t.Helper()
 	wantRetryable(t, err, "WorkerStopping")
@@ -200,7 +201,7 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	stop := make(chan struct{})
 	close(stop)
 	_, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}, stoppedBy(stop))
-	if err != nil { // it may have succeeded before it noticed the stop
+	if err != nil { // the attempt may have succeeded before it noticed that the worker stops
 		wantHandOver(t, err)
 	}
 	if _, err = do[any](h, h.Publish, in, stoppedBy(stop)); err != nil {
@@ -211,7 +212,7 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at the same time when the first can reach its database but not Temporal.
+// Two attempts run at the same time if the first one can reach its database but not Temporal.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
@@ -236,8 +237,7 @@ func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) 
 	if len(lost) != 1 {
 		t.Fatalf("%d attempts failed: %v", len(lost), lost)
 	}
-	// The error must be retryable: the attempt that stopped may be the only one that Temporal still
-	// listens to.
+	// The error must be retryable, because Temporal may be waiting only for the attempt that stopped.
 	wantRetryable(t, lost[0], attempt.TypeOvertaken)
 	h.wantFile(in.ExportID, format.JSON)
 	h.finish(in, format.JSON, 400)

@@ -29,16 +29,17 @@ func (h *harness) insert(texts ...string) {
 	}
 }
 
-// text returns up to n bytes that every format must escape, with characters of several bytes.
+// text returns up to n bytes of text with characters that every format must escape and characters of
+// several bytes.
 func text(n int) string {
 	const piece = "Präferenz: \"好き\" <b>\\ [x]\r\n\tñ, 👩🏽‍🚀\n"
 	text := strings.Repeat(piece, n/len(piece)+1)[:n]
 	return strings.ToValidUTF8(text, "")
 }
 
-// encoded returns the file of the workspace's memories, made in the simplest way: one query, and each
-// memory appended after the other. Of the recorded parts of the export it uses only how many memories
-// each one has, and whether there is a footer.
+// encoded returns the file that an export of all memories of the workspace must have. It makes the file in
+// the simplest way: one query, and each memory appended after the other. From the recorded parts of the
+// export, it uses only how many memories each part has and whether there is a footer.
 func (h *harness) encoded(id string, f *format.Format) string {
 	h.Helper()
 	w := &fileWriter{harness: h, format: f, encoder: f.NewEncoder(), file: []byte(f.Prefix), start: len(f.Prefix), parts: h.parts(id)}
@@ -46,15 +47,15 @@ func (h *harness) encoded(id string, f *format.Format) string {
 	return w.finish(id)
 }
 
-// fileWriter makes the file of an export.
+// fileWriter writes the expected file of an export.
 type fileWriter struct {
 	*harness
 	format  *format.Format
 	encoder format.Encoder
-	parts   []export.Part // those that have not been made yet
+	parts   []export.Part // the recorded parts that the file does not contain yet
 
 	file     []byte
-	start    int // of the current part in file
+	start    int // where the current part begins in file
 	memories int64
 	made     []format.FooterPart
 }
@@ -67,7 +68,7 @@ func (w *fileWriter) add(m *memory.Memory) {
 		w.file = w.encoder.Append(w.file, m)
 		return
 	}
-	if len(m.Text) > 4*mebibyte { // more than one piece of memory.Source
+	if len(m.Text) > 4*mebibyte { // memory.Source reads a text of this size in several pieces
 		m.Size = int64(len(m.Text))
 		w.file = w.encoder.After(w.encoder.Text(w.encoder.Before(w.file, m), m.Text), m)
 	} else {
@@ -75,7 +76,7 @@ func (w *fileWriter) add(m *memory.Memory) {
 	}
 	w.memories++
 	for len(w.parts) > 0 && w.parts[0].Memories == 0 {
-		w.parts = w.parts[1:] // it ends in the middle of this memory
+		w.parts = w.parts[1:] // this part ends in the middle of the memory
 	}
 	if len(w.parts) == 0 {
 		w.Fatal("there are more memories than in the recorded parts")
@@ -97,7 +98,7 @@ func (w *fileWriter) finish(id string) string {
 		return string(append(w.file, w.format.Suffix...))
 	}
 	if len(w.parts) == 0 {
-		return string(w.file) // not published yet
+		return string(w.file) // the export is not published yet
 	}
 	e := w.find(id)
 	footer, err := w.format.Footer(format.Info{ExportID: id, Filters: e.Filter.Names(), Memories: e.MemoryCount}, w.made)
@@ -107,7 +108,7 @@ func (w *fileWriter) finish(id string) string {
 	return string(append(w.file, footer...))
 }
 
-// eachMemory calls visit with every memory of the workspace, in the order of the file.
+// eachMemory calls visit with every memory of the workspace, in the order in which the file contains them.
 func (h *harness) eachMemory(visit func(m *memory.Memory)) {
 	h.Helper()
 	const micros = `(extract(epoch FROM %[1]s) * 1000000)::bigint - 946684800000000 AS %[1]s`
@@ -137,7 +138,7 @@ func (h *harness) eachMemory(visit func(m *memory.Memory)) {
 	}
 }
 
-// wantFile checks that the file of an export is what encoded returns.
+// wantFile checks that the file of an export is equal to the result of encoded.
 func (h *harness) wantFile(id string, f *format.Format) {
 	h.Helper()
 	got, want := h.file(id, f), h.encoded(id, f)

@@ -15,7 +15,8 @@ import (
 
 const secret = "Ada-is-afraid-of-spiders"
 
-// The memories may come from a view that fails on a row. Postgres then quotes the row in its error.
+// The memories may come from a view that fails on a row. In this case, the error from Postgres quotes the
+// row.
 func TestNoErrorQuotesAMemory(t *testing.T) {
 	h := newHarness(t)
 	h.insert("harmless", secret)
@@ -24,7 +25,7 @@ func TestNoErrorQuotesAMemory(t *testing.T) {
 	columns := `id, memory, user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id,
 		%s AS access_count, last_accessed_at, created_at, updated_at FROM memories`
 	for name, c := range map[string]struct {
-		count string // the expression of the view for access_count
+		count string // the view's expression for the column access_count
 		want  func(t *testing.T, err error, errorType string)
 		kind  string
 	}{
@@ -48,7 +49,7 @@ func TestNoErrorQuotesAMemory(t *testing.T) {
 	}
 }
 
-// wantNoSecret checks everything about an error that Temporal would keep in a history.
+// wantNoSecret checks that no part of an error that Temporal would keep in a history contains the secret.
 func wantNoSecret(t *testing.T, err error) {
 	t.Helper()
 	for ; err != nil; err = errors.Unwrap(err) {

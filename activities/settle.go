@@ -15,8 +15,8 @@ type FailInput struct {
 	Code     string `json:"code"` // a key of export.Failures
 }
 
-// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes its
-// objects next. An export that is FAILED or EXPIRED already does not change.
+// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes the
+// export's objects next. An export that is FAILED or EXPIRED already does not change.
 func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
@@ -33,7 +33,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	if err != nil {
 		return attempt.DatabaseError(ctx, err)
 	}
-	a.ended(ctx, e.WorkspaceID) // also if an earlier attempt has recorded it: it may not have come this far
+	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt recorded the failure: that attempt may have died before this line
 	return nil
 }
 
@@ -42,8 +42,8 @@ type ExpireResult struct {
 	PurgeAt time.Time `json:"purge_at"`
 }
 
-// Expire makes a READY export EXPIRED. Its objects stay for the grace period, for downloads that have
-// begun.
+// Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
+// downloads that have begun can finish.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
 	if err != nil && !errors.Is(err, export.ErrConflict) {
@@ -53,20 +53,21 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	if e.ExpiresAt == nil { // it was never READY, so nobody is downloading it
+	if e.ExpiresAt == nil { // the export was never READY, so nobody is downloading it
 		return ExpireResult{PurgeAt: time.Now()}, nil
 	}
 	return ExpireResult{PurgeAt: e.ExpiresAt.Add(a.Grace)}, nil
 }
 
-// Purge deletes every object of an export and records that.
+// Purge deletes every object of an export and records the deletion.
 func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 	defer attempt.Heartbeat(ctx)()
 	if err := a.Archive.DeleteExport(ctx, in.ExportID); err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// WriteRange fails if the store denies access. Purge retries, because the objects must be deleted.
+		// Return a retryable error even if the store denies access, where WriteRange would give up. The
+		// objects must be deleted some time.
 		return attempt.Retryable(attempt.TypeStorageUnavailable, err)
 	}
 	return attempt.DatabaseError(ctx, a.Exports.Purged(ctx, in.ExportID))

@@ -50,7 +50,7 @@ func TestAnUnknownCodeBecomesInternal(t *testing.T) {
 	}
 }
 
-// The caller of Fail deletes the objects next, so that the export must not stay READY.
+// After Fail, its caller deletes the objects, so the export must not stay READY.
 func TestFailExpiresAReadyExport(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)
@@ -147,7 +147,8 @@ func TestADeleteThatTheStoreRefusesIsRetried(t *testing.T) {
 	id := h.published(format.JSON)
 	objects := filepath.Join(h.dir, "exports", id)
 	part := filepath.Join(h.dir, filepath.FromSlash(h.parts(id)[0].Object))
-	// Not even root can delete a directory that is not empty in the way in which objects are deleted.
+	// Make a directory that is not empty in the place of an object. Deleting objects does not delete such
+	// a directory, not even as root.
 	if err := os.MkdirAll(filepath.Join(objects, "000-000009-x", "y"), 0o700); err != nil {
 		t.Fatal(err)
 	}

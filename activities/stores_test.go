@@ -11,7 +11,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// TestStores runs Compose on S3, the only store whose parts it can join.
+// TestStores runs Compose on S3 stores, because only these can join parts.
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
 	t.Run("s3", func(t *testing.T) {
@@ -19,7 +19,7 @@ func TestStores(t *testing.T) {
 	})
 }
 
-// composesAndPurges runs all activities on exports of two ranges, each of which ends with a small part.
+// composesAndPurges runs all activities on exports with two ranges. Each range ends with a small part.
 func composesAndPurges(t *testing.T, store *storetest.Store) {
 	h := newHarness(t)
 	h.open(store.URL(), archive.Options{Compose: true})

@@ -21,8 +21,8 @@ type PlanResult struct {
 	Compose  bool                  `json:"compose"`  // whether to run Compose
 }
 
-// Plan makes a PENDING export PROCESSING and fixes what it will contain: ranges of keys, up to the
-// greatest key that exists now. A second attempt returns the plan of the first.
+// Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
+// the greatest key that exists now. A second attempt returns the plan of the first.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
@@ -31,7 +31,8 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
-		// The cancellation that follows a deletion finds no workflow if that is just being started.
+		// Check for a deletion here, because deleting cannot cancel a workflow that is only just being
+		// started.
 		if e.DeletedAt != nil {
 			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
 		}
@@ -49,13 +50,13 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 // WriteRangeInput names a range of an export's plan.
 type WriteRangeInput struct {
 	ExportID string       `json:"export_id"`
-	Number   int          `json:"number"` // of the range, from 0
+	Number   int          `json:"number"` // the number of the range, from 0
 	Range    memory.Range `json:"range"`
 }
 
-// WriteRange writes the memories of a range as parts and records each part. It continues after the
-// last recorded part, whichever attempt wrote it. If another attempt records a part first, this one
-// stops with an error: the object it could not record is an orphan, and the recorded parts stay.
+// WriteRange writes the memories of a range as parts and records each part. It continues after the last
+// recorded part, whichever attempt wrote it. If another attempt records a part first, WriteRange returns
+// an error: the recorded part stays, and Purge later deletes the object that WriteRange could not record.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
@@ -67,7 +68,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // published before a reset of the workflow
+	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
@@ -78,7 +79,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	return written.Plus(added), err
 }
 
-// noteFull records that the store is full, if err says so: the API then refuses new exports.
+// noteFull records that the store is full, if err says so. The API then refuses new exports.
 func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	if !attempt.IsStorageFull(err) {
 		return
@@ -88,7 +89,8 @@ func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	}
 }
 
-// VerifyInput names a range that has been written, and holds the digest of the file before it.
+// VerifyInput names a range that has been written, and holds the digest of the file up to the beginning of
+// the range.
 type VerifyInput struct {
 	ExportID string         `json:"export_id"`
 	Number   int            `json:"number"`
@@ -103,7 +105,7 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	if err != nil {
 		return in.Digest, err
 	}
-	if e.Status != export.Processing { // published before a reset of the workflow
+	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
 		return in.Digest, nil
 	}
 	return a.verify(ctx, f, in)

@@ -23,7 +23,7 @@ func TestASecondPlanReturnsTheFirst(t *testing.T) {
 	h.fill(100)
 	id, first := h.started(format.JSON)
 	h.wantStatus(id, export.Processing)
-	h.fill(200) // later memories do not belong to the export
+	h.fill(200) // later memories must not become part of the export
 	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
 		t.Errorf("the second plan is %+v, want %+v", second, first)
 	}
@@ -72,7 +72,7 @@ func TestEveryActivityRejectsAnUnknownExportForGood(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { wantFinal(t, run(), attempt.TypeInvalidExport) })
 	}
-	must[any](h, h.Purge, h.ref(id)) // it has no objects
+	must[any](h, h.Purge, h.ref(id)) // this export has no objects
 }
 
 func TestTheFileHoldsTheMemoriesInOrder(t *testing.T) {
@@ -130,8 +130,8 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.wantFile(in.ExportID, format.CSV)
 }
 
-// The first part of a later range begins with a separator, even if the ranges before it become empty and
-// it is the first part of the file.
+// The first part of a later range begins with a separator. This must also work if the ranges before it
+// become empty, so that it is the first part of the file.
 func TestTheFirstRangesMayBecomeEmpty(t *testing.T) {
 	for _, f := range format.All {
 		for gone := range 3 {
@@ -239,6 +239,6 @@ func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T
 		t.Fatal(err)
 	}
 	if again := must[activities.PlanResult](h, h.Plan, h.ref(started)); len(again.Ranges) != len(plan.Ranges) {
-		t.Errorf("a second attempt returned %+v", again) // the workflow is cancelled instead
+		t.Errorf("a second attempt returned %+v", again) // a deletion after the first attempt does not stop Plan, because it cancels the workflow
 	}
 }

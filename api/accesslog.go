@@ -19,8 +19,9 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		recorder := &responseRecorder{ResponseWriter: w}
 		setCommonHeaders(w.Header(), info.id)
 		if len(r.TransferEncoding) > 0 {
-			// RFC 9112, section 6.1: after a request with both Transfer-Encoding and Content-Length the
-			// connection must be closed. net/http hides the Content-Length of such a request.
+			// RFC 9112, section 6.1, demands that the connection is closed after a request with both
+			// Transfer-Encoding and Content-Length. net/http hides the Content-Length of such a request,
+			// so close after every request with a Transfer-Encoding.
 			w.Header().Set("Connection", "close")
 		}
 
@@ -33,7 +34,8 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 					failure = nil
 				}
 			}
-			// The log has the route, never the path or query as sent: a filter may be personal data.
+			// Log the route, never the path or query of the request, because a filter in the query may be
+			// personal data.
 			attrs := append(info.attrs(), "method", r.Method, "route", r.Pattern, "status", recorder.status,
 				"duration", time.Since(start), "bytes", recorder.bytes)
 			if failure != nil {
@@ -51,13 +53,13 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 // accessLevel returns the level at which requests to a route are logged.
 func accessLevel(pattern string) slog.Level {
 	if pattern == "GET /healthz" || pattern == "GET /readyz" {
-		return slog.LevelDebug // every probe asks every few seconds
+		return slog.LevelDebug // health probes come every few seconds
 	}
 	return slog.LevelInfo
 }
 
-// requestID returns the id that the caller sent, or a new one if that is missing, longer than 128
-// characters or not printable ASCII without spaces.
+// requestID returns the id that the caller sent. If the caller sent none, or one that is longer than 128
+// characters or not printable ASCII without spaces, requestID returns a new id.
 func requestID(r *http.Request) string {
 	id := r.Header.Get(requestIDHeader)
 	if id == "" || len(id) > 128 {
@@ -78,7 +80,7 @@ type responseRecorder struct {
 	bytes  int64
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap lets http.ResponseController reach the wrapped ResponseWriter.
 func (r *responseRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 func (r *responseRecorder) WriteHeader(status int) {

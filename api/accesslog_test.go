@@ -11,7 +11,7 @@ import (
 	"memexport/api"
 )
 
-// buffer is a log that may be read while it is written to.
+// buffer is a log that can be read while it is being written.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -29,8 +29,8 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// await waits until the log contains text, since a client may read the end of an answer before the
-// server logs it.
+// await waits until the log contains text. A wait is needed, because a client may read the end of an
+// answer before the server logs the request.
 func (b *buffer) await(t *testing.T, text string) {
 	t.Helper()
 	for range 500 {
@@ -42,7 +42,7 @@ func (b *buffer) await(t *testing.T, text string) {
 	t.Errorf("the log lacks %q", text)
 }
 
-// requests returns the number of requests that have been logged.
+// requests returns how many requests have been logged.
 func (s *service) requests() int { return strings.Count(s.log.String(), "msg=request ") }
 
 func TestAPanicIsAnsweredWith500AndAnIDThatIsInTheLog(t *testing.T) {

@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// clientAddress returns the address from which a request came. That is the other end of the connection,
-// unless it belongs to a trusted proxy: then it is the last address in X-Forwarded-For that does not. What
-// stands before that address was written by the client, who may write anything. The result is the zero
-// value if the connection has no IP address.
+// clientAddress returns the IP address of the client. Usually that is the peer address of the connection.
+// If the peer is a trusted proxy, it is the last address in X-Forwarded-For that does not belong to a
+// trusted proxy. Addresses before that one cannot be trusted, because the client may have sent them. The
+// result is the zero value if the connection has no IP address.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	address := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -20,7 +20,7 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		}
 		forwarded := parseAddress(strings.TrimSpace(hop))
 		if !forwarded.IsValid() {
-			break // the proxy added no address, so the proxy is the best that is known
+			break // the proxy added no valid address, so return the address of the proxy
 		}
 		address = forwarded
 	}

@@ -27,35 +27,35 @@ type Options struct {
 	Archive *archive.Archive
 	Starter *workflows.Starter
 
-	// Audit keeps who created, read, downloaded and deleted exports. A download is refused while it does
-	// not answer. Defaults to only logging these events.
+	// Audit stores audit events: who created, read, downloaded and deleted exports. While Audit cannot
+	// store events, downloads are refused. Defaults to only logging the events.
 	Audit *audit.Store
-	// Redirect answers a download with a signed address in the store, if the store has the file as one
-	// object. Defaults to sending the file.
+	// Redirect makes the API answer a download with a redirect to a signed URL in the store, if the store
+	// has the file as one object. Defaults to sending the file.
 	Redirect bool
-	// Tokens verifies the access tokens that are accepted as bearer tokens. Defaults to accepting keys
-	// only.
+	// Tokens verifies the access tokens that callers may send as bearer tokens. If it is nil, only API
+	// keys are accepted.
 	Tokens *token.Verifier
-	// AuthFailures is how many requests a minute from one address may have a wrong key or token. The
-	// others are answered with 429. Defaults to no limit.
+	// AuthFailures is how many requests a minute from one address may have a wrong key or token. Beyond
+	// that, requests from the address are answered with 429. Defaults to no limit.
 	AuthFailures int
-	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Defaults to none:
-	// the other end of a connection counts as the client.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Defaults to none: then
+	// the peer address of a connection is the client's address.
 	TrustedProxies []netip.Prefix
-	// Ready returns why the process cannot serve requests at the moment, or nil. /readyz calls it.
-	// Defaults to a function that returns nil.
+	// Ready returns nil if the process can serve requests at the moment, and otherwise the reason why it
+	// cannot. /readyz calls it. Defaults to a function that returns nil.
 	Ready func(context.Context) error
-	// Limits bound what clients can use. Defaults to the defaults of its fields.
+	// Limits bound what clients can use. The comments of its fields name the defaults.
 	Limits Limits
-	// Log gets one line for each request and the causes of 5xx answers. It never gets keys, query
-	// strings or memories. Defaults to no log.
+	// Log receives one line for each request and the causes of 5xx answers. No line contains a key, a
+	// query string or a memory. Defaults to no log.
 	Log *slog.Logger
 	// Version is the version of the program, which /healthz shows. Defaults to "dev".
 	Version string
 }
 
-// New returns the server of the whole API, health checks and documents included. It does not listen
-// yet.
+// New returns the server of the whole API, including health checks and documents. The server does not
+// listen until Serve is called.
 func New(o Options) *Server {
 	s := &service{
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter, audit: o.Audit,

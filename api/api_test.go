@@ -29,12 +29,12 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
-// service is the API on a real server, with a real database and a bucket of files. Temporal cannot be
-// reached.
+// service is the API on a real server, with a real database and a bucket in a directory. Its Temporal
+// server cannot be reached.
 type service struct {
 	url     string
 	handler http.Handler
-	dir     string // of the bucket
+	dir     string // the directory of the bucket
 	log     *buffer
 	db      *sqlx.DB
 	exports *export.Store
@@ -42,7 +42,7 @@ type service struct {
 	archive *archive.Archive
 
 	workspace string
-	key       string // has every permission
+	key       string // an API key with every permission
 }
 
 // compress makes the service store the parts of later exports compressed.
@@ -115,7 +115,7 @@ func (s *service) newKey(t testing.TB, workspace string, permissions ...apikey.P
 	return secret
 }
 
-// create inserts a PENDING export without the API.
+// create inserts a PENDING export directly into the database.
 func (s *service) create(t *testing.T, formatName string) export.Export {
 	t.Helper()
 	e, err := s.exports.Create(t.Context(), export.Export{WorkspaceID: s.workspace, Format: formatName})
@@ -125,7 +125,7 @@ func (s *service) create(t *testing.T, formatName string) export.Export {
 	return e
 }
 
-// process moves an export to PROCESSING.
+// process makes an export PROCESSING.
 func (s *service) process(t *testing.T, id string) {
 	t.Helper()
 	if _, err := s.exports.Start(t.Context(), id, []memory.PlannedRange{{Estimate: 2, Range: memory.Range{
@@ -134,7 +134,8 @@ func (s *service) process(t *testing.T, id string) {
 	}
 }
 
-// publish makes a READY export from these parts and returns it with its file.
+// publish creates a READY export that consists of these parts. It returns the export and the content of
+// its file.
 func (s *service) publish(t *testing.T, formatName string, retention time.Duration, parts ...string) (export.Export, string) {
 	t.Helper()
 	ctx := t.Context()
@@ -181,11 +182,11 @@ func (s *service) count(t *testing.T) (n int) {
 type answer struct {
 	*http.Response
 	body []byte
-	err  error // of reading the body
+	err  error // the error from reading the body
 }
 
-// do sends a request with the service's key. headers are pairs of a name and a value, and may replace
-// the key. The test fails if the OpenAPI document does not describe the answer.
+// do sends a request with the service's key. headers are pairs of a name and a value; they may replace the
+// key. If the OpenAPI document does not describe the answer, the test fails.
 func (s *service) do(t *testing.T, method, target string, headers ...string) answer {
 	t.Helper()
 	return s.send(t, method, target, nil, headers...)
@@ -205,7 +206,7 @@ func (s *service) send(t *testing.T, method, target string, body io.Reader, head
 			request.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	response, err := http.DefaultTransport.RoundTrip(request) // does not follow redirects
+	response, err := http.DefaultTransport.RoundTrip(request) // RoundTrip does not follow redirects
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/audit"
 )
 
-// record appends what the caller does to the audit log: first to the log of the process, and then to
-// the table, if there is one. It does so even if the client goes away.
+// record writes an audit event for what the caller does: first to the log of the process, and then to the
+// audit table, if there is one. It writes the event even if the client has gone away.
 func (s *service) record(ctx context.Context, action audit.Action) error {
 	info := infoOf(ctx)
 	s.log.InfoContext(ctx, "audit", append(info.attrs(), "action", action, "address", info.address)...)
@@ -25,16 +25,17 @@ func (s *service) record(ctx context.Context, action audit.Action) error {
 	})
 }
 
-// recordDone records what has happened already. If the table cannot take it, the request succeeds all
-// the same: the log of the process has the event, and no memory has left the service.
+// recordDone records an action that has already happened. If the event cannot be stored in the table,
+// recordDone only logs the error and the request succeeds: the log of the process has the event, and no
+// memory has left the service.
 func (s *service) recordDone(ctx context.Context, action audit.Action) {
 	if err := s.record(ctx, action); err != nil {
 		s.log.ErrorContext(ctx, "an audit event is only in this log", append(infoOf(ctx).attrs(), "action", action, "error", err)...)
 	}
 }
 
-// recordRead records a read of an export, or of the list, unless this process has recorded the same
-// within the hour: clients poll every second.
+// recordRead records that the caller read an export or the list of exports. Because clients poll every
+// second, each process records the same read only once in each hour of the clock.
 func (s *service) recordRead(ctx context.Context, action audit.Action) {
 	info := infoOf(ctx)
 	if s.reads.first(info.workspaceID+" "+info.keyID+" "+info.exportID, time.Now()) {
@@ -42,8 +43,9 @@ func (s *service) recordRead(ctx context.Context, action audit.Action) {
 	}
 }
 
-// recordDownload records a download, which must not begin if recordDownload returns a problem: no file
-// leaves without an event. A HEAD has no byte of the file, and counts as a read.
+// recordDownload records a download. If it returns a problem, the download must not begin, so that no file
+// leaves the service without an event. A HEAD request sends no byte of the file, so it is recorded as a
+// read.
 func (s *service) recordDownload(ctx context.Context, method string) *Problem {
 	if method == http.MethodHead {
 		s.recordRead(ctx, audit.Read)
@@ -62,11 +64,11 @@ type reads struct {
 	seen map[string]struct{}
 }
 
-// maxReads bounds the memory of reads to about 20 MB. When it is reached, everything is forgotten, and
-// some reads are recorded a second time.
+// maxReads limits how many reads are remembered, which bounds their memory to about 20 MB. When the limit
+// is reached, all reads are forgotten, so some may be recorded a second time within the hour.
 const maxReads = 100_000
 
-// first reports whether a read is the first of its kind in the hour of now.
+// first reports whether this read has not been seen before in the clock hour that contains now.
 func (r *reads) first(read string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/service/audit"
 )
 
-// audited returns the events of the service's workspace.
+// audited returns the audit events of the service's workspace.
 func (s *service) audited(t *testing.T) (events []audit.Event) {
 	t.Helper()
 	err := audit.NewStore(s.db).Each(t.Context(), audit.Query{WorkspaceID: s.workspace}, func(e audit.Event) error {
@@ -26,7 +26,7 @@ func (s *service) audited(t *testing.T) (events []audit.Event) {
 	return events
 }
 
-// actions returns what the events say was done, such as "export.read", in order.
+// actions returns the actions of the events, such as "export.read", in order.
 func actions(events []audit.Event) (names []string) {
 	for _, e := range events {
 		names = append(names, string(e.Action))
@@ -43,7 +43,7 @@ func TestWhatACallerDoesIsAudited(t *testing.T) {
 	}
 	const user = "secret-user"
 	created := s.do(t, "POST", "/v1/exports?user_id="+user, "Idempotency-Key", "secret-key", "X-Request-Id", "one").status(t, 202).job(t).ID
-	for range 3 { // polls
+	for range 3 { // poll three times
 		s.do(t, "GET", "/v1/exports/"+created).status(t, 200)
 		s.do(t, "GET", "/v1/exports").status(t, 200)
 	}

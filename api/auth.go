@@ -19,12 +19,12 @@ import (
 // caller is who sent a request.
 type caller struct {
 	workspaceID string
-	keyID       string // of the API key, or what stands for it in a token; limits for each key count by it
+	keyID       string // the id of the API key, or the caller's id from the token; limits for each key count by it
 	permissions []apikey.Permission
 }
 
-// authenticate lets a request pass if it has exactly one credential, which is valid and has the
-// permission of the operation.
+// authenticate lets a request pass if it has exactly one credential, and this credential is valid and has
+// the permission that the operation needs.
 func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	sent, problem := credentialOf(r.Header)
@@ -59,7 +59,7 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
 }
 
-// resultOf returns what a problem of identify says about the credential.
+// resultOf turns the problem that identify returned, or nil, into a result for failures.
 func resultOf(p *Problem) result {
 	switch {
 	case p == nil || p.Code == codePermissionDenied:
@@ -72,7 +72,7 @@ func resultOf(p *Problem) result {
 	return undecided
 }
 
-// identify returns whom a credential belongs to.
+// identify returns the caller to whom a credential belongs.
 func (s *service) identify(ctx context.Context, sent credential) (caller, *Problem) {
 	limited, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -93,7 +93,7 @@ func (s *service) identify(ctx context.Context, sent credential) (caller, *Probl
 	return caller{workspaceID: key.WorkspaceID, keyID: key.ID, permissions: key.Permissions}, nil
 }
 
-// tokenProblem returns what the client is told about an error of Verify.
+// tokenProblem turns an error of token.Verifier.Verify into the problem to answer with.
 func (s *service) tokenProblem(ctx context.Context, err error) *Problem {
 	var invalid *token.Invalid
 	var noWorkspace *token.NoWorkspace
@@ -101,7 +101,7 @@ func (s *service) tokenProblem(ctx context.Context, err error) *Problem {
 	case errors.As(err, &invalid):
 		p := newProblem(codeUnauthorized)
 		p.Detail = "The token is not accepted: " + invalid.Reason + "."
-		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // RFC 6750, section 3.1
+		p.header["Www-Authenticate"][1] += `, error="invalid_token"` // required by RFC 6750, section 3.1
 		return p
 	case errors.As(err, &noWorkspace):
 		p := newProblem(codePermissionDenied)

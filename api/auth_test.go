@@ -74,7 +74,7 @@ func TestAKeyMayComeAsABearerToken(t *testing.T) {
 	other := s.newKey(t, uuid.NewString(), apikey.Permissions...)
 	for _, c := range []struct {
 		what    string
-		headers []string // as they are sent
+		headers []string // header lines exactly as they are sent
 		status  int
 	}{
 		{"the key as X-Api-Key", []string{"X-Api-Key: " + s.key}, 200},
@@ -95,7 +95,7 @@ func TestAKeyMayComeAsABearerToken(t *testing.T) {
 		{"two different keys of one header", []string{"X-Api-Key: " + s.key, "X-Api-Key: other"}, 401},
 		{"two bearer tokens", []string{"Authorization: Bearer " + s.key, "Authorization: Bearer " + s.key}, 401},
 	} {
-		connection := s.dial(t) // since http.Header would merge and trim some of them
+		connection := s.dial(t) // write the request by hand, because http.Header would merge and trim some of the lines
 		fmt.Fprintf(connection, "GET /v1/exports HTTP/1.1\r\nHost: x\r\n%s\r\n", strings.Join(append(c.headers, ""), "\r\n"))
 		response, err := http.ReadResponse(bufio.NewReader(connection), nil)
 		if err != nil {

@@ -45,7 +45,7 @@ func checkDocumented(t *testing.T, a answer) {
 		}
 		return
 	}
-	if mediaType == "multipart/byteranges" { // only the description mentions it, since generators cannot use it
+	if mediaType == "multipart/byteranges" { // for this type only the description in the document is checked, because client generators cannot use a schema for it
 		return
 	}
 	content := response.Content[mediaType]
@@ -71,7 +71,7 @@ func validate(t *testing.T, what string, schema *huma.Schema, body any) {
 	for _, err := range result.Errors {
 		t.Errorf("%s: the body does not match its schema: %v", what, err)
 	}
-	// Huma does not report properties that the schema does not have.
+	// Compare the properties here, because Huma does not report properties that are missing in the schema.
 	for schema.Ref != "" {
 		schema = document().Components.Schemas.SchemaFromRef(schema.Ref)
 	}
@@ -84,7 +84,7 @@ func validate(t *testing.T, what string, schema *huma.Schema, body any) {
 	}
 }
 
-// documented returns the operation of a request, or nil.
+// documented returns the operation in the OpenAPI document that matches a request, or nil.
 func documented(r *http.Request) *huma.Operation {
 	for template, item := range document().Paths {
 		got, want := strings.Split(r.URL.Path, "/"), strings.Split(template, "/")

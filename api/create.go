@@ -78,21 +78,23 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 	}
 	infoOf(ctx).exportID = e.ID
 	s.recordDone(ctx, audit.Create)
-	// An export that waits for its turn is started when an earlier one of the workspace ends. With an
-	// Idempotency-Key, the first request's export may be further.
+	// Do not start an export that still waits in the workspace's queue (DispatchedAt is nil): it is
+	// started when an earlier one ends. With an Idempotency-Key, e may be the export of an earlier request
+	// and no longer be PENDING.
 	if e.Status == export.Pending && e.DispatchedAt != nil {
 		s.start(ctx, e)
 	}
 	return &createOutput{Location: "/v1/exports/" + e.ID, RetryAfter: retryAfter(e), Body: view(e)}, nil
 }
 
-// startPatience is how long a start goes on after the answer. A busy Temporal server answers within
-// seconds, and the reconciler would come only after a minute.
+// startPatience is how long the API goes on trying to start a workflow after it has answered the request.
+// A busy Temporal server answers within seconds. Without this, the reconciler would start the workflow,
+// but only after a minute.
 const startPatience = 30 * time.Second
 
-// start starts the workflow of an export. If that takes longer than temporalTimeout, it goes on in the
-// background. It may fail: the row is in the database, and the reconciler starts the workflow of every
-// row that has none.
+// start starts the workflow of an export. If that takes longer than temporalTimeout, start returns and the
+// attempt goes on in the background. A failure is only logged: the row is in the database, and the
+// reconciler starts the workflow of every row that has none.
 func (s *service) start(ctx context.Context, e export.Export) {
 	attrs := infoOf(ctx).attrs()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startPatience)
@@ -112,19 +114,19 @@ func (s *service) start(ctx context.Context, e export.Export) {
 }
 
 const (
-	maxBody     = 64 << 10         // room for an empty object with white space
+	maxBody     = 64 << 10         // enough for an empty JSON object with white space around it
 	bodyTimeout = 10 * time.Second // for a body of at most 64 KiB
 )
 
-// refuseBody returns an error unless the body is empty or an empty JSON object. A body with filters
-// must not be ignored: the export would have more memories than was meant.
+// refuseBody returns an error unless the body is empty or an empty JSON object. It refuses a body with
+// filters instead of ignoring it, because the export would contain more memories than the caller meant.
 func refuseBody(ctx huma.Context) error {
 	r, _ := humago.Unwrap(ctx)
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	// The deadline stays for net/http, which reads what is left of a longer body. After the end of the body,
-	// net/http removes it.
+	// Leave the deadline in place: it also bounds net/http, which reads the rest of a longer body.
+	// net/http removes the deadline at the end of the body.
 	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	var object map[string]any

@@ -7,15 +7,15 @@ import (
 
 const keyHeader = "X-Api-Key"
 
-// credential is the secret with which a request authenticates.
+// credential is the secret that a request sends to authenticate.
 type credential struct {
 	secret string
-	bearer bool // whether it came as Authorization: Bearer
+	bearer bool // whether the secret was sent as Authorization: Bearer
 }
 
-// credentialOf returns the credential in the headers of a request, or the problem if there is none or
-// more than one. The same key in both headers is one credential, since some generated clients send it
-// that way. Authorization is ignored if it has a scheme other than Bearer.
+// credentialOf returns the credential in the headers of a request. It returns a problem if there is none
+// or more than one. The same key in both headers counts as one credential, because some generated clients
+// send it twice. An Authorization header with a scheme other than Bearer is ignored.
 func credentialOf(h http.Header) (credential, *Problem) {
 	keys, tokens := h.Values(keyHeader), bearerTokens(h)
 	switch {

@@ -39,8 +39,8 @@ func (s *service) deleteExport(ctx context.Context, in *deleteInput) (*struct{},
 		return nil, s.problem(ctx, err)
 	}
 	s.recordDone(ctx, audit.Delete)
-	// The owner no longer sees the export. If cancelling fails, the reconciler removes the workflow and
-	// the objects later.
+	// From here on, the owner no longer sees the export. If cancelling the workflow fails, the reconciler
+	// cancels it and deletes the objects later.
 	temporal, cancel := context.WithTimeout(context.WithoutCancel(ctx), temporalTimeout)
 	defer cancel()
 	if err := s.starter.Cancel(temporal, id); err != nil {

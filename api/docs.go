@@ -11,7 +11,7 @@ import (
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// documents serves the OpenAPI documents and the page that shows them. They need no key.
+// documents serves the OpenAPI documents and the page that shows them. Callers need no key for them.
 func documents(mux *http.ServeMux) {
 	mux.Handle("GET /openapi.yaml", static("application/yaml", openapi.YAML))
 	mux.Handle("GET /openapi.json", static("application/json", openapi.JSON))

@@ -6,13 +6,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// apiVersion is the version of the API, not of the program. It changes when the API changes.
+// apiVersion is the version of the API, not of the program. Increase it when the API changes.
 const apiVersion = "1.0.0"
 
 // config returns the parts of the OpenAPI document that do not belong to one operation.
 func config() huma.Config {
 	c := huma.DefaultConfig("Exports API", apiVersion)
-	c.CreateHooks = nil                                   // no $schema in bodies, no describedBy links
+	c.CreateHooks = nil                                   // these hooks would add $schema to bodies, and describedBy links
 	c.OpenAPIPath, c.SchemasPath, c.DocsPath = "", "", "" // the embedded files are served instead
 	c.Info.Description = `Download the memories of a workspace in bulk, as JSON, NDJSON, CSV, Markdown or Parquet.
 
@@ -28,19 +28,19 @@ Whatever is refused or fails is answered with problem details (RFC 9457), whose 
 		"apiKey": {Type: "apiKey", In: "header", Name: keyHeader, Description: "The key of a workspace, such as msk_live_... or msk_test_..."},
 		"bearer": {Type: "http", Scheme: "bearer", Description: "The same key in the header Authorization, or an access token (JWT) of the identity provider that the service accepts tokens from, if it does."},
 	}
-	c.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}} // either of them
+	c.Security = []map[string][]string{{"apiKey": {}}, {"bearer": {}}} // clients send one of the two
 	c.Components.Headers = headers
 	c.Components.Responses = problemResponses(c.Components.Schemas)
 	c.OnAddOperation = append(c.OnAddOperation, func(_ *huma.OpenAPI, op *huma.Operation) {
 		for name, s := range c.Components.Schemas.Map() {
-			s.AdditionalProperties = nil // otherwise strict clients would break when a field is added
+			s.AdditionalProperties = nil // without this, schemas forbid unknown fields and strict clients would break when a field is added
 			s.Description = cmp.Or(s.Description, schemaDescriptions[name])
 		}
 		for _, p := range op.Parameters {
 			if len(p.Schema.Examples) > 0 {
 				p.Example = p.Schema.Examples[0]
 			}
-			p.Schema.Description, p.Schema.Examples = "", nil // the parameter says it, where every tool shows it
+			p.Schema.Description, p.Schema.Examples = "", nil // keep the description on the parameter only, where every tool shows it
 		}
 	})
 	return c

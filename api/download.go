@@ -47,7 +47,8 @@ func headerParam(name, description, example string) *huma.Param {
 	return &huma.Param{Name: name, In: "header", Description: description, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
 }
 
-// fileContent describes the file in the OpenAPI document: an example for each media type.
+// fileContent returns the content of the download response for the OpenAPI document, with an example for
+// each media type.
 func fileContent() map[string]*huma.MediaType {
 	m := memory.Memory{
 		ID: []byte("0198b9d1-52e7-7a31-8c44-6f0d2b9e1a57"), Text: []byte("Prefers tea to coffee."), UserID: []byte("user-123"),
@@ -58,14 +59,15 @@ func fileContent() map[string]*huma.MediaType {
 	content := map[string]*huma.MediaType{}
 	for _, f := range format.All {
 		mediaType, _, _ := strings.Cut(f.ContentType, ";")
-		if f.Compressed { // its bytes are not text, so the example is only the beginning
+		if f.Compressed { // the file is compressed and its bytes are not text, so the example shows only the beginning
 			content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}, Example: f.Prefix}
 			continue
 		}
 		file := f.Prefix + string(f.NewEncoder().Append(nil, &m)) + f.Suffix
 		content[mediaType] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString}, Example: file}
 		if mediaType == "application/json" {
-			// The schema allows any JSON: with a precise one, generated clients would parse gigabytes into objects.
+			// The schema allows any JSON. With a precise schema, generated clients would parse gigabytes
+			// into objects.
 			content[mediaType] = &huma.MediaType{Schema: &huma.Schema{}, Example: json.RawMessage(file)}
 		}
 	}
@@ -77,7 +79,7 @@ type downloadInput struct {
 	request *http.Request
 }
 
-// Resolve keeps the request, whose method and headers the handler needs.
+// Resolve keeps the request, because the handler needs its method and headers.
 func (in *downloadInput) Resolve(ctx huma.Context) []error {
 	in.request, _ = humago.Unwrap(ctx)
 	return nil
@@ -102,7 +104,7 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 		}
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			hctx.SetHeader("Location", address)
-			hctx.SetHeader("Cache-Control", "private, no-store") // the address works for some minutes only
+			hctx.SetHeader("Cache-Control", "private, no-store") // do not cache the redirect: the signed URL works only for some minutes
 			hctx.SetStatus(http.StatusFound)
 		}}, nil
 	}

@@ -62,8 +62,9 @@ func notDownloadable(e export.Export) *Problem {
 	return newProblem(codeExportNotReady).with("Retry-After", retryAfter(e))
 }
 
-// unreadable returns the problem for a file that could not be read because of cause. It reads the row
-// again, since an export that has expired or been deleted meanwhile has lost its parts.
+// unreadable returns the problem to answer with if cause prevented reading the file. It reads the export
+// again first: if the export has expired or been deleted meanwhile, its parts are gone, and the answer
+// says so.
 func (s *service) unreadable(ctx context.Context, e export.Export, cause error) *Problem {
 	now, err := s.find(ctx, e.ID)
 	if errors.Is(err, export.ErrNotFound) {

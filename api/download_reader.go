@@ -10,9 +10,9 @@ import (
 
 var errDownloadOver = errors.New("the download is over")
 
-// downloadReader is the file for http.ServeContent, which hides read errors: downloadReader keeps
-// the last one. For several ranges ServeContent reads in a goroutine that it does not wait for; hence
-// the lock.
+// downloadReader reads the file for http.ServeContent. ServeContent hides read errors, so downloadReader
+// keeps the last one. For a request with several ranges, ServeContent reads in a goroutine that it does
+// not wait for. Therefore a lock guards the fields.
 type downloadReader struct {
 	mu     sync.Mutex
 	file   *archive.File
@@ -26,8 +26,8 @@ func (d *downloadReader) Seek(offset int64, whence int) (int64, error) {
 	return d.file.Seek(offset, whence)
 }
 
-// Read fills p unless the file ends. So the first read goes beyond the prefix of the format into the
-// first part, and finds out whether that can be read.
+// Read fills p completely unless the file ends. So the first Read goes beyond the short prefix of the
+// format into the first part, and shows whether that part can be read.
 func (d *downloadReader) Read(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -56,6 +56,6 @@ func (d *downloadReader) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.closed = true
-	d.file.Close() //nolint:errcheck // it was only read
+	d.file.Close() //nolint:errcheck // the file was only read
 	return d.err
 }

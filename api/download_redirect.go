@@ -9,24 +9,24 @@ import (
 	"memexport/internal/service/format"
 )
 
-// longestAddress is how long an address in the store works at most. Anyone with the address can read
-// the file, without a key.
+// longestAddress is the longest time for which a signed URL in the store works. It is short because anyone
+// who has the URL can read the file without a key.
 const longestAddress = 15 * time.Minute
 
-// addressInStore returns an address in the store from which the client can download the file, or ""
-// if the API has to send the file itself.
+// addressInStore returns a signed URL from which the client can download the file from the store, or "" if
+// the API must send the file itself.
 func (s *service) addressInStore(r *http.Request, e export.Export) string {
 	if !s.redirect || e.FileObject == nil || r.Method != http.MethodGet {
 		return ""
 	}
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Range"} {
 		if strings.Contains(r.Header.Get(name), *e.SHA256) {
-			return "" // in the store the file has another ETag
+			return "" // the ETag of the file in the store differs from ours
 		}
 	}
-	lifetime := min(longestAddress, time.Until(*e.ExpiresAt)).Truncate(time.Second) // signed in seconds
+	lifetime := min(longestAddress, time.Until(*e.ExpiresAt)).Truncate(time.Second) // a signature's lifetime is in whole seconds
 	f, ok := format.Lookup(e.Format)
-	if !ok || lifetime < time.Second || strings.Contains(r.Header.Get("Range"), ",") { // S3 sends one range only
+	if !ok || lifetime < time.Second || strings.Contains(r.Header.Get("Range"), ",") { // S3 does not send several ranges
 		return ""
 	}
 	address, err := s.archive.SignedURL(r.Context(), *e.FileObject, lifetime, filename(e, f))

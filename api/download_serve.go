@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// maxRanges is how many ranges of the file one request may ask for. Each opens an object in the store.
+// maxRanges is how many ranges of the file one request may ask for. Each range opens an object in the
+// store.
 const maxRanges = 16
 
-// byteRanges matches the values of Range that are served. A server may ignore any other
-// (RFC 9110, section 14.2).
+// byteRanges matches the values of the Range header that this server serves. A server may ignore other
+// values (RFC 9110, section 14.2).
 var byteRanges = regexp.MustCompile(`^bytes=[ \t]*(([0-9]+-[0-9]*|-0*[1-9][0-9]*)[ \t]*(,[ \t]*|$))+$`)
 
-// ignoreOddRange removes a Range that is not served, so that the answer is the whole file.
+// ignoreOddRange removes a Range header that byteRanges does not match, so that the answer is the whole
+// file.
 func ignoreOddRange(h http.Header) {
 	value := h.Get("Range")
 	if !byteRanges.MatchString(value) || strings.Count(value, "-") > maxRanges {
@@ -24,10 +26,10 @@ func ignoreOddRange(h http.Header) {
 	}
 }
 
-// wantsGzip reports whether to send the compressed form of a file whose ETag in that form is gzipTag.
-// A Range counts the bytes of the plain file, since browsers and download managers resume at the
-// length of what they have uncompressed, unless If-Range says that the client has the beginning of
-// the compressed form.
+// wantsGzip reports whether to send the file compressed. gzipTag is the ETag of the compressed file. The
+// answer to a Range request is not compressed, because browsers and download managers resume at the length
+// of what they have uncompressed. The exception is a request whose If-Range is gzipTag: that client
+// already has the beginning of the compressed file.
 func wantsGzip(h http.Header, gzipTag string) bool {
 	if h.Get("Range") != "" && h.Get("If-Range") != gzipTag {
 		return false
@@ -35,8 +37,8 @@ func wantsGzip(h http.Header, gzipTag string) bool {
 	return acceptsGzip(h)
 }
 
-// serveFile answers with a file, or with the part of it that the request asks for. If the file cannot
-// be read to its end, serveFile panics with http.ErrAbortHandler, so that the client sees a broken
+// serveFile answers with a file, or with the part of the file that the request asks for. If the file
+// cannot be read to its end, serveFile panics with http.ErrAbortHandler, so that the client sees a broken
 // transfer and not a short file.
 func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
 	e, f, file := o.export, o.format, o.plain
@@ -56,11 +58,12 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) 
 		file = o.gzip
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", gzipTag)
-		h.Del("Repr-Digest") // it would have to cover the compressed bytes
+		h.Del("Repr-Digest") // the digest is that of the uncompressed file
 	}
 	h.Set("Cache-Control", "private, no-transform")
-	h.Set("Content-Security-Policy", "sandbox") // if a browser shows the file, no script in it runs
-	// nginx would read a file faster than the client takes it, up to a limit, and then stop reading.
+	h.Set("Content-Security-Policy", "sandbox") // no script in the file runs if a browser shows it
+	// Turn off buffering in nginx. Otherwise nginx reads faster than the client until its buffer is full,
+	// then stops reading for so long that this server would end the connection.
 	h.Set("X-Accel-Buffering", "no")
 
 	reader := &downloadReader{file: file}

@@ -212,7 +212,7 @@ func TestAConnectionIsReusedAfterADownload(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	e, _ := s.publish(t, "json", time.Hour, strings.Repeat("x", 1<<20))
-	for range 3 { // one after the other on the same connection
+	for range 3 { // send several requests one after the other on the same connection
 		s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
 		s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200)
 	}

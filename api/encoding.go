@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// acceptsGzip reports whether the client accepts gzip and likes it at least as much as the plain
-// content (RFC 9110, section 12.5.3). Without Accept-Encoding it does not.
+// acceptsGzip reports whether the client accepts gzip and prefers it to the plain content or has no
+// preference (RFC 9110, section 12.5.3). It returns false if there is no Accept-Encoding header.
 func acceptsGzip(h http.Header) bool {
 	weights := map[string]float64{}
 	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
@@ -22,7 +22,7 @@ func acceptsGzip(h http.Header) bool {
 		}
 		weights[strings.ToLower(strings.TrimSpace(coding))] = weight
 	}
-	for _, name := range []string{"gzip", "x-gzip", "*"} { // the most specific name counts
+	for _, name := range []string{"gzip", "x-gzip", "*"} { // the most specific name in the header decides
 		if weight, ok := weights[name]; ok {
 			return weight > 0 && weight >= weights["identity"]
 		}

@@ -63,7 +63,7 @@ func TestACompressedFileIsSentToClientsThatAcceptGzip(t *testing.T) {
 			t.Errorf("%v: the bytes differ", headers)
 		}
 	}
-	piece([]byte(file)[150_000:], "Range", "bytes=150000-") // of the plain file, within a part
+	piece([]byte(file)[150_000:], "Range", "bytes=150000-") // a range of the plain file that begins within a part
 	piece([]byte(file)[150_000:], "Range", "bytes=150000-", "If-Range", etag)
 	piece(whole[40:], "Range", "bytes=40-", "If-Range", gzipTag)
 	piece(whole[size-4:], "Range", "bytes=-4", "If-Range", gzipTag)
@@ -73,7 +73,8 @@ func TestACompressedFileIsSentToClientsThatAcceptGzip(t *testing.T) {
 			t.Errorf("If-Range %s: the bytes differ from the plain file", stale)
 		}
 	}
-	// A client that no longer accepts gzip gets the plain file from its start, never the rest of it.
+	// If a client has the beginning of the compressed file but no longer accepts gzip, it gets the whole
+	// plain file, never the rest of the plain file.
 	a := s.do(t, "GET", path, "Accept-Encoding", "identity", "Range", "bytes=40-", "If-Range", gzipTag).status(t, 200)
 	if string(a.body) != file {
 		t.Error("the body is not the plain file")
@@ -99,7 +100,7 @@ func TestACompressedFileThatCannotBeReadResetsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.compress(t)
-	random := make([]byte, 300_000) // too large for the server's buffers
+	random := make([]byte, 300_000) // too much for the server's buffers
 	rand.NewChaCha8([32]byte{}).Read(random)
 	e, _ := s.publish(t, "csv", time.Hour, string(random), string(random))
 	if err := os.Truncate(s.partPath(t, e.ID, 1), 1000); err != nil {

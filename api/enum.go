@@ -12,7 +12,7 @@ import (
 
 const schemaPrefix = "#/components/schemas/"
 
-// newRegistry returns a registry in which the enums of other packages have schemas with names.
+// newRegistry returns a schema registry in which the enums of other packages have named schemas.
 func newRegistry() huma.Registry {
 	registry := huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer)
 	registry.RegisterTypeAlias(reflect.TypeFor[export.Status](), reflect.TypeFor[exportStatus]())
@@ -20,7 +20,8 @@ func newRegistry() huma.Registry {
 	return registry
 }
 
-// These types give enums their schemas. exportStatus and priority replace types of other packages.
+// These types give enums their schemas. newRegistry makes exportStatus and priority stand in for
+// export.Status and memory.Priority.
 type (
 	exportFormat string
 	exportStatus string
@@ -40,10 +41,10 @@ func (priority) Schema(r huma.Registry) *huma.Schema {
 	return enum(r, "Priority", "How important a memory is.", memory.Priorities)
 }
 
-// defaultFormat is the format of an export if the request does not name one.
+// defaultFormat is the format of an export whose request names none.
 var defaultFormat = exportFormat(format.All[0].Name)
 
-// enum registers an enum unless that has been done, and returns the reference to it.
+// enum registers the schema of an enum, unless it is registered already, and returns a reference to it.
 func enum[T ~string](r huma.Registry, name, description string, values []T) *huma.Schema {
 	if r.Map()[name] == nil {
 		s := &huma.Schema{Type: huma.TypeString, Description: description}

@@ -14,7 +14,7 @@ import (
 )
 
 // Export is an export job as its owner sees it. A field of the filter is null if the export is not
-// filtered by it, or if its objects have been deleted.
+// filtered by this field, or if the export's objects have been deleted.
 type Export struct {
 	ID     string        `json:"id" format:"uuid" doc:"The id of the export."`
 	Format exportFormat  `json:"format" doc:"The format of the file."`
@@ -52,14 +52,14 @@ func view(e export.Export) Export {
 	return v
 }
 
-// retryAfter returns in how many seconds it is worth asking for e again: a tenth of its age, from 1
-// to 30, since an export that has taken long will take longer still.
+// retryAfter returns how many seconds a client should wait before it asks for e again: a tenth of the age
+// of e, from 1 to 30. An export that has already taken long will probably take longer still.
 func retryAfter(e export.Export) string {
 	return strconv.Itoa(int(min(max(time.Since(e.CreatedAt)/10, time.Second), 30*time.Second) / time.Second))
 }
 
-// TransformSchema makes references nullable with anyOf, the only way that all tested generators of
-// clients understand.
+// TransformSchema makes references nullable with anyOf, because this is the only form that all tested
+// client generators understand.
 func (Export) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Export]()) {
 		property := s.Properties[field.Tag.Get("json")]
@@ -77,8 +77,8 @@ func (Export) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	return s
 }
 
-// TransformSchema lists the codes in an extension of the schema. An enum would make clients refuse
-// codes that are added later.
+// TransformSchema lists the error codes in an extension of the schema, not in an enum. With an enum,
+// clients would refuse codes that are added later.
 func (ExportError) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	s.Properties["code"].Extensions = map[string]any{"x-extensible-enum": slices.Sorted(maps.Keys(export.Failures))}
 	return s

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// timestamp is a time as the API shows it: in UTC, with milliseconds, or with microseconds if it is
-// not a whole number of milliseconds.
+// timestamp is a time as the API writes it: in UTC, with three digits for the fraction of the second, or
+// six if the time is not a whole number of milliseconds.
 type timestamp time.Time
 
 func (t timestamp) MarshalJSON() ([]byte, error) {
@@ -18,8 +18,8 @@ func (t timestamp) MarshalJSON() ([]byte, error) {
 	return []byte(time.Time(t).UTC().Format(layout)), nil
 }
 
-// wireFields are the fields of Export in order, with the fields of the embedded filter in its place.
-// wireType is a struct of these fields in which every time is a timestamp.
+// wireFields are the fields of Export in order. In place of the embedded filter, they contain the
+// fields of the filter. wireType is a struct of these fields in which every time is a timestamp.
 var wireFields, wireType = func() (fields []reflect.StructField, wire reflect.Type) {
 	times := map[reflect.Type]reflect.Type{
 		reflect.TypeFor[time.Time]():  reflect.TypeFor[timestamp](),
@@ -39,7 +39,7 @@ var wireFields, wireType = func() (fields []reflect.StructField, wire reflect.Ty
 	return fields, reflect.StructOf(shown)
 }()
 
-// MarshalJSON writes what encoding/json would write by itself, except that times have the form of
+// MarshalJSON writes what encoding/json would write by default, except that times are written as
 // timestamp.
 func (e Export) MarshalJSON() ([]byte, error) {
 	from, to := reflect.ValueOf(e), reflect.New(wireType).Elem()

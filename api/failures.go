@@ -9,24 +9,25 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// The greatest numbers that failures remembers, so that its size stays below a few MiB.
+// These are how many addresses and credentials failures remembers, so that it needs no more than a few
+// MiB.
 const (
-	maxAddresses = 10_000 // beyond it, the address that failed longest ago is forgotten
-	maxKnown     = 10_000 // beyond it, the credential that was used longest ago is forgotten
+	maxAddresses = 10_000 // beyond this number, the address that failed longest ago is forgotten
+	maxKnown     = 10_000 // beyond this number, the credential that was used longest ago is forgotten
 )
 
-// failures limits how many requests from one address may have a wrong credential. The limit is a bucket
-// of tokens for each address: it holds a minute's worth, a failure takes one, and they come back at an
-// even pace. A request takes its token before the credential is looked up, and gets it back if the
-// credential is right; otherwise requests at the same time could exceed the limit.
+// failures limits how many requests from one address may have a wrong credential. Each address has a token
+// bucket: it holds as many tokens as failures are allowed in a minute, each failure takes one, and tokens
+// return at a steady rate. A request takes its token before the credential is looked up, and gives it back
+// if the credential is right; otherwise concurrent requests could exceed the limit.
 //
-// Credentials that were right a while ago are let through, so that a stranger who shares an address
-// with others, such as a proxy's, cannot lock them out. They are looked up all the same.
+// Credentials that were right on an earlier request skip the limit. So a stranger who shares an address
+// with others, such as a proxy's, cannot lock them out. These credentials are still looked up.
 type failures struct {
 	perMinute float64 // 0 means no limit
 
 	mu        sync.Mutex
-	addresses *simplelru.LRU[netip.Prefix, *bucket] // addresses with failures, and with attempts under way
+	addresses *simplelru.LRU[netip.Prefix, *bucket] // addresses with recent failures or with attempts in progress
 	known     *simplelru.LRU[[sha256.Size]byte, struct{}]
 }
 
@@ -36,13 +37,13 @@ type bucket struct {
 }
 
 func newFailures(perMinute int) *failures {
-	addresses, _ := simplelru.NewLRU[netip.Prefix, *bucket](maxAddresses, nil) // fails only for sizes below 1
+	addresses, _ := simplelru.NewLRU[netip.Prefix, *bucket](maxAddresses, nil) // the error is nil, because the size is positive
 	known, _ := simplelru.NewLRU[[sha256.Size]byte, struct{}](maxKnown, nil)
 	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known}
 }
 
-// try starts an attempt to authenticate. It returns how long the client must wait before the next one,
-// or 0 and a function that must be called with the result of the attempt.
+// try starts an attempt to authenticate. If the client must wait before its next attempt, try returns for
+// how long. Otherwise it returns 0 and a function that must be called with the result of the attempt.
 func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait time.Duration, done func(result)) {
 	if f.perMinute == 0 {
 		return 0, func(result) {}
@@ -68,18 +69,18 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 	return 0, func(r result) { f.finish(hash, b, network, r) }
 }
 
-// result is what came of an attempt to authenticate.
+// result is the outcome of an attempt to authenticate.
 type result int
 
 const (
-	undecided result = iota // the database or the provider did not answer, which is not the client's fault
+	undecided result = iota // the database or the identity provider did not answer, which is not the client's fault
 	right
 	wrong
-	abandoned // the client left before the result; it could otherwise try without limit
+	abandoned // the client left before the result was known; counts as a failure, or clients could try without limit by leaving early
 )
 
-// finish gives the token back to b if the credential was right or nobody could tell. b is nil for a known
-// credential, which took none.
+// finish returns the token to b, unless the credential was wrong or the client left early. b is nil if the
+// credential was known, because then no token was taken.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,13 +98,13 @@ func (f *failures) finish(hash [sha256.Size]byte, b *bucket, network netip.Prefi
 	}
 }
 
-// networkOf returns what counts as one address: an IPv4 address, or the 64 bits of an IPv6 address that
-// a single customer has at least.
+// networkOf returns the network that counts as one address for the limit: a single IPv4 address, or the
+// /64 of an IPv6 address, because every customer of a provider has at least a /64.
 func networkOf(address netip.Addr) netip.Prefix {
 	bits := address.BitLen()
 	if address.Is6() {
 		bits = 64
 	}
-	network, _ := address.Prefix(bits) // the zero Prefix for the zero Addr
+	network, _ := address.Prefix(bits) // this is the zero Prefix if address is the zero Addr
 	return network
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestFailuresAreForgottenAtAnEvenPace(t *testing.T) {
-	f, now := newFailures(6), time.Now() // one token comes back in 10 seconds
+	f, now := newFailures(6), time.Now() // 6 failures a minute: one token returns every 10 seconds
 	address := netip.MustParseAddr("192.0.2.1")
 	fails := func(at time.Duration, wait time.Duration) {
 		t.Helper()
@@ -76,7 +76,8 @@ func TestOnlyFailuresTakeMemoryAndNotWithoutLimit(t *testing.T) {
 		attempt(i, wrong)
 		attempt(i+1<<20, right)
 	}
-	// The last success needed a place for a moment.
+	// addresses may contain one entry less, because the last successful attempt needed an entry for a
+	// moment.
 	if n := f.addresses.Len(); n > maxAddresses || n < maxAddresses-1 || f.known.Len() != maxKnown {
 		t.Errorf("%d addresses and %d credentials are remembered", n, f.known.Len())
 	}

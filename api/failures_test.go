@@ -14,7 +14,7 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// guess returns a key that has the right form and does not exist.
+// guess returns a key in the right form that does not exist.
 func guess(i int) string { return fmt.Sprintf("msk_live_%s%c", strings.Repeat("A", 51), 'A'+i%26) }
 
 func TestManyWrongKeysFromOneAddressAreRefused(t *testing.T) {
@@ -23,7 +23,7 @@ func TestManyWrongKeysFromOneAddressAreRefused(t *testing.T) {
 	s := newService(t, func(o *api.Options) { o.AuthFailures = limit })
 	s.do(t, "GET", "/v1/exports").status(t, 200)
 	fresh := s.newKey(t, s.workspace, apikey.Permissions...)
-	for range 2 * limit { // these are not attempts with a key
+	for range 2 * limit { // these requests send no key, so they do not count as wrong keys
 		s.do(t, "GET", "/v1/exports", "X-Api-Key", "").problem(t, 401, "UNAUTHORIZED")
 	}
 	refused := 0
@@ -31,7 +31,7 @@ func TestManyWrongKeysFromOneAddressAreRefused(t *testing.T) {
 		a := s.do(t, "GET", "/v1/exports", "X-Api-Key", guess(i))
 		if i < limit {
 			a.problem(t, 401, "UNAUTHORIZED")
-		} else if a.StatusCode == 429 { // a token may have come back meanwhile
+		} else if a.StatusCode == 429 { // some of these get 401, because a token may have returned meanwhile
 			refused++
 			a.problem(t, 429, "TOO_MANY_FAILURES")
 			if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 60/limit {
@@ -42,7 +42,7 @@ func TestManyWrongKeysFromOneAddressAreRefused(t *testing.T) {
 	if refused < limit {
 		t.Errorf("%d of %d wrong keys were refused with 429", refused, 3*limit)
 	}
-	s.do(t, "GET", "/v1/exports").status(t, 200) // the key was used before: strangers cannot lock it out
+	s.do(t, "GET", "/v1/exports").status(t, 200) // this key was used before, so strangers cannot lock it out
 	s.do(t, "GET", "/v1/exports", "X-Api-Key", "", "Authorization", "Bearer "+s.key).status(t, 200)
 	s.do(t, "GET", "/healthz", "X-Api-Key", fresh).status(t, 200)
 }
@@ -76,7 +76,7 @@ func TestWrongKeysAtTheSameTimeDoNotExceedTheLimit(t *testing.T) {
 	for status := range statuses {
 		counts[status]++
 	}
-	if counts[401] < limit || counts[429] < 2*limit || counts[401]+counts[429] != 8*limit { // one token comes back in 15 seconds
+	if counts[401] < limit || counts[429] < 2*limit || counts[401]+counts[429] != 8*limit { // leave some slack, because one token returns every 15 seconds
 		t.Errorf("the statuses are %v", counts)
 	}
 }

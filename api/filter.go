@@ -18,20 +18,20 @@ import (
 // filterParam is a query parameter that a field of memory.Filter declares with its tags. A new filter
 // needs no change in this package.
 type filterParam struct {
-	field  int // its index in memory.Filter
+	field  int // the field's index in memory.Filter
 	name   string
 	schema *huma.Schema
 }
 
-// Requests are parsed with these. The registry is not changed after it is filled here, so that
-// requests may share it.
+// Requests are parsed with these variables. filterRegistry is not changed after this, so concurrent
+// requests may read it.
 var (
 	filterRegistry = newRegistry()
 	filterParams   = paramsOf(filterRegistry, reflect.TypeFor[memory.Filter]())
 )
 
-// maxItem is the greatest length of one item of a list in characters, unless the tag of its field
-// sets another.
+// maxItem is the greatest length of one item of a list, in characters, unless the tag of the filter's
+// field sets another.
 const maxItem = 256
 
 // paramsOf returns the parameters that the fields of a filter declare.
@@ -40,8 +40,8 @@ func paramsOf(registry huma.Registry, filter reflect.Type) []filterParam {
 	for i := range filter.NumField() {
 		field := filter.Field(i)
 		schema := huma.SchemaFromField(registry, field, "")
-		schema.Nullable = false    // in JSON a filter may be null; in a URL it is left out
-		schema.UniqueItems = false // a repeated item counts once
+		schema.Nullable = false    // a filter can be null in JSON but not in a URL
+		schema.UniqueItems = false // an item of a list may be repeated and then counts once
 		if items := schema.Items; items != nil && items.Type == huma.TypeString {
 			items.MinLength, items.MaxLength = orDefault(items.MinLength, 1), orDefault(items.MaxLength, maxItem)
 		}
@@ -76,7 +76,7 @@ func filterDocs() []*huma.Param {
 	return params
 }
 
-// parseFilter returns the filter that the query string asks for, or everything that is wrong with it.
+// parseFilter returns the filter that the query string describes, or all errors in the query string.
 func parseFilter(values url.Values) (memory.Filter, []error) {
 	var filter memory.Filter
 	errs := parseParams(filterRegistry, filterParams, values, reflect.ValueOf(&filter).Elem())
@@ -86,7 +86,7 @@ func parseFilter(values url.Values) (memory.Filter, []error) {
 	return filter, errs
 }
 
-// parseParams sets the fields of filter from the query string and returns all mistakes.
+// parseParams sets the fields of filter from the query string and returns all errors that it finds.
 func parseParams(registry huma.Registry, params []filterParam, values url.Values, filter reflect.Value) []error {
 	var result huma.ValidateResult
 	for _, p := range params {
@@ -106,7 +106,8 @@ func parseParams(registry huma.Registry, params []filterParam, values url.Values
 	return result.Errors
 }
 
-// parseParam sets a field of a filter and returns the value to be validated with the schema.
+// parseParam sets a field of a filter from the values of its parameter. It returns the value in the form
+// in which the schema can validate it.
 func parseParam(values []string, field reflect.Value) (any, error) {
 	switch target := field.Addr().Interface().(type) {
 	case *[]string:
@@ -135,18 +136,18 @@ func parseParam(values []string, field reflect.Value) (any, error) {
 var errTime = errors.New("must be an RFC 3339 timestamp such as 2026-01-15T10:30:00Z or 2026-01-15T10:30:00%2B02:00, " +
 	"or a date such as 2026-01-15, which means midnight UTC; a bare + in a URL arrives as a space, so send it as %2B")
 
-// timestampForm is stricter than time.Parse, which accepts a comma before the fraction, for example.
+// timestampForm is stricter than time.Parse, which, for example, accepts a comma before the fraction.
 var timestampForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
-// parseTime returns the instant in UTC and in whole microseconds, as Postgres stores it, so that two
-// spellings of one instant give equal parameters.
+// parseTime parses a date or a timestamp. It returns the time in UTC and in whole microseconds, the
+// precision of Postgres, so that two spellings of the same time give equal parameters.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if timestampForm.MatchString(text) {
 		t, err = time.Parse(time.RFC3339, text)
 	}
 	t = t.UTC().Truncate(time.Microsecond)
-	if err != nil || t.Year() < 1 || t.Year() > 9999 { // JSON has no other years, and an offset can lead there
+	if err != nil || t.Year() < 1 || t.Year() > 9999 { // JSON allows only the years 1 to 9999, and the conversion to UTC can leave them
 		return time.Time{}, errTime
 	}
 	return t, nil

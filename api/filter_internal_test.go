@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A new filter must need only a field in memory.Filter.
+// To add a filter, it must be enough to add a field to memory.Filter.
 func TestANewFilterNeedsOnlyAField(t *testing.T) {
 	type someday struct {
 		App     *string    `query:"app_id" minLength:"2"`

@@ -19,7 +19,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// FuzzTime compares parseTime with package time, whose reader is not strict, and with the form of RFC 3339.
+// FuzzTime compares parseTime with time.Parse, which accepts more, and with the form that RFC 3339
+// requires.
 func FuzzTime(f *testing.F) {
 	for _, text := range []string{"2026-01-15", "2026-01-15T10:30:00Z", "2026-01-15T10:30:00.123456789+02:00", "2026-01-15 10:30:00Z", "2026-1-15", "0000-01-01",
 		"0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-02-29", "2024-02-29", "2026-01-15T24:00:00Z", "2026-01-15T10:30:00,5Z", "2026-01-15t10:30:00z", "+2026-01-15", ""} {
@@ -44,7 +45,8 @@ func FuzzTime(f *testing.F) {
 	})
 }
 
-// hasTimestampForm reports whether text is a date, T, a time, perhaps a fraction, and Z or an offset.
+// hasTimestampForm reports whether text consists of a date, T, a time, optionally a fraction, and Z or an
+// offset.
 func hasTimestampForm(text string) bool {
 	form := func(text, form string) bool {
 		return len(text) == len(form) && strings.Map(func(r rune) rune {
@@ -67,7 +69,7 @@ func hasTimestampForm(text string) bool {
 	return rest == "Z" || form(rest, "+00:00") || form(rest, "-00:00")
 }
 
-// FuzzQuery checks that a filter holds exactly what the query string says.
+// FuzzQuery checks that a parsed filter contains exactly what the query string says.
 func FuzzQuery(f *testing.F) {
 	for _, query := range []string{"", "user_id=a&agent_id=b&session_id=c&priority=LOW", "categories=a,b&categories=b,c", "created_after=2026-01-15&created_before=2026-01-16T00:00:00%2B01:00",
 		"user_id=%ff", "user_id=%00", "user_id=a&user_id=b", "x=1", "%zz", "a;b", "priority=low", "categories=", "categories=,", "created_after=2026-01-15T10:30:00+02:00"} {
@@ -122,7 +124,8 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
-// checkCategories fails unless every item of the lists is in the filter once, and nothing else is.
+// checkCategories fails the test unless the filter contains every item of the lists exactly once and
+// nothing else.
 func checkCategories(t *testing.T, lists []string, filter memory.Filter) {
 	t.Helper()
 	items := map[string]bool{}
@@ -141,8 +144,9 @@ func checkCategories(t *testing.T, lists []string, filter memory.Filter) {
 	}
 }
 
-// FuzzRange sends a Range header and checks that every byte of the answer is the byte of the file that
-// Content-Range says, and that a range that is easy to read gets exactly its bytes.
+// FuzzRange sends a request with a Range header. It checks that the bytes in the answer are the bytes of
+// the file at the position that Content-Range gives, and that a simple range gets exactly the bytes that
+// it asks for.
 func FuzzRange(f *testing.F) {
 	file := make([]byte, 1000)
 	for i := range file {
@@ -194,7 +198,8 @@ func FuzzRange(f *testing.F) {
 	})
 }
 
-// simpleRange reads a header such as bytes=5-9 or bytes=5- that lies in the file.
+// simpleRange parses a header such as bytes=5-9 or bytes=5-. ok is false if the header has another form or
+// the range does not lie within the file.
 func simpleRange(header string, size int) (first, end int, ok bool) {
 	from, to, found := strings.Cut(strings.TrimPrefix(header, "bytes="), "-")
 	if !found || !strings.HasPrefix(header, "bytes=") {
@@ -213,7 +218,7 @@ func simpleRange(header string, size int) (first, end int, ok bool) {
 	return first, end, first < end
 }
 
-// checkPart fails unless content is what Content-Range says of the file.
+// checkPart fails the test unless content is the piece of the file that contentRange describes.
 func checkPart(t *testing.T, file []byte, contentRange string, content []byte) {
 	t.Helper()
 	var first, last, size int

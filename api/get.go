@@ -15,7 +15,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-// maxWait is the longest that an answer is held back for the header "Prefer: wait=N".
+// maxWait is the longest time for which the header "Prefer: wait=N" can delay an answer.
 const maxWait = 60 * time.Second
 
 func getOperation() huma.Operation {
@@ -73,7 +73,8 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	return out, nil
 }
 
-// await returns the export when it is terminal, when wait is over, or when the client goes away.
+// await waits until the export is terminal, wait has passed, or the client goes away, and returns the
+// export as it is then.
 func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
 	if e.Status.Terminal() || wait == 0 {
 		return e, nil
@@ -90,12 +91,12 @@ func (s *service) await(ctx context.Context, e export.Export, wait time.Duration
 	return e, nil
 }
 
-// preferredWait returns the N of the preference wait=N in a Prefer header (RFC 7240), at most
-// maxWait. If there are several, the first one counts. A preference that cannot be understood is
-// ignored, as the RFC demands.
+// preferredWait returns N from the preference wait=N in a Prefer header (RFC 7240), or maxWait if N is
+// greater. If the header has several such preferences, the first one counts. A preference that is
+// malformed is ignored, as the RFC demands.
 func preferredWait(prefer string) (time.Duration, bool) {
 	for preference := range strings.SplitSeq(prefer, ",") {
-		preference, _, _ = strings.Cut(preference, ";") // wait has no parameters
+		preference, _, _ = strings.Cut(preference, ";") // drop parameters, because wait has none
 		name, value, _ := strings.Cut(preference, "=")
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue

@@ -127,15 +127,16 @@ func TestManyRequestsThatWaitForOneExportCostFewTransactions(t *testing.T) {
 		})
 	}
 	group.Wait()
-	// Each request looks up its key and reads the row once. The watcher reads about 90 times in the first
-	// three seconds of an export. With a watcher for each request there would be 5,000 transactions.
+	// Each request looks up its key once and reads the row once. The watcher reads the row about 90 times
+	// in the first three seconds of an export. If each request had its own watcher, there would be 5,000
+	// transactions.
 	if n := s.transactions(t) - before; n > 2*waiting+500 {
 		t.Errorf("%d requests that wait cost %d transactions", waiting, n)
 	}
 }
 
-// transactions returns how many transactions the database has counted. Connections report theirs at
-// most once a second.
+// transactions returns how many transactions Postgres has counted in the database. Each connection reports
+// its transactions at most once a second.
 func (s *service) transactions(t *testing.T) (n int) {
 	t.Helper()
 	if err := s.db.GetContext(t.Context(), &n, `SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()`); err != nil {

@@ -10,12 +10,13 @@ import (
 // readyTimeout is how long /readyz waits for Options.Ready before it answers 503.
 const readyTimeout = 5 * time.Second
 
-// healthz says that the process is alive. It does not ask the database: a restart would not heal it.
+// healthz answers that the process is alive. It does not check the database, because restarting this
+// process would not repair the database.
 func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
 	writeHealth(w, map[string]string{"status": "ok", "version": s.version})
 }
 
-// readyz says whether the process can serve requests.
+// readyz answers whether the process can serve requests.
 func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
@@ -30,5 +31,5 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 func writeHealth(w http.ResponseWriter, body map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
+	_ = json.NewEncoder(w).Encode(body) // an error only means that the client has gone away
 }

@@ -44,7 +44,7 @@ type ExportList struct {
 	Meta ListMeta `json:"meta"`
 }
 
-// ListMeta says where a page is in the list.
+// ListMeta describes the position of a page in the list.
 type ListMeta struct {
 	CurrentPage int `json:"current_page" format:"int32" minimum:"1" maximum:"1000000" doc:"The number of this page."`
 	PerPage     int `json:"per_page" format:"int32" minimum:"1" maximum:"100" doc:"How many exports a page has."`
@@ -71,8 +71,8 @@ func (s *service) listExports(ctx context.Context, in *listInput) (*listOutput, 
 	return out, nil
 }
 
-// linkHeader returns the links (RFC 8288) from a page to the first, previous, next and last page.
-// They are relative, since the server does not know the address under which its clients reach it.
+// linkHeader returns a Link header (RFC 8288) with links to the first, previous, next and last page. The
+// links are relative, because the server does not know the address under which clients reach it.
 func linkHeader(m ListMeta) string {
 	var links []string
 	add := func(rel string, page int) {

@@ -14,8 +14,9 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// TestEveryRouteAnswersEveryKeyAndIDAsItMust tries every route with every credential and every kind of
-// id. Whatever a caller may not know about makes no difference in an answer.
+// TestEveryRouteAnswersEveryKeyAndIDAsItMust tries every route with every credential and every kind of id.
+// It also checks that answers do not differ in a way that tells a caller something that the caller may not
+// know.
 func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -30,7 +31,7 @@ func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 	unknown := revoked[:len(revoked)-8] + "AAAAAAAA"
 	credentials := []struct {
 		name, secret string
-		permissions  []apikey.Permission // nil: the key is refused
+		permissions  []apikey.Permission // nil if the key is refused
 	}{
 		{"no key", "", nil},
 		{"wrong form", "nonsense", nil},
@@ -44,7 +45,7 @@ func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 	routes := []struct {
 		method, path string
 		permission   apikey.Permission
-		status       int // with a key that may, and an export that is READY
+		status       int // the status with a key that has the permission, for an export that is READY
 	}{
 		{"POST", "/v1/exports", apikey.WriteExports, 202},
 		{"GET", "/v1/exports", apikey.ReadExports, 200},
@@ -81,14 +82,14 @@ func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 
 	cells, outcomes := 0, map[string]int{}
 	for _, route := range routes {
-		refused := "" // the one answer to all keys that are refused
+		refused := "" // the answer to a refused key, which must always be the same
 		for _, c := range credentials {
-			absent := "" // the one answer to all ids that the key cannot find
+			absent := "" // the answer to an id that the key cannot find, which must always be the same
 			denied := ""
 			for _, id := range ids {
 				path := strings.ReplaceAll(route.path, "{id}", id.id())
 				if path == route.path && id.name != ids[0].name {
-					continue // without an id
+					continue // this route has no id
 				}
 				cells++
 				a := s.do(t, route.method, path, "X-Api-Key", c.secret)
@@ -123,14 +124,14 @@ func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 			}
 		}
 	}
-	// Nothing of what was tried has changed the other workspace.
+	// None of these requests may have changed the other workspace.
 	theirs.do(t, "GET", "/v1/exports/"+foreign.ID+"/download").status(t, 200)
 	theirs.do(t, "GET", "/v1/exports/"+foreignPending.ID).status(t, 200)
 	t.Logf("%d cells: %d routes, %d credentials, %d kinds of ids; outcomes %v", cells, len(routes), len(credentials), len(ids), outcomes)
 }
 
-// fingerprint is everything in an answer but what names the request: its id and the time. The rate
-// limits that a key has left differ too.
+// fingerprint returns an answer without the parts that differ for each request: the request's id, the
+// time, and the key's remaining rate limit.
 func fingerprint(a answer) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, a.StatusCode)

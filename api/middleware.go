@@ -5,16 +5,16 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// forbidCaching keeps answers out of caches, since they belong to one workspace. A download replaces
-// the header with its own.
+// forbidCaching tells caches not to store answers, because each answer belongs to one workspace. A
+// download replaces this header with its own.
 func forbidCaching(ctx huma.Context, next func(huma.Context)) {
 	ctx.SetHeader("Cache-Control", "no-store")
 	next(ctx)
 }
 
-// ignoreAccept removes the Accept header, which a server may disregard (RFC 9110, section 12.5.1).
-// Everything has one representation, so there is nothing to negotiate, but Huma would try: it answers
-// "Accept: json" with "Content-Type: json", for example.
+// ignoreAccept removes the Accept header, which a server may ignore (RFC 9110, section 12.5.1). Every
+// resource has only one representation, so there is nothing to negotiate. Huma would negotiate
+// nevertheless: for example, it answers "Accept: json" with "Content-Type: json".
 func ignoreAccept(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	r.Header.Del("Accept")

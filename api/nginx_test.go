@@ -19,7 +19,7 @@ import (
 	"memexport/api"
 )
 
-// nginxConfig makes nginx buffer 4 MB of a response, where its default is 1 GB.
+// nginxConfig makes nginx buffer at most 4 MB of a response. The default is 1 GB.
 const nginxConfig = `
 daemon off;
 master_process off;
@@ -46,8 +46,8 @@ http {
 }
 `
 
-// With buffering nginx reads ahead until its buffer is full, and reads again when the client has taken
-// it all. A client that needs longer for that than Limits.Stall would lose its download.
+// If nginx buffers, it reads ahead until its buffer is full, and reads again only when the client has
+// taken all of it. If that takes longer than Limits.Stall, the client loses its download.
 func TestDownloadsThroughNginxReachASlowClient(t *testing.T) {
 	s := newService(t, func(o *api.Options) { o.Limits.Stall = 3 * time.Second })
 	e, file := s.publish(t, "json", time.Hour, strings.Repeat("0123456789", 2<<20))
@@ -55,7 +55,8 @@ func TestDownloadsThroughNginxReachASlowClient(t *testing.T) {
 	if n, err := s.readSlowly(t, url+path, file); err != nil {
 		t.Errorf("the download breaks off after %d bytes: %v", n, err)
 	}
-	// The same without the header. If this passes, the test is too gentle to show anything.
+	// Repeat the download with buffering turned on. If this works, the test is not hard enough to show
+	// anything.
 	n, err := s.readSlowly(t, url+"/buffered"+path, file)
 	t.Logf("without X-Accel-Buffering the download breaks off after %d bytes: %v", n, err)
 	if err == nil {
@@ -63,7 +64,7 @@ func TestDownloadsThroughNginxReachASlowClient(t *testing.T) {
 	}
 }
 
-// readSlowly reads 8 MB in 16 seconds and compares them with the file.
+// readSlowly reads 8 MB in 16 seconds and compares them with the file. It returns how many bytes it read.
 func (s *service) readSlowly(t *testing.T, url, file string) (n int, err error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -75,7 +76,7 @@ func (s *service) readSlowly(t *testing.T, url, file string) (n int, err error) 
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
-			err = c.(*net.TCPConn).SetReadBuffer(64 << 10) // so that nginx waits, not the kernel
+			err = c.(*net.TCPConn).SetReadBuffer(64 << 10) // keep the kernel's buffer small, so that nginx has to wait
 		}
 		return c, err
 	}
@@ -101,7 +102,7 @@ func (s *service) readSlowly(t *testing.T, url, file string) (n int, err error) 
 	return n, nil
 }
 
-// readAll returns the content of files, for messages.
+// readAll returns the content of files, to be shown in messages.
 func readAll(paths ...string) (content string) {
 	for _, path := range paths {
 		data, _ := os.ReadFile(path)
@@ -110,7 +111,7 @@ func readAll(paths ...string) (content string) {
 	return content
 }
 
-// startNginx starts nginx before the API and returns its URL.
+// startNginx starts nginx as a proxy in front of the API and returns its URL.
 func startNginx(t *testing.T, api string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,11 +9,12 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// permissionMetadata is the key under which the metadata of an operation has its permission.
+// permissionMetadata is the key in an operation's metadata under which its permission is stored.
 const permissionMetadata = "permission"
 
-// operation adds to op what all operations have in common: the permission that it needs, and
-// references to the shared responses with these statuses and with those of every operation.
+// operation completes op with what all operations have: the permission that the operation needs, and
+// references to the shared responses with the statuses refusals and with the statuses that every operation
+// can answer.
 func operation(op huma.Operation, permission apikey.Permission, refusals ...int) huma.Operation {
 	op.Tags = []string{"Exports"}
 	op.Description += fmt.Sprintf("\n\nNeeds the permission `%s`.", permission)
@@ -24,7 +25,7 @@ func operation(op huma.Operation, permission apikey.Permission, refusals ...int)
 	return op
 }
 
-// idParam describes the parameter in the path of operations on one export.
+// idParam describes the path parameter that names an export.
 func idParam() *huma.Param {
 	return &huma.Param{Name: "id", In: "path", Required: true, Description: "The id of the export.",
 		Schema: &huma.Schema{Type: huma.TypeString, Format: "uuid"}, Example: exampleID}

@@ -44,8 +44,8 @@ type kind struct {
 	code   string
 	status int
 	detail string
-	// undocumented marks problems that no operation answers with. The OpenAPI document lists their codes,
-	// but has no responses for them.
+	// undocumented marks problems that no operation answers with. The OpenAPI document lists their codes
+	// but contains no responses for them.
 	undocumented bool
 	header       http.Header
 }
@@ -73,23 +73,25 @@ var kinds = []kind{
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
 	{code: codeRateLimited, status: 429, detail: "The API key makes too many requests. Wait for as many seconds as Retry-After says.",
 		header: http.Header{"Retry-After": {"1"}, "Ratelimit": {`"requests";r=0;t=1`}, "Ratelimit-Policy": nil}},
-	// Exports of a workspace end all the time, so a place in the queue may soon be free.
+	// Exports of a workspace end all the time, so the client may soon create another one.
 	{code: codeExportLimit, status: 429, detail: "The workspace has as many unfinished exports as it may have. Wait until some of them have finished, or delete those that are not needed.",
 		header: limitHeader(export.LimitUnfinished, "10")},
-	// Space becomes free when the owner deletes an export, or in hours when one expires.
+	// Space becomes free when the owner deletes an export, or hours later when an export expires.
 	{code: codeStorageLimit, status: 429, detail: "The exports of the workspace take as much space as they may. Delete exports that are not needed, or wait until they expire.",
 		header: limitHeader(export.LimitStored, "60")},
 	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},
 	{code: codeUnavailable, status: 503, detail: "The service is unavailable at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"5"}}},
-	// A worker that was refused room by the store tries again within a minute.
+	// If the store refuses a worker's write because the store is full, the worker tries again within a
+	// minute.
 	{code: codeStorageFull, status: 503, detail: "The service has no room for new exports at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"60"}}},
-	// The client is gone and reads no answer: this status is for the access log, as in nginx.
+	// The client has gone away and reads no answer. The status 499 is only for the access log, as in
+	// nginx.
 	{code: codeClientClosed, status: 499, detail: "The client went away.", undocumented: true},
 }
 
-// Problem is a refusal or failure (RFC 9457).
+// Problem is the body of an answer that refuses a request or reports a failure (RFC 9457).
 type Problem struct {
 	Type   string          `json:"type" format:"uri-reference" doc:"Always about:blank: the code says which problem it is."`
 	Title  string          `json:"title" doc:"The HTTP status in words."`
@@ -101,13 +103,14 @@ type Problem struct {
 	header http.Header
 }
 
-// ProblemDetail is one mistake in a request. It never repeats the value, which may be personal data.
+// ProblemDetail is one error in a request. It never repeats the value that the client sent, which may be
+// personal data.
 type ProblemDetail struct {
 	Location string `json:"location" doc:"Where it is wrong: query.NAME, header.NAME or body."`
 	Message  string `json:"message" doc:"What is wrong, for people. Its wording may change."`
 }
 
-// newProblem returns the problem with a code, which must be one of kinds.
+// newProblem returns a problem of the kind with this code. kinds must contain the code.
 func newProblem(code string, details ...ProblemDetail) *Problem {
 	k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.code == code })]
 	return &Problem{
@@ -125,14 +128,14 @@ func (p *Problem) with(header, value string) *Problem {
 	return p
 }
 
-// Huma calls these methods to write a Problem that a handler returns as its error.
+// Huma calls these methods when a handler returns a Problem as its error.
 func (p *Problem) Error() string             { return p.Detail }
 func (p *Problem) GetStatus() int            { return p.Status }
 func (p *Problem) GetHeaders() http.Header   { return p.header }
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// TransformSchema lists the codes in an extension of the schema. An enum would make clients refuse
-// codes that are added later.
+// TransformSchema lists the error codes in an extension of the schema, not in an enum. With an enum,
+// clients would refuse codes that are added later.
 func (*Problem) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	var codes []string
 	for _, k := range kinds {
@@ -154,10 +157,10 @@ func writeProblem(w http.ResponseWriter, p *Problem) {
 	w.WriteHeader(p.Status)
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(p) // fails only if the client is gone
+	_ = encoder.Encode(p) // an error only means that the client has gone away
 }
 
-// Huma reads these two settings from global variables, so they are set once for the process.
+// Huma reads these two settings from global variables, so they are set once for the whole process.
 func init() {
 	huma.DefaultArrayNullable = false
 	huma.NewError = func(status int, _ string, errs ...error) huma.StatusError {

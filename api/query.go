@@ -11,9 +11,9 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// refuseBadQuery refuses a query parameter that the operation does not have, that is empty or
-// repeated, or that is not valid UTF-8 or contains NUL. Huma would let most of these pass, and a
-// filter that is ignored makes an export larger than was meant.
+// refuseBadQuery refuses a request if a query parameter is unknown to the operation, empty, repeated, not
+// valid UTF-8, or contains NUL. Huma would accept most of these requests and ignore the parameter. An
+// export without the filter that was meant would be too large.
 func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -34,7 +34,8 @@ func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// mistake returns what is wrong with a query parameter regardless of its type, or "".
+// mistake returns what is wrong with a query parameter, or "" if nothing is. It does not check the type of
+// the value.
 func mistake(op *huma.Operation, name string, values []string) string {
 	i := slices.IndexFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name })
 	if i < 0 {
@@ -56,7 +57,7 @@ func mistake(op *huma.Operation, name string, values []string) string {
 	return ""
 }
 
-// printable returns the name of a parameter as an answer may repeat it: in valid UTF-8, at most 64
+// printable returns the name of a parameter in a form that an answer may repeat: valid UTF-8 of at most 64
 // characters.
 func printable(name string) string {
 	name = strings.ToValidUTF8(name, "\uFFFD")

@@ -132,7 +132,7 @@ func TestABodyIsRefused(t *testing.T) {
 			for _, chunked := range []bool{false, true} {
 				var reader io.Reader = strings.NewReader(body)
 				if chunked {
-					reader = io.MultiReader(reader) // of unknown length
+					reader = io.MultiReader(reader) // a reader whose length http.NewRequest does not know
 				}
 				p := s.send(t, "POST", "/v1/exports", reader, "Content-Type", contentType).problem(t, 422, "INVALID_REQUEST")
 				if len(p.Errors) != 1 || p.Errors[0].Location != "body" {

@@ -7,13 +7,13 @@ import (
 	"memexport/internal/service/export"
 )
 
-// quotaUnits are the units of the limits, as parameters of the field RateLimit-Policy. Without one, the
-// unit is a request.
+// quotaUnits are the units of the limits, as parameters of the field RateLimit-Policy. If a limit has no
+// unit here, its unit is requests.
 var quotaUnits = map[export.Limit]string{export.LimitStored: `;qu="content-bytes"`}
 
-// limitHeader returns the header of a refusal because a limit is reached. The fields RateLimit and
-// RateLimit-Policy are those of the IETF's draft-ietf-httpapi-ratelimit-headers; limitProblem adds the
-// second one.
+// limitHeader returns the headers of an answer that refuses a request because a limit is reached.
+// RateLimit and RateLimit-Policy are defined in the IETF's draft-ietf-httpapi-ratelimit-headers.
+// limitProblem fills in RateLimit-Policy.
 func limitHeader(limit export.Limit, retryAfter string) http.Header {
 	return http.Header{
 		"Retry-After":      {retryAfter},
@@ -22,7 +22,8 @@ func limitHeader(limit export.Limit, retryAfter string) http.Header {
 	}
 }
 
-// limitProblem returns the problem for a limit that a workspace has reached, with the limit in it.
+// limitProblem returns the problem for a limit that a workspace has reached. The problem tells the client
+// how large the limit is.
 func limitProblem(reached *export.LimitError) *Problem {
 	p := newProblem(codeExportLimit)
 	unit := "exports"

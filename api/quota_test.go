@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-// limited is a service whose exports have limits.
+// limited returns a service whose exports have these limits.
 func limited(t *testing.T, limits export.Limits) *service {
 	t.Helper()
 	return newService(t, func(o *api.Options) { o.Exports = o.Exports.WithLimits(limits) })
@@ -25,7 +25,7 @@ func TestTooManyUnfinishedExportsAreRefused(t *testing.T) {
 	if waiting.Status != "PENDING" {
 		t.Errorf("the export that waits is %s", waiting.Status)
 	}
-	if n := strings.Count(s.log.String(), "could not be started"); n != 1 { // the one that waits is not tried
+	if n := strings.Count(s.log.String(), "could not be started"); n != 1 { // only one start is tried, because the other export waits in the queue
 		t.Errorf("%d workflows were started", n)
 	}
 	a := s.do(t, "POST", "/v1/exports")

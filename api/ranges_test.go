@@ -22,7 +22,7 @@ func TestSeveralRangesAreServedAtOnce(t *testing.T) {
 	path, size := "/v1/exports/"+e.ID+"/download", len(file)
 	for header, want := range map[string][][2]int{
 		"bytes=0-1,5-9":                          {{0, 2}, {5, 10}},
-		"bytes=-5, 100000-150000 , 0-0":          {{size - 5, size}, {100_000, 150_001}, {0, 1}}, // in the order of the request
+		"bytes=-5, 100000-150000 , 0-0":          {{size - 5, size}, {100_000, 150_001}, {0, 1}}, // ranges are sent in the order of the request
 		"bytes=1-1" + strings.Repeat(",7-8", 15): append([][2]int{{1, 2}}, slices.Repeat([][2]int{{7, 9}}, 15)...),
 	} {
 		a := s.do(t, "GET", path, "Range", header).status(t, 206).header(t, "ETag", `"`+*e.SHA256+`"`)
@@ -71,7 +71,7 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	request.Header.Set("Range", "bytes=0-9,300000-300009")
 	response, err := http.DefaultClient.Do(request)
 	var body []byte
-	if err == nil { // otherwise it broke before the first bytes had left the server's buffer
+	if err == nil { // otherwise the transfer broke before the first bytes had left the server's buffer
 		body, err = io.ReadAll(response.Body)
 		response.Body.Close()
 	}
@@ -80,8 +80,8 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	}
 }
 
-// When a client leaves in the middle of several ranges, nothing goes on reading the file. Otherwise the
-// race detector would report it, or the server would not shut down at the end of the test.
+// If a client leaves during an answer with several ranges, nothing may go on reading the file. Otherwise
+// the race detector would report a race, or the server would not shut down at the end of the test.
 func TestAClientMayLeaveInTheMiddleOfSeveralRanges(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

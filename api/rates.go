@@ -14,11 +14,13 @@ import (
 )
 
 const (
-	// burstSeconds is how many seconds' worth of requests a key that was quiet may make at once: enough for
-	// a client that looks at all its exports now and then.
+	// burstSeconds determines how many requests a key may make at once after a pause: as many as are
+	// allowed in this number of seconds. That is enough for a client that looks at all its exports now and
+	// then.
 	burstSeconds = 5
-	// maxRatedKeys bounds the memory for rates to a few MiB. Beyond it, the key that was used longest ago is
-	// forgotten, which only gives it a new burst.
+	// maxRatedKeys is how many keys rates remembers, which bounds its memory to a few MiB. Beyond that,
+	// the key that was used longest ago is forgotten. When such a key is used again, it may make a full
+	// burst.
 	maxRatedKeys = 10_000
 )
 
@@ -28,18 +30,18 @@ type rates struct {
 
 	mu    sync.Mutex
 	byKey *simplelru.LRU[string, *rate.Limiter]
-	// byCredential has what valid keys were sent as, so that a request beyond the limit can be refused
-	// before its key is looked up in the database.
+	// byCredential finds the limiter by a hash of the headers in which a valid key was sent. So a request
+	// beyond the limit can be refused before its key is looked up in the database.
 	byCredential *simplelru.LRU[[sha256.Size]byte, *rate.Limiter]
 }
 
 func newRates(perSecond int) *rates {
-	byKey, _ := simplelru.NewLRU[string, *rate.Limiter](maxRatedKeys, nil) // fails only for sizes below 1
+	byKey, _ := simplelru.NewLRU[string, *rate.Limiter](maxRatedKeys, nil) // the error is nil, because the size is positive
 	byCredential, _ := simplelru.NewLRU[[sha256.Size]byte, *rate.Limiter](maxRatedKeys, nil)
 	return &rates{perSecond: perSecond, byKey: byKey, byCredential: byCredential}
 }
 
-// exhausted reports whether the key of a request is known to have no requests left.
+// exhausted reports whether the key in the headers h is known and may make no request at the moment.
 func (r *rates) exhausted(h http.Header) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,8 +49,8 @@ func (r *rates) exhausted(h http.Header) bool {
 	return known && limiter.Tokens() < 1
 }
 
-// take reports whether the key with this id may make a request, and counts it. h are the headers with
-// which the key was found valid.
+// take counts a request of the key with this id and reports whether the key may make it. h are the headers
+// of the request, whose key has been found valid.
 func (r *rates) take(keyID string, h http.Header) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -61,12 +63,13 @@ func (r *rates) take(keyID string, h http.Header) bool {
 	return limiter.Allow()
 }
 
-// credentialHash returns a hash of the headers that can hold a key. The secret itself is not kept.
+// credentialHash returns a hash of the headers that can contain a key. rates stores this hash instead of
+// the secret.
 func credentialHash(h http.Header) [sha256.Size]byte {
 	return sha256.Sum256([]byte(strings.Join(h.Values("X-Api-Key"), "\n") + "\n\n" + strings.Join(h.Values("Authorization"), "\n")))
 }
 
-// refuse answers a request beyond the limit.
+// refuse answers a request that exceeds the limit.
 func (r *rates) refuse(ctx huma.Context) {
 	_, w := humago.Unwrap(ctx)
 	p := newProblem(codeRateLimited)
@@ -75,7 +78,8 @@ func (r *rates) refuse(ctx huma.Context) {
 		with("RateLimit-Policy", fmt.Sprintf(`"requests";q=%d;w=%d`, burstSeconds*r.perSecond, burstSeconds)))
 }
 
-// refuseExhausted refuses a request before it is authenticated if its key has no requests left.
+// refuseExhausted refuses a request before it is authenticated if its key may make no request at the
+// moment.
 func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	if s.rates.perSecond > 0 && s.rates.exhausted(r.Header) {
@@ -85,8 +89,7 @@ func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	next(ctx)
 }
 
-// limitRate counts a request that has been authenticated, and refuses it if its key has no requests
-// left.
+// limitRate counts a request that has been authenticated, and refuses it if its key has reached the limit.
 func (s *service) limitRate(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	if s.rates.perSecond > 0 && !s.rates.take(infoOf(r.Context()).keyID, r.Header) {

@@ -11,7 +11,7 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// checkRefusal checks the answer to a request beyond a limit of its key.
+// checkRefusal checks an answer that refuses a request because its key has reached a limit.
 func checkRefusal(t *testing.T, a answer, limit, policy string) {
 	t.Helper()
 	p := a.header(t, "Retry-After", "1").header(t, "RateLimit", limit+";r=0;t=1").header(t, "RateLimit-Policy", policy).problem(t, 429, "RATE_LIMITED")
@@ -43,7 +43,7 @@ func TestAKeyThatMakesTooManyRequestsIsRefused(t *testing.T) {
 	await.True(t, time.Minute, "the key may make requests again", func() bool { return s.do(t, "GET", "/v1/exports").StatusCode == 200 })
 }
 
-// A key that is refused must not cost the database anything.
+// A request that is refused because of the rate limit must not need a database query.
 func TestARequestBeyondTheRateCostsNoQuery(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
@@ -52,7 +52,7 @@ func TestARequestBeyondTheRateCostsNoQuery(t *testing.T) {
 	s.db.Close()
 	for range 20 {
 		a := s.do(t, "GET", "/v1/exports")
-		if a.StatusCode == 503 { // it may make a request again, and that fails for lack of a database
+		if a.StatusCode == 503 { // the rate allows a request again, and the request fails because there is no database
 			return
 		}
 		a.problem(t, 429, "RATE_LIMITED")
@@ -76,7 +76,7 @@ func TestOneKeyMayWaitForSoManyExportsAtOnce(t *testing.T) {
 			for range cap(answers) {
 				go func() { answers <- s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=6") }()
 			}
-			for range 2 { // they come at once
+			for range 2 { // the two refusals arrive at once, before the other answers
 				c.refuse(t, <-answers)
 			}
 			s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200)
@@ -107,13 +107,13 @@ func TestOneKeyMayDownloadSoManyFilesAtOnce(t *testing.T) {
 			defer second.Body.Close()
 			c.refuse(t, s.do(t, "GET", path))
 			s.do(t, "GET", "/v1/exports").status(t, 200)
-			first.Body.Close() // and with it the connection, since the file has not been read
+			first.Body.Close() // this also closes the connection, because the file has not been read to its end
 			await.True(t, time.Minute, "a download ends", func() bool { return s.do(t, "GET", path).StatusCode == 200 })
 		})
 	}
 }
 
-// open sends a request and returns when the header of the answer has come.
+// open sends a request and returns when the headers of the answer have arrived.
 func (s *service) open(t *testing.T, path string) *http.Response {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", s.url+path, nil)

@@ -16,8 +16,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// newRedirecting returns a service that redirects downloads to an S3 store. The store cannot be reached,
-// and need not be: addresses are signed without asking it.
+// newRedirecting returns a service that redirects downloads to an S3 store. The store cannot be reached.
+// It need not be, because URLs are signed without it.
 func newRedirecting(t *testing.T) *service {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
@@ -30,7 +30,7 @@ func newRedirecting(t *testing.T) *service {
 	return newService(t, func(o *api.Options) { o.Archive, o.Redirect = a, true })
 }
 
-// composed makes a READY export without memories whose file is also one object in the store.
+// composed creates a READY export without memories whose file is also stored as one object.
 func (s *service) composed(t *testing.T, retention time.Duration, object string) export.Export {
 	t.Helper()
 	e := s.create(t, "csv")
@@ -84,8 +84,9 @@ func TestADownloadIsRefusedBeforeItIsRedirected(t *testing.T) {
 	s.do(t, "GET", path).problem(t, 410, "EXPORT_EXPIRED")
 }
 
-// In the store the file has another ETag. The store sends one range only, and has no such file of an
-// export that was written before redirecting was turned on.
+// The API sends the file itself if the store cannot: if the request depends on the ETag, which differs in
+// the store; if it asks for several ranges; and if the export was written before redirecting was turned
+// on, so that its file is not one object.
 func TestTheAPIAnswersWhatTheStoreCannot(t *testing.T) {
 	s := newRedirecting(t)
 	composed, plain := s.composed(t, time.Hour, "exports/some-id/file"), s.composed(t, time.Hour, "")

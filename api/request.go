@@ -9,20 +9,20 @@ const requestIDHeader = "X-Request-Id"
 
 type requestKey struct{}
 
-// requestInfo is what the log shows about a request. It holds ids only, never content. Middleware
-// and handlers fill it in as they learn more.
+// requestInfo is what the log shows about a request. It contains ids only, never content. Middleware and
+// handlers set its fields as they learn them.
 type requestInfo struct {
 	id          string
 	workspaceID string
 	keyID       string
 	exportID    string
-	address     string // of the caller; only the audit log has it
+	address     string // the client's IP address; only the audit log shows it
 }
 
 // infoOf returns the requestInfo of the request that ctx belongs to.
 func infoOf(ctx context.Context) *requestInfo { return ctx.Value(requestKey{}).(*requestInfo) }
 
-// attrs returns the ids as attributes for slog, without those that are not known yet.
+// attrs returns the ids as attributes for slog. It leaves out those that are not known yet.
 func (r *requestInfo) attrs() []any {
 	attrs := []any{"request_id", r.id}
 	if r.workspaceID != "" {

@@ -9,7 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// headers are the headers of answers. Operations refer to them by name.
+// headers are the response headers in the OpenAPI document. Operations refer to them by name.
 var headers = map[string]*huma.Header{
 	"Location":            textHeader("The path of the export.", "/v1/exports/"+exampleID),
 	"FileLocation":        textHeader("The address of the file in the object store.", "https://bucket.s3.eu-west-1.amazonaws.com/exports/"+exampleID+"/file?X-Amz-Expires=900&X-Amz-Signature=..."),
@@ -30,17 +30,17 @@ var headers = map[string]*huma.Header{
 	"WWW-Authenticate":    textHeader("How to authenticate.", `ApiKey realm="memexport", Bearer realm="memexport"`),
 }
 
-// textHeader returns the description of a header whose value is a string.
 func textHeader(description, example string) *huma.Header {
 	return &huma.Header{Description: description, Schema: &huma.Schema{Type: huma.TypeString}, Example: example}
 }
 
-// integer returns the schema of a whole number. Generators of clients need both bounds.
+// integer returns the schema of a whole number. It always has both bounds, because client generators need
+// them.
 func integer(low, high float64) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeInteger, Format: "int64", Minimum: &low, Maximum: &high}
 }
 
-// headerRefs returns references to headers.
+// headerRefs returns references to the headers with these names.
 func headerRefs(names ...string) map[string]*huma.Header {
 	refs := map[string]*huma.Header{}
 	for _, name := range names {
@@ -54,10 +54,11 @@ func responseName(status int) string {
 	return strings.NewReplacer(" ", "", "-", "").Replace(http.StatusText(status))
 }
 
-// spellings maps headers as Go writes them to the way in which their standards do.
+// spellings maps the canonical form of header names in Go to the spelling in their standards.
 var spellings = map[string]string{"Www-Authenticate": "WWW-Authenticate", "Ratelimit": "RateLimit", "Ratelimit-Policy": "RateLimit-Policy"}
 
-// problemResponses returns the shared responses: one for each status, with an example for each code.
+// problemResponses returns the shared error responses: one for each status, with an example for each code
+// that has this status.
 func problemResponses(registry huma.Registry) map[string]*huma.Response {
 	schema := registry.Schema(reflect.TypeFor[Problem](), true, "")
 	responses := map[string]*huma.Response{}

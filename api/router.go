@@ -5,12 +5,12 @@ import (
 	"path"
 )
 
-// maxTarget is the longest request target, path and query together, in bytes. net/http refuses a
-// request whose target and headers are longer than maxHeaderBytes.
+// maxTarget is the greatest length of a request target (path and query together) in bytes. Requests that
+// are longer than maxHeaderBytes are already refused by net/http.
 const maxTarget = 16 << 10
 
-// refuseUnroutable answers with a problem where http.ServeMux would answer in plain text or redirect
-// to a cleaned path.
+// refuseUnroutable answers with a problem where http.ServeMux would answer in plain text or redirect to a
+// cleaned path. It passes all other requests to mux.
 func refuseUnroutable(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if len(r.RequestURI) > maxTarget {
@@ -21,7 +21,7 @@ func refuseUnroutable(mux *http.ServeMux) http.Handler {
 		switch {
 		case r.URL.Path != path.Clean(r.URL.Path):
 			writeProblem(w, newProblem(codeNotFound))
-		case pattern == "": // there is no route, and handler writes why
+		case pattern == "": // there is no route, and handler writes the reason
 			answer := statusOnly{header: http.Header{}}
 			handler.ServeHTTP(&answer, r)
 			if answer.status == http.StatusMethodNotAllowed {

@@ -13,8 +13,9 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// FuzzRouter sends requests past the network. The OpenAPI document says how an operation may answer.
-// Everything else is refused, except for the pages that have no workspace's data in them.
+// FuzzRouter passes requests directly to the handler. If the OpenAPI document has an operation for a
+// request, the operation says which answers are allowed. Every other request must be refused, except
+// for the pages that show no data of a workspace.
 func FuzzRouter(f *testing.F) {
 	s := newService(f)
 	keys := []string{"", s.key, s.newKey(f, s.workspace, apikey.ReadExports), s.newKey(f, s.workspace, apikey.WriteExports), s.newKey(f, uuid.NewString(), apikey.Permissions...)}
@@ -29,7 +30,7 @@ func FuzzRouter(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, target string, which uint8, key, name, value string) {
 		address, err := url.ParseRequestURI(target)
-		if err != nil || strings.Contains(value, "wait=") && value != "wait=0" { // a long poll waits
+		if err != nil || strings.Contains(value, "wait=") && value != "wait=0" { // skip long polls, because they would wait
 			return
 		}
 		request := (&http.Request{Method: method, URL: address, RequestURI: target, Host: "x", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

@@ -7,10 +7,11 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// routes adds everything that the server answers to mux.
+// routes registers every route of the server with mux.
 func (s *service) routes(mux *http.ServeMux) huma.API {
 	api := humago.New(mux, config())
-	// authenticate comes before refuseBadQuery, so that strangers learn nothing from validation.
+	// authenticate comes before refuseBadQuery, so that callers without a credential learn nothing from
+	// validation errors.
 	api.UseMiddleware(forbidCaching, ignoreAccept, s.refuseExhausted, s.authenticate, s.limitRate, refuseBadQuery)
 
 	huma.Register(api, createOperation(), s.createExport)
@@ -25,7 +26,7 @@ func (s *service) routes(mux *http.ServeMux) huma.API {
 	return api
 }
 
-// Document describes the API in OpenAPI 3.1. It needs no database and no server.
+// Document returns the description of the API in OpenAPI 3.1. It needs no database and no running server.
 func Document() *huma.OpenAPI {
 	return new(service).routes(http.NewServeMux()).OpenAPI()
 }

@@ -12,7 +12,7 @@ import (
 	"memexport/api/internal/refusal"
 )
 
-// maxHeaderBytes limits a request's line and headers. A URL may take 16 KiB of it.
+// maxHeaderBytes limits the request line and headers together. A URL may take up to 16 KiB of this.
 const maxHeaderBytes = 64 << 10
 
 // Server is the HTTP/1.1 server of the API. A proxy in front of it may add TLS.
@@ -42,19 +42,20 @@ func newServer(handler http.Handler, limits Limits, log *slog.Logger) *Server {
 	}
 }
 
-// Serve answers the requests that arrive on l, until Shutdown or Close is called. Then it returns
-// http.ErrServerClosed. Call it once.
+// Serve answers requests from l until Shutdown or Close is called. Then it returns http.ErrServerClosed.
+// Call it only once.
 func (s *Server) Serve(l net.Listener) error {
 	return refusal.Serve(&s.http, connection.Listen(l, s.connections), s.refuse)
 }
 
-// Shutdown closes idle connections and waits until the running requests are answered or ctx ends.
+// Shutdown closes idle connections and waits until the running requests are answered or ctx ends,
+// whichever comes first.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // Close closes every connection at once.
 func (s *Server) Close() error { return s.http.Close() }
 
-// refuse answers a request that never reached a handler, since net/http refused it with status.
+// refuse answers a request that net/http refused with status before any handler ran.
 func (s *Server) refuse(w http.ResponseWriter, status int) {
 	p := newProblem(codeMalformed)
 	switch status {
@@ -64,7 +65,7 @@ func (s *Server) refuse(w http.ResponseWriter, status int) {
 		p.Detail = "The request needs a part of HTTP that this server does not support."
 	}
 	p.Status, p.Title = status, cmp.Or(http.StatusText(status), p.Title)
-	id := rand.Text() // the caller's own may be in the part that could not be read
+	id := rand.Text() // make a new id, because the client's id may be in the part of the request that could not be read
 	setCommonHeaders(w.Header(), id)
 	writeProblem(w, p)
 	s.log.Info("a request was refused before it reached a route", "request_id", id, "status", status)

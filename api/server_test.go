@@ -16,7 +16,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// dial opens a connection to the service for requests that http.Client would not send.
+// dial opens a connection to the service, over which a test can send requests that http.Client would not
+// send.
 func (s *service) dial(t *testing.T) net.Conn {
 	t.Helper()
 	connection, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
@@ -30,7 +31,7 @@ func (s *service) dial(t *testing.T) net.Conn {
 	return connection
 }
 
-// commonHeaders are on every answer.
+// commonHeaders are the headers that every answer must have.
 var commonHeaders = map[string]string{"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin", "Referrer-Policy": "no-referrer"}
 
 func checkCommonHeaders(t *testing.T, what string, h http.Header) {
@@ -65,10 +66,10 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			connection := s.dial(t)
-			go io.WriteString(connection, c.request) //nolint:errcheck // the server stops reading it
+			go io.WriteString(connection, c.request) //nolint:errcheck // the server may stop reading the request
 			reader := bufio.NewReader(connection)
 			response, err := http.ReadResponse(reader, nil)
-			if err == nil && response.StatusCode == http.StatusOK { // the first of two
+			if err == nil && response.StatusCode == http.StatusOK { // this is the first of two answers
 				if _, err := io.Copy(io.Discard, response.Body); err != nil {
 					t.Fatal(err)
 				}
@@ -102,8 +103,8 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	}
 }
 
-// A memory may consist of what net/http writes when it refuses a request. A period of 79 bytes puts
-// such a text at the start of some write, wherever the writes begin.
+// The text of a memory may look like what net/http writes when it refuses a request. The text repeats
+// every 79 bytes, so that wherever the server's writes begin, one of them begins with such a text.
 func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -118,7 +119,7 @@ func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		e, file := s.publish(t, f.Name, time.Hour, string(part))
-		for range 2 { // on one connection
+		for range 2 { // send two requests on one connection
 			a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
 			if a.err != nil || string(a.body) != file {
 				t.Errorf("%s: %d bytes, want %d: %v", f.Name, len(a.body), len(file), a.err)

@@ -25,21 +25,21 @@ import (
 )
 
 const (
-	// storeTimeout limits each call of a handler to Postgres. If the database does not answer, a 503 is
-	// better than a client that waits.
+	// storeTimeout limits each call from a handler to Postgres. If the database does not answer, the
+	// client should get a 503 soon instead of waiting longer.
 	storeTimeout = 10 * time.Second
-	// temporalTimeout is short because nothing depends on the outcome: the reconciler does later what
-	// was not done in time.
+	// temporalTimeout is short because no answer depends on the result of the call: if the call fails, the
+	// reconciler repeats it later.
 	temporalTimeout = 2 * time.Second
 )
 
-// service has what the handlers need.
+// service contains what the handlers need.
 type service struct {
 	exports *export.Store
 	keys    *apikey.Store
 	archive *archive.Archive
 	starter *workflows.Starter
-	audit   *audit.Store // nil: audit events are only logged
+	audit   *audit.Store // if nil, audit events are only logged
 	reads   reads
 
 	watchers  *watchers
@@ -50,7 +50,7 @@ type service struct {
 
 	redirect       bool
 	ready          func(context.Context) error
-	tokens         *token.Verifier // nil if only keys are accepted
+	tokens         *token.Verifier // if nil, only API keys are accepted
 	trustedProxies []netip.Prefix
 	log            *slog.Logger
 	version        string
@@ -58,7 +58,7 @@ type service struct {
 
 type workspaceKey struct{}
 
-// withWorkspace returns a context for a caller whose key belongs to the workspace id.
+// withWorkspace returns a context that says that the caller belongs to the workspace with this id.
 func withWorkspace(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, workspaceKey{}, id)
 }
@@ -66,8 +66,8 @@ func withWorkspace(ctx context.Context, id string) context.Context {
 // workspaceOf returns the id of the caller's workspace.
 func workspaceOf(ctx context.Context) string { return ctx.Value(workspaceKey{}).(string) }
 
-// parseID returns an export's id in lower case, or export.ErrNotFound if it is not a UUID in the
-// form of 36 characters: no export has another id.
+// parseID returns the id of an export in lower case. It returns export.ErrNotFound if id is not a UUID of
+// 36 characters, because every export has such an id.
 func parseID(id string) (string, error) {
 	parsed, err := rowid.Parse(id)
 	if err != nil {
@@ -83,8 +83,8 @@ func (s *service) find(ctx context.Context, id string) (export.Export, error) {
 	return s.exports.Get(ctx, workspaceOf(ctx), id)
 }
 
-// problem returns what the client is told about err. The log gets the cause of a 5xx answer, which
-// the client is not told.
+// problem returns the problem to answer with because of err. If err is not one of the expected errors,
+// problem also logs err, because the answer does not contain the cause.
 func (s *service) problem(ctx context.Context, err error) *Problem {
 	var limit *export.LimitError
 	switch {
@@ -106,12 +106,12 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 	return newProblem(codeInternal)
 }
 
-// unavailable reports whether err means that a service which this one depends on does not answer.
-// Other errors mean that this service has a fault.
+// unavailable reports whether err means that a service which this process depends on does not answer.
+// Other errors mean a fault in this process itself.
 func unavailable(err error) bool {
 	var postgresError *pq.Error
 	var networkError *net.OpError
-	var timeout interface{ Timeout() bool } // not net.Error, which even "no such file" implements
+	var timeout interface{ Timeout() bool } // not net.Error, because even the error "no such file" implements that
 	switch {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())

@@ -5,24 +5,24 @@ import (
 	"sync"
 )
 
-// slots bounds how many requests of one kind are served at once.
+// slots limits how many requests of one kind are served at the same time.
 type slots struct {
-	name      string // in the field RateLimit-Policy
-	what      string // in messages
-	max       int    // of all keys; 0 means any number
+	name      string // the name of the limit in the field RateLimit-Policy
+	what      string // what is limited, in messages
+	max       int    // for all keys together; 0 means any number
 	maxPerKey int    // 0 means any number
 
 	mu     sync.Mutex
 	taken  int
-	perKey map[string]int // by the key's id; without entries of 0
+	perKey map[string]int // slots in use, by the key's id; contains no zeros
 }
 
 func newSlots(name, what string, max, maxPerKey int) *slots {
 	return &slots{name: name, what: what, max: max, maxPerKey: maxPerKey, perKey: map[string]int{}}
 }
 
-// take takes a slot for a request of the key with this id, and returns the function that gives it
-// back. If there is none, it returns the problem to answer with.
+// take takes a slot for a request of the key with this id. It returns a function that frees the slot, or,
+// if no slot is free, the problem to answer with.
 func (s *slots) take(keyID string) (release func(), refusal *Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

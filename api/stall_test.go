@@ -15,13 +15,13 @@ import (
 	"memexport/openapi"
 )
 
-// short limits let a test see within seconds what becomes of a client that does nothing.
+// short sets limits so low that a test sees within seconds what happens to a client that does nothing.
 func short(o *api.Options) {
 	o.Limits.ReadHeader, o.Limits.ReadRequest = time.Second, time.Second
 	o.Limits.Idle, o.Limits.Stall = time.Second, time.Second
 }
 
-// awaitGone sends bytes until the server has closed the connection. It reads nothing.
+// awaitGone sends drip repeatedly until the server has closed the connection. It does not read.
 func awaitGone(t *testing.T, c net.Conn, drip string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)

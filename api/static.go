@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// static serves content that changes only with the program. Caches keep it, but ask each time whether
-// it is still current.
+// static serves content that is compiled into the program. Caches may store it, but must ask each time
+// whether it is still current.
 func static(contentType string, content []byte) http.Handler {
 	etag := `"` + shortDigest(content) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -25,15 +25,16 @@ func static(contentType string, content []byte) http.Handler {
 	})
 }
 
-// staticGzip serves gzipped content under a name that never stands for other content. A client that
-// does not accept gzip gets it uncompressed.
+// staticGzip serves gzipped content. Its URL must change whenever the content changes, because clients may
+// cache it for good. A client that does not accept gzip gets the content uncompressed.
 func staticGzip(contentType string, zipped []byte) http.Handler {
 	tag := shortDigest(zipped)
-	// It is uncompressed once for all requests, so that memory does not grow with their number.
+	// Uncompress the content only once for all requests, so that the memory needed does not grow with
+	// their number.
 	plain := sync.OnceValue(func() []byte {
 		reader, err := gzip.NewReader(bytes.NewReader(zipped))
 		if err != nil {
-			panic(err) // it is embedded, and a test uncompresses it
+			panic(err) // cannot happen: the content is embedded, and a test uncompresses it
 		}
 		content, err := io.ReadAll(reader)
 		if err != nil {
@@ -51,7 +52,7 @@ func staticGzip(contentType string, zipped []byte) http.Handler {
 		if acceptsGzip(r.Header) {
 			h.Set("ETag", `"`+tag+`-gzip"`)
 			h.Set("Content-Encoding", "gzip")
-			h.Set("Content-Length", strconv.Itoa(len(content))) // http.ServeContent leaves it out if there is a Content-Encoding
+			h.Set("Content-Length", strconv.Itoa(len(content))) // http.ServeContent sets no Content-Length if there is a Content-Encoding
 		} else {
 			h.Set("ETag", `"`+tag+`"`)
 			content = plain()
@@ -60,14 +61,14 @@ func staticGzip(contentType string, zipped []byte) http.Handler {
 	})
 }
 
-// shortDigest returns 128 bits of the SHA-256 of content, enough for an ETag.
+// shortDigest returns the first 128 bits of the SHA-256 of content, which are enough for an ETag.
 func shortDigest(content []byte) string {
 	sum := sha256.Sum256(content)
 	return hex.EncodeToString(sum[:16])
 }
 
 // ignoreConditions removes headers to which http.ServeContent may answer with an error in plain text.
-// Nobody needs a part of such a small file.
+// Range headers are among them: nobody needs a part of such a small file.
 func ignoreConditions(r *http.Request) {
 	r.Header.Del("Range")
 	r.Header.Del("If-Match")

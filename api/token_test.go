@@ -15,14 +15,14 @@ import (
 	"memexport/internal/workshop/issuer"
 )
 
-// withTokens lets the service accept the tokens of a provider.
+// withTokens makes the service accept tokens from this issuer.
 func withTokens(i *issuer.Issuer) func(*api.Options) {
 	return func(o *api.Options) {
 		o.Tokens = token.NewVerifier(token.Options{Issuer: i.URL, Audience: issuer.Audience, WorkspaceClaim: "workspace_id", PermissionsClaim: "scope"})
 	}
 }
 
-// bearer sends a request with a token only.
+// bearer sends a request with this token and without an API key.
 func (s *service) bearer(t *testing.T, method, target, raw string) answer {
 	t.Helper()
 	return s.do(t, method, target, "X-Api-Key", "", "Authorization", "Bearer "+raw)
@@ -50,7 +50,7 @@ func TestATokenOfTheProviderIsAccepted(t *testing.T) {
 	for _, c := range [][2]string{{"GET", ""}, {"GET", "/download"}, {"DELETE", ""}} {
 		s.bearer(t, c[0], "/v1/exports/"+e.ID+c[1], stranger).problem(t, 404, "EXPORT_NOT_FOUND")
 	}
-	s.do(t, "GET", "/v1/exports").status(t, 200) // API keys work as before, in both headers
+	s.do(t, "GET", "/v1/exports").status(t, 200) // API keys still work in both headers
 	s.bearer(t, "GET", "/v1/exports", s.key).status(t, 200)
 }
 
@@ -73,7 +73,7 @@ func TestATokenThatProvesNothingIsUnauthorized(t *testing.T) {
 			t.Errorf("%s: WWW-Authenticate: %s", what, got)
 		}
 	}
-	s.do(t, "GET", "/v1/exports", "X-Api-Key", valid).problem(t, 401, "UNAUTHORIZED") // tokens are bearer tokens
+	s.do(t, "GET", "/v1/exports", "X-Api-Key", valid).problem(t, 401, "UNAUTHORIZED") // tokens are accepted only as bearer tokens
 	s.do(t, "GET", "/v1/exports", "Authorization", "Bearer "+valid).problem(t, 401, "UNAUTHORIZED")
 	s.bearer(t, "GET", "/v1/exports", "msk_live_x").header(t, "WWW-Authenticate", `ApiKey realm="memexport"`).problem(t, 401, "UNAUTHORIZED")
 	for _, workspace := range []string{"", "acme"} {
@@ -97,7 +97,7 @@ func TestLimitsForEachKeyCountTheCallersOfTokensApart(t *testing.T) {
 	s := newService(t, withTokens(i), func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
 	key := i.NewKey(t, "a", jose.ES256)
 	claims := i.Claims(s.workspace, "export.read")
-	for refused := false; !refused; { // a burst is allowed, and tokens that are issued anew do not extend it
+	for refused := false; !refused; { // use new tokens of the same caller: they share one limit, so a burst must not become longer
 		refused = s.bearer(t, "GET", "/v1/exports", key.Sign(t, claims)).StatusCode == 429
 	}
 	claims["sub"] = "user-2"
@@ -110,7 +110,7 @@ func TestAnOutageOfTheProviderIsUnavailable(t *testing.T) {
 	s := newService(t, withTokens(i), func(o *api.Options) { o.AuthFailures = 1 })
 	raw := i.NewKey(t, "a", jose.ES256).Sign(t, i.Claims(s.workspace, "export.read"))
 	i.Fail(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
-	for range 3 { // and it does not count as a wrong token
+	for range 3 { // an outage does not count as a wrong token, so no request is refused with 429
 		a := s.bearer(t, "GET", "/v1/exports", raw).header(t, "Retry-After", "5")
 		a.problem(t, 503, "UNAVAILABLE")
 		if strings.Contains(string(a.body), i.URL) {
@@ -128,7 +128,7 @@ func TestManyWrongTokensFromOneAddressAreRefused(t *testing.T) {
 	i := issuer.Start(t)
 	s := newService(t, withTokens(i), func(o *api.Options) { o.AuthFailures = 1 })
 	key := i.NewKey(t, "a", jose.ES256)
-	for range 4 { // valid tokens do not count, whatever they may do
+	for range 4 { // valid tokens do not count as failures, whatever permissions they have
 		s.bearer(t, "GET", "/v1/exports", key.Sign(t, i.Claims(uuid.NewString(), "export.read"))).status(t, 200)
 		s.bearer(t, "GET", "/v1/exports", key.Sign(t, i.Claims(uuid.NewString(), ""))).status(t, 403)
 		s.bearer(t, "GET", "/v1/exports", key.Sign(t, i.Claims("acme", "export.read"))).status(t, 403)

@@ -8,8 +8,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// watchers read the exports that requests wait for. However many requests wait for an export, one
-// goroutine reads it. It runs while somebody waits.
+// watchers watch exports for the requests that wait for them. For each export, only one goroutine reads
+// the row, however many requests wait. It runs as long as at least one request waits.
 type watchers struct {
 	find func(ctx context.Context, workspaceID, id string) (export.Export, error)
 
@@ -17,15 +17,15 @@ type watchers struct {
 	running map[watched]*watcher
 }
 
-// watched says which export to read, and for which workspace: the database compares both.
+// watched names the export to read and its workspace. The query requires both to match.
 type watched struct{ workspaceID, id string }
 
-// watcher is what the requests that wait for one export share. The lock of watchers guards it.
+// watcher is the state that all requests waiting for one export share. It is guarded by watchers.mu.
 type watcher struct {
 	waiters int
 	stop    context.CancelFunc
-	ended   chan struct{} // closed when the export is terminal, or could not be read
-	reads   int           // since the watcher started
+	ended   chan struct{} // closed when the export is terminal or could not be read
+	reads   int           // how often the export has been read since the watcher started
 	latest  export.Export
 	err     error
 }
@@ -34,8 +34,8 @@ func newWatchers(find func(ctx context.Context, workspaceID, id string) (export.
 	return &watchers{find: find, running: map[watched]*watcher{}}
 }
 
-// await returns the export e of a workspace when it is terminal, when wait is over, or when ctx ends.
-// The caller has just read e with the workspace in the predicate.
+// await waits until the export e is terminal, wait has passed, or ctx ends, and returns the export as it
+// is then. The caller must have read e just now and checked that it belongs to the workspace.
 func (w *watchers) await(ctx context.Context, workspaceID string, e export.Export, wait time.Duration) (export.Export, error) {
 	if e.Status.Terminal() {
 		return e, nil
@@ -46,19 +46,20 @@ func (w *watchers) await(ctx context.Context, workspaceID string, e export.Expor
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	select {
-	case <-ctx.Done(): // the client went away
+	case <-ctx.Done(): // the client has gone away
 	case <-over.C:
 	case <-shared.ended:
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if shared.reads == before { // e is newer than what the watcher has
+	if shared.reads == before { // there was no read since await began, so e is newer than shared.latest
 		return e, nil
 	}
 	return shared.latest, shared.err
 }
 
-// join returns the watcher of an export and how often it has read the export until now.
+// join adds a waiter to the watcher of an export, and starts the watcher if there is none. It also returns
+// how often the watcher has read the export so far.
 func (w *watchers) join(of watched, e export.Export) (shared *watcher, reads int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -73,7 +74,7 @@ func (w *watchers) join(of watched, e export.Export) (shared *watcher, reads int
 	return shared, shared.reads
 }
 
-// leave stops the watcher if nobody waits for it any more.
+// leave removes a waiter, and stops the watcher if that was the last one.
 func (w *watchers) leave(of watched, shared *watcher) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +86,7 @@ func (w *watchers) leave(of watched, shared *watcher) {
 	}
 }
 
-// watch reads an export again and again until it is terminal, cannot be read, or ctx ends.
+// watch reads an export repeatedly until it is terminal, cannot be read, or ctx ends.
 func (w *watchers) watch(ctx context.Context, of watched, shared *watcher, e export.Export) {
 	for {
 		select {
@@ -106,7 +107,8 @@ func (w *watchers) watch(ctx context.Context, of watched, shared *watcher, e exp
 	}
 }
 
-// publish gives the waiting requests what was read, and reports whether that was the last time.
+// publish gives the result of a read to the waiting requests. It returns true if the watcher must stop,
+// because the export is terminal or could not be read.
 func (w *watchers) publish(of watched, shared *watcher, latest export.Export, err error) (ended bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,15 +118,15 @@ func (w *watchers) publish(of watched, shared *watcher, latest export.Export, er
 		return false
 	}
 	close(shared.ended)
-	if w.running[of] == shared { // a request that comes now starts with a watcher of its own
+	if w.running[of] == shared { // a later request starts a new watcher
 		delete(w.running, of)
 	}
 	return true
 }
 
-// pollInterval returns how long a watcher pauses before it reads the row again. It is a twentieth of
-// the export's age, so that the answer is late by a twentieth of the export's time at most; at least
-// 5 ms, to spare the database; and at most 500 ms, to be quick for long exports too.
+// pollInterval returns how long a watcher pauses before it reads the row again. The pause is a twentieth
+// of the export's age, so clients learn the result at most 5% late. It is at least 5 ms, to spare the
+// database, and at most 500 ms, so that the results of long exports also arrive soon.
 func pollInterval(e export.Export) time.Duration {
 	return min(max(time.Since(e.CreatedAt)/20, 5*time.Millisecond), 500*time.Millisecond)
 }

@@ -11,8 +11,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// awaiting starts n requests that wait for an export, and returns a function that waits for their ends
-// and returns what they got.
+// awaiting starts n requests that wait for an export. The function that it returns waits until all of them
+// have ended and returns their results.
 func awaiting(t *testing.T, w *watchers, n int, workspaceID string, e export.Export) func() (exports []export.Export, errs []error) {
 	t.Helper()
 	exports, errs := make([]export.Export, n), make([]error, n)
@@ -31,7 +31,7 @@ func awaiting(t *testing.T, w *watchers, n int, workspaceID string, e export.Exp
 	}
 }
 
-// waiting returns how many requests wait.
+// waiting returns how many requests are waiting.
 func (w *watchers) waiting() (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -48,7 +48,7 @@ func TestRequestsThatWaitForOneExportShareItsReads(t *testing.T) {
 	status.Store(export.Processing)
 	w := newWatchers(func(_ context.Context, workspaceID, id string) (export.Export, error) {
 		reads.Add(1)
-		return export.Export{ID: id, WorkspaceID: workspaceID, Status: status.Load().(export.Status)}, nil // of year 1: read twice a second
+		return export.Export{ID: id, WorkspaceID: workspaceID, Status: status.Load().(export.Status)}, nil // CreatedAt is the year 1, so the export is read only twice a second
 	})
 	end := awaiting(t, w, 500, "w1", export.Export{ID: "e", Status: export.Processing, CreatedAt: time.Now()})
 	time.Sleep(1200 * time.Millisecond)
@@ -101,7 +101,7 @@ func TestAWatcherStopsWithTheLastRequest(t *testing.T) {
 	}
 	select {
 	case <-stopped:
-	case <-time.After(5 * time.Second): // less than the limit of a read
+	case <-time.After(5 * time.Second): // less than storeTimeout
 		t.Error("the watcher goes on")
 	}
 }

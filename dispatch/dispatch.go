@@ -1,6 +1,6 @@
-// Package dispatch starts the workflows of exports that wait in the outbox. Each workspace has a few
-// places to run exports; when one of its exports ends, the place goes to the next in its queue. The
-// exports of one workspace therefore never wait for a long queue of another.
+// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of its
+// own and may run a few exports at the same time. When one of these ends, the next export in the
+// workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
 package dispatch
 
 import (
@@ -16,28 +16,28 @@ import (
 )
 
 const (
-	// defaultTimeout is long enough for a database and a Temporal server that are busy.
+	// defaultTimeout is long enough even if the database and the Temporal server are busy.
 	defaultTimeout = 30 * time.Second
-	// hold is how long Next makes its caller wait. A healthy system needs milliseconds.
+	// hold is the longest time that Next makes its caller wait. Usually Next needs only milliseconds.
 	hold = 2 * time.Second
 )
 
-// Dispatcher starts waiting exports. It is safe for concurrent use. Every field without a default is
-// required.
+// Dispatcher starts waiting exports. It is safe for concurrent use. Every field is required unless its
+// comment names a default.
 type Dispatcher struct {
-	Exports *export.Store // its limits say how many places a workspace has
+	Exports *export.Store // its limits say how many exports a workspace may run at the same time
 	Starter *workflows.Starter
 	Log     *slog.Logger
 
-	// Timeout bounds the work for one workspace. The reconciler does later what was not done in time.
-	// Defaults to 30 seconds.
+	// Timeout limits the time spent on one workspace. The reconciler later starts the exports that were
+	// not started in this time. Defaults to 30 seconds.
 	Timeout time.Duration
 }
 
-// Next gives the free places of a workspace to the exports that have waited longest, and starts these.
-// Call it when an export of the workspace has ended, even if ctx has ended too. If it takes longer than
-// two seconds, it goes on in the background. It may fail, which is only logged: the reconciler starts
-// the exports later.
+// Next starts the exports of a workspace that have waited longest, as many as the workspace may run. Call
+// it when an export of the workspace has ended. It works even if ctx has ended too. After two seconds,
+// Next returns and goes on in the background. Errors are only logged, because the reconciler later starts
+// exports that Next could not start.
 func (d *Dispatcher) Next(ctx context.Context, workspaceID string) {
 	ctx = context.WithoutCancel(ctx)
 	done := make(chan struct{})
@@ -57,8 +57,9 @@ func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
 	d.Log.WarnContext(ctx, "waiting exports could not be started; the reconciler tries again", "workspace", workspaceID, "error", attempt.SafeMessage(err))
 }
 
-// next returns how many exports got a place, and the first error. An export that has a place but
-// could not be started is found by the reconciler.
+// next claims the exports that may run and starts their workflows. It returns how many exports it claimed,
+// and the first error. If the workflow of a claimed export could not be started, the reconciler starts it
+// later.
 func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, defaultTimeout))
 	defer cancel()
@@ -76,12 +77,13 @@ func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) 
 
 // Done counts what All has done.
 type Done struct {
-	Dispatched int // exports that got a place
-	Errors     int // workspaces for which something went wrong; the log says what
+	Dispatched int // exports that may now run
+	Errors     int // workspaces for which something failed; the log says what
 }
 
-// All does the same for every workspace that has waiting exports, the one that has waited longest
-// first. A workspace that fails does not stop the others.
+// All does the work of Next for every workspace that has waiting exports, but waits until it is done. The
+// workspace whose export has waited longest comes first. If one workspace fails, All goes on with the
+// others.
 func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 	var done Done
 	waiting, err := d.Exports.WorkspacesWaiting(ctx)
@@ -99,7 +101,7 @@ func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 			d.warn(ctx, workspaceID, err)
 		}
 		if errors.Is(err, export.ErrStoreFull) {
-			break // it is full for the others too
+			break // the store is full, so no other workspace can start exports either
 		}
 	}
 	return done, nil

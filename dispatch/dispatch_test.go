@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 
-// site is a dispatcher with a database of its own, in which each workspace has one place.
+// site is a dispatcher with its own database, in which each workspace may run one export at a time.
 type site struct {
 	*testing.T
 	*dispatch.Dispatcher
@@ -35,7 +35,7 @@ type site struct {
 	log    *buffer
 }
 
-// buffer is a log that can be read while it is written.
+// buffer is a log that can be read while it is being written.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -83,7 +83,8 @@ func startTemporal(t *testing.T) (address string) {
 	return server.Address
 }
 
-// queue makes exports of a workspace and ends the first one, so that the second can have its place.
+// queue creates n exports of a workspace and ends the first one, so that the second may run. It returns
+// the others.
 func (s *site) queue(workspaceID string, n int) (waiting []string) {
 	s.Helper()
 	for range n + 1 {
@@ -104,7 +105,7 @@ func (s *site) end(id string) {
 	}
 }
 
-// wantStarted checks which of the exports have a workflow.
+// wantStarted checks that of the exports in all, exactly those in want have a workflow.
 func (s *site) wantStarted(all []string, want ...string) {
 	s.Helper()
 	for _, id := range all {
@@ -126,10 +127,10 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Next(cancelled, flood) // as from an activity that is being cancelled
+	s.Next(cancelled, flood) // call it as an activity that is being cancelled would
 	s.wantStarted(many, many[0])
 	s.wantStarted(few)
-	s.Next(t.Context(), flood) // no place is free
+	s.Next(t.Context(), flood) // no export may run now, because one is running already
 	s.wantStarted(many, many[0])
 	s.end(many[0])
 

@@ -7,22 +7,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// Count says how many rows of a table, or objects in the bucket, belong to a workspace.
+// Count is the number of rows in a table, or of objects in the bucket, that belong to a workspace.
 type Count struct {
-	What string // the name of the table in the schema memexport, or Objects
+	What string // the name of a table in the schema memexport, or the constant Objects
 	N    int
 }
 
-// Audit is Count.What for the audit events.
+// Audit is the value of Count.What for audit events.
 const Audit = "audit"
 
-// Objects is Count.What for the objects in the bucket.
+// Objects is the value of Count.What for objects in the bucket.
 const Objects = "objects"
 
-// Count counts what the service holds about a workspace: the rows of every table of the schema memexport
-// that has a workspace_id, and the objects of the exports that have rows or are in exportIDs.
+// Count counts what the service stores about a workspace: the rows in every table of the schema memexport
+// that has a column workspace_id, and the objects of exports. It counts the objects of all exports that
+// still have rows, and of the exports in exportIDs.
 func (e *Eraser) Count(ctx context.Context, workspaceID string, exportIDs []string) ([]Count, error) {
-	// The catalog names the tables, so that the count covers tables of later migrations too.
+	// Get the table names from the Postgres catalog, so that tables of later migrations are counted too.
 	var tables []string
 	err := e.DB.SelectContext(ctx, &tables, `SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
 		WHERE c.relnamespace = 'memexport'::regnamespace AND c.relkind IN ('r', 'p') AND a.attname = 'workspace_id' AND NOT a.attisdropped

@@ -1,6 +1,6 @@
-// Package erasure removes everything that the service holds about a workspace: its API keys, its exports
-// with their objects, and, if asked, its audit events. The memories themselves belong to the memory
-// service.
+// Package erasure deletes everything that the service stores about a workspace: its API keys, its exports
+// with their objects, and, if the option DeleteAudit is set, its audit events. It does not delete the
+// memories themselves, which belong to the memory service.
 package erasure
 
 import (
@@ -22,7 +22,7 @@ import (
 	"memexport/workflows"
 )
 
-// Eraser erases workspaces. Every field without a default is required.
+// Eraser erases workspaces. Every field is required unless its comment names a default.
 type Eraser struct {
 	DB      *sqlx.DB
 	Exports *export.Store
@@ -32,27 +32,29 @@ type Eraser struct {
 	Client  client.Client
 	Starter *workflows.Starter
 
-	// DeleteAudit also erases the audit events of the workspace. Otherwise they stay for their retention,
-	// with one that says that the workspace was erased.
+	// DeleteAudit also deletes the audit events of the workspace. Otherwise these are kept until their
+	// retention is over, and Erase adds an event that says that the workspace was erased.
 	DeleteAudit bool
-	// Wait is how long Erase waits for the workflows of a batch of exports to end. Defaults to 2 minutes:
-	// an activity learns of a cancellation within 10 seconds, and a dead worker is noticed after 30.
+	// Wait is how long Erase waits until the workflows of a batch of exports have ended. Defaults to 2
+	// minutes. That is enough, because an activity learns of a cancellation within 10 seconds, and
+	// Temporal notices a dead worker after 30 seconds.
 	Wait time.Duration
 }
 
-// batch is how many exports are erased together. Their workflows end at the same time.
+// batch is how many exports are erased together. Their workflows are cancelled together, so that Erase
+// does not wait for one after the other.
 const batch = 100
 
-// ErrRunning means that workflows of the workspace did not end in time. They were asked to, so that
-// another call finds less to do.
+// ErrRunning means that some workflows of the workspace did not end in time. All of them have been
+// cancelled, so call Erase again later.
 var ErrRunning = errors.New("exports are still running")
 
-// Erase removes everything of a workspace, and returns the ids of the exports that it found. It can be
-// called again after an error, and goes on where it stopped: an export's row is deleted last, after its
-// objects.
+// Erase deletes everything that the service stores about a workspace, and returns the ids of the exports
+// that it found. After an error, call it again: it continues where it stopped, because the row of an
+// export is deleted only after its objects.
 func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []string, err error) {
-	// Without keys no request can create another export. One that has been accepted already ends up in a
-	// later batch.
+	// Delete the keys first: without keys, no request can create another export. The loop below also finds
+	// exports of requests that were accepted before.
 	if err := e.Keys.DeleteWorkspace(ctx, workspaceID); err != nil {
 		return nil, err
 	}
@@ -90,8 +92,8 @@ func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
 	return e.Audit.Record(ctx, audit.Event{Action: audit.Erase, WorkspaceID: workspaceID})
 }
 
-// stop cancels the workflows of exports and waits until all of them have ended: only then does no
-// activity write another object.
+// stop cancels the workflows of exports and waits until all of them have ended. After that, no activity
+// writes another object.
 func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 	for _, x := range exports {
 		if x.PurgedAt == nil {
@@ -127,7 +129,8 @@ func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 	return nil
 }
 
-// running reports whether the workflow of an export runs. One that was never started does not.
+// running reports whether the workflow of an export is running. It returns false if the workflow was never
+// started.
 func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
 	description, err := e.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
 	var notFound *serviceerror.NotFound

@@ -20,33 +20,32 @@ import (
 )
 
 const (
-	// slack is how long a healthy workflow may take for its next step.
+	// slack is how much later than planned the next step of a healthy workflow may come.
 	slack = 10 * time.Second
-	// batch bounds the exports that one run handles; the next run handles the others.
+	// batch is the greatest number of exports that one run handles. The next run handles the others.
 	batch = 1000
 )
 
-// Activities holds what the activities Reconcile and Sweep need. Every field without a default is
-// required.
+// Activities holds what the activities Reconcile and Sweep need. Every field is required unless its
+// comment names a default.
 type Activities struct {
 	Steps   *activities.Activities // the store, the bucket, and the activities that end an export
-	Client  client.Client          // to look up the state of a workflow
+	Client  client.Client          // used to look up the state of a workflow
 	Starter *workflows.Starter
-	// Dispatcher starts the exports that wait for their turn and that nobody has started, such as after
-	// a crash.
+	// Dispatcher starts the exports that wait in a queue although they may run, for example after a crash.
 	Dispatcher *dispatch.Dispatcher
 
-	// History is how long the row of an export stays after its objects were deleted. Defaults to
-	// keeping it.
+	// History is how long the row of an export is kept after the export's objects were deleted. Zero keeps
+	// the rows forever.
 	History time.Duration
 
-	// Audit holds the audit events. AuditRetention is how long they are kept. Defaults to keeping them.
+	// Audit stores the audit events. AuditRetention is how long they are kept; zero keeps them forever.
 	Audit          *audit.Store
 	AuditRetention time.Duration
 
-	// OrphanAge is how old the newest object of an unknown or purged export must be before Sweep
-	// deletes its objects. It is longer than any attempt that could still record such an object.
-	// Defaults to 24 hours.
+	// OrphanAge protects objects that may still be in use. Sweep deletes the objects of an unknown or
+	// purged export only if the newest of them is older than this. It must be longer than the longest
+	// attempt that could still record such an object. Defaults to 24 hours.
 	OrphanAge time.Duration
 }
 
@@ -54,14 +53,14 @@ type Activities struct {
 type Reconciled struct {
 	Looked     int `json:"looked"`     // exports that were overdue
 	Started    int `json:"started"`    // exports whose workflow was started
-	Settled    int `json:"settled"`    // exports that were failed, expired or purged
-	Dispatched int `json:"dispatched"` // waiting exports that got a place to run
-	Errors     int `json:"errors"`     // exports and workspaces for which that failed; the next run tries again
+	Settled    int `json:"settled"`    // exports that were made FAILED or EXPIRED, or whose objects were deleted
+	Dispatched int `json:"dispatched"` // waiting exports that may now run
+	Errors     int `json:"errors"`     // exports and workspaces for which something failed; the next run tries again
 }
 
 // Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
-// lost workflow has left behind, and gives free places to waiting exports. An export that fails does not
-// stop the others.
+// lost workflow has left behind, and starts waiting exports that may run. If one export fails, Reconcile
+// goes on with the others.
 func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer attempt.Heartbeat(ctx)()
 	var done Reconciled
@@ -86,7 +85,7 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	return done, attempt.DatabaseError(ctx, err)
 }
 
-// settle does what decide says about one export.
+// settle carries out what decide says about one export, and counts it in done.
 func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconciled) error {
 	state, err := a.workflowState(ctx, e.ID)
 	if err != nil {
@@ -116,7 +115,7 @@ func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconcil
 		}
 		return a.Steps.Purge(ctx, ref)
 	}
-	return nil // leave
+	return nil // the action is leave
 }
 
 func (a *Activities) workflowState(ctx context.Context, exportID string) (workflowState, error) {

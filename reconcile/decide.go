@@ -7,9 +7,9 @@ type workflowState string
 
 const (
 	running    workflowState = "running"
-	missing    workflowState = "missing"    // it never started, or the namespace's retention has passed
-	ended      workflowState = "ended"      // it completed, failed or was cancelled, and ran its own cleanup
-	terminated workflowState = "terminated" // it was terminated or timed out: none of its code ran after that
+	missing    workflowState = "missing"    // the workflow never started, or it ended so long ago that Temporal has deleted its history
+	ended      workflowState = "ended"      // the workflow completed, failed or was cancelled, and did its own cleanup
+	terminated workflowState = "terminated" // the workflow was terminated or timed out, so it did no cleanup
 )
 
 // action is what Reconcile does to an export.
@@ -20,13 +20,13 @@ const (
 	cancel               // cancel the workflow
 	start                // start the workflow
 	fail                 // make the export FAILED and delete its objects
-	expire               // make the export EXPIRED; a later run purges it, when the grace period is over
+	expire               // make the export EXPIRED; a later run deletes its objects when the grace period is over
 	purge                // make the export EXPIRED if it is READY, and delete its objects
 )
 
-// decide returns what to do to an overdue export, and the failure code if that is fail. A running
-// workflow is left to finish its own work, unless its export was deleted: then the cancellation that
-// followed the deletion was lost.
+// decide returns the action for an overdue export, and the failure code if the action is fail. If the
+// workflow is still running, decide leaves the export to it. The exception is a deleted export: deleting
+// should have cancelled the workflow, so this cancellation was lost, and the workflow is cancelled again.
 func decide(e export.Export, state workflowState) (action, string) {
 	deleted := e.DeletedAt != nil
 	unfinished := !e.StoredStatus.Terminal()
@@ -42,7 +42,7 @@ func decide(e export.Export, state workflowState) (action, string) {
 		return start, ""
 	case unfinished && state == terminated:
 		return fail, export.CodeTerminated
-	case unfinished: // the workflow ended without recording that
+	case unfinished: // the workflow ended without recording its end in the row
 		return fail, export.CodeInternal
 
 	case deleted:
@@ -52,5 +52,5 @@ func decide(e export.Export, state workflowState) (action, string) {
 	case e.StoredStatus == export.Ready:
 		return leave, ""
 	}
-	return purge, "" // FAILED or EXPIRED, and the objects are still there
+	return purge, "" // the export is FAILED or EXPIRED, and its objects still exist
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestDecide(t *testing.T) {
-	// outcome is what decide returns.
+	// outcome contains the two results of decide.
 	type outcome struct {
 		action action
 		code   string
@@ -19,7 +19,7 @@ func TestDecide(t *testing.T) {
 	states := []workflowState{running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status
-		kept, deleted  [4]outcome // for each of states
+		kept, deleted  [4]outcome // the outcomes for each of states, if the export was kept and if it was deleted
 	}{
 		{export.Pending, export.Pending,
 			[4]outcome{nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},
@@ -30,7 +30,7 @@ func TestDecide(t *testing.T) {
 		{export.Ready, export.Ready,
 			[4]outcome{nothing, nothing, nothing, nothing},
 			[4]outcome{cancelled, purged, purged, purged}},
-		{export.Ready, export.Expired, // expired by the clock, which no worker has recorded yet
+		{export.Ready, export.Expired, // the export's time is over, but no worker has recorded it as EXPIRED yet
 			[4]outcome{nothing, expired, expired, expired},
 			[4]outcome{cancelled, purged, purged, purged}},
 		{export.Expired, export.Expired,

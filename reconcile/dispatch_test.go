@@ -13,8 +13,8 @@ import (
 	"memexport/workflows"
 )
 
-// limit gives each workspace a number of places to run exports, and makes the activities that end one
-// start the next.
+// limit sets how many exports each workspace may run at a time, and makes the activities that end an
+// export start the next one.
 func (f *fixture) limit(running int) {
 	f.exports = f.exports.WithLimits(export.Limits{Running: running})
 	f.useStarter(f.starter)
@@ -43,7 +43,7 @@ func (f *fixture) wantRunning(ids ...string) {
 	}
 }
 
-// end fails an export as a worker does that dies before it can start the next one.
+// end makes an export FAILED without starting the next one, like a worker that dies in between.
 func (f *fixture) end(id string) {
 	f.Helper()
 	if err := f.exports.Fail(f.Context(), id, export.Failures[export.CodeInternal]); err != nil {
@@ -57,7 +57,7 @@ func dispatchesWaiting(f *fixture) {
 	f.start(ids[0])
 	f.start(ids[1])
 	f.anHourLater()
-	f.wantReconciled(reconcile.Reconciled{Looked: 2}) // those that wait are not overdue, and there is no place
+	f.wantReconciled(reconcile.Reconciled{Looked: 2}) // waiting exports are not overdue, and no further export may run
 	f.wantNoWorkflow(ids[2])
 	f.end(ids[0])
 	f.wantReconciled(reconcile.Reconciled{Looked: 1, Dispatched: 1})
@@ -105,7 +105,7 @@ func failsDeletedWaiting(f *fixture) {
 		f.Errorf("the deleted export is %+v with %+v", e, e.Failure)
 	}
 	f.wantNoWorkflow(waiting)
-	f.wantNoWorkflow(next) // the first one still has the place
+	f.wantNoWorkflow(next) // next may not run yet, because the first export has not ended
 }
 
 func countsDispatchErrors(f *fixture) {

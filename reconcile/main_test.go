@@ -33,7 +33,7 @@ import (
 
 const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
-	// patience bounds every wait for something that takes milliseconds on an idle machine.
+	// patience limits every wait for something that takes milliseconds on an idle machine.
 	patience = 30 * time.Second
 )
 
@@ -41,15 +41,15 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 
 var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 
-// fixture is a database and a bucket for one test, with what works on them. Exports are put into each
-// state with the methods of the store: no workflow or activity has worked on them.
+// fixture contains a database and a bucket for one test, and the objects that use them. Its methods put
+// exports into a state by calling the store directly, without workflows or activities.
 type fixture struct {
 	*testing.T
 	db         *sqlx.DB
-	dir        string // of the bucket
+	dir        string // the directory of the bucket
 	exports    *export.Store
 	archive    *archive.Archive
-	client     client.Client // nil unless the test has a server
+	client     client.Client // nil unless the test has a Temporal server
 	starter    *workflows.Starter
 	activities *reconcile.Activities
 }
@@ -70,7 +70,7 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-// useBucket opens the bucket that the activities work on.
+// useBucket makes the activities use the bucket at this URL.
 func (f *fixture) useBucket(url string) {
 	f.Helper()
 	opened, err := archive.Open(f.Context(), url, archive.Options{})
@@ -81,7 +81,7 @@ func (f *fixture) useBucket(url string) {
 	f.archive, f.activities.Steps.Archive = opened, opened
 }
 
-// connect makes the activities use a Temporal server and a task queue of their own.
+// connect makes the activities use a Temporal server, with a task queue that no other test uses.
 func (f *fixture) connect(c client.Client) {
 	f.client, f.starter = c, workflows.NewStarter(c, "default", f.Name())
 	f.activities.Client, f.activities.Starter = f.client, f.starter
@@ -122,7 +122,7 @@ func (f *fixture) sweep() int {
 	return run[int](f, f.activities.Sweep)
 }
 
-// pending makes a PENDING export of the workspace.
+// pending creates a PENDING export of the workspace and returns its id.
 func (f *fixture) pending() string {
 	f.Helper()
 	e, err := f.exports.Create(f.Context(), export.Export{WorkspaceID: workspaceID, Format: format.CSV.Name})
@@ -132,7 +132,7 @@ func (f *fixture) pending() string {
 	return e.ID
 }
 
-// processing makes a PROCESSING export with a plan of one range.
+// processing creates a PROCESSING export with a plan of one range and returns its id.
 func (f *fixture) processing() string {
 	f.Helper()
 	id := f.pending()
@@ -145,7 +145,7 @@ func (f *fixture) processing() string {
 	return id
 }
 
-// written makes a PROCESSING export whose two parts are stored and recorded.
+// written creates a PROCESSING export whose two parts are stored and recorded, and returns its id.
 func (f *fixture) written() string {
 	f.Helper()
 	id := f.processing()
@@ -162,7 +162,7 @@ func (f *fixture) written() string {
 	return id
 }
 
-// published makes a READY export.
+// published creates a READY export and returns its id.
 func (f *fixture) published() string {
 	f.Helper()
 	id := f.written()
@@ -175,7 +175,7 @@ func (f *fixture) published() string {
 	return id
 }
 
-// purged makes an EXPIRED export whose objects are deleted.
+// purged creates an EXPIRED export whose objects are deleted, and returns its id.
 func (f *fixture) purged() string {
 	f.Helper()
 	id := f.published()
@@ -209,7 +209,7 @@ func (f *fixture) parts(id string) []export.Part {
 	return parts
 }
 
-// file returns what a download of the export would be.
+// file returns the content of a download of the export.
 func (f *fixture) file(id string) []byte {
 	f.Helper()
 	content, err := io.ReadAll(f.archive.File(f.Context(), format.CSV, export.Stored(f.parts(id))))
@@ -219,7 +219,7 @@ func (f *fixture) file(id string) []byte {
 	return content
 }
 
-// wantWhole checks that the file of a READY export has not changed since it was published.
+// wantWhole checks that the file of a READY export is still as it was published.
 func (f *fixture) wantWhole(id string) {
 	f.Helper()
 	e, content := f.find(id), f.file(id)
@@ -247,7 +247,7 @@ func (f *fixture) objects(id string) int {
 	return len(entries)
 }
 
-// failing is a client whose server refuses to start workflows.
+// failing is a Temporal client that cannot start workflows.
 type failing struct{ client.Client }
 
 func (failing) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {

@@ -14,8 +14,8 @@ import (
 	"memexport/workflows"
 )
 
-// TestReconcile runs against one real server. No worker polls its task queues unless a test starts
-// one.
+// TestReconcile runs its subtests on one real Temporal server. No worker polls their task queues unless a
+// subtest starts one.
 func TestReconcile(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: temporaltest.Start(t), Logger: silent})
 	if err != nil {
@@ -46,7 +46,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// anHourLater makes everything that has happened an hour older.
+// anHourLater moves all times in the database an hour into the past.
 func (f *fixture) anHourLater() {
 	f.Helper()
 	f.exec(`UPDATE memexport.exports SET updated_at = updated_at - interval '1 hour', created_at = created_at - interval '1 hour',
@@ -94,7 +94,7 @@ func (f *fixture) wantWorkflow(id string, want enumspb.WorkflowExecutionStatus) 
 
 func startsPending(f *fixture) {
 	id := f.pending()
-	f.wantReconciled(reconcile.Reconciled{}) // it is too young to be overdue
+	f.wantReconciled(reconcile.Reconciled{}) // the export is too young to be overdue
 	f.anHourLater()
 	f.wantReconciled(reconcile.Reconciled{Looked: 1, Started: 1})
 	f.wantWorkflow(id, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
@@ -130,7 +130,7 @@ func expiresOverdue(f *fixture) {
 	f.start(id)
 	f.terminate(id)
 	f.anHourLater()
-	f.wantReconciled(reconcile.Reconciled{}) // it is READY and has not expired
+	f.wantReconciled(reconcile.Reconciled{}) // the export is READY and has not expired
 	f.exec(`UPDATE memexport.exports SET expires_at = now() - interval '1 minute'`)
 	f.wantReconciled(reconcile.Reconciled{Looked: 1, Settled: 1})
 	f.wantStatus(id, export.Expired)
@@ -140,7 +140,7 @@ func expiresOverdue(f *fixture) {
 	if f.objects(id) == 0 {
 		f.Error("the objects were deleted before the grace period was over")
 	}
-	f.wantReconciled(reconcile.Reconciled{}) // it has its grace period
+	f.wantReconciled(reconcile.Reconciled{}) // the export's grace period is not over
 	f.exec(`UPDATE memexport.exports SET expires_at = expires_at - interval '2 hours', updated_at = updated_at - interval '2 hours'`)
 	f.wantReconciled(reconcile.Reconciled{Looked: 1, Settled: 1})
 	if e := f.find(id); f.objects(id) != 0 || e.PurgedAt == nil {
@@ -157,7 +157,7 @@ func cancelsDeleted(f *fixture) {
 	f.work()
 	ctx, cancel := context.WithTimeout(f.Context(), patience)
 	defer cancel()
-	_ = f.client.GetWorkflow(ctx, export.WorkflowID(id), "").Get(ctx, nil) // its status is checked next
+	_ = f.client.GetWorkflow(ctx, export.WorkflowID(id), "").Get(ctx, nil) // ignore the error, because the status is checked next
 	f.wantWorkflow(id, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED)
 	if e := f.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeCancelled || e.PurgedAt == nil {
 		f.Errorf("the export is %+v with %+v", e, e.Failure)

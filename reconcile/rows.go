@@ -2,8 +2,8 @@ package reconcile
 
 import "context"
 
-// sweepRows erases and deletes rows whose time is over, a batch at a time, so that no statement holds
-// many locks.
+// sweepRows erases personal data from the rows of purged exports, and deletes rows whose retention is
+// over. It works in batches, so that no statement holds many locks.
 func (a *Activities) sweepRows(ctx context.Context) error {
 	exports := a.Steps.Exports
 	if err := inBatches(func() (int, error) { return exports.ErasePurged(ctx, batch) }); err != nil {
@@ -20,7 +20,8 @@ func (a *Activities) sweepRows(ctx context.Context) error {
 	return nil
 }
 
-// inBatches calls do until it has changed fewer rows than a batch has: then no work is left.
+// inBatches calls do repeatedly until a call changes fewer rows than a full batch, because then no work is
+// left.
 func inBatches(do func() (changed int, err error)) error {
 	for {
 		if changed, err := do(); err != nil || changed < batch {

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// TestStores sweeps every store.
+// TestStores runs Sweep on every kind of store.
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
 	for _, name := range storetest.Names {

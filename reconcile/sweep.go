@@ -12,9 +12,9 @@ import (
 
 const defaultOrphanAge = 24 * time.Hour
 
-// Sweep deletes rows that are older than their retention, the objects of exports that have no row, and
-// objects that a late attempt wrote after its export was purged. It returns the number of exports whose
-// objects it deleted.
+// Sweep deletes three things: rows that are older than their retention, objects of exports that have no
+// row, and objects that a late attempt wrote after its export was purged. It returns the number of exports
+// whose objects it deleted.
 func (a *Activities) Sweep(ctx context.Context) (int, error) {
 	defer attempt.Heartbeat(ctx)()
 	swept := 0
@@ -38,8 +38,8 @@ func (a *Activities) Sweep(ctx context.Context) (int, error) {
 	return swept, nil
 }
 
-// orphaned reports whether the objects under an export's id belong to no export and are old enough to
-// be deleted.
+// orphaned reports whether the objects stored under this id belong to no export, or to a purged one, and
+// are old enough to be deleted.
 func (a *Activities) orphaned(ctx context.Context, id string) (bool, error) {
 	e, err := a.Steps.Exports.Find(ctx, id)
 	unknown := errors.Is(err, export.ErrNotFound)

@@ -14,10 +14,10 @@ const (
 	young = 23 * time.Hour
 )
 
-// orphan stores an object of an export without recording it, as a late attempt would.
+// orphan stores an object under an export's id without recording it, as a late attempt would.
 func (f *fixture) orphan(id string, age time.Duration) {
 	f.Helper()
-	part, err := f.archive.Put(f.Context(), id, 9, 9, []byte(age.String())) // an object of another age has another key
+	part, err := f.archive.Put(f.Context(), id, 9, 9, []byte(age.String())) // the content differs for each age, and so does the object's key
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestSweepDeletesOldOrphansOnly(t *testing.T) {
 	} {
 		f.orphan(id, age)
 	}
-	f.orphan(unknownYoung, old) // the age of the newest object counts
+	f.orphan(unknownYoung, old) // this id also gets a young object, and only the age of the newest object counts
 	f.orphan(unknownYoung, young)
 	if swept := f.sweep(); swept != 2 {
 		t.Errorf("the objects of %d exports were deleted, want 2", swept)

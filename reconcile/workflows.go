@@ -1,5 +1,6 @@
-// Package reconcile repairs what the workflows of exports cannot: Reconcile brings rows and workflows
-// together again, and Sweep deletes objects that belong to no export. Both run on a schedule.
+// Package reconcile repairs what the workflows of exports cannot repair themselves. The workflow Reconcile
+// finds exports whose row and workflow disagree, and the workflow Sweep deletes old rows and objects that
+// belong to no export. Both run on a schedule.
 //
 // The code of the workflows must stay deterministic, as in package workflows.
 package reconcile
@@ -15,7 +16,7 @@ import (
 
 // Reconcile runs the activity Reconcile and returns what it has done.
 func Reconcile(ctx workflow.Context) (Reconciled, error) {
-	var a *Activities // nil: it only names the activity
+	var a *Activities // nil, because it is only used to name the activity
 	var done Reconciled
 	err := workflow.ExecuteActivity(withOptions(ctx), a.Reconcile).Get(ctx, &done)
 	return done, err
@@ -29,12 +30,12 @@ func Sweep(ctx workflow.Context) (int, error) {
 	return swept, err
 }
 
-// withOptions sets the options of both activities. Their retries may end: the next run of the schedule
-// does the work that is left.
+// withOptions sets the options of both activities. Their retries are limited, because the next run of the
+// schedule does the work that is left.
 func withOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    time.Hour,     // bounds an attempt that never returns
-		ScheduleToCloseTimeout: 2 * time.Hour, // then the schedule starts a new run
+		ScheduleToCloseTimeout: 2 * time.Hour, // after this, the schedule's next run does the work
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
 	})

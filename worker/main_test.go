@@ -27,7 +27,7 @@ import (
 
 const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
-	// patience bounds every wait for something that takes seconds at most on an idle machine.
+	// patience limits every wait for something that takes a few seconds at most on an idle machine.
 	patience = time.Minute
 )
 
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 
 var silent = slog.New(slog.DiscardHandler)
 
-// dial returns a client that connects when it is used.
+// dial returns a client that connects when it is first used.
 func dial(t *testing.T, address string) client.Client {
 	t.Helper()
 	c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: log.NewStructuredLogger(silent)})
@@ -139,7 +139,8 @@ func (s *site) find(id string) export.Export {
 	return e
 }
 
-// forward accepts connections at one address and forwards them to another until the test ends.
+// forward accepts connections at the address from and forwards them to the address to, until the test
+// ends.
 func forward(t *testing.T, from, to string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", from)
@@ -155,7 +156,7 @@ func forward(t *testing.T, from, to string) {
 		for {
 			near, err := listener.Accept()
 			if err != nil {
-				return // closed
+				return // the listener is closed
 			}
 			far, err := net.Dial("tcp", to)
 			if err != nil {
@@ -166,7 +167,7 @@ func forward(t *testing.T, from, to string) {
 			open.Store(far, nil)
 			for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
 				go func() {
-					_, _ = io.Copy(pair[0], pair[1]) // it ends when either side closes
+					_, _ = io.Copy(pair[0], pair[1]) // Copy returns when either side closes
 					pair[0].Close()
 				}()
 			}
@@ -174,7 +175,7 @@ func forward(t *testing.T, from, to string) {
 	}()
 }
 
-// telling returns a logger that sends to lines when something is logged.
+// telling returns a logger that sends to lines whenever something is logged.
 func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
 
 type teller struct {
@@ -187,7 +188,7 @@ func (teller) Enabled(context.Context, slog.Level) bool { return true }
 func (l teller) Handle(context.Context, slog.Record) error {
 	select {
 	case l.lines <- struct{}{}:
-	default: // the test has seen a line already
+	default: // drop the line, because the test needs only one
 	}
 	return nil
 }

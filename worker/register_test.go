@@ -13,7 +13,7 @@ import (
 	"memexport/reconcile"
 )
 
-// names is a registry that notes the names under which Temporal knows what is registered.
+// names is a registry that notes the names under which workflows and activities are registered.
 type names struct {
 	worker.Registry
 	workflows, activities []string
@@ -32,7 +32,7 @@ func (n *names) RegisterActivity(receiver any) {
 	}
 }
 
-// Histories and schedules of running services hold these names.
+// The names must not change, because the histories and schedules of running services contain them.
 func TestTheRegisteredNamesStay(t *testing.T) {
 	var got names
 	o := Options{Activities: &activities.Activities{}, Reconciler: &reconcile.Activities{}}

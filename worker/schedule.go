@@ -11,14 +11,15 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// ensureSchedule makes sure that a schedule runs a workflow at an interval, one run at a time. Workers
-// may call it at the same time: all of them set the same schedule.
+// ensureSchedule creates or updates a schedule that runs a workflow at an interval, never two runs at a
+// time. Several workers may call ensureSchedule at the same time, because all of them set the same
+// schedule.
 func (o *Options) ensureSchedule(ctx context.Context, id string, workflow any, every time.Duration) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: o.TaskQueue}
 	_, err := o.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
 		ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: time.Minute, // after an outage, one run does the work of all that were missed
+		CatchupWindow: time.Minute, // after an outage, one run does the work of all missed runs
 	})
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		if err != nil {

@@ -1,5 +1,5 @@
-// Package worker runs the Temporal worker: it registers the workflows and activities, keeps the
-// schedules up to date, and hands unfinished work over when it stops.
+// Package worker runs the Temporal worker. It registers the workflows and activities, keeps the schedules
+// up to date, and lets other workers continue unfinished activities when it stops.
 package worker
 
 import (
@@ -33,8 +33,8 @@ type Options struct {
 	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
 	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
 
-	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches nothing to this build
-	// until an operator makes it the current version. Without them every worker takes every task.
+	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches no tasks to this build
+	// until an operator makes it the current version. Without them, every worker takes every task.
 	DeploymentName string
 	BuildID        string
 }
@@ -42,8 +42,8 @@ type Options struct {
 // retryEvery is the pause between attempts to start while the Temporal server cannot be reached.
 const retryEvery = 2 * time.Second
 
-// Run runs a worker until ctx ends, and then stops it: running activities end early, and other workers
-// continue them. While the Temporal server cannot be reached, Run waits for it.
+// Run runs a worker until ctx ends, and then stops the worker: running activities end early, and other
+// workers continue them. If the Temporal server cannot be reached, Run keeps trying.
 func Run(ctx context.Context, o Options) error {
 	for {
 		err := o.start(ctx)
@@ -59,8 +59,8 @@ func Run(ctx context.Context, o Options) error {
 	}
 }
 
-// start starts a worker and waits until ctx ends. It returns an error if the worker cannot start or
-// continue.
+// start starts a worker and waits until ctx ends. It returns an error if the worker cannot start or stops
+// because of a fatal error.
 func (o *Options) start(ctx context.Context) error {
 	if err := o.prepareNamespace(ctx); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (o *Options) start(ctx context.Context) error {
 	w := o.worker(func(err error) {
 		select {
 		case fatal <- err:
-		default: // a later error
+		default: // ignore later errors
 		}
 	})
 	if err := w.Start(); err != nil {
@@ -91,14 +91,14 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
-		// Otherwise the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
+		// Without this, the SDK would send a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}
 	if o.BuildID != "" {
 		options.DeploymentOptions = worker.DeploymentOptions{
 			UseVersioning:             true,
 			Version:                   worker.WorkerDeploymentVersion{DeploymentName: o.DeploymentName, BuildID: o.BuildID},
-			DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade, // an export outlives many deploys
+			DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade, // an export runs longer than the time between two deploys
 		}
 	}
 	w := worker.New(o.Client, o.TaskQueue, options)
@@ -106,8 +106,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	return w
 }
 
-// register registers the workflows and activities under their Go names. Renaming one breaks the exports
-// that are under way.
+// register registers the workflows and activities under their Go names. If one of them is renamed, running
+// exports break.
 func (o *Options) register(r worker.Registry) {
 	r.RegisterWorkflow(workflows.Export)
 	r.RegisterActivity(o.Activities)
@@ -116,8 +116,8 @@ func (o *Options) register(r worker.Registry) {
 	r.RegisterActivity(o.Reconciler)
 }
 
-// prepareNamespace registers the search attributes, and creates the schedules or updates them to the
-// options.
+// prepareNamespace registers the search attributes, and creates the schedules or updates existing ones to
+// the options.
 func (o *Options) prepareNamespace(ctx context.Context) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)

@@ -17,8 +17,8 @@ import (
 	"memexport/workflows"
 )
 
-// TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs against one real server. The schedules belong to
-// the namespace, so that the subtests must run one after the other.
+// TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs its subtests on one real Temporal server. The
+// subtests run one after the other, because the schedules belong to the namespace, which they share.
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
@@ -36,7 +36,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	free.Close()
 	s := newSite(t, dial(t, address))
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
-	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // like the API in another process
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // a Starter of its own, as in an API that runs in another process
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	worker := s.run(s.options)
@@ -74,7 +74,7 @@ func keepsSchedules(t *testing.T, server string) {
 		})
 		worker.stop(t)
 	}
-	// A worker can run the workflows that the schedules start.
+	// Check that a worker can run the workflows that the schedules start.
 	s.run(s.options)
 	for id, kind := range map[string]string{"memexport-reconcile": "Reconcile", "memexport-sweep": "Sweep"} {
 		handle := c.ScheduleClient().GetHandle(t.Context(), id)
@@ -98,8 +98,8 @@ func keepsSchedules(t *testing.T, server string) {
 	}
 }
 
-// writing starts an export of about 18 MiB. It blocks when the second part is recorded, until release
-// is called.
+// writing starts an export of about 18 MiB. The export blocks when its second part is recorded, until
+// release is called.
 func (s *site) writing() (id string, release func()) {
 	s.Helper()
 	for i := range 20 {
@@ -137,7 +137,8 @@ func (s *site) pending(id string) *workflowpb.PendingActivityInfo {
 	return description.GetPendingActivities()[0]
 }
 
-// firstPart returns the object of the first recorded part, or an empty string.
+// firstPart returns the key of the object that contains the first recorded part, or an empty string if no
+// part is recorded.
 func (s *site) firstPart(id string) string {
 	parts, err := s.exports.Parts(s.Context(), id)
 	if err != nil || len(parts) == 0 {

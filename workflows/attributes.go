@@ -12,8 +12,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// The search attributes by which an operator filters exports. They hold only ids, numbers, times and
-// values of closed sets: Temporal stores them in clear text, even where payloads are encrypted.
+// These are the search attributes by which an operator filters exports. They contain only ids, numbers,
+// times and values of closed sets, because Temporal stores search attributes in clear text even if
+// payloads are encrypted.
 var (
 	AttributeStatus    = temporal.NewSearchAttributeKeyKeyword("ExportStatus")
 	AttributeWorkspace = temporal.NewSearchAttributeKeyKeyword("ExportWorkspace")
@@ -31,13 +32,13 @@ var SearchAttributes = map[string]enumspb.IndexedValueType{
 	AttributeExpiresAt.GetName(): AttributeExpiresAt.GetValueType(),
 }
 
-// registerTimeout bounds the registration: a healthy server answers in milliseconds.
+// registerTimeout limits the time for the registration. A healthy server answers in milliseconds.
 const registerTimeout = 5 * time.Second
 
-// RegisterSearchAttributes adds the search attributes that the namespace lacks, and reports whether
-// the namespace has all of them now. It returns false without an error if the server does not permit
-// adding them, as Temporal Cloud does. An error means that the answer is unknown, most likely because
-// the server is down.
+// RegisterSearchAttributes adds the search attributes that the namespace lacks, and reports whether the
+// namespace has all of them afterwards. It returns false without an error if the server does not permit
+// adding them, as in Temporal Cloud. If it returns an error, it is unknown whether the namespace has them,
+// most likely because the server is down.
 func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()

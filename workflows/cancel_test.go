@@ -25,7 +25,7 @@ func untilCancelled(ctx context.Context) error {
 		activity.RecordHeartbeat(ctx)
 		select {
 		case <-ctx.Done():
-			time.Sleep(200 * time.Millisecond) // the cleanup must wait for this
+			time.Sleep(200 * time.Millisecond) // the cleanup must wait until this is over
 			return ctx.Err()
 		case <-timeout:
 			return sdk.NewNonRetryableApplicationError("it was not cancelled", "Test", nil)
@@ -131,7 +131,8 @@ func TestARangeThatFailsCancelsTheOthersAndFailsTheExport(t *testing.T) {
 	}
 }
 
-// The test environment caps the number of attempts, so that this test reads the options from a history.
+// The test environment limits the number of attempts, so this test reads the retry options from a history
+// instead.
 func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 	l := newLive(t, newStub(2))
 	l.ready, l.grace = 0, 0
@@ -190,7 +191,7 @@ func TestTheHistoryOfTheLargestExportIsShort(t *testing.T) {
 	}
 }
 
-// names returns the activities that were called, in order.
+// names returns the names of the activities that were called, in order.
 func (s *stub) names() []string {
 	var names []string
 	for _, c := range s.called("") {
@@ -199,7 +200,7 @@ func (s *stub) names() []string {
 	return names
 }
 
-// closed returns the type of the last event.
+// closed returns the type of the last event in the workflow's history.
 func (l *live) closed() enumspb.EventType {
 	events := l.history().GetEvents()
 	return events[len(events)-1].GetEventType()

@@ -11,19 +11,19 @@ import (
 	"memexport/internal/service/export"
 )
 
-// details is what the Temporal UI shows about an export: its status and what has been written.
+// details is what the Temporal UI shows about an export: its status and how much has been written.
 type details struct {
 	status     export.Status
 	ranges     int
 	rangesDone int
 	written    export.Written
 	expiresAt  time.Time
-	failure    string // code
+	failure    string // the failure code
 	purged     bool
 }
 
-// show sets the status that an operator sees, and updates the workflow's current details and, when
-// the status changes, the search attributes.
+// show sets the status and shows the details in the Temporal UI as the workflow's current details. If
+// the status has changed, it also updates the search attributes.
 func (r *run) show(ctx workflow.Context, status export.Status) {
 	changed := r.details.status != status
 	r.details.status = status
@@ -49,7 +49,7 @@ func (d *details) markdown() string {
 	if d.failure != "" {
 		b.WriteString("- failed with `" + d.failure + "`\n")
 	}
-	b.WriteString(fmt.Sprintf("- %d of %d ranges written\n- %d memories, %d bytes in %d parts\n", // workflowcheck rejects Fprintf
+	b.WriteString(fmt.Sprintf("- %d of %d ranges written\n- %d memories, %d bytes in %d parts\n", // not Fprintf, because workflowcheck rejects it
 		d.rangesDone, d.ranges, d.written.Memories, d.written.Bytes, d.written.Parts))
 	if !d.expiresAt.IsZero() {
 		b.WriteString("- expires " + d.expiresAt.UTC().Format(time.RFC3339) + "\n")

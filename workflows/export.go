@@ -1,7 +1,7 @@
-// Package workflows holds the workflow Export, and starts and cancels it.
+// Package workflows contains the workflow Export, and starts and cancels it.
 //
-// The code of a workflow must stay deterministic: an export sleeps for days, and newer code replays
-// its history. A change to what a workflow does needs workflow.GetVersion and a new history in
+// The code of a workflow must stay deterministic: an export sleeps for days, and then newer code may
+// replay its history. A change to what a workflow does needs workflow.GetVersion and a new history in
 // testdata/histories.
 package workflows
 
@@ -18,19 +18,19 @@ import (
 	"memexport/internal/service/export"
 )
 
-// ExportInput is the input of the workflow Export. It holds ids only: the export's row says what to
-// export.
+// ExportInput is the input of the workflow Export. It contains only ids; the activities read what to
+// export from the export's row.
 type ExportInput struct {
 	ExportID    string `json:"export_id"`
 	WorkspaceID string `json:"workspace_id"` // the fairness key of every activity
-	// SearchAttributes says whether the namespace has the search attributes. Without them an upsert
+	// SearchAttributes says whether the namespace has the search attributes. If it lacked them, an upsert
 	// would fail the workflow task again and again.
 	SearchAttributes bool `json:"search_attributes"`
 }
 
-// Export runs one export: it writes the file, sleeps until the export expires, ends the downloads,
-// sleeps through the grace period, and deletes the objects. A cancellation cuts a sleep short; the
-// objects are deleted all the same.
+// Export runs one export: it writes the file, sleeps until the export expires, ends the downloads, sleeps
+// through the grace period, and deletes the objects. A cancellation ends a sleep early; the objects are
+// deleted even then.
 func Export(ctx workflow.Context, in ExportInput) error {
 	r := newRun(in)
 	if err := r.handleExpireNow(ctx); err != nil {
@@ -49,10 +49,10 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err := r.purge(ctx); err != nil {
 		return err
 	}
-	return ctx.Err() // Temporal shows a cancelled workflow as cancelled
+	return ctx.Err() // so that Temporal shows a cancelled workflow as cancelled
 }
 
-// a is nil: it only names the activities to run.
+// a is nil, because it is only used to name the activities to run.
 var a *activities.Activities
 
 // run is one execution of Export.
@@ -71,8 +71,8 @@ func newRun(in ExportInput) *run {
 	}
 }
 
-// write plans the export, writes and verifies its ranges, composes one object if the plan says so, and
-// publishes the file.
+// write plans the export, writes and verifies its ranges, composes them into one object if the plan says
+// so, and publishes the file.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
 	var plan activities.PlanResult
 	r.show(ctx, export.Processing)
@@ -100,8 +100,8 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	return published, nil
 }
 
-// verify waits for each range and verifies it, in order, while later ones are being written. It
-// returns the digest of all ranges but the last, which Publish verifies.
+// verify waits for the ranges in order and verifies each one while later ranges are still being written.
+// It returns the digest of all ranges but the last. Publish verifies the last one.
 func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archive.Digest, err error) {
 	for i, done := range ranges.done {
 		if err := done.Get(ctx, nil); err != nil {
@@ -119,8 +119,8 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 	return digest, nil
 }
 
-// fail records why the export failed, deletes what it has written, and returns err, so that Temporal
-// shows the same outcome as the row. It runs to its end even if the workflow was cancelled.
+// fail records why the export failed, deletes what it has written, and returns err, so that Temporal shows
+// the same outcome as the row. fail completes this work even if the workflow was cancelled.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err)
@@ -136,8 +136,8 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	return err
 }
 
-// expire makes the export EXPIRED, even if the workflow was cancelled, and returns when to delete its
-// objects.
+// expire makes the export EXPIRED, even if the workflow was cancelled, and returns when to delete the
+// export's objects.
 func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	var expired activities.ExpireResult
@@ -145,7 +145,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	if err != nil {
 		return purgeAt, err
 	}
-	r.expireNow = false // done: it must not cut the grace period short
+	r.expireNow = false // reset it, or it would end the grace period early
 	r.show(cleanup, export.Expired)
 	return expired.PurgeAt, nil
 }

@@ -73,7 +73,7 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // each range waits until the greatest permitted number of them is running
+		if len(s.called("WriteRange")) == parallel { // each range waits here until as many ranges are running as may run
 			isFull()
 		}
 		select {
@@ -98,7 +98,7 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 			t.Errorf("call %d of Verify was %s", i, c.name)
 		}
 	}
-	// The last range is verified by Publish.
+	// Verify is called for 63 of the 64 ranges, because Publish verifies the last one.
 	if n := len(s.called("Verify")); n != 63 || s.publish.Digest.Parts != 63 {
 		t.Errorf("%d ranges were verified, and Publish got a digest of %d parts", n, s.publish.Digest.Parts)
 	}
@@ -143,7 +143,8 @@ func (k *skipping) expireNowAfter(d time.Duration) *outcome {
 }
 
 func TestExpireNowEndsTheSleepButNotTheGracePeriod(t *testing.T) {
-	// A first attempt that fails keeps the export PROCESSING for half a second.
+	// The first attempt fails, and the retry comes after half a second. So the export stays PROCESSING for
+	// that time.
 	s := newStub(1).failing("WriteRange", 1, errors.New("try again"))
 	k := newSkipping(t, s)
 	processing := k.expireNowAfter(100 * time.Millisecond)

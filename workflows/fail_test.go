@@ -15,7 +15,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// working lists the activities before READY. If one of them fails, the export fails.
+// working lists the activities that run before the export is READY. If one of them fails, the export
+// fails.
 var working = []string{"Plan", "WriteRange", "Verify", "Compose", "Publish"}
 
 func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
@@ -51,7 +52,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 					if !errors.As(got, &applicationErr) || applicationErr.Type() != kind {
 						t.Errorf("the workflow failed with %v", got)
 					}
-					if tries := len(k.called(name)); retryable == (tries <= 2) { // each of the two ranges may be tried once
+					if tries := len(k.called(name)); retryable == (tries <= 2) { // without retries, each of the two ranges is tried at most once
 						t.Errorf("%s was tried %d times", name, tries)
 					}
 				})
@@ -69,8 +70,9 @@ func (k *skipping) wantFailed(got error, code string) {
 	if k.code != code {
 		k.t.Errorf("the export failed with %q, want %q", k.code, code)
 	}
-	// Each activity counts once, however often it was tried. The tests on a real server show that no range
-	// is being written any more: the test environment does not wait for cancelled activities.
+	// Count each activity once, however often it was tried. This test cannot check that no range is still
+	// being written, because the test environment does not wait for cancelled activities. The tests on a
+	// real server check that.
 	var endings []string
 	for _, c := range k.called("") {
 		if !slices.Contains([]string{"Fail", "Expire", "Purge"}, c.name) || slices.Contains(endings, c.name) {
@@ -107,7 +109,7 @@ func TestFailAndPurgeAreRetriedUntilTheySucceed(t *testing.T) {
 	for _, name := range []string{"Fail", "Purge"} {
 		t.Run(name, func(t *testing.T) {
 			s := newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil))
-			s.failing(name, 8, errors.New("the database is away")) // the test environment gives up after 10 attempts
+			s.failing(name, 8, errors.New("the database is away")) // 8 times, because the test environment gives up after 10 attempts
 			k := newSkipping(t, s)
 			k.wantFailed(k.export(), export.CodeSourceInvalid)
 			if tries := len(s.called(name)); tries != 9 {

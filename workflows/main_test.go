@@ -16,7 +16,7 @@ import (
 	"memexport/workflows"
 )
 
-// patience bounds every wait for something that takes milliseconds on an idle machine.
+// patience limits every wait for something that takes milliseconds on an idle machine.
 const patience = 30 * time.Second
 
 // temporal is the dev server of this test process, and a client of it.
@@ -26,9 +26,9 @@ var temporal struct {
 }
 
 func TestMain(m *testing.M) {
-	// Without the cache every workflow task replays the whole history, which reveals code that is not
-	// deterministic. It also keeps sticky queues, which are named after the machine, out of the
-	// recorded histories.
+	// Turn off the sticky cache. Then every workflow task replays the whole history, which reveals code
+	// that is not deterministic. It also keeps sticky queues, whose names contain the machine's name, out
+	// of the recorded histories.
 	worker.SetStickyWorkflowCacheSize(0)
 	temporaltest.Main(m, func(address string) (err error) {
 		temporal.address = address
@@ -44,7 +44,7 @@ type live struct {
 	*testing.T
 	*stub
 	queue string
-	id    string // of the workflow
+	id    string // the id of the workflow
 
 	attributes bool // whether the input says that the namespace has the search attributes
 }
@@ -53,7 +53,7 @@ func newLive(t *testing.T, s *stub) *live {
 	return &live{T: t, stub: s, queue: t.Name(), id: t.Name()}
 }
 
-// start starts the workflow Export. Nothing works on it until work is called.
+// start starts the workflow Export. No worker runs the workflow until work is called.
 func (l *live) start() {
 	l.Helper()
 	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: l.attributes}
@@ -85,7 +85,7 @@ func (l *live) cancel() {
 	}
 }
 
-// result waits for the workflow's end and returns its error.
+// result waits until the workflow has ended and returns its error.
 func (l *live) result() error {
 	ctx, cancel := context.WithTimeout(l.Context(), patience)
 	defer cancel()

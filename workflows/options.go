@@ -10,36 +10,38 @@ import (
 )
 
 const (
-	// outageBudget is how long an activity is retried before its export fails. Exports thus survive an
-	// outage of the memories database or of the object store that lasts a night.
+	// outageBudget is how long an activity is retried before its export fails. With 12 hours, exports
+	// survive an outage of the memories database or of the object store that lasts a night.
 	outageBudget = 12 * time.Hour
-	// longestAttempt bounds an attempt that sends heartbeats but never returns. It is half the
-	// budget, so that there is time for another attempt.
+	// longestAttempt limits an attempt that sends heartbeats but never returns. It is half of
+	// outageBudget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// longestCleanup bounds an attempt to record a status or to delete objects in the same way.
+	// longestCleanup is the same limit for an attempt to record a status or to delete objects.
 	longestCleanup = time.Hour
 )
 
-// retryPolicy starts with short waits, because most faults are short, and then tries every minute.
+// retryPolicy returns a policy that starts with short waits, because most faults are short, and later
+// retries every minute.
 func retryPolicy() *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute}
 }
 
-// working sets the options of the activities that read memories and write parts: they survive an
-// outage of hours, and notice a cancellation or a dead worker within the heartbeat timeout.
+// working sets the options of the activities that read memories and write parts. With these options, an
+// activity survives an outage of hours, and a cancellation or a dead worker is noticed within the
+// heartbeat timeout.
 func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    longestAttempt,
 		ScheduleToCloseTimeout: outageBudget,
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
-		WaitForCancellation:    true, // so that the cleanup does not delete what is still being written
+		WaitForCancellation:    true, // the cleanup must not begin while objects are still being written
 		RetryPolicy:            retryPolicy(),
 		Priority:               temporal.Priority{FairnessKey: r.workspace},
 		Summary:                summary,
 	})
 }
 
-// settling sets the options of the activities that record a final status or delete objects: they are
+// settling sets the options of the activities that record a final status or delete objects. They are
 // retried without limit, because no other activity would do their work.
 func (r *run) settling(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

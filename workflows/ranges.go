@@ -12,13 +12,13 @@ import (
 
 // rangesInFlight holds the ranges that are being written.
 type rangesInFlight struct {
-	done   []workflow.Future // one for each range, in order
+	done   []workflow.Future // one future for each range, in order
 	cancel workflow.CancelFunc
 	failed error // the error of the range that failed first
 }
 
-// startRanges writes the ranges in the background, in order, plan.Parallel at a time. When one range
-// fails, the others are cancelled.
+// startRanges writes the ranges in the background. It starts them in order and writes plan.Parallel of
+// them at a time. When one range fails, it cancels the others.
 func (r *run) startRanges(ctx workflow.Context, plan activities.PlanResult) *rangesInFlight {
 	ranges := &rangesInFlight{}
 	ctx, ranges.cancel = workflow.WithCancel(ctx)
@@ -55,8 +55,9 @@ func (r *run) writeRange(ctx workflow.Context, slots workflow.Semaphore, number 
 	return nil
 }
 
-// cause returns the error with which the export fails: the error of the range that failed first, if
-// there is one, and otherwise err. The first error cancels the other ranges, so err may be a consequence.
+// cause returns the error with which the export fails: the error of the range that failed first, if a
+// range failed, and otherwise err. err alone is not enough, because it may come from a range that was
+// cancelled after the first one failed.
 func (f *rangesInFlight) cause(err error) error {
 	if f.failed != nil {
 		return f.failed

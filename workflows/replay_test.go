@@ -84,7 +84,7 @@ var recordings = map[string]func(t *testing.T) *live{
 		}
 		return l
 	},
-	"asleep": func(t *testing.T) *live { // still running
+	"asleep": func(t *testing.T) *live { // recorded while the workflow is still running
 		l := recorded(t, newStub(2))
 		l.untilAsleep()
 		return l
@@ -137,8 +137,8 @@ func (l *live) untilAsleep() {
 	})
 }
 
-// Without -update the test replays the new histories and discards them. This shows that they can still
-// be recorded.
+// Without -update, this test replays the new histories and then discards them. So it shows that histories
+// can still be recorded.
 func TestRecordHistories(t *testing.T) {
 	for name, record := range recordings {
 		t.Run(name, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestTheCodeReplaysEveryRecordedHistory(t *testing.T) {
 	}
 }
 
-// This shows that a replay does find a difference.
+// This test shows that a replay finds a difference between the code and the history.
 func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	changed := func(ctx workflow.Context, in workflows.ExportInput) error {
 		if err := workflow.Sleep(ctx, time.Minute); err != nil {
@@ -207,7 +207,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 	for name, path := range files(t) {
 		if name == "cancelled-before-start" {
-			continue // the cancellation hides the difference
+			continue // in this history, the cancellation hides the difference
 		}
 		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
 			t.Errorf("%s replays with other code", name)
@@ -242,7 +242,7 @@ func TestRecordedHistoriesDoNotNameTheMachine(t *testing.T) {
 	}
 }
 
-// payloads returns the payloads of a history, which its JSON holds in base64.
+// payloads returns the payloads of a history, decoded from the base64 in its JSON file.
 func payloads(t *testing.T, path string) [][]byte {
 	t.Helper()
 	file, err := os.Open(path)

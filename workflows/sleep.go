@@ -9,11 +9,12 @@ import (
 	"memexport/internal/service/export"
 )
 
-// UpdateExpireNow is the update with which an operator ends the downloads of a READY export before it
-// expires.
+// UpdateExpireNow is the name of the workflow update by which an operator ends the downloads of a READY
+// export before the export expires.
 const UpdateExpireNow = "expire-now"
 
-// handleExpireNow registers the update, which can be sent from the Temporal UI or CLI.
+// handleExpireNow registers the handler of the update, which an operator can send from the Temporal UI or
+// CLI.
 func (r *run) handleExpireNow(ctx workflow.Context) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateExpireNow,
 		func(workflow.Context) error {
@@ -31,13 +32,14 @@ func (r *run) handleExpireNow(ctx workflow.Context) error {
 		})
 }
 
-// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. Event names
-// what happens at t, for the Temporal UI.
+// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. event says what
+// happens at t and is shown in the Temporal UI.
 func (r *run) sleepUntil(ctx workflow.Context, t time.Time, event string) {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
 	timer := workflow.NewTimerWithOptions(timerCtx, t.Sub(workflow.Now(ctx)),
 		workflow.TimerOptions{Summary: event + " " + t.UTC().Format(time.RFC3339)})
-	// The only error is a cancellation. Export cleans up after one, and then returns ctx.Err().
+	// The only possible error is a cancellation. After a cancellation, Export cleans up and then returns
+	// ctx.Err().
 	_ = workflow.Await(ctx, func() bool { return timer.IsReady() || r.expireNow })
 }

@@ -26,13 +26,13 @@ type Starter struct {
 	registered  atomic.Pointer[bool] // whether the namespace has the search attributes; nil if unknown
 }
 
-// NewStarter returns a Starter. The client may be lazy, and its server may be down.
+// NewStarter returns a Starter. The client may be a lazy client whose server is down.
 func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue}
 }
 
-// Start starts the workflow of an export. It is idempotent: it returns nil if the workflow was started
-// before, even if the workflow has ended since.
+// Start starts the workflow of an export. If the workflow was started before, Start does nothing and
+// returns nil, even if the workflow has ended since.
 func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	var attributes, none temporal.SearchAttributes
 	if s.attributesRegistered(ctx) {
@@ -44,7 +44,7 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	}
 	err := s.start(ctx, e, attributes)
 	var refused *serviceerror.InvalidArgument
-	if attributes.Size() > 0 && errors.As(err, &refused) { // they were removed, or this server does not know them yet
+	if attributes.Size() > 0 && errors.As(err, &refused) { // the attributes were removed from the namespace, or this server does not know them yet
 		err = s.start(ctx, e, none)
 	}
 	var started *serviceerror.WorkflowExecutionAlreadyStarted
@@ -67,7 +67,7 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes tempora
 		StaticDetails:                            describeFilter(e),
 		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
-		EnableEagerStart:                         true, // saves a round trip where API and worker are one process
+		EnableEagerStart:                         true, // saves a round trip if the API and the worker run in one process
 	}
 	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
 	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)
@@ -85,7 +85,8 @@ func (s *Starter) Cancel(ctx context.Context, exportID string) error {
 	return nil
 }
 
-// describeFilter names the filters of an export without their values, which may be personal data.
+// describeFilter returns the names of an export's filters without their values, because the values may be
+// personal data.
 func describeFilter(e export.Export) string {
 	used := e.Filter.Names()
 	if len(used) == 0 {
@@ -94,14 +95,15 @@ func describeFilter(e export.Export) string {
 	return "Filtered by " + strings.Join(used, ", ") + "."
 }
 
-// attributesRegistered registers the search attributes on the first call, and reports whether the
-// namespace has them. It returns false if the server does not answer, or ctx ends first; the next call
-// then asks again.
+// attributesRegistered reports whether the namespace has the search attributes. The first call tries to
+// register them. If the server does not answer or ctx ends first, attributesRegistered returns false, and
+// the next call tries again.
 func (s *Starter) attributesRegistered(ctx context.Context) bool {
 	if registered := s.registered.Load(); registered != nil {
 		return *registered
 	}
-	// Several callers wait for this answer, so it must not fail when the context of the first one ends.
+	// Several callers wait for this answer, so it must not fail only because the context of the first
+	// caller ends.
 	shared := context.WithoutCancel(ctx)
 	answer := s.registering.DoChan("", func() (any, error) {
 		registered, err := RegisterSearchAttributes(shared, s.client, s.namespace)

@@ -48,7 +48,7 @@ func registerAttributes(t *testing.T) {
 	}
 }
 
-// newNamespace makes a namespace without search attributes, and returns a client of it.
+// newNamespace creates a namespace without search attributes and returns a client for it.
 func newNamespace(t *testing.T) client.Client {
 	t.Helper()
 	name := strings.ToLower(t.Name())
@@ -127,7 +127,8 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	}
 }
 
-// A namespace refuses attributes that were removed, or that only some of its servers know yet.
+// A namespace refuses search attributes that were removed, and also those that only some of its servers
+// know yet.
 func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
@@ -143,7 +144,7 @@ func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 		}
 	}
 	e := newExport()
-	e.ID = exportID // the export that the stub knows
+	e.ID = exportID // the only export that the stub knows
 	if err := starter.Start(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +203,8 @@ func TestCancelOfAnUnknownExportSucceeds(t *testing.T) {
 	}
 }
 
-// The silent server accepts connections and never answers; the closed one refuses them.
+// Of the two dead servers, the silent one accepts connections and never answers. The closed one refuses
+// connections.
 func TestEveryCallerOfADeadServerGetsAnErrorWithinItsDeadline(t *testing.T) {
 	silentServer, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -225,7 +227,7 @@ func TestEveryCallerOfADeadServerGetsAnErrorWithinItsDeadline(t *testing.T) {
 			const deadline = time.Second
 			begin := time.Now()
 			var callers sync.WaitGroup
-			for range 20 { // one after the other they would take 20 s
+			for range 20 { // if the callers waited one after the other, this would take 20 s
 				callers.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), deadline)
 					defer cancel()

@@ -23,14 +23,15 @@ const (
 	workspaceID = "0190a000-0000-4000-8000-00000000000f"
 )
 
-// stub has an activity under the name of each activity of Export. Each one notes its call, runs its
-// function in the map on, and succeeds if the function returns nil or is missing.
+// stub has an activity for each activity of Export, with the same name. Each activity notes that it was
+// called. Then it runs the function for its name in the map on, if there is one, and returns the error of
+// that function.
 type stub struct {
 	ranges   int
 	parallel int
 	compose  bool
-	ready    time.Duration // from Publish to expiry
-	grace    time.Duration // from Expire to the purge
+	ready    time.Duration // the time from Publish until the export expires
+	grace    time.Duration // the time from Expire until the objects are deleted
 	now      func() time.Time
 	on       map[string]func(ctx context.Context, number int) error
 
@@ -39,12 +40,12 @@ type stub struct {
 	code    string // the code that Fail received
 	publish activities.PublishInput
 	writing int
-	most    int // the most ranges that were written at the same time
+	most    int // the greatest number of ranges that were being written at the same time
 }
 
-// call is an attempt of an activity.
+// call is one attempt of an activity.
 type call struct {
-	name string // with the number of the range, if it has one
+	name string // the activity's name, followed by the number of the range if the activity works on one
 	at   time.Time
 }
 
@@ -61,7 +62,7 @@ func newComposing(ranges int) *stub {
 	return s
 }
 
-// failing makes an activity fail the given number of times, or always if times is 0.
+// failing makes an activity return err the first times times that it is called, or always if times is 0.
 func (s *stub) failing(name string, times int, err error) *stub {
 	failed := 0
 	s.on[name] = func(context.Context, int) error {
@@ -76,8 +77,8 @@ func (s *stub) failing(name string, times int, err error) *stub {
 	return s
 }
 
-// run notes a call and runs the test's function for this activity. The number is that of the range, or
-// negative for an activity that works on the whole export.
+// run notes a call and runs the test's function for this activity. number is the number of the range. It
+// is negative for an activity that works on the whole export.
 func (s *stub) run(ctx context.Context, name string, number int) error {
 	label := name
 	if number >= 0 {
@@ -100,7 +101,7 @@ func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activitie
 	return plan, s.run(ctx, "Plan", -1)
 }
 
-// rangeOf returns the range with number i of the plan.
+// rangeOf returns range number i of the plan.
 func rangeOf(i int) memory.Range {
 	return memory.Range{
 		First: memory.Key{CreatedAt: memory.Time(1000 * i), ID: workspaceID},
@@ -123,7 +124,7 @@ func (s *stub) WriteRange(ctx context.Context, in activities.WriteRangeInput) (e
 	return export.Written{Parts: 1, Memories: 1000, Bytes: 4000}, err
 }
 
-// Verify counts the verified parts, like the real activity.
+// Verify counts the verified parts as the real activity does.
 func (s *stub) Verify(ctx context.Context, in activities.VerifyInput) (archive.Digest, error) {
 	if in.Digest.Parts != in.Number {
 		return in.Digest, fmt.Errorf("range %d is verified after %d parts", in.Number, in.Digest.Parts)
@@ -163,7 +164,7 @@ func (s *stub) Purge(ctx context.Context, _ activities.ExportRef) error {
 	return s.run(ctx, "Purge", -1)
 }
 
-// called returns the calls so far of the activities whose names begin with name.
+// called returns the calls made so far of activities whose names begin with name.
 func (s *stub) called(name string) []call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (s *stub) called(name string) []call {
 	return found
 }
 
-// wantCalls checks which activities were called, and in which order.
+// wantCalls checks that exactly these activities were called, in this order.
 func (s *stub) wantCalls(t *testing.T, want ...string) {
 	t.Helper()
 	var got []string
@@ -188,7 +189,7 @@ func (s *stub) wantCalls(t *testing.T, want ...string) {
 	}
 }
 
-// skipping is one export in the test environment, which skips time.
+// skipping is one export in the SDK's test environment, which skips time.
 type skipping struct {
 	*testsuite.TestWorkflowEnvironment
 	*stub
@@ -200,7 +201,7 @@ func newSkipping(t *testing.T, s *stub) *skipping {
 	suite := testsuite.WorkflowTestSuite{}
 	suite.SetLogger(silent)
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(patience) // of real time; the default is too short for a busy machine
+	env.SetTestTimeout(patience) // this limits real time, and the default is too short for a busy machine
 	env.RegisterWorkflow(workflows.Export)
 	env.RegisterActivity(s)
 	s.now = env.Now
@@ -217,7 +218,7 @@ func (k *skipping) export() error {
 	return k.GetWorkflowError()
 }
 
-// wantAt checks when an activity was called for the first time, counted from the start.
+// wantAt checks how long after the workflow's start an activity was called for the first time.
 func (k *skipping) wantAt(name string, want time.Duration) {
 	k.t.Helper()
 	calls := k.called(name)

@@ -54,7 +54,7 @@ func auditCommand() *cobra.Command {
 // auditFlags are the flags of `memexport audit`.
 type auditFlags struct{ workspace, export, key, action, since, until string }
 
-// query checks the flags and returns what they select.
+// query checks the flags and returns the query that they describe.
 func (f *auditFlags) query(now time.Time) (audit.Query, error) {
 	q := audit.Query{WorkspaceID: f.workspace, ExportID: f.export, KeyID: strings.ToLower(f.key), Action: audit.Action(f.action)}
 	for name, id := range map[string]string{"workspace": f.workspace, "export": f.export, "key": f.key} {
@@ -81,7 +81,7 @@ func (f *auditFlags) query(now time.Time) (audit.Query, error) {
 	return q, nil
 }
 
-// timeOrAge parses a timestamp, or a duration before now.
+// timeOrAge parses a timestamp, or a duration such as 24h, which stands for the time this long before now.
 func timeOrAge(text string, now time.Time) (time.Time, error) {
 	if age, err := time.ParseDuration(text); err == nil {
 		return now.Add(-age), nil

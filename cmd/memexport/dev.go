@@ -30,7 +30,7 @@ type devFlags struct {
 	memories     int
 }
 
-// temporalHelp says where the Temporal dev server comes from.
+// temporalHelp explains which Temporal dev server is used.
 const temporalHelp = "The Temporal dev server is the temporal on PATH if it has server 1.31 or newer, and otherwise the one in the\n" +
 	"user's cache. The first time, the official Temporal CLI is downloaded from its releases on GitHub and its\n" +
 	"SHA-256 is verified. MEMEXPORT_TEMPORAL_ARCHIVES=URL names a mirror of\n" +
@@ -94,7 +94,7 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	defer release()
-	// Scripts wait for the file base-url, so delete the one of the last run.
+	// Scripts wait until the file base-url exists, so delete the file of the last run.
 	if err := os.Remove(filepath.Join(f.dir, "base-url")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

@@ -16,8 +16,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// firstExports exports the demo workspace in every format over the API, as any client would, and
-// then prints what to do next. It does not overwrite files of an earlier run.
+// firstExports exports the demo workspace in every format, using the API as any client would. Then it
+// prints what to do next. It does not overwrite files of an earlier run.
 func (d *dev) firstExports(ctx context.Context, baseURL string) error {
 	if err := d.write("base-url", baseURL); err != nil {
 		return err

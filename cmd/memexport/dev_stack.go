@@ -33,7 +33,7 @@ type dev struct {
 	uiURL    string
 	apiKey   string
 	closers  []func() error // close calls these, the last one first
-	died     chan error     // receives the error when a child ends by itself
+	died     chan error     // receives an error when a child ends without being stopped
 }
 
 func (d *dev) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
@@ -92,14 +92,14 @@ func (d *dev) startChildren(ctx context.Context) (err error) {
 	return err
 }
 
-// child is a server that dev has started.
+// child is a server that runs as a child process.
 type child interface {
 	Done() <-chan struct{}
 	Err() error
 	Stop() error
 }
 
-// watch stops c when dev stops, and stops dev if c ends by itself.
+// watch makes close stop c. If c ends before that, watch sends the reason to died.
 func (d *dev) watch(c child) {
 	stopping := make(chan struct{})
 	d.closers = append(d.closers, func() error {

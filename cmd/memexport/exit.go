@@ -22,7 +22,7 @@ const (
 	exitExpired     = 6   // the export is EXPIRED
 	exitNetwork     = 7   // the service failed for longer than --retry-for
 	exitMismatch    = 8   // the length or digest of the file is wrong
-	exitInterrupted = 130 // SIGINT or SIGTERM, in the commands that call a service
+	exitInterrupted = 130 // SIGINT or SIGTERM ended a command that calls a service
 )
 
 // usageError means that the command was called wrongly.
@@ -40,8 +40,8 @@ type interruptedError struct{ err error }
 func (i interruptedError) Error() string { return i.err.Error() }
 func (i interruptedError) Unwrap() error { return i.err }
 
-// noteRun makes every command in the tree set running when it runs. If an error occurs before that,
-// it is about flags or arguments.
+// noteRun makes every command in the tree of c set running to true when it runs. An error that occurs
+// before that is about flags or arguments.
 func noteRun(c *cobra.Command, running *bool) {
 	for _, sub := range c.Commands() {
 		noteRun(sub, running)
@@ -54,7 +54,7 @@ func noteRun(c *cobra.Command, running *bool) {
 	}
 }
 
-// execute runs the command that the command line names.
+// execute runs the command that is named on the command line.
 func execute(ctx context.Context, root *cobra.Command) error {
 	running := false
 	noteRun(root, &running)

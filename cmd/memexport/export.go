@@ -34,7 +34,7 @@ func (f *saveFlags) add(c *cobra.Command) {
 	}
 }
 
-// save runs the job, which saves a file, and prints the result.
+// save runs the job, which downloads a file, and prints the result.
 func (f *saveFlags) save(cmd *cobra.Command, job remote.Job) error {
 	if f.json && f.output == "-" {
 		return usagef("--json and -o - cannot both write to standard output: leave one of them out")

@@ -21,7 +21,7 @@ import (
 // by reflection. So a new filter gets its flag, its help and its parameter without a change in this
 // file.
 
-// filterFlag returns the name of the flag for a filter of the API.
+// filterFlag returns the name of the flag for a filter with this name in the API.
 func filterFlag(name string) string {
 	short := map[string]string{"categories": "category", "created_after": "since", "created_before": "until"}
 	return cmp.Or(short[name], strings.ReplaceAll(name, "_", "-"))
@@ -50,7 +50,7 @@ func addFilters(c *cobra.Command, filter reflect.Type) {
 			c.Flags().StringArray(flag, nil, help+"; repeat it, or use commas")
 			kind = kind.Elem()
 		} else {
-			kind = kind.Elem() // a pointer, nil for no condition
+			kind = kind.Elem() // filters are pointers; nil means no condition
 			c.Flags().String(flag, "", help)
 		}
 		values := strings.FieldsFunc(field.Tag.Get("enum"), func(r rune) bool { return r == ',' })
@@ -69,21 +69,22 @@ func addFilters(c *cobra.Command, filter reflect.Type) {
 	}
 }
 
-// accept makes setParam refuse all other values of a flag, and makes the shell complete these.
+// accept makes setParam refuse all values of a flag that are not in values, and makes the shell complete
+// these values.
 func accept(c *cobra.Command, flag string, values []string) {
 	if err := c.Flags().SetAnnotation(flag, valuesAnnotation, values); err != nil {
-		panic(err) // the flag was not defined before
+		panic(err) // cannot happen: the flag has been defined before
 	}
 	complete(c, flag, values...)
 }
 
-// params returns the parameters that the flags set.
+// params returns the request parameters that the flags of cmd describe.
 func params(cmd *cobra.Command) (p client.CreateExportParams, err error) {
 	err = setParams(cmd, reflect.ValueOf(&p).Elem())
 	return p, err
 }
 
-// setParams sets the fields of a struct of parameters whose flags are set.
+// setParams sets the fields of the struct params whose flags are set on the command line.
 func setParams(cmd *cobra.Command, params reflect.Value) error {
 	for i := range params.NumField() {
 		name, _, _ := strings.Cut(params.Type().Field(i).Tag.Get("form"), ",")
@@ -98,8 +99,8 @@ func setParams(cmd *cobra.Command, params reflect.Value) error {
 	return nil
 }
 
-// setParam sets a parameter, which is a pointer, from its flag. It refuses an empty value, so that an
-// unset variable of the shell does not export everything.
+// setParam sets a parameter, which is a pointer, from its flag. It refuses an empty value: if a script
+// passes a shell variable that is not set, the command must not export everything.
 func setParam(cmd *cobra.Command, flag string, param reflect.Value) error {
 	accepted := cmd.Flags().Lookup(flag).Annotations[valuesAnnotation]
 	target := reflect.New(param.Type().Elem())
@@ -170,7 +171,7 @@ func setValue(target reflect.Value, text string, accepted []string) error {
 	return nil
 }
 
-// parseTime parses an RFC 3339 time, or a date, which stands for midnight UTC.
+// parseTime parses an RFC 3339 time, or a date. A date stands for midnight UTC.
 func parseTime(text string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, text)
 	if err != nil {

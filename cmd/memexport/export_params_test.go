@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// A new filter must need only a field in memory.Filter: the generated client then has its parameter.
+// To add a filter, it must be enough to add a field to memory.Filter and to generate the client again.
 func TestANewFilterNeedsOnlyAField(t *testing.T) {
 	type someday struct {
 		App      *string          `query:"app_id"`
@@ -27,7 +27,7 @@ func TestANewFilterNeedsOnlyAField(t *testing.T) {
 		status   string
 		priority string
 	)
-	type somedayParams struct { // as the generator of the client writes it
+	type somedayParams struct { // as the client generator would write it
 		App      *string    `form:"app_id,omitempty"`
 		Status   *status    `form:"status,omitempty"`
 		Priority *priority  `form:"least_priority,omitempty"`

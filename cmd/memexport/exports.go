@@ -122,7 +122,7 @@ func deleteCommand() *cobra.Command {
 	return c
 }
 
-// size formats the size of the file. It returns "-" if there is no file yet.
+// size returns the size of the file as text, or "-" if there is no file yet.
 func size(e remote.Export) string {
 	if e.SizeBytes == nil {
 		return "-"
@@ -130,7 +130,8 @@ func size(e remote.Export) string {
 	return humanize.Bytes(uint64(*e.SizeBytes))
 }
 
-// filters returns the export's filters with the names and values of the API, such as user_id="u".
+// filters returns the filters of an export as texts such as user_id="u", with the names and values of the
+// API.
 func filters(e remote.Export) (list []string) {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal(e.JSON, &fields) // cannot fail, because the same JSON was decoded before
@@ -142,7 +143,7 @@ func filters(e remote.Export) (list []string) {
 	return list
 }
 
-// details returns names and values that describe an export, one pair per line.
+// details returns pairs of a name and a value that describe an export.
 func details(e remote.Export) [][2]string {
 	lines := [][2]string{{"id", e.ID.String()}, {"status", string(e.Status)}, {"format", string(e.Format)}}
 	for _, filter := range filters(e) {

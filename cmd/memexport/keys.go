@@ -18,7 +18,7 @@ func keysCommand() *cobra.Command {
 	return c
 }
 
-// withKeys opens the store of API keys in DATABASE_URL and calls do with it.
+// withKeys opens the API keys in the database at DATABASE_URL and calls do with them.
 func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	cfg, err := config.Load(config.Database)
 	if err != nil {
@@ -78,7 +78,8 @@ func keysCreateCommand() *cobra.Command {
 	return c
 }
 
-// printSecret prints the secret alone on standard output, so that a script can read it.
+// printSecret prints only the secret on standard output, so that a script can read it. Everything else
+// goes to standard error.
 func printSecret(cmd *cobra.Command, secret string, key apikey.Key) {
 	expires := "does not expire"
 	if key.ExpiresAt != nil {
@@ -104,7 +105,8 @@ func keysListCommand() *cobra.Command {
 				table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
 				fmt.Fprintln(table, "ID\tKEY\tNAME\tWORKSPACE\tPERMISSIONS\tSTATE\tCREATED\tEXPIRES\tLAST USED\tREVOKED")
 				for _, k := range list {
-					// Names are quoted: those of keys that an earlier version created may contain anything.
+					// Quote the names, because the names of keys that an earlier version created may
+					// contain any characters.
 					fmt.Fprintf(table, "%s\t%s…\t%s\t%s\t%v\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Display, strconv.Quote(k.Name), k.WorkspaceID, k.Permissions,
 						k.State(now), when(&k.CreatedAt), when(k.ExpiresAt), when(k.LastUsedAt), when(k.RevokedAt))
 				}
@@ -116,7 +118,7 @@ func keysListCommand() *cobra.Command {
 	return c
 }
 
-// when formats a time. It returns "-" for nil.
+// when returns a time as text, or "-" for nil.
 func when(t *time.Time) string {
 	if t == nil {
 		return "-"

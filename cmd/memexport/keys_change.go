@@ -73,7 +73,7 @@ func keysRevokeCommand() *cobra.Command {
 	}
 }
 
-// parseExpiry returns the time that --expires means, or nil if it is empty.
+// parseExpiry returns the time that the value of --expires stands for, or nil if the value is empty.
 func parseExpiry(text string, now time.Time) (*time.Time, error) {
 	if text == "" {
 		return nil, nil
@@ -92,10 +92,11 @@ func parseExpiry(text string, now time.Time) (*time.Time, error) {
 	return &expiresAt, nil
 }
 
-// parseDays parses a duration as time.ParseDuration does, or a whole number of days such as 90d.
+// parseDays parses a duration: a whole number of days such as 90d, or anything that time.ParseDuration
+// accepts.
 func parseDays(text string) (time.Duration, error) {
 	if days, found := strings.CutSuffix(text, "d"); found {
-		n, err := strconv.ParseUint(days, 10, 16) // 16 bits: 179 years
+		n, err := strconv.ParseUint(days, 10, 16) // 16 bits allow up to 179 years
 		return time.Duration(n) * 24 * time.Hour, err
 	}
 	return time.ParseDuration(text)

@@ -26,11 +26,11 @@ type remoteFlags struct {
 }
 
 const (
-	// defaultRetryFor is how long failures are retried. It is long enough for a restart or a
-	// network outage.
+	// defaultRetryFor is how long a failed request is retried. It is long enough for a restart of the
+	// service or a short network outage.
 	defaultRetryFor = 5 * time.Minute
-	// firstFor replaces defaultRetryFor until the service has answered once. It is short, because
-	// the URL may be wrong.
+	// firstFor replaces defaultRetryFor until the service has answered for the first time. It is short,
+	// because the URL may be wrong.
 	firstFor = 10 * time.Second
 )
 
@@ -82,8 +82,8 @@ func checkURL(address string) error {
 	return nil
 }
 
-// connectAbout is like connect, for commands whose argument is the id of an export. It also returns
-// the id.
+// connectAbout is like connect, but for commands whose argument is the id of an export. It also returns
+// the parsed id.
 func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote.Service, uuid.UUID, error) {
 	id, err := exportID(argument)
 	if err != nil {
@@ -113,7 +113,7 @@ func (f *remoteFlags) key() (string, error) {
 	return key, nil
 }
 
-// exportID parses the id of an export in an argument.
+// exportID parses an argument that is the id of an export.
 func exportID(text string) (uuid.UUID, error) {
 	id, err := rowid.Parse(text)
 	if err != nil {

@@ -65,8 +65,8 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// withService loads the configuration, connects to the database and the other services, and calls
-// do.
+// withService loads the configuration, connects to the database and the other services, and calls do with
+// the connected service.
 func withService(ctx context.Context, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
@@ -146,14 +146,14 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database and waits up to 15 seconds until it answers. setting is the name of
-// the environment variable with its URL, which appears in messages.
+// openDatabase opens a database and waits up to 15 seconds until it answers. setting is the name of the
+// environment variable that contains the URL; error messages mention this name.
 func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
 	db, err := postgres.Open(dsn, maxConns)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
-			// The error contains the text that could not be parsed, and that text contains the
-			// password.
+			// Replace the error, because it contains the text that could not be parsed, and that text
+			// contains the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
 		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
@@ -171,7 +171,7 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	proxies, err := s.config.Proxies()
 	if err != nil {
-		return err // Load has checked it
+		return err // cannot happen: config.Load has checked the value
 	}
 	var tokens *token.Verifier
 	if s.config.OIDCIssuer != "" {
@@ -212,7 +212,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // cut a download that takes longer; the client resumes it from another process
+		return server.Close() // end downloads that take longer; their clients resume them from another process
 	}
 	return nil
 }
@@ -228,7 +228,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// An activity may read over two connections: see memory.Source.Read.
+	// Allow two connections for each activity: see memory.Source.Read.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {
 		return err
@@ -265,17 +265,18 @@ func (s *service) runWorker(ctx context.Context) error {
 	})
 }
 
-// collectGarbageEarly makes the API collect garbage more often, which keeps its memory small. That
-// costs little processor time, because the API mostly copies bytes. The variable GOGC overrides it.
+// collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
+// collections cost little processor time, because the API mostly copies bytes. The environment variable
+// GOGC overrides this.
 func collectGarbageEarly() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(50)
 	}
 }
 
-// tuneMemory makes the worker collect garbage less often. Its live heap is small, so with the
-// default settings a collection would start after few allocations. The limit of 100 MiB still keeps
-// its memory small. The variables GOGC and GOMEMLIMIT override it.
+// tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
+// default settings a collection would start after few allocations. The memory limit of 100 MiB still keeps
+// the worker small. The environment variables GOGC and GOMEMLIMIT override this.
 func tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)

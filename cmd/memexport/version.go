@@ -6,11 +6,12 @@ import (
 	"runtime/debug"
 )
 
-// A release sets both: -ldflags "-X main.version=1.2.3 -X main.commit=...". Other builds are "dev".
+// A release sets both variables with -ldflags "-X main.version=1.2.3 -X main.commit=...". In other builds,
+// the version is "dev".
 var version, commit = "dev", ""
 
-// versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". In other
-// builds, the commit comes from the go command, which records it if it builds in a git work tree.
+// versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". If no release set
+// the commit, it is the one that the go command records when it builds in a git work tree.
 func versionText() string {
 	built := commit
 	if info, ok := debug.ReadBuildInfo(); ok && built == "" {

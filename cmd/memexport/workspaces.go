@@ -56,7 +56,7 @@ func workspacesEraseCommand() *cobra.Command {
 	return c
 }
 
-// confirmed returns an error unless the next line of standard input is the id.
+// confirmed reads a line from standard input and returns an error unless the line is the id.
 func confirmed(cmd *cobra.Command, id string) error {
 	fmt.Fprintf(cmd.ErrOrStderr(), "Everything above will be deleted for good. Type the id of the workspace to go on: ")
 	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
@@ -69,8 +69,8 @@ func confirmed(cmd *cobra.Command, id string) error {
 	return usagef("nothing was deleted: type the id %s, or pass --yes", id)
 }
 
-// eraseWorkspace erases a workspace and prints what it found before and after. It returns an error if
-// something is left.
+// eraseWorkspace erases a workspace and prints what the service stored about it before and what is left.
+// It returns an error if something is left.
 func eraseWorkspace(ctx context.Context, e *erasure.Eraser, id string, confirm func() error, out io.Writer) error {
 	before, err := e.Count(ctx, id, nil)
 	if err != nil {

@@ -7,23 +7,24 @@ import (
 	"time"
 )
 
-// piece is how much a client must take within Limits.Stall: about 1 kB/s if that is a minute. A small
-// piece lets slow clients pass, and a large one needs fewer system calls.
+// piece is how many bytes a client must accept within Limits.Stall: about 1 kB/s if Stall is a minute. A
+// smaller piece would permit slower clients. A larger one would need fewer system calls.
 const piece = 64 << 10
 
-// conn is a connection whose write deadline moves while the client takes what is written. It has no
-// ReadFrom: a deadline must not end a response because its source is slow.
+// conn is a connection whose write deadline is extended while the client accepts data. It has no ReadFrom
+// method: with one, a deadline could end a response only because its source is slow.
 type conn struct {
 	net.Conn
 	stall    time.Duration
-	extended atomic.Pointer[time.Time] // when the write deadline was last set; nil if it was removed
+	extended atomic.Pointer[time.Time] // when Write last set the write deadline; nil if another method has set or removed the deadline since
 	closed   func()
 }
 
-// NetConn returns the wrapped connection, as the method of tls.Conn does.
+// NetConn returns the wrapped connection, as tls.Conn.NetConn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Write writes p. If the client does not take it in time, the connection is reset when it is closed.
+// Write writes p. It returns a timeout error if the client does not accept data in time. Then Close resets
+// the connection.
 func (c *conn) Write(p []byte) (n int, err error) {
 	for {
 		c.extend()
@@ -35,30 +36,31 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// extend sets the write deadline anew, at most every tenth of the time that a client has.
+// extend moves the write deadline to c.stall from now. It does nothing if it moved the deadline less than
+// c.stall/10 ago.
 func (c *conn) extend() {
 	now := time.Now()
 	if last := c.extended.Load(); last == nil || now.Sub(*last) > c.stall/10 {
-		_ = c.Conn.SetWriteDeadline(now.Add(c.stall)) // an error shows when writing
+		_ = c.Conn.SetWriteDeadline(now.Add(c.stall)) // ignore an error here, because the write then fails too
 		c.extended.Store(&now)
 	}
 }
 
-// SetWriteDeadline sets a deadline until the next write, which sets its own. net/http removes the
-// deadline after each response.
+// SetWriteDeadline sets a deadline that lasts until the next Write, which sets a deadline of its own.
+// net/http removes the deadline after each response.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	c.extended.Store(nil)
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// SetDeadline sets the read deadline, and the write deadline as SetWriteDeadline does.
+// SetDeadline sets the read deadline, and the write deadline in the same way as SetWriteDeadline.
 func (c *conn) SetDeadline(t time.Time) error {
 	c.extended.Store(nil)
 	return c.Conn.SetDeadline(t)
 }
 
-// abandon makes Close reset the connection if err means that the client does not read. Otherwise the
-// kernel would keep what is not sent yet, and offer it for some more minutes.
+// abandon makes Close reset the connection if err is a timeout, which means that the client does not read.
+// Without a reset, the kernel would keep the unsent data and retransmit it for some more minutes.
 func (c *conn) abandon(err error) error {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
@@ -67,7 +69,8 @@ func (c *conn) abandon(err error) error {
 	return err
 }
 
-// CloseWrite closes the writing side, so that a client that is still sending can read the answer.
+// CloseWrite closes the writing side only, so that a client that is still sending its request can read the
+// answer.
 func (c *conn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return tcp.CloseWrite()
@@ -75,21 +78,21 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection. The kernel offers what is not sent yet for Limits.Stall at most.
+// Close closes the connection. The kernel goes on sending the data that is left for at most Limits.Stall.
 func (c *conn) Close() error {
 	limitFarewell(c.Conn, c.stall)
 	c.closed()
 	return c.Conn.Close()
 }
 
-// Reset closes a connection with a TCP reset and discards what is not sent yet. c may wrap the
-// connection, as tls.Conn does.
+// Reset closes a connection with a TCP reset and discards unsent data. c may be a wrapper of the TCP
+// connection, such as a tls.Conn.
 func Reset(c net.Conn) {
 	lingerNot(c)
-	c.Close() //nolint:errcheck // nobody is left to be told
+	c.Close() //nolint:errcheck // ignore the error, because nobody uses the connection any more
 }
 
-// lingerNot makes Close discard what is not sent yet.
+// lingerNot makes Close discard unsent data and send a reset (SO_LINGER with 0 seconds).
 func lingerNot(c net.Conn) {
 	for c != nil {
 		if tcp, ok := c.(*net.TCPConn); ok {

@@ -24,7 +24,7 @@ func listen(t *testing.T, limits connection.Limits) net.Listener {
 	return connection.Listen(l, limits)
 }
 
-// dial opens a connection.
+// dial opens a connection to l.
 func dial(t *testing.T, l net.Listener) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -38,7 +38,7 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-// isReset opens a connection, which the server must reset: while it is being opened or later.
+// isReset opens a connection and fails the test unless the server resets it, either at once or later.
 func isReset(t *testing.T, l net.Listener) {
 	t.Helper()
 	c, err := net.DialTimeout("tcp", l.Addr().String(), 30*time.Second)
@@ -52,7 +52,7 @@ func isReset(t *testing.T, l net.Listener) {
 	}
 }
 
-// pair returns both ends of a connection.
+// pair opens a connection and returns both ends of it.
 func pair(t *testing.T, l net.Listener) (server, client net.Conn) {
 	t.Helper()
 	client = dial(t, l)
@@ -64,7 +64,7 @@ func pair(t *testing.T, l net.Listener) (server, client net.Conn) {
 	return server, client
 }
 
-// net/http removes the deadline after each response.
+// withoutDeadline removes the write deadline, as net/http does after each response.
 func withoutDeadline(c net.Conn) error {
 	if _, err := c.Write([]byte("x")); err != nil {
 		return err
@@ -108,7 +108,7 @@ func TestAClientThatNeverReadsIsReset(t *testing.T) {
 	}
 }
 
-// The client takes longer than the limit for the whole, and a fraction of it for each piece.
+// For all the data the client takes longer than the limit, but for each piece only a fraction of it.
 func TestASlowClientGetsEverything(t *testing.T) {
 	t.Parallel()
 	server, client := pair(t, listen(t, connection.Limits{Stall: time.Second}))
@@ -143,7 +143,7 @@ func TestConnectionsBeyondALimitAreReset(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			refused := make(chan int, 1) // more within a minute would block
+			refused := make(chan int, 1) // a second report within the minute would block
 			limits.Refused = func(n int) { refused <- n }
 			l := listen(t, limits)
 			first, _ := pair(t, l)
@@ -168,7 +168,7 @@ func TestConnectionsBeyondALimitAreReset(t *testing.T) {
 				t.Error("the refusal is not reported")
 			}
 			first.Close()
-			first.Close() // counts once
+			first.Close() // a second Close must not count again
 			dial(t, l)
 			select {
 			case c := <-accepted:

@@ -1,8 +1,9 @@
-// Package connection bounds what a client can hold of a server by doing nothing: a connection whose
-// client does not read what is sent to it, and the number of connections.
+// Package connection limits what idle clients can cost a server. It limits the number of connections, and
+// it ends connections whose client does not read what the server sends.
 //
-// net/http limits how long it reads a request. It has one time limit for writing a response, which
-// suits no download: here the limit starts anew whenever bytes flow.
+// net/http can limit the time for reading a request and the total time for writing a response. A total
+// time does not suit downloads, which may be long. In this package the time limit starts anew whenever the
+// client has accepted data.
 package connection
 
 import (
@@ -14,19 +15,21 @@ import (
 
 // Limits bound the connections of a listener.
 type Limits struct {
-	// Stall is how long a client has to take the next 64 KiB of a response. After that the connection is
-	// reset. It must not be 0.
+	// Stall is how long a client may take to accept the next 64 KiB of a response. After that, the
+	// connection is reset. Stall must not be 0.
 	Stall time.Duration
-	// Max is how many connections may be open at once. Further ones are reset at once. 0 means any number.
+	// Max is how many connections may be open at once. Connections beyond that are reset at once. 0 means
+	// any number.
 	Max int
-	// MaxPerAddress is the same for each IP address of clients. 0 means any number.
+	// MaxPerAddress is how many connections may be open at once from one IP address. 0 means any number.
 	MaxPerAddress int
-	// Refused is called, at most once a minute, with how many connections were reset because of Max or
-	// MaxPerAddress since the last call.
+	// Refused is called with the number of connections that were reset because of Max or MaxPerAddress
+	// since the last call. It is called at most once a minute.
 	Refused func(n int)
 }
 
-// Listen returns l with limits. Its connections must be TCP connections or wrap such, without TLS.
+// Listen returns a listener that accepts the connections of l within the limits. The connections of l must
+// be TCP connections or wrappers of TCP connections, without TLS.
 func Listen(l net.Listener, limits Limits) net.Listener {
 	return &listener{Listener: l, limits: limits, byAddress: map[netip.Addr]int{}}
 }
@@ -39,11 +42,11 @@ type listener struct {
 	open      int
 	byAddress map[netip.Addr]int
 
-	refused  int       // since Refused was last called; only Accept uses it
+	refused  int       // connections refused since Refused was last called; only Accept uses this field
 	reported time.Time // when Refused was last called
 }
 
-// Accept returns the next connection that is within the limits.
+// Accept returns the next connection that is within the limits. It resets the others.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		inner, err := l.Listener.Accept()
@@ -61,7 +64,8 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// report counts a connection that was refused.
+// report counts a refused connection, and calls Limits.Refused if the last call was more than a minute
+// ago.
 func (l *listener) report() {
 	l.refused++
 	if now := time.Now(); l.limits.Refused != nil && now.Sub(l.reported) > time.Minute {
@@ -70,7 +74,8 @@ func (l *listener) report() {
 	}
 }
 
-// add counts a connection from address, unless that would exceed a limit.
+// add counts an open connection from address and returns true. If the connection would exceed a limit, add
+// returns false and does not count it.
 func (l *listener) add(address netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +96,7 @@ func (l *listener) remove(address netip.Addr) {
 	}
 }
 
-// addressOf returns the IP address of a client, or the zero Addr if the connection has none.
+// addressOf returns the IP address of the client, or the zero Addr if the connection has no IP address.
 func addressOf(c net.Conn) netip.Addr {
 	address, _ := netip.ParseAddrPort(c.RemoteAddr().String())
 	return address.Addr().Unmap()

@@ -9,19 +9,20 @@ import (
 	"sync/atomic"
 )
 
-// conn is a connection of the server. It replaces what net/http writes while no handler is running.
+// conn is a connection of the server. While no handler is running, net/http writes only refusals, and conn
+// replaces these with the server's own answers.
 type conn struct {
 	net.Conn
 	answer   func(http.ResponseWriter, int)
-	handling atomic.Bool // a handler has run since the connection was opened or was last idle
-	refused  bool        // the answer to a refused request is written; the connection will be closed
+	handling atomic.Bool // whether a handler has run since the connection was opened or was last idle
+	refused  bool        // the answer to a refused request has been written; net/http will close the connection
 }
 
-// NetConn returns the wrapped connection, as the method of tls.Conn does.
+// NetConn returns the wrapped connection, as tls.Conn.NetConn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Write writes p, unless p is a refusal by net/http: then it writes the server's answer instead and
-// discards the rest of the refusal.
+// Write writes p, unless p belongs to a refusal by net/http. In that case it writes the server's own
+// answer once, and discards p and the rest of the refusal.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.handling.Load() {
 		return c.Conn.Write(p)
@@ -40,7 +41,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// CloseWrite closes the writing side, so that a client that is still sending can read the answer.
+// CloseWrite closes the writing side only, so that a client that is still sending its request can read the
+// answer.
 func (c *conn) CloseWrite() error {
 	if tcp, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return tcp.CloseWrite()

@@ -13,18 +13,19 @@ import (
 	"strconv"
 )
 
-// Serve serves l like server.Serve, except that answer writes the answers that net/http would
-// otherwise write itself. It gets the status that net/http chose and may choose another. The
-// connection is closed after such an answer. Serve changes fields of server, so it must be called
-// before anything else uses the server.
+// Serve serves l like server.Serve, except for the answers to requests that net/http refuses: these are
+// written by the function answer. answer gets the status that net/http chose and may write a different
+// one. After such an answer, the connection is closed. Serve changes fields of server, so call it before
+// anything else uses server.
 //
-// An answer is told from a response by the state of its connection, never by its bytes: net/http
-// writes an answer of its own only when no handler has run since the connection was opened or was
-// last idle. From the moment a handler runs, every byte passes through unseen.
+// Serve tells such an answer from a response of a handler by the state of the connection, never by the
+// bytes: net/http writes an answer of its own only if no handler has run since the connection was opened
+// or was last idle. From the moment a handler runs, every byte is passed on unread.
 //
-// The connections of l must not be TLS connections: net/http would not recognize them as such.
+// The connections of l must not be TLS connections, because net/http would not recognize them through the
+// wrapper that Serve adds.
 func Serve(server *http.Server, l net.Listener, answer func(w http.ResponseWriter, status int)) error {
-	server.DisableGeneralOptionsHandler = true // OPTIONS * would be answered without our handler
+	server.DisableGeneralOptionsHandler = true // otherwise net/http would answer OPTIONS * without calling our handler
 	handler, connContext, connState := server.Handler, server.ConnContext, server.ConnState
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
@@ -38,8 +39,8 @@ func Serve(server *http.Server, l net.Listener, answer func(w http.ResponseWrite
 		}
 		return context.WithValue(ctx, connKey{}, c)
 	}
-	// net/http reports StateIdle when a response is written completely, also if the next request
-	// has arrived already.
+	// net/http reports StateIdle when a response is completely written, even if the next request has
+	// already arrived.
 	server.ConnState = func(c net.Conn, state http.ConnState) {
 		if c, ok := c.(*conn); ok && state == http.StateIdle {
 			c.handling.Store(false)
@@ -66,7 +67,7 @@ func (l listener) Accept() (net.Conn, error) {
 	return &conn{Conn: c, answer: l.answer}, nil
 }
 
-// respond writes the answer to a refused request as one HTTP/1.1 response.
+// respond returns the answer to a refused request as the bytes of an HTTP/1.1 response.
 func respond(answer func(http.ResponseWriter, int), status int) []byte {
 	w := &response{header: http.Header{}, status: http.StatusOK}
 	answer(w, status)
@@ -74,13 +75,13 @@ func respond(answer func(http.ResponseWriter, int), status int) []byte {
 	w.header.Set("Connection", "close")
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\n", w.status, http.StatusText(w.status))
-	_ = w.header.Write(&out) // a bytes.Buffer does not fail
+	_ = w.header.Write(&out) // writing to a bytes.Buffer never fails
 	out.WriteString("\r\n")
 	out.Write(w.body.Bytes())
 	return out.Bytes()
 }
 
-// response is a ResponseWriter that keeps what is written.
+// response is a ResponseWriter that keeps the response in memory.
 type response struct {
 	header http.Header
 	status int

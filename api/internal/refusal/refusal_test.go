@@ -15,8 +15,8 @@ import (
 	"memexport/api/internal/refusal"
 )
 
-// start serves handler until the test ends and returns the address. A refused request is answered
-// with the word "refused". The listener is wrapped by wrap.
+// start serves handler until the test ends and returns the address. The functions wrap wrap the listener.
+// The answer to a refused request is the word "refused".
 func start(tb testing.TB, handler http.HandlerFunc, wrap ...func(net.Listener) net.Listener) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -27,7 +27,7 @@ func start(tb testing.TB, handler http.HandlerFunc, wrap ...func(net.Listener) n
 		l = w(l)
 	}
 	server := &http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}
-	go refusal.Serve(server, l, func(w http.ResponseWriter, status int) { //nolint:errcheck // it ends with the test
+	go refusal.Serve(server, l, func(w http.ResponseWriter, status int) { //nolint:errcheck // Serve returns when the test ends
 		w.Header().Set("X-Refused", "yes")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, "refused")
@@ -70,13 +70,13 @@ func receive(tb testing.TB, r *bufio.Reader) (*http.Response, []byte) {
 const (
 	get      = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	badInput = "hello\r\n\r\n"
-	// What net/http writes when it refuses a request.
+	// plainRefusal is what net/http writes when it refuses a request.
 	plainRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
 )
 
-// FuzzABodyArrivesAsItWasWritten sends a body, split into writes in some way, twice over one
-// connection, and after that a request that is refused. Fuzz it with -fuzzminimizetime 10x: coverage
-// varies with timing, so that minimizing finds no end.
+// FuzzABodyArrivesAsItWasWritten sends a response body twice over one connection. Handlers write the body
+// in pieces that the fuzzer chooses. After that, the test sends a request that net/http refuses. Fuzz it
+// with -fuzzminimizetime 10x: coverage varies with timing, so minimizing would not end by itself.
 func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 	body, cuts, length := make(chan []byte, 2), make(chan []byte, 2), make(chan bool, 2)
 	address := start(f, func(w http.ResponseWriter, _ *http.Request) {
@@ -84,7 +84,7 @@ func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 		if <-length {
 			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		}
-		for _, cut := range cuts { // odd: flush, even: leave it to the buffers
+		for _, cut := range cuts { // an odd number flushes after the piece, an even one does not
 			n := min(int(cut), len(body))
 			_, _ = w.Write(body[:n])
 			if body = body[n:]; cut%2 == 1 {
@@ -162,7 +162,7 @@ func TestAHijackedConnectionIsLeftAlone(t *testing.T) {
 	}
 }
 
-// notingConn notes that it is closed for writing.
+// notingConn notes that CloseWrite was called.
 type notingConn struct {
 	net.Conn
 	closed chan struct{}
@@ -183,7 +183,7 @@ func (l notingListener) Accept() (net.Conn, error) {
 	return notingConn{Conn: c, closed: l.closed}, err
 }
 
-// A client that is still sending could lose the answer if the connection were closed at once.
+// If the connection were closed completely at once, a client that is still sending could lose the answer.
 func TestTheConnectionIsClosedForWritingFirst(t *testing.T) {
 	closed := make(chan struct{})
 	address := start(t, nil, func(l net.Listener) net.Listener { return notingListener{Listener: l, closed: closed} })

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// cacheDir returns the folder for programs that are built or downloaded once per user, and creates
-// it when missing. It is the folder memexport in the user's cache directory. If the user has no
-// cache directory, it is .dev/bin in the working directory.
+// cacheDir returns the folder for programs that are built or downloaded once per user, and creates this
+// folder when missing. The folder is named memexport and lies in the user's cache directory. If the user
+// has no cache directory, the folder is .dev/bin in the working directory.
 func cacheDir() (string, error) {
 	var firstErr error
 	if base, err := os.UserCacheDir(); err == nil {
@@ -31,10 +31,10 @@ func cacheDir() (string, error) {
 	return dir, nil
 }
 
-// cached returns path, which is a file or folder in the cache. If it does not exist, cached calls
-// get, which builds or downloads it to the path out. Then cached renames out to path, so path is
-// always either complete or missing. If several processes need the same path, only one calls get
-// and the others wait. The parameter what names the program in messages.
+// cached returns path, which is a file or folder in the cache. If path does not exist, cached calls get,
+// which builds or downloads the file or folder to the path out. Then cached renames out to path. So path
+// is always either complete or missing. If several processes need the same path, only one calls get and
+// the others wait. The parameter what names the program in messages.
 func cached(ctx context.Context, path, what string, log logFunc, get func(out string) error) (string, error) {
 	if found, err := exists(path); found || err != nil {
 		return path, err

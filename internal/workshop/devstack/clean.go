@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// Clean deletes dir if it or a directory inside it, such as .dev/bench, contains a stack. It also
-// deletes the data that these stacks keep outside dir because root started Postgres: see
-// PostgresOptions.Dir. It deletes nothing if one of the stacks is running. log gets a line for
-// every deleted directory and may be nil.
+// Clean deletes dir if dir or a directory inside it, such as .dev/bench, contains a stack. If root ran a
+// stack, Clean also deletes the data that the stack keeps outside dir: see PostgresOptions.Dir. If one of
+// the stacks is running, Clean deletes nothing and returns an error. log receives a line for every deleted
+// directory and may be nil.
 func Clean(dir string, log func(format string, args ...any)) error {
 	base, err := filepath.Abs(dir)
 	if err != nil {
@@ -35,8 +35,8 @@ func Clean(dir string, log func(format string, args ...any)) error {
 			}
 		}
 	}
-	// Include base even if it is not in stacks: somebody may have deleted the directory without
-	// deleting the data outside it.
+	// Include base even if it is not in stacks. Somebody may have deleted the directory base but not the
+	// data outside it.
 	for _, stack := range append(stacks, base) {
 		if err := removeOwn(dataOutside(stack), log); err != nil {
 			return err

@@ -3,7 +3,7 @@
 //
 // The children never outlive their parent, even if the parent is killed with kill -9: see the
 // package process. All servers listen on 127.0.0.1. Do not use them in production: every user of this
-// machine can use this Temporal. Postgres asks for a password.
+// machine can connect to Temporal. Only Postgres asks for a password.
 //
 // The directory that the option Dir names contains everything that a stack leaves behind. Postgres
 // and Temporal can share a directory:
@@ -32,8 +32,8 @@ func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	return err
 }
 
-// dirMode is the mode of a directory that a stack makes for itself. If root runs the stack, the user that
-// Postgres runs as must be able to pass through, though not to list it.
+// dirMode returns the mode of the directories that a stack creates. If root runs the stack, Postgres runs
+// as another user. That user must be able to enter directories below, but not to list the directory.
 func dirMode() os.FileMode {
 	if os.Geteuid() == 0 {
 		return 0o711
@@ -41,8 +41,8 @@ func dirMode() os.FileMode {
 	return 0o700
 }
 
-// logFunc prints a progress message. Its arguments are those of fmt.Printf, without a newline. A
-// nil logFunc prints nothing.
+// logFunc prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
+// newline. A nil logFunc prints nothing.
 type logFunc func(format string, args ...any)
 
 func (l logFunc) printf(format string, args ...any) {

@@ -20,7 +20,8 @@ const (
 	// hangs fails after at most 10 seconds.
 	downloadPatience = 5 * time.Second
 	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that
-	// rate the archive of Temporal takes 15 minutes. Building Temporal takes about five.
+	// rate, downloading the archive of Temporal takes 15 minutes. Building Temporal takes about five
+	// minutes.
 	downloadMinimum = 256 << 10
 	// downloadLimit is several times the size of the largest file that is downloaded here.
 	downloadLimit = 512 << 20
@@ -33,8 +34,8 @@ type download struct {
 	patience time.Duration // downloadPatience, or less in a test
 }
 
-// save writes the file to path and verifies its checksum. If it returns nil, the file at path is
-// complete. It gives up when the server does not answer or is too slow, as the constants define.
+// save writes the file to path and verifies its checksum. If save returns nil, the file at path is
+// complete. If the server does not answer or is too slow, save returns an error: see the constants above.
 // The total time is not limited.
 func (d download) save(ctx context.Context, path string) error {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -42,7 +42,7 @@ func holder(path string) string {
 	return "unknown"
 }
 
-// waitLock takes the lock at path. While another process holds the lock, it waits without a limit
+// waitLock takes the lock at path. While another process holds the lock, waitLock waits without a limit
 // and calls waiting, first at once and then every 15 seconds.
 func waitLock(ctx context.Context, path string, waiting func(since time.Duration)) (release func(), err error) {
 	const every = 15 * time.Second

@@ -16,12 +16,11 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// patience limits how long a test waits for something. On an idle machine it takes one or two
-// seconds.
+// patience limits how long a test waits for something that takes one or two seconds on an idle machine.
 const patience = 30 * time.Second
 
-// roleVariable is set in a process of this test binary that plays a parent, which the test then
-// kills.
+// roleVariable is set in processes of this test binary that run a stack. The test kills these parent
+// processes.
 const roleVariable = "DEVSTACK_TEST_ROLE"
 
 func TestMain(m *testing.M) {
@@ -71,8 +70,8 @@ func play(role, dir string) error {
 	return errors.New("nobody killed this process")
 }
 
-// startParent starts a process of this test binary that plays the role. The function children waits
-// until that process has started its children and returns their process numbers.
+// startParent starts a process of this test binary that plays the role. The function children waits until
+// that process has started its children and returns their process ids.
 func startParent(t *testing.T, role, dir string) (parent *process.Process, children func() report) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -98,8 +97,8 @@ func startParent(t *testing.T, role, dir string) (parent *process.Process, child
 	}
 }
 
-// stackDir returns a new directory. Unlike t.TempDir, every user can enter it, so Postgres can keep
-// its data there when root runs the tests.
+// stackDir returns a new directory that every user can enter, unlike t.TempDir. So Postgres can keep its
+// data in this directory when root runs the tests.
 func stackDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "memexport-devstack-")

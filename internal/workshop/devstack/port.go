@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// startAttempts is the maximum number of attempts to start a server if other programs keep taking
-// its ports. Because of the pauses, the last attempt begins about five seconds after the first.
+// startAttempts is how often a server is started at most if other programs keep taking its ports. Because
+// of the pauses, the last attempt begins about five seconds after the first.
 const (
 	startAttempts = 5
-	startPause    = 500 * time.Millisecond // before the second attempt; each later pause is 500 ms longer
+	startPause    = 500 * time.Millisecond // the pause before the second attempt; each later pause is 500 ms longer
 )
 
-// takenPort is the error of a start that failed because of a port. Either another program took the
-// port after pick had found it free, or no port was free at that moment. The remedy is another
-// start with other ports.
+// takenPort is the error of a start that failed because of a port. Either another program took the port
+// after pick had found it free, or no port was free at that moment. The caller should start the server
+// again with other ports.
 type takenPort struct{ error }
 
 func (t takenPort) Unwrap() error { return t.error }
@@ -57,7 +57,7 @@ func retryStart[S any](ctx context.Context, start func() (S, error)) (S, error) 
 // portRequest describes which port a server should get.
 type portRequest struct {
 	server  string // the server's name in messages, such as "Postgres"
-	want    int    // the required port; if 0, the port of the last run if it is free, and otherwise any free port
+	want    int    // the required port; if 0, the port of the last run if that port is free, and otherwise any free port
 	flag    string // the flag that chooses another port, such as "--postgres-port"
 	file    string // the file that contains the port of the last run
 	exclude int    // a port that another server of the stack uses
@@ -98,8 +98,8 @@ func (r portRequest) keep(port int) {
 	_ = os.WriteFile(r.file, []byte(strconv.Itoa(port)+"\n"), 0o644)
 }
 
-// waitFree returns once the wanted port is free. If the previous run was killed a moment ago, its
-// server may still use the port. So waitFree waits up to two seconds.
+// waitFree returns once the wanted port is free. It waits for up to two seconds, because the server of a
+// run that was killed a moment ago may still use the port.
 func (r portRequest) waitFree(ctx context.Context) error {
 	if r.want == r.exclude {
 		return fmt.Errorf("%s cannot use port %d, which another part of the stack uses: choose another port with %s",

@@ -25,12 +25,12 @@ const (
 
 // PostgresOptions configure where and how Postgres runs.
 type PostgresOptions struct {
-	// Dir is the stack's directory, created when missing: see the package comment. Postgres refuses
-	// to run as root, so if root starts it, it runs as another user. If that user cannot enter Dir,
-	// the data directory is /var/tmp/memexport-<hash of Dir>/postgres instead, and a message to Log
-	// says so.
+	// Dir is the stack's directory. It is created when missing: see the package comment. Postgres refuses
+	// to run as root. If root starts it, Postgres runs as another user. If that user cannot enter Dir, the
+	// data directory is /var/tmp/memexport-<hash of Dir>/postgres instead of Dir/postgres, and a message
+	// to Log says so.
 	Dir string
-	// Port is the port on 127.0.0.1. If it is 0, Postgres gets the port of the last run if that is
+	// Port is the port on 127.0.0.1. If Port is 0, Postgres gets the port of the last run if that port is
 	// free, and otherwise any free port.
 	Port int
 	// Fast is for tests. Postgres runs without fsync: a crash of the machine can lose data, but a
@@ -38,20 +38,20 @@ type PostgresOptions struct {
 	Fast bool
 	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
 	SharedBuffers string
-	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline. It
-	// may be nil.
+	// Log prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
+	// newline. Log may be nil.
 	Log func(format string, args ...any)
 }
 
 // Postgres is a running server.
 type Postgres struct {
-	// URL connects to the database memexport as a superuser, with its password. It is
-	// postgres://memexport:<password>@127.0.0.1:<port>/memexport?sslmode=disable, which works with
-	// lib/pq and psql.
+	// URL connects to the database memexport as a superuser and contains the password. It has the form
+	// postgres://memexport:<password>@127.0.0.1:<port>/memexport?sslmode=disable, which works with lib/pq
+	// and psql.
 	URL string
 	// Port is the port on 127.0.0.1.
 	Port int
-	// PID is the process number of the postmaster, which some tests kill.
+	// PID is the process id of the postmaster, which some tests kill.
 	PID int
 	// Version is the major version, such as "15".
 	Version string
@@ -64,11 +64,11 @@ type Postgres struct {
 	process *process.Process
 }
 
-// StartPostgres starts Postgres in Dir. It returns once Postgres accepts connections and the
-// database memexport exists. It keeps the data of earlier runs. If the server of a killed run is
-// still shutting down, StartPostgres waits for it, for up to a minute. It looks for the Postgres
-// programs on PATH and then in the usual directories of packages. If it finds none, it downloads
-// them into the user's cache.
+// StartPostgres starts Postgres in Dir. It returns once Postgres accepts connections and the database
+// memexport exists. The data of earlier runs is kept. If the server of a killed run is still shutting
+// down, StartPostgres waits for that server for up to a minute. StartPostgres looks for the Postgres
+// programs on PATH, and then in the usual directories of packages. If it finds none, it downloads them
+// into the user's cache.
 func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 	c, err := openCluster(ctx, o)
 	if err != nil {
@@ -84,7 +84,8 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 		}
 		p, err := c.serve(ctx, port, o)
 		for err != nil && strings.Contains(err.Error(), "pre-existing shared memory block") && time.Now().Before(deadline) {
-			// The postmaster of a killed run has ended, but its backends have not exited yet.
+			// The postmaster of a killed run has ended, but its backends have not exited yet. Try again
+			// after a pause.
 			time.Sleep(100 * time.Millisecond)
 			p, err = c.serve(ctx, port, o)
 		}
@@ -98,7 +99,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 // Done is closed when the server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process.Done() }
 
-// Err says why the server has ended and shows the end of its log. It is nil while the server runs,
+// Err says why the server has ended and shows the end of its log. Err returns nil while the server runs,
 // and after Stop.
 func (p *Postgres) Err() error { return p.process.Err() }
 
@@ -159,8 +160,8 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	}
 	buffers := cmp.Or(o.SharedBuffers, "256MB")
 	if o.Fast {
-		// synchronous_commit=off and full_page_writes=off would hardly make this faster. With them,
-		// a killed server could lose commits or leave torn pages.
+		// Do not set synchronous_commit=off and full_page_writes=off. They would hardly make this faster,
+		// and with them a killed server could lose commits or leave torn pages.
 		settings = append(settings, "fsync=off")
 		buffers = cmp.Or(o.SharedBuffers, "64MB")
 	}

@@ -28,7 +28,7 @@ func (a *account) apply(cmd *exec.Cmd) {
 	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
 
-// own makes the account the owner of dir and everything in it, unless the account owns dir already.
+// own makes the account the owner of dir and everything in dir, unless the account owns dir already.
 func (a *account) own(dir string) error {
 	if a == nil {
 		return nil
@@ -48,8 +48,8 @@ func (a *account) own(dir string) error {
 	return nil
 }
 
-// reaches reports whether the account can enter dir. It runs a program in dir as the account, so
-// the result is also right with groups and access control lists.
+// reaches reports whether the account can enter dir. To find out, it runs a program in dir as the account,
+// so the result is also right with groups and access control lists.
 func (a *account) reaches(dir string) bool {
 	cmd := exec.Command("/bin/sh", "-c", ":")
 	cmd.Dir = dir
@@ -57,7 +57,7 @@ func (a *account) reaches(dir string) bool {
 	return cmd.Run() == nil
 }
 
-// placeData decides which data directory the stack in base has, and which user Postgres runs as.
+// placeData returns the data directory of the stack in base, and the user that Postgres runs as.
 func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	data = filepath.Join(base, "postgres")
 	if os.Geteuid() != 0 {
@@ -95,8 +95,8 @@ func dataOutside(base string) string {
 	return fmt.Sprintf("/var/tmp/memexport-%x", hash[:6])
 }
 
-// accountFor returns the user that Postgres runs as if root starts it. That is the owner of the
-// data directory if it exists, and otherwise the user postgres, or else the user nobody.
+// accountFor returns the user that Postgres runs as if root starts it. If the data directory exists, that
+// is its owner. Otherwise it is the user postgres, or, if that user does not exist, the user nobody.
 func accountFor(data string) (*account, error) {
 	if uid, gid, err := owner(data); err == nil && uid != 0 {
 		return &account{uid: uid, gid: gid}, nil

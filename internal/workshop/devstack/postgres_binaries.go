@@ -16,8 +16,8 @@ import (
 
 // binaries are the paths of the programs of one installed Postgres.
 type binaries struct {
-	postgres, initdb string // absolute paths
-	major            string // "15"
+	postgres, initdb string // absolute paths of the two programs
+	major            string // the major version, such as "15"
 }
 
 // packageDirs are the directories in which packages install versions that are not on PATH.
@@ -29,9 +29,14 @@ var packageDirs = []string{
 	"/Applications/Postgres.app/Contents/Versions/*/bin", // Postgres.app
 }
 
-// findBinaries returns a Postgres that the account can run. It prefers the major version want,
-// unless want is empty, then the Postgres on PATH, then the newest package. It downloads Postgres
-// if it can use none of these, or if want is not installed but can be downloaded.
+// findBinaries returns a Postgres that the account can run. It returns the first of these that it can
+// get:
+//
+//  1. the installed Postgres with the major version want, or any installed one if want is empty;
+//  2. a downloaded Postgres, if want is the version to download or no version is installed;
+//  3. an installed Postgres with another major version.
+//
+// Of several installed ones, the one on PATH comes first, then the newest package.
 func findBinaries(ctx context.Context, runAs *account, want string, log logFunc) (binaries, error) {
 	var usable []binaries
 	var refused []error
@@ -50,7 +55,7 @@ func findBinaries(ctx context.Context, runAs *account, want string, log logFunc)
 		}
 	}
 	if len(usable) > 0 && want != fetchMajor {
-		return usable[0], nil // openCluster reports that this version cannot read the data
+		return usable[0], nil // openCluster will report that this version cannot read the data
 	}
 	fetched, err := fetchPostgres(ctx, runAs, "", log)
 	if err != nil && len(usable) > 0 {
@@ -85,14 +90,14 @@ var (
 	versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 )
 
-// versionIn returns the first number in a path. It returns an int so that 15 sorts after 9.
+// versionIn returns the first number in a path. It returns an int, not a string, so that 15 sorts after 9.
 func versionIn(path string) int {
 	n, _ := strconv.Atoi(number.FindString(path))
 	return n
 }
 
-// version runs the program to get its major version. It runs it as the user that will run the
-// server, because that user may not have access to the program's folder.
+// version runs a program of this Postgres to get the major version. It runs the program as the user that
+// will run the server, because that user may not have access to the program's folder.
 func (b binaries) version(ctx context.Context, runAs *account) (string, error) {
 	cmd := exec.Command(b.postgres, "--version")
 	cmd.Dir = "/"

@@ -18,8 +18,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// previousRunTimeout is how long a start waits for the server of a killed run to shut down. That
-// server's last checkpoint may take a while.
+// previousRunTimeout is how long a start waits for the server of a killed run to shut down. The last
+// checkpoint of that server may take a while.
 const previousRunTimeout = time.Minute
 
 // cluster is a Postgres data directory, together with the programs and the user that run its
@@ -94,15 +94,15 @@ func clusterVersion(data string) (string, error) {
 	return "", nil
 }
 
-// init creates the data directory under another name and renames it when it is complete. So a
-// killed start does not leave an incomplete data directory.
+// init creates the data directory under another name and renames it when it is complete. So if the start
+// is killed, it leaves no incomplete data directory.
 func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 	halfMade, err := filepath.Glob(c.data + ".init-*")
 	if err != nil {
 		return err
 	}
 	for _, dir := range halfMade {
-		_ = os.RemoveAll(dir) // if initdb is ending but still writes to dir, the next start deletes dir
+		_ = os.RemoveAll(dir) // this fails if initdb is still writing to dir; then the next start deletes dir
 	}
 	logFunc(o.Log).printf("postgres: initializing %s (PostgreSQL %s)", c.data, c.binaries.major)
 	dir, err := os.MkdirTemp(filepath.Dir(c.data), filepath.Base(c.data)+".init-")
@@ -124,8 +124,8 @@ func (c *cluster) init(ctx context.Context, o PostgresOptions) error {
 }
 
 func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
-	// initdb reads the password from a file that the account can read. It must lie outside of dir, which
-	// initdb wants empty.
+	// initdb reads the password from a file that the account must be able to read. The file must lie
+	// outside of dir, because initdb requires an empty directory.
 	password := dir + ".password"
 	defer os.Remove(password)
 	if err := os.WriteFile(password, []byte(c.password+"\n"), 0o600); err != nil {
@@ -183,8 +183,9 @@ func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 		return nil
 	}
 	if !serves(old.pid, data) {
-		// Postgres only checks whether a process with this number exists. It would refuse to start
-		// if that process is a zombie, or a different program that got the same number later.
+		// Delete the file, because Postgres only checks whether a process with the process id in it
+		// exists. Postgres would refuse to start if that process is a zombie, or a different program that
+		// got the same process id later.
 		if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the postmaster.pid of a killed Postgres: %w", err)
 		}
@@ -215,6 +216,6 @@ func (c *cluster) createDatabase(ctx context.Context, port int) error {
 	return nil
 }
 
-// postgresEnv returns the environment for Postgres and its tools. It lacks the variables that would
-// change what they do. Messages are in English, because this package parses them.
+// postgresEnv returns the environment for Postgres and its tools. It leaves out the variables that would
+// change what they do. It sets the language of messages to English, because this package parses them.
 func postgresEnv() []string { return append(process.EnvironWithout("PG", "LC_", "LANG"), "LC_ALL=C") }

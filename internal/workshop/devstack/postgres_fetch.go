@@ -19,8 +19,8 @@ const (
 	fetchMajor   = "17"
 )
 
-// fetchPostgres returns the Postgres in the cache. If it is missing, fetchPostgres downloads it
-// from the server at the URL archives. If archives is empty, it uses the default server of the
+// fetchPostgres returns the Postgres in the cache. If the cache has none, fetchPostgres downloads one from
+// the server at the URL archives. If archives is empty, it uses the default server of the
 // embedded-postgres library.
 func fetchPostgres(ctx context.Context, runAs *account, archives string, log logFunc) (binaries, error) {
 	cache, err := fetchCache(runAs)
@@ -38,9 +38,10 @@ func fetchPostgres(ctx context.Context, runAs *account, archives string, log log
 	return binaries{postgres: filepath.Join(dir, "bin", "postgres"), initdb: filepath.Join(dir, "bin", "initdb"), major: fetchMajor}, nil
 }
 
-// downloadPostgres downloads and unpacks the archive to out. The library takes no context and sets no
-// limit for a network that hangs: people who wait for it are told every 15 seconds. If ctx ends, the
-// download goes on in a folder of its own until it fails or this process ends.
+// downloadPostgres downloads the archive and unpacks it to out. The library takes no context and has no
+// time limit, so a download over a network that hangs never ends. Therefore a message every 15 seconds
+// says that the download is still running. If ctx ends, downloadPostgres returns, but the download goes on
+// in a folder of its own until it fails or this process ends.
 func downloadPostgres(ctx context.Context, archives, cache, out string, log logFunc) error {
 	work, err := os.MkdirTemp(cache, "postgres-download-")
 	if err != nil {

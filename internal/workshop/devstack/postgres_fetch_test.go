@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// archiveServer starts a server to download from and gives the test an empty cache.
+// archiveServer starts a server for downloads and makes the test's cache empty.
 func archiveServer(t *testing.T, handler http.HandlerFunc) (url string) {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	t.Setenv("XDG_CACHE_HOME", stackDir(t))
-	t.Setenv("TMPDIR", t.TempDir()) // the Postgres library leaves its log there
+	t.Setenv("TMPDIR", t.TempDir()) // the Postgres library leaves its log in TMPDIR
 	return server.URL
 }
 

@@ -14,11 +14,13 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// passwordFile has the password of postgresUser, for the owner of the stack only. Without a password,
-// every user of the machine could connect to the port as superuser.
+// passwordFile returns the path of the file that contains the password of postgresUser. Only the owner of
+// the stack can read the file. Without a password, every user of the machine could connect to the port as
+// superuser.
 func (c *cluster) passwordFile() string { return filepath.Join(c.base, "postgres.password") }
 
-// readPassword reads the password of an earlier start. It is empty if there is none.
+// readPassword reads the password that an earlier start wrote. If there is no file, the password stays
+// empty.
 func (c *cluster) readPassword() error {
 	text, err := os.ReadFile(c.passwordFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -28,7 +30,7 @@ func (c *cluster) readPassword() error {
 	return nil
 }
 
-// makePassword makes a password unless there is one.
+// makePassword creates a password and writes it to the file, unless there is a password already.
 func (c *cluster) makePassword() error {
 	if c.password != "" {
 		return nil
@@ -51,9 +53,9 @@ host all all 127.0.0.1/32 scram-sha-256
 host all all ::1/128 scram-sha-256
 `
 
-// requirePassword sets a password in a cluster that has none: an earlier version made it, and let every
-// local user in. The server must not run. The password is kept last, so that a start that is killed
-// half-way is repeated by the next one.
+// requirePassword sets a password in a cluster that has none. Such a cluster was created by an earlier
+// version, which let every local user connect. The server must not be running. The password file is
+// written last: if the start is killed before that, the next start repeats everything.
 func (c *cluster) requirePassword(ctx context.Context) error {
 	c.password = rand.Text()
 	cmd := exec.Command(c.binaries.postgres, "--single", "-D", c.data, "postgres")
@@ -63,7 +65,7 @@ func (c *cluster) requirePassword(ctx context.Context) error {
 	if _, err := process.Run(ctx, cmd, process.RunOptions{}); err != nil {
 		return fmt.Errorf("give Postgres a password: %w", err)
 	}
-	// Writing to the file that exists keeps its owner.
+	// Overwrite the file instead of replacing it, so that it keeps its owner.
 	if err := os.WriteFile(filepath.Join(c.data, "pg_hba.conf"), []byte(hostRules), 0o600); err != nil {
 		return fmt.Errorf("give Postgres a password: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// without returns the URL of p with another password, or with none.
+// without returns the URL of p with this password instead of its own, or with no password if it is nil.
 func without(t *testing.T, p *Postgres, password *url.Userinfo) string {
 	t.Helper()
 	u, err := url.Parse(p.URL)
@@ -55,7 +55,7 @@ func TestPostgresOfAnEarlierVersionGetsAPassword(t *testing.T) {
 	if err := first.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	// This is what earlier versions made: initdb --auth=trust, and no file with a password.
+	// Make the cluster as earlier versions did: with initdb --auth=trust, and without a password file.
 	trusting := strings.ReplaceAll(hostRules, "scram-sha-256", "trust")
 	if err := os.WriteFile(filepath.Join(first.DataDir, "pg_hba.conf"), []byte(trusting), 0o600); err != nil {
 		t.Fatal(err)

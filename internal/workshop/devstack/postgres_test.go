@@ -33,7 +33,7 @@ func TestPostgresKeepsItsDataAndItsPort(t *testing.T) {
 	if err := exec1(second.URL, "SELECT n FROM kept"); err != nil {
 		t.Error("the data is lost:", err)
 	}
-	if first.Port != second.Port && tryListen(first.Port) == nil { // no other program took the port
+	if first.Port != second.Port && tryListen(first.Port) == nil { // the port is free, so the second start should have used it
 		t.Errorf("the port was %d and is %d", first.Port, second.Port)
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// GoProgram builds the program in the Go package pkg and returns its path. The go.mod in this
-// checkout's folder tools/<module> gives the version. The program is built once, which may take
-// minutes, and kept under the name in the user's cache. log prints progress messages and may be
+// GoProgram builds the program in the Go package pkg and returns its path. The go.mod in the folder
+// tools/<module> of this checkout determines the version. The program is built once, which may take
+// minutes, and is then kept in the user's cache under this name. log prints progress messages and may be
 // nil.
 func GoProgram(ctx context.Context, module, name, pkg string, log func(format string, args ...any)) (string, error) {
 	source, err := findSource(module)
@@ -34,16 +34,16 @@ func GoProgram(ctx context.Context, module, name, pkg string, log func(format st
 	})
 }
 
-// NodePackages returns a folder with a node_modules that contains the packages in the lock file of
-// this checkout's folder tools/<module>. npm installs them once into the user's cache, without
-// running their scripts. log prints progress messages and may be nil.
+// NodePackages returns a folder whose node_modules contains the packages in a lock file. The lock file is
+// in the folder tools/<module> of this checkout. npm installs the packages once into the user's cache,
+// without running their scripts. log prints progress messages and may be nil.
 func NodePackages(ctx context.Context, module string, log func(format string, args ...any)) (string, error) {
 	source, err := findSource(module)
 	if err != nil {
 		return "", err
 	}
 	name, files := path.Base(module), []string{"package.json", "package-lock.json"}
-	// The settings of npm and, above node_modules, of TypeScript, which some packages look for.
+	// Copy the settings of npm, and those of TypeScript, which some packages look for above node_modules.
 	for _, file := range []string{".npmrc", "tsconfig.json"} {
 		if found, _ := exists(filepath.Join(source, file)); found {
 			files = append(files, file)
@@ -94,7 +94,7 @@ func goBuild(ctx context.Context, source, pkg, out, name string, log logFunc) er
 	}
 	cmd := exec.Command(goCommand, "build", "-mod=readonly", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", out, pkg)
 	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // build for this machine, also when GOOS and GOARCH are set for a cross build
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOOS=", "GOARCH=") // build for this machine, even if GOOS and GOARCH are set for a cross build
 	begin := time.Now()
 	_, err = process.Run(ctx, cmd, process.RunOptions{Progress: func(since time.Duration) {
 		log.printf("%s: still building (%v); if the go command waits for the network, it has no limit: press Ctrl-C to give up", name, since)
@@ -129,8 +129,8 @@ func findSource(module string) (string, error) {
 	}
 }
 
-// versionedPath returns a path in the cache for a program that is made from source. The path
-// contains a hash of the files, which give the versions, so it changes when they change.
+// versionedPath returns a path in the cache for a program that is made from source. The path contains a
+// hash of files, which determine the version of the program. So the path changes when these files change.
 func versionedPath(name, source string, files ...string) (string, error) {
 	hash := sha256.New()
 	for _, file := range files {

@@ -26,8 +26,8 @@ type ServerOptions struct {
 	Dir string
 	// Command returns the program and its arguments. The server must listen on 127.0.0.1:port.
 	Command func(port int) []string
-	// Ready returns nil if the server works, and otherwise an error that says why it does not. It
-	// is called repeatedly until it returns nil.
+	// Ready returns nil if the server works, and otherwise an error that says why it does not. It is
+	// called repeatedly until it returns nil.
 	Ready func(ctx context.Context, address string) error
 }
 
@@ -52,11 +52,12 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 	})
 }
 
-// Err says why the server has ended and shows the end of its log. It is nil while the server runs,
+// Err says why the server has ended and shows the end of its log. Err returns nil while the server runs,
 // and after Stop.
 func (s *Server) Err() error { return s.process.Err() }
 
-// Stop stops the server, and kills it after 5 seconds, since nobody needs its state any more.
+// Stop stops the server. If that takes more than 5 seconds, Stop kills it, because nobody needs its data
+// any more.
 func (s *Server) Stop() { _ = s.process.Stop() }
 
 func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {

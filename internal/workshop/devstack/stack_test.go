@@ -28,7 +28,7 @@ func TestChildrenDieWithTheirParentAndTheNextRunGoesOn(t *testing.T) {
 	wantError(t, err, "another memexport dev (pid "+strconv.Itoa(parent.PID())+") runs in "+dir, "--dir")
 
 	parent.Kill()
-	// Start the next run at once, while the old server is still shutting down.
+	// Take the lock for the next run at once, while the old server is still shutting down.
 	await.True(t, patience, "the lock is free", func() bool {
 		release, err := Lock(dir)
 		if err == nil {

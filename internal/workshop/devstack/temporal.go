@@ -23,27 +23,26 @@ const (
 
 // TemporalOptions configure where and how the Temporal dev server runs.
 type TemporalOptions struct {
-	// Dir is the stack's directory, created when missing: see the package comment. Every version of
-	// the server has its own state file there, because a server cannot read the file of another
-	// version.
+	// Dir is the stack's directory. It is created when missing: see the package comment. Each version of
+	// the server has its own state file in Dir, because a server cannot read the file of another version.
 	Dir string
 	// InMemory is for tests. The server keeps its state in memory and loses it when it ends.
 	InMemory bool
-	// Port is the port of the gRPC frontend on 127.0.0.1. If it is 0, Temporal gets the port of the
-	// last run if that is free, and otherwise any free port.
+	// Port is the port of the gRPC frontend on 127.0.0.1. If Port is 0, Temporal gets the port of the last
+	// run if that port is free, and otherwise any free port.
 	Port int
-	// UIPort is the port of the web UI on 127.0.0.1. If it is 0, it is chosen in the same way as
-	// Port.
+	// UIPort is the port of the web UI on 127.0.0.1. If UIPort is 0, a port is chosen in the same way as
+	// for Port.
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
-	// Archives is where the Temporal CLI is downloaded from if neither PATH nor the user's cache has it:
-	// a URL, to which /v<version>/<file> is added. Defaults to the environment variable
-	// MEMEXPORT_TEMPORAL_ARCHIVES, or without it to the project's releases on GitHub. The SHA-256 of the
-	// archive is verified. If it cannot be downloaded, the CLI is built from source.
+	// Archives is the URL from which the Temporal CLI is downloaded if neither PATH nor the user's cache
+	// has it. /v<version>/<file> is appended to the URL. Defaults to the value of the environment variable
+	// MEMEXPORT_TEMPORAL_ARCHIVES, or, if that is not set, to the Temporal project's releases on GitHub.
+	// The SHA-256 of the archive is verified. If the download fails, the CLI is built from source.
 	Archives string
-	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline. It
-	// may be nil.
+	// Log prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
+	// newline. Log may be nil.
 	Log func(format string, args ...any)
 }
 
@@ -53,7 +52,7 @@ type Temporal struct {
 	Address string
 	// UIURL is the address of the web UI, http://127.0.0.1:<port>, or "" when headless.
 	UIURL string
-	// PID is the process number of the server, which some tests kill.
+	// PID is the process id of the server, which some tests kill.
 	PID int
 	// Version is the version of the server, such as "1.31.2".
 	Version string
@@ -63,10 +62,10 @@ type Temporal struct {
 	process *process.Process
 }
 
-// StartTemporal starts the dev server and returns once it answers. It runs the temporal on PATH if that
-// is recent enough, and otherwise the one in the user's cache. If the cache has none yet, it downloads
-// one, or builds one from the source that tools/temporal names, which takes about five minutes on two
-// cores.
+// StartTemporal starts the dev server and returns once the server answers. It runs the temporal on PATH if
+// that is recent enough, and otherwise the one in the user's cache. If the cache has none, StartTemporal
+// downloads the CLI. If the download fails, it builds the CLI from the source that tools/temporal names,
+// which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -82,9 +81,9 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	}
 	frontend := portRequest{server: "Temporal", want: o.Port, flag: "--temporal-port", file: filepath.Join(dir, "temporal.port")}
 	ui := portRequest{server: "the Temporal UI", want: o.UIPort, flag: "--ui-port", file: filepath.Join(dir, "temporal-ui.port")}
-	// Picking other ports for the frontend and the UI is not enough. The server itself picks six
-	// more ports when it starts. It panics if no port is free, or if another program takes one
-	// before the server listens on it. In that case, start the server again.
+	// Picking other ports for the frontend and the UI is not enough, because the server itself picks six
+	// more ports when it starts. The server panics if no port is free, or if another program takes one of
+	// the ports before the server listens on it. In that case, start the server again.
 	return retryStart(ctx, func() (*Temporal, error) {
 		port, err := frontend.pick(ctx)
 		if err != nil {
@@ -112,7 +111,7 @@ func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 // Done is closed when the server has ended, for whatever reason.
 func (t *Temporal) Done() <-chan struct{} { return t.process.Done() }
 
-// Err says why the server has ended and shows the end of its log. It is nil while the server runs,
+// Err says why the server has ended and shows the end of its log. Err returns nil while the server runs,
 // and after Stop.
 func (t *Temporal) Err() error { return t.process.Err() }
 
@@ -124,10 +123,10 @@ func (t *Temporal) Stop() error { return t.process.Stop() }
 func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o TemporalOptions) (*Temporal, error) {
 	cmd := exec.Command(p.path, p.serverArgs(port, uiPort, o)...)
 	cmd.Dir = o.Dir
-	cmd.Env = process.EnvironWithout("TEMPORAL_") // these variables configure clients
+	cmd.Env = process.EnvironWithout("TEMPORAL_") // variables with this prefix configure clients, not the server
 	log := filepath.Join(o.Dir, "temporal.log")
-	// If this process dies, the server is killed at once, which is the default. Its SQLite file
-	// survives that.
+	// If this process dies, the server is killed at once, which is the default of process.Options. The
+	// server's SQLite file survives that.
 	child, err := process.Start(cmd, process.Options{Name: "temporal", Log: log, Grace: temporalStopGrace})
 	if err != nil {
 		return nil, err
@@ -147,13 +146,13 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
 		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
-		// A small export runs several short activities one after the other. With this setting, the
-		// worker that completes the workflow task can run the next activity without waiting for it
-		// in the task queue.
+		// A small export runs several short activities one after the other. With this setting, the worker
+		// that completes the workflow task gets the next activity together with its answer and need not
+		// poll the task queue for it.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
-		// The dev server has one history shard. By default it reads that shard's queue of tasks for
-		// workers at most 20 times per second. With more than a few exports per second, every task
-		// would then wait 40 ms.
+		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
+		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every
+		// task was measured to wait for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"}
 	if uiPort == 0 {
 		args = append(args, "--headless")
@@ -162,8 +161,8 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	}
 	if !o.InMemory {
 		file := p.stateFile(o)
-		// With a write-ahead log, the state survives when the process is killed. It is also several
-		// times faster than the default journal.
+		// The write-ahead log lets the state survive if the process is killed. It is also several times
+		// faster than the default journal.
 		args = append(args, "--db-filename", file, "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL")
 	}
 	return args

@@ -16,20 +16,20 @@ import (
 )
 
 const (
-	// temporalRelease is the version of the CLI to download. tools/temporal has the same version.
+	// temporalRelease is the version of the CLI to download. tools/temporal must name the same version.
 	temporalRelease = "1.8.2"
 	// temporalArchives is the URL where the Temporal project publishes its releases.
 	temporalArchives = "https://github.com/temporalio/cli/releases/download"
-	// archivesVariable is an environment variable with the URL of another server that has the same
-	// files, such as a mirror inside a company.
+	// archivesVariable is the name of an environment variable that may contain the URL of another server
+	// with the same files, such as a mirror inside a company.
 	archivesVariable = "MEMEXPORT_TEMPORAL_ARCHIVES"
 )
 
 // temporalSums are the SHA-256 sums of the archives of temporalRelease, by operating system and
-// architecture. They are in the source code so that nobody who controls the server, or a mirror,
-// can change which program runs. The sums were copied from several package definitions of other
-// projects, which agree. They were not computed from the archives. For another release, copy the
-// sums from its checksums.txt.
+// architecture. They are part of the source code, so that nobody who controls the server or a mirror can
+// change which program runs. The sums were copied from several package definitions of other projects,
+// which agree; they were not computed from the archives. For a newer release, copy the sums from the file
+// checksums.txt of that release.
 var temporalSums = map[string]string{
 	"linux_amd64":  "d8421bda989e6514b4bdb4d63a9012a8a05a806892e881a5aad8510496349a94",
 	"linux_arm64":  "83600a8fac6e3da54093e5da6918d399f501532b9f1172235603f9606f4ac6e4",
@@ -53,8 +53,8 @@ func (f temporalFinder) archive() (download, error) {
 	return download{url: url, sha256: sum, patience: cmp.Or(f.patience, downloadPatience)}, nil
 }
 
-// fetchTemporal downloads the archive, verifies its checksum and unpacks the CLI to out. Then it
-// runs the CLI and returns an error unless the CLI contains a recent server.
+// fetchTemporal downloads the archive, verifies its checksum and unpacks the CLI to out. Then it runs the
+// CLI and returns an error unless the CLI contains a recent enough server.
 func fetchTemporal(ctx context.Context, archive download, out string) error {
 	packed := out + ".tar.gz"
 	defer os.Remove(packed)
@@ -64,8 +64,8 @@ func fetchTemporal(ctx context.Context, archive download, out string) error {
 	if err := unpackTemporal(packed, out); err != nil {
 		return fmt.Errorf("unpack the archive: %w", err)
 	}
-	// While another process is being started, it can briefly hold this file open for writing. Then
-	// running the file fails with ETXTBSY.
+	// Try several times: while another process is being started, it can briefly hold this file open for
+	// writing, and then running the file fails with ETXTBSY.
 	var version string
 	err := poll(ctx, 100*time.Millisecond, func() (done bool, err error) {
 		version, err = temporalVersion(ctx, out)

@@ -132,7 +132,7 @@ func TestASlowDownloadThatProgressesGoesOn(t *testing.T) {
 }
 
 func TestAHangingNetworkCostsAtMostTenSeconds(t *testing.T) {
-	if total := 2 * downloadPatience; total > 10*time.Second { // the wait for the answer, and the first window after the answer
+	if total := 2 * downloadPatience; total > 10*time.Second { // the first patience is for the answer, the second for the first window of the body
 		t.Errorf("it costs %v", total)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// The service uses task priority by default. Server 1.31 is the oldest that supports it.
+// 1.31 is the oldest server version that supports task priority by default, which the service uses.
 const minTemporalMajor, minTemporalMinor = 1, 31
 
 // temporalProgram is a Temporal CLI, which contains the dev server.
@@ -23,7 +23,7 @@ type temporalProgram struct {
 
 // temporalFinder finds the CLI, or downloads or builds it.
 type temporalFinder struct {
-	archives string // TemporalOptions.Archives
+	archives string // the value of TemporalOptions.Archives
 	log      logFunc
 
 	// These fields are for tests. Their zero values stand for temporalSums and downloadPatience.
@@ -31,9 +31,9 @@ type temporalFinder struct {
 	patience time.Duration
 }
 
-// find returns the CLI on PATH if it is recent enough, and otherwise the CLI in the user's cache.
-// If the cache does not contain it, find downloads the official archive. If the download fails,
-// find builds the CLI from source.
+// find returns the CLI on PATH if that is recent enough, and otherwise the CLI in the user's cache. If the
+// cache does not contain the CLI, find downloads the official archive. If the download fails, find builds
+// the CLI from source.
 func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	log := f.log
 	if program, ok := temporalOnPath(ctx, log); ok {
@@ -81,7 +81,8 @@ func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	return temporalProgram{path: path, version: version}, nil
 }
 
-// temporalOnPath returns the CLI on PATH. It reports false if there is none or it is too old.
+// temporalOnPath returns the CLI on PATH. It returns false if there is no CLI on PATH or if the CLI is too
+// old.
 func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 	path, err := exec.LookPath("temporal")
 	if err != nil || !filepath.IsAbs(path) {
@@ -100,8 +101,8 @@ func temporalOnPath(ctx context.Context, log logFunc) (temporalProgram, bool) {
 }
 
 // temporalPath returns the path of the CLI in the cache. In a checkout, source is the folder
-// tools/temporal, and the file name contains a hash of its go.mod and go.sum. Outside a checkout,
-// source is empty, and the file name contains the version of the release archive.
+// tools/temporal, and the file name contains a hash of the go.mod and go.sum in that folder. Outside a
+// checkout, source is empty, and the file name contains the version of the release archive.
 func temporalPath(source string) (string, error) {
 	if source != "" {
 		return versionedPath("temporal", source, "go.mod", "go.sum")

@@ -19,9 +19,9 @@ const (
 	// goodTemporal and oldTemporal are scripts that stand in for the CLI.
 	goodTemporal = "#!/bin/sh\necho 'temporal version 1.8.2 (Server 1.31.2, UI 2.50.1)'\n"
 	oldTemporal  = "#!/bin/sh\necho 'temporal version 1.1.0 (Server 1.25.2, UI 2.30.0)'\n"
-	// temporalSource stands in for the CLI's source, which takes minutes to build.
+	// temporalSource stands in for the CLI's source, because the CLI takes minutes to build.
 	temporalSource = "package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"temporal version 0.0.0 (Server 1.31.9, UI 2.0.0)\") }\n"
-	unreachable    = "http://127.0.0.1:1" // nothing listens there
+	unreachable    = "http://127.0.0.1:1" // no server listens at this address
 )
 
 // noted collects log lines.
@@ -65,7 +65,7 @@ func withoutTemporalOnPath(t *testing.T) (onPath string) {
 }
 
 // enterCheckout creates a checkout and makes it the working directory. mainFile is the source of
-// the program in its tools/temporal.
+// the program in the checkout's folder tools/temporal.
 func enterCheckout(t *testing.T, mainFile string) (source string) {
 	t.Helper()
 	checkout := t.TempDir()

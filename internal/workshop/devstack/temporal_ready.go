@@ -15,9 +15,9 @@ import (
 
 const temporalNamespace = "default"
 
-// announced matches what the CLI prints once its server listens. If a version of the CLI prints
-// something different, waitReady connects to the server anyway after announceTimeout. A server that
-// cannot listen dies sooner than that.
+// announced matches what the CLI prints once its server listens. If a version of the CLI prints something
+// different, waitReady waits for announceTimeout and then connects to the server anyway. A server that
+// cannot listen dies before announceTimeout has passed.
 var announced = regexp.MustCompile(`(?m)^(Temporal )?Server:\s`)
 
 const announceTimeout = 5 * time.Second
@@ -37,8 +37,8 @@ func (t *Temporal) waitReady(ctx context.Context) error {
 	})
 }
 
-// ask asks the server for the namespace. It dials every time, because a gRPC connection that was
-// refused waits a second before it tries again.
+// ask asks the server for the namespace. It dials anew every time, because after a refused connection a
+// gRPC client waits a second before it tries again.
 func (t *Temporal) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

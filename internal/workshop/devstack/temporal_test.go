@@ -26,7 +26,7 @@ func TestTemporalKeepsItsStateWhenItIsKilled(t *testing.T) {
 	wantError(t, first.Err(), "temporal stopped unexpectedly", "killed", first.LogFile)
 
 	second := startTemporal(t, TemporalOptions{Dir: dir, Headless: true})
-	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // nobody else took it
+	if second.Address != first.Address && tryListen(portOf(t, first.Address)) == nil { // the port is free, so the second start should have used it
 		t.Errorf("the address was %s and is %s", first.Address, second.Address)
 	}
 	found, err := dial(t, second).DescribeWorkflowExecution(t.Context(), "kept", "")
