@@ -23,12 +23,17 @@ const (
 //
 // Credentials that were right on an earlier request skip the limit. So a stranger who shares an address
 // with others, such as a proxy's, cannot lock them out. These credentials are still looked up.
+//
+// Concurrent requests with the same credential share the token of the first one, because they may be the
+// first requests of one client to this process. If the credential is wrong, each of them takes its token
+// afterwards.
 type failures struct {
 	perMinute float64 // 0 means no limit
 
 	mu        sync.Mutex
 	addresses *simplelru.LRU[netip.Prefix, *bucket] // addresses with recent failures or with attempts in progress
 	known     *simplelru.LRU[[sha256.Size]byte, struct{}]
+	trying    map[[sha256.Size]byte]int // attempts in progress for each credential that is not known
 }
 
 type bucket struct {
@@ -39,7 +44,7 @@ type bucket struct {
 func newFailures(perMinute int) *failures {
 	addresses, _ := simplelru.NewLRU[netip.Prefix, *bucket](maxAddresses, nil) // the error is nil, because the size is positive
 	known, _ := simplelru.NewLRU[[sha256.Size]byte, struct{}](maxKnown, nil)
-	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known}
+	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known, trying: map[[sha256.Size]byte]int{}}
 }
 
 // try starts an attempt to authenticate. If the client must wait before its next attempt, try returns for
@@ -52,7 +57,7 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.known.Contains(hash) {
-		return 0, func(r result) { f.finish(hash, nil, netip.Prefix{}, r) }
+		return 0, func(r result) { f.learn(hash, r) }
 	}
 	network := networkOf(address)
 	b, found := f.addresses.Get(network)
@@ -62,11 +67,15 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 	}
 	b.tokens = min(f.perMinute, b.tokens+f.perMinute*now.Sub(b.updated).Minutes())
 	b.updated = now
-	if b.tokens < 1 {
+	shares := f.trying[hash] > 0
+	if !shares && b.tokens < 1 {
 		return time.Duration((1 - b.tokens) / f.perMinute * float64(time.Minute)), nil
 	}
-	b.tokens--
-	return 0, func(r result) { f.finish(hash, b, network, r) }
+	if !shares {
+		b.tokens--
+	}
+	f.trying[hash]++
+	return 0, func(r result) { f.finish(hash, b, shares, network, r) }
 }
 
 // result is the outcome of an attempt to authenticate.
@@ -79,21 +88,39 @@ const (
 	abandoned // the client left before the result was known; counts as a failure, or clients could try without limit by leaving early
 )
 
-// finish returns the token to b, unless the credential was wrong or the client left early. b is nil if the
-// credential was known, because then no token was taken.
-func (f *failures) finish(hash [sha256.Size]byte, b *bucket, network netip.Prefix, r result) {
+// learn remembers a credential that is right, and forgets one that is wrong.
+func (f *failures) learn(hash [sha256.Size]byte, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.remember(hash, r)
+}
+
+func (f *failures) remember(hash [sha256.Size]byte, r result) {
 	switch r {
 	case right:
 		f.known.Add(hash, struct{}{})
 	case wrong:
 		f.known.Remove(hash)
 	}
-	if b == nil || r == wrong || r == abandoned {
-		return
+}
+
+// finish ends an attempt that took a token from b, or shared the token of another attempt. A failed attempt
+// keeps its token, or takes one if it shared; any other attempt returns the token that it took.
+func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, network netip.Prefix, r result) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.remember(hash, r)
+	if f.trying[hash]--; f.trying[hash] == 0 {
+		delete(f.trying, hash)
 	}
-	if b.tokens = min(f.perMinute, b.tokens+1); b.tokens == f.perMinute {
+	failed := r == wrong || r == abandoned
+	switch {
+	case failed && shared:
+		b.tokens = max(b.tokens-1, -f.perMinute) // a client that repeats one wrong key waits a minute longer at most
+	case !failed && !shared:
+		b.tokens = min(f.perMinute, b.tokens+1)
+	}
+	if b.tokens == f.perMinute {
 		f.addresses.Remove(network)
 	}
 }

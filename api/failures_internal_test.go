@@ -93,3 +93,29 @@ func TestACustomersIPv6AddressesCountAsOne(t *testing.T) {
 		t.Error("no address counts as one")
 	}
 }
+
+// After a deploy, a client may send many requests at once to a process that does not know its key yet.
+func TestConcurrentRequestsWithOneKeyShareAToken(t *testing.T) {
+	const requests = 5
+	now, address := time.Now(), netip.MustParseAddr("192.0.2.1")
+	for outcome, wantWait := range map[result]bool{right: false, wrong: true, abandoned: true} {
+		f := newFailures(2)
+		var done []func(result)
+		for range requests {
+			wait, finish := f.try(address, "one key", now)
+			if wait != 0 {
+				t.Fatalf("one of the concurrent requests must wait %s", wait)
+			}
+			done = append(done, finish)
+		}
+		for _, finish := range done {
+			finish(outcome)
+		}
+		if len(f.trying) != 0 {
+			t.Errorf("%d credentials are still being tried", len(f.trying))
+		}
+		if wait, _ := f.try(address, "another key", now); (wait > 0) != wantWait {
+			t.Errorf("after the result %d, the next key must wait %s", outcome, wait)
+		}
+	}
+}

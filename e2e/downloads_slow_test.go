@@ -37,7 +37,7 @@ func manySlowDownloadsNeedLittleMemory(t *testing.T, f *downloads) {
 
 // slowly downloads the file many times at once in one encoding. It uses its own API process.
 func (f *downloads) slowly(t *testing.T, encoding string) {
-	api, url := f.api(t, "API_DOWNLOADS_PER_KEY=0")
+	api, url := f.api(t, "API_DOWNLOADS_PER_KEY=0", "API_REQUESTS_PER_SECOND=0")
 	c := f.client.at(url)
 	c.do(t, "GET", "/readyz").want(t, 200)
 	if measure.ResidentMemory(api.PID()) == 0 {
