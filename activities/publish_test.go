@@ -150,7 +150,8 @@ func TestAFailedExportIsNotPublished(t *testing.T) {
 	h.wantStatus(id, export.Failed)
 }
 
-// If the export fails while a late attempt is still reading, that attempt must not write to the export.
+// If the export fails while an attempt of WriteRange is still reading memories, that attempt must not add
+// parts to the export.
 func TestAnExportThatFailsWhileARangeIsWrittenGetsNoMoreParts(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10

@@ -23,8 +23,8 @@ import (
 )
 
 // update records new histories with the current code. Workflows that sleep in production were started
-// by older code, so that a changed Export must still replay the older histories: keep their files, and
-// record new ones under new names.
+// by older code, and a changed workflow Export must still replay their histories. So keep the old files,
+// and record new histories under new names.
 //
 //	go test ./workflows -run TestRecordHistories -update
 var update = flag.Bool("update", false, "record new files in testdata/histories")
@@ -207,7 +207,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 	for name, path := range files(t) {
 		if name == "cancelled-before-start" {
-			continue // in this history, the cancellation hides the difference
+			continue // this history ends with a cancellation before the added timer, so a replay cannot notice the change
 		}
 		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
 			t.Errorf("%s replays with other code", name)

@@ -72,8 +72,8 @@ func makeGo(module, config string, tool ...string) func(context.Context, *client
 	}
 }
 
-// makeTypeScript returns generator.make for a generator that is an npm package. It compiles the
-// client with tsc --strict.
+// makeTypeScript returns generator.make for a generator that is an npm package. The returned function
+// also compiles the client, with tsc --strict.
 func makeTypeScript(name string, args func(document string) []string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, n node) error {
 		if err := copyFiles(c.dir, typescript, "package.json", "tsconfig.json", "check.ts", c.generator+".ts"); err != nil {

@@ -10,7 +10,8 @@ type Encoder interface {
 	Append(dst []byte, m *memory.Memory) []byte
 
 	// Before, Text and After encode an oversize memory, whose text need not fit in RAM. If the encoder
-	// keeps bytes until Finish, call Finish before Before and after After.
+	// keeps bytes until Finish, call Finish twice: once before Before, for the memories that came earlier,
+	// and once after After.
 	//
 	//	dst = e.Before(dst, m)
 	//	for piece := m.Text; piece != nil; piece, err = m.Rest() {
