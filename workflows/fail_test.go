@@ -32,6 +32,8 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeStorageUnavailable:  export.CodeStorageUnavailable,
 		attempt.TypeDatabaseUnavailable: export.CodeTimedOut,
 		attempt.TypeOvertaken:           export.CodeTimedOut,
+		attempt.TypeStorageFull:         export.CodeStorageUnavailable,
+		attempt.TypeExportDeleted:       export.CodeCancelled,
 	}
 	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {
