@@ -76,7 +76,7 @@ func ready(c *exports.ClientWithResponses, id uuid.UUID) *exports.Export {
 }
 
 func everyFormat(c *exports.ClientWithResponses) {
-	for _, format := range []exports.ExportFormat{exports.Json, exports.Csv, exports.Markdown} {
+	for _, format := range []exports.ExportFormat{exports.Json, exports.Csv, exports.Markdown, exports.Ndjson, exports.Parquet} {
 		e := create(c, exports.CreateExportParams{Format: &format})
 		did("createExport", 202, string(format), same("format", e.Format, format), same("priority", e.Priority == nil, true),
 			same("valid status", e.Status.Valid(), true), same("error", e.Error == nil, true))
