@@ -119,8 +119,8 @@ test-release: ## test the program that builds releases
 	@cd tools/release && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test ./...
 
 .PHONY: generate
-generate: ## rewrite the OpenAPI documents, the client for Go and docs/configuration.md
-	$(GO) generate ./openapi ./client ./internal/service/config
+generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md and the table in docs/metrics.md
+	$(GO) generate ./openapi ./client ./internal/service/config ./internal/service/metrics
 
 .PHONY: clean
 clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built

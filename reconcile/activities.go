@@ -61,9 +61,9 @@ type Reconciled struct {
 // Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
 // lost workflow has left behind, and starts waiting exports that may run. If one export fails, Reconcile
 // goes on with the others.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
-	var done Reconciled
+	defer func() { done.count(ctx, err) }()
 	overdue, err := a.Steps.Exports.Unsettled(ctx, slack, a.Steps.Grace, batch)
 	if err != nil {
 		return done, attempt.DatabaseError(ctx, err)

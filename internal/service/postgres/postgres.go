@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"net"
 	"time"
 
@@ -15,13 +16,15 @@ import (
 
 // Open returns a pool of at most maxConns connections to a database. The url is a postgres:// URL or a
 // string of key=value pairs. Open does not connect; the first query does.
-func Open(url string, maxConns int) (*sqlx.DB, error) {
+func Open(url string, maxConns int) (*sqlx.DB, error) { return open(url, maxConns, sql.OpenDB) }
+
+func open(url string, maxConns int, openDB func(driver.Connector) *sql.DB) (*sqlx.DB, error) {
 	connector, err := pq.NewConnector(url)
 	if err != nil {
 		return nil, err
 	}
 	connector.Dialer(dialer{})
-	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
+	db := sqlx.NewDb(openDB(connector), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened
