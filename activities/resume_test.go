@@ -212,8 +212,8 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at the same time if the first one can reach Postgres but not Temporal: Temporal misses
-// its heartbeats and starts the second attempt.
+// Two attempts run at the same time if the first attempt can reach Postgres but not Temporal. Temporal
+// then receives no heartbeats from the first attempt and starts the second.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10

@@ -76,7 +76,7 @@ func (w *fileWriter) add(m *memory.Memory) {
 	}
 	w.memories++
 	for len(w.parts) > 0 && w.parts[0].Memories == 0 {
-		w.parts = w.parts[1:] // this part ends within the memory
+		w.parts = w.parts[1:] // the memory continues in the next part
 	}
 	if len(w.parts) == 0 {
 		w.Fatal("there are more memories than in the recorded parts")

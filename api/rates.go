@@ -18,9 +18,9 @@ const (
 	// the requests of this many seconds. A burst is enough for a client that looks at all its exports now
 	// and then.
 	burstSeconds = 5
-	// maxRatedKeys is how many keys rates remembers, which bounds its memory to a few MiB. Beyond that,
-	// the key that was used longest ago is forgotten. When such a key is used again, it may make a full
-	// burst.
+	// maxRatedKeys is how many keys rates remembers at most, so that it needs only a few MiB of memory.
+	// To remember another key, rates forgets the key that was used longest ago. A forgotten key may make
+	// a full burst when it is used again.
 	maxRatedKeys = 10_000
 )
 

@@ -42,7 +42,7 @@ type Eraser struct {
 }
 
 // batch is how many exports are erased together. Their workflows are cancelled together, so that Erase
-// does not wait for one after the other.
+// waits for all of these workflows at the same time.
 const batch = 100
 
 // ErrRunning means that some workflows of the workspace did not end in time. All of them have been
@@ -50,8 +50,8 @@ const batch = 100
 var ErrRunning = errors.New("exports are still running")
 
 // Erase deletes everything that the service stores about a workspace, and returns the ids of the exports
-// that it found. After an error, call it again: it continues where it stopped, because the row of an
-// export is deleted only after its objects.
+// that it found. After an error, call Erase again. It continues where it stopped, because it deletes the
+// row of an export only after the export's objects.
 func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []string, err error) {
 	// Delete the keys first: without keys, no request can create another export. The loop below also finds
 	// exports of requests that were accepted before.

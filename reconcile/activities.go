@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// slack is how late a healthy workflow may be with its next step. Later than this, the export is
+	// slack is how late a healthy workflow may be with its next step. After this time, the export is
 	// overdue.
 	slack = 10 * time.Second
 	// batch is the greatest number of exports that one run handles. The next run handles the others.

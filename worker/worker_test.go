@@ -18,7 +18,7 @@ import (
 )
 
 // TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs its subtests on one real Temporal server. The
-// subtests run one after the other, because they share the namespace and so the schedules in it.
+// subtests run one after the other, because they use the same schedules in the same namespace.
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })

@@ -228,7 +228,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity: see memory.Source.Read.
+	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {
 		return err
