@@ -50,7 +50,8 @@ func (h *harness) holdPart(number int) (release func()) {
 	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
 		h.Fatal(err)
 	}
-	// Unlock explicitly: Close only returns the connection to the pool, where it would keep its lock.
+	// Unlock explicitly: Close only returns the connection to the pool, where the connection would keep
+	// the lock.
 	release = sync.OnceFunc(func() {
 		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
 			h.Error(err)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// observe is the outermost handler. It gives every request an id, logs the request when it is done,
-// and answers if a handler panics.
+// observe is the outermost handler. It gives every request an id, logs the request when it is done, and
+// answers with a 500 if a handler panics before it has answered.
 func observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()

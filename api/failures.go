@@ -107,8 +107,8 @@ func (f *failures) remember(hash [sha256.Size]byte, r result) {
 }
 
 // finish ends an attempt that took a token from b, or shared the token of another attempt. An attempt
-// that failed and shared a token takes a token of its own now. An attempt that did not fail returns the
-// token that it took.
+// that failed and shared a token takes a token of its own now. An attempt that did not fail returns its
+// token, if it took one.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -67,7 +67,8 @@ func (f *downloads) aria2(t *testing.T, p *wire, dir string, options ...string) 
 }
 
 // aria2Halfway starts aria2, and sends the signal to aria2 when the API has sent this many bytes. A limit
-// of 6 MB per second makes the download take some seconds, so that the signal comes before its end.
+// of 6 MB per second makes the download take some seconds, so that the signal comes before the download
+// is complete.
 func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64, signal syscall.Signal, options ...string) {
 	t.Helper()
 	halfway := make(chan struct{})

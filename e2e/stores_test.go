@@ -21,7 +21,8 @@ import (
 // storeMemories is enough for a file with several parts.
 const storeMemories = 9000
 
-// storeWorkspace is the same in every store, so the files must also be the same.
+// storeWorkspace is the workspace whose memories are exported to every store. The files in all stores
+// must be the same.
 const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
 // inStore is a stack that keeps its exports in one of the stores.

@@ -84,7 +84,7 @@ func withService(ctx context.Context, do func(context.Context, *service) error) 
 	return do(ctx, s)
 }
 
-// service is what both the API and the worker use.
+// service holds the connections and settings that both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
