@@ -58,8 +58,8 @@ func accessLevel(pattern string) slog.Level {
 	return slog.LevelInfo
 }
 
-// requestID returns the id that the caller sent. If the caller sent none, or one that is longer than 128
-// characters or not printable ASCII without spaces, requestID returns a new id.
+// requestID returns the id that the caller sent, if it consists of at most 128 characters, all of them
+// printable ASCII and no spaces. Otherwise requestID returns a new id.
 func requestID(r *http.Request) string {
 	id := r.Header.Get(requestIDHeader)
 	if id == "" || len(id) > 128 {

@@ -28,7 +28,7 @@ type Limits struct {
 	ConnectionsPerAddress int
 
 	// RequestsPerSecond is how many requests each key may make in a second. After a pause, a key may make
-	// five times as many at once. 0 means any number.
+	// five times as many requests at once. 0 means any number.
 	RequestsPerSecond int
 	// LongPolls is how many requests may wait for exports at once. LongPollsPerKey is how many of these
 	// requests may come from one key. 0 means any number.

@@ -79,8 +79,8 @@ func (r *rates) refuse(ctx huma.Context) {
 		with("RateLimit-Policy", fmt.Sprintf(`"requests";q=%d;w=%d`, burstSeconds*r.perSecond, burstSeconds)))
 }
 
-// refuseExhausted refuses a request before it is authenticated if its key may make no request at the
-// moment.
+// refuseExhausted refuses a request of a key that may make no request at the moment. It runs before
+// authentication.
 func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	if s.rates.perSecond > 0 && s.rates.exhausted(r.Header) {

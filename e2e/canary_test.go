@@ -16,9 +16,9 @@ import (
 )
 
 // A canary is a unique word. This test puts one canary into the text of memories and another into a
-// filter. Both may appear in the file and in the table of memories, and the canary of the filter also in
-// the row of the export. Even if something fails, no canary may appear in a log, in an error response, in
-// another table or in Temporal.
+// filter. Both canaries may appear in the file and in the table of memories. The canary of the filter may
+// also appear in the row of the export. Even if something fails, no canary may appear in a log, in an
+// error response, in another table or in Temporal.
 func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "canary")

@@ -54,7 +54,7 @@ func hasFaults(s *inStore) bool { return s.faults != nil }
 
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
-	digests := map[string]string{} // by format, the digest of the file from the first store
+	digests := map[string]string{} // for each format, the digest of the file from the first store
 	for _, name := range storetest.Names {
 		t.Run(name, func(t *testing.T) {
 			s := newInStore(t, name)

@@ -32,8 +32,8 @@ type Eraser struct {
 	Client  client.Client
 	Starter *workflows.Starter
 
-	// DeleteAudit also deletes the audit events of the workspace. Otherwise these are kept until their
-	// retention is over, and Erase adds an event that says that the workspace was erased.
+	// DeleteAudit also deletes the audit events of the workspace. Otherwise the events are kept until
+	// their retention is over, and Erase adds an event that says that the workspace was erased.
 	DeleteAudit bool
 	// Wait is how long Erase waits until the workflows of a batch of exports have ended. Defaults to 2
 	// minutes. That is enough, because an activity learns of a cancellation within 10 seconds, and

@@ -79,7 +79,8 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection. The kernel goes on sending the data that is left for at most Limits.Stall.
+// Close closes the connection. After that, the kernel goes on sending unsent data, but for at most
+// Limits.Stall.
 func (c *conn) Close() error {
 	limitFarewell(c.Conn, c.stall)
 	c.closed()
