@@ -21,8 +21,8 @@ type PlanResult struct {
 	Compose  bool                  `json:"compose"`  // whether to run Compose
 }
 
-// Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
-// the greatest key that exists now. A second attempt returns the plan that the first attempt recorded.
+// Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
+// key that exists now. A second attempt returns the plan that the first attempt recorded.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)

@@ -69,7 +69,7 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	e = c.ready(t, e.ID, 3*time.Minute)
 	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200).body
 	if !bytes.Contains(file, []byte(inText)) || !bytes.Contains(file, []byte(inFilter)) || bytes.Contains(file, []byte("poison-")) {
-		t.Errorf("the file has not what was asked for: %.500s", file)
+		t.Errorf("the file does not contain the memories that were asked for: %.500s", file)
 	}
 
 	for name, p := range map[string]*command{"API": api, "killed worker": worker, "second worker": successor} {
