@@ -23,8 +23,8 @@ type Composed struct {
 	SHA256 []byte `json:"sha256"`
 }
 
-// Limits of S3 on the pieces of a multipart upload. S3 calls them parts; here a part is always a
-// part of an export.
+// S3 limits the pieces of a multipart upload. S3 calls them parts, but here a part is always a part of
+// an export.
 const (
 	minPiece  = 5 << 20 // bytes; the last piece may be smaller
 	maxPieces = 10_000
@@ -90,7 +90,7 @@ func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format
 	return c, nil
 }
 
-// CheckCompose returns an error that says why Compose or SignedURL cannot work, or nil if both do. It
+// CheckCompose returns an error that says why Compose or SignedURL cannot work, or nil if both work. It
 // composes a small object and deletes it.
 func (a *Archive) CheckCompose(ctx context.Context) error {
 	client, err := a.s3Client()

@@ -11,7 +11,7 @@ import (
 
 const (
 	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
-	// activity about a cancellation, so an activity learns of one within this interval.
+	// activity whether it was cancelled. So an activity learns of a cancellation within this interval.
 	HeartbeatEvery = 5 * time.Second
 	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
 	// another worker. It is several intervals long, so that one late or lost heartbeat does not matter.

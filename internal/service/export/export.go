@@ -15,7 +15,7 @@ import (
 type Status string
 
 const (
-	Pending    Status = "PENDING"    // accepted; it may wait for its turn, or for its workflow to start
+	Pending    Status = "PENDING"    // accepted; it waits for a place to run, or its workflow has not begun yet
 	Processing Status = "PROCESSING" // memories are being read and written
 	Ready      Status = "READY"      // the whole file can be downloaded
 	Failed     Status = "FAILED"     // final; Failure says why
@@ -124,7 +124,8 @@ var Failures = map[string]Failure{
 // Errors of the store.
 var (
 	ErrNotFound = errors.New("no such export")
-	// ErrConflict means that a transition or a part came too late: another caller was first.
+	// ErrConflict means that another caller was first: it changed the status of the export, or recorded
+	// the same part.
 	ErrConflict = errors.New("the export is no longer in the state that this operation needs")
 	// ErrKeyReused means that the idempotency key belongs to an export with other parameters.
 	ErrKeyReused = errors.New("the idempotency key was used with other parameters")
@@ -140,7 +141,7 @@ type Part struct {
 	Last     memory.Key
 
 	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
-	// format has no footer. Parts and PartsOfRange do not read it; FooterParts does.
+	// format has no footer. Parts and PartsOfRange leave it nil; use FooterParts to read it.
 	FooterEntry []byte
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/lib/pq"
 )
 
-// dispatched is the SQL condition for an unfinished export that has a place to run. A PROCESSING
-// export may lack dispatched_at: a reconciler of an earlier version, which does not know the column,
-// may have started it.
+// dispatched is the SQL condition for an unfinished export that has a place to run, which means that it
+// counts toward Limits.Running. A PROCESSING export may lack dispatched_at: a reconciler of an earlier
+// version, which does not know the column, may have started it.
 const dispatched = `(dispatched_at IS NOT NULL OR status = 'PROCESSING')`
 
 // waiting is the SQL condition for an export that waits for a place to run.

@@ -16,7 +16,7 @@ type Store struct {
 	db       *sqlx.DB
 	limits   Limits
 	fullness fullness
-	turns    turns // the keys are workspace ids
+	turns    turns // serializes callers by workspace id
 }
 
 // NewStore returns a store that uses db and enforces no limits. postgres.Migrate creates the schema.

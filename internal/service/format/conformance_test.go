@@ -230,7 +230,7 @@ func encode(f *format.Format, memories []memory.Memory, oversize func(memory.Mem
 		finish()
 		start := len(file)
 		file = appendPieces(encoder, file, &m)
-		cut := int64(len(file)-start) / 2 // in two parts
+		cut := int64(len(file)-start) / 2 // put the memory into two parts
 		parts = append(parts, format.FooterPart{Size: cut})
 		_, entry, err := encoder.Finish(nil)
 		if err != nil {

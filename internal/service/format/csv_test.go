@@ -178,8 +178,8 @@ func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	}
 }
 
-// The reader of memories never cuts the text within its first character. The apostrophe must be
-// written even if it did.
+// The reader of memories never splits a text within its first character. But the CSV encoder must write
+// the apostrophe even for such a split.
 func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		encoder := format.CSV.NewEncoder()

@@ -49,7 +49,7 @@ type part struct {
 // part holds whole memories only.
 type cut struct {
 	startsInside bool // the part starts in the middle of a memory
-	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next one
+	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next part
 }
 
 // startEncoder starts the uploader. The caller must call wait in the end.

@@ -40,7 +40,7 @@ type Options struct {
 	PermissionsClaim string // name of the claim with the permissions: an array, or text with spaces between them
 }
 
-// Token is what a valid token says.
+// Token holds the contents of a valid token.
 type Token struct {
 	WorkspaceID string // UUID in lower case
 	CallerID    string // "token:" and a hash of the workspace and of sub: the same for all tokens of one caller
@@ -114,7 +114,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	return Token{WorkspaceID: workspace.String(), CallerID: "token:" + hex.EncodeToString(sum[:12]), Permissions: permissions(all[v.options.PermissionsClaim])}, nil
 }
 
-// refuse returns the reason why the claims of a signed token are not acceptable, or "" if they are.
+// refuse returns the reason why the claims of a signed token are not acceptable, or "" if the claims
+// are acceptable.
 func (v *Verifier) refuse(claims jwt.Claims) string {
 	err := claims.ValidateWithLeeway(jwt.Expected{Issuer: v.options.Issuer, AnyAudience: jwt.Audience{v.options.Audience}, Time: v.keys.now()}, leeway)
 	switch {

@@ -133,8 +133,8 @@ type Entry struct {
 // Property is an entry of the key-value metadata of a file.
 type Property struct{ Key, Value string }
 
-// Footer returns the footer of a file, up to its last byte. The entries are those of the file's row
-// groups, in the order of the file.
+// Footer returns the footer of a file, up to the last byte of the file. The entries describe the file's
+// row groups, in the order of the file.
 func Footer(entries []Entry, properties []Property) ([]byte, error) {
 	var rows int64
 	var groups bytes.Buffer
