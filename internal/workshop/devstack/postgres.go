@@ -153,7 +153,7 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1",
 		"port=" + strconv.Itoa(port),
-		"unix_socket_directories=", // no Unix socket, because the path of one may not exceed about 100 bytes
+		"unix_socket_directories=", // no Unix socket, because its path may not exceed about 100 bytes
 		"max_connections=100",
 		"timezone=UTC", // so that results are the same on every machine
 		"log_timezone=UTC",

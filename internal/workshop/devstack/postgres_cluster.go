@@ -150,7 +150,7 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	}
 	err := run("C.UTF-8")
 	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
-		err = run("C") // C sorts the same way; it differs only in upper and lower case of non-ASCII letters
+		err = run("C") // the locale C differs from C.UTF-8 only in upper and lower case of non-ASCII letters
 	}
 	return err
 }

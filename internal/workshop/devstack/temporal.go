@@ -146,13 +146,13 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
 		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
-		// A small export runs several short activities one after the other. With this setting, the worker
-		// that completes the workflow task gets the next activity together with its answer and need not
-		// poll the task queue for it.
+		// A small export runs several short activities one after the other. With this setting, the
+		// server answers a completed workflow task with the next activity, so that the worker need not
+		// poll the task queue for that activity.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
-		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
-		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every
-		// task was measured to wait for about 40 ms.
+		// The dev server has one history shard, with a transfer queue from which workers get their
+		// tasks. By default the server polls this queue at most 20 times a second. With more than a few
+		// exports a second, every task was measured to wait for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"}
 	if uiPort == 0 {
 		args = append(args, "--headless")

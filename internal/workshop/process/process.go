@@ -145,9 +145,9 @@ func (p *Process) Stop() error {
 	return fmt.Errorf("%s did not stop within %v and was killed; %s", p.name, p.grace, p.describeOutput())
 }
 
-// WaitReady calls ready every 20 ms until ready returns nil. If the child ends first, it returns
-// the error of Err. If ctx ends first, its error contains the cause of ctx, the last error of ready
-// and the end of the child's output.
+// WaitReady calls ready every 20 ms until ready returns nil. If the child ends first, WaitReady returns
+// the error of Err. If ctx ends first, WaitReady returns an error with the cause of ctx, the last error
+// of ready and the end of the child's output.
 func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) error) error {
 	for {
 		last := ready(ctx)
