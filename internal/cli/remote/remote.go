@@ -95,7 +95,7 @@ func withoutKey(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// noting sets reached when it has received a response.
+// noting is an http.RoundTripper that sets reached when it has received a response.
 type noting struct {
 	next    http.RoundTripper
 	reached *atomic.Bool

@@ -53,7 +53,7 @@ func unlock(l *flock.Flock) error {
 		_ = os.Remove(l.Path()) // it fails if another process has the file open
 		return err
 	}
-	// On other systems, delete the file while it is still locked. After unlocking, it might already
-	// be locked by another process.
+	// On other systems, delete the lock file while it is still locked. After an unlock, another process
+	// might already have locked it.
 	return errors.Join(os.Remove(l.Path()), l.Unlock())
 }
