@@ -50,9 +50,9 @@ func (b *benchmark) formats(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t, giants}, nil
 }
 
-// convert writes a data set as CSV with psql, converts it to Parquet with DuckDB, and returns the time
-// of both and the size of the file in bytes. It needs the packages that npm ci installs in
-// tools/readers.
+// convert writes a data set as CSV with psql, converts it to Parquet with DuckDB, and returns how long
+// the two steps took together and the size of the Parquet file in bytes. It needs the packages that npm
+// ci installs in tools/readers.
 func (b *benchmark) convert(ctx context.Context, d benchstack.Dataset) (time.Duration, int64, error) {
 	from, to := filepath.Join(b.WorkDir, "psql.csv"), filepath.Join(b.WorkDir, "duckdb.parquet")
 	defer os.Remove(from)

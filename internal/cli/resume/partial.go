@@ -182,7 +182,7 @@ func (p *Partial) removeState() error {
 	return nil
 }
 
-// Close leaves the partial file and its state for a later process. After Finish or Remove it does
+// Close leaves the partial file and its state for a later process. After Finish or Remove, Close does
 // nothing.
 func (p *Partial) Close() error {
 	err := p.file.Close()

@@ -59,9 +59,9 @@ func pieces(segments []segment) []piece {
 	return all
 }
 
-// Compose makes the store join the parts into one object next to them. It reads that object back and
-// returns it with its SHA-256. It returns a zero Composed if the file needs more pieces than S3
-// allows.
+// Compose makes the store join the parts into one object next to them. Then it reads that object back,
+// and returns the key, size and SHA-256 of the object. It returns a zero Composed if the file needs
+// more pieces than S3 allows.
 //
 // A repeated call writes the same object again. A call that fails or is cancelled aborts its
 // multipart upload. If the process dies before that, DeleteExport aborts the upload later. Only S3

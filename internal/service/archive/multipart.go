@@ -164,7 +164,7 @@ func (m *multipart) abort(ctx context.Context) error {
 }
 
 // abortUploads aborts every unfinished multipart upload under a prefix. Such uploads remain when a
-// process dies while it composes.
+// process dies during Compose.
 func (a *Archive) abortUploads(ctx context.Context, prefix string) error {
 	client, err := a.s3Client()
 	if err != nil {

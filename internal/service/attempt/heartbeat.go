@@ -1,5 +1,5 @@
-// Package attempt holds what every attempt of an activity has in common: heartbeats, the hand-over
-// to another worker when this one stops, and the errors that Temporal sees.
+// Package attempt holds what every attempt of an activity has in common: heartbeats, the hand-over to
+// another worker when the present worker stops, and the errors that Temporal sees.
 package attempt
 
 import (

@@ -142,7 +142,7 @@ const (
 // wrong and says how to correct it.
 func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
-// LoadFrom is like Load, but reads the given environment instead of that of the process.
+// LoadFrom is like Load, but reads the given environment instead of the environment of the process.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
 	if environment == nil {
 		environment = map[string]string{} // for nil, the env library would read the environment of the process

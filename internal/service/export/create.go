@@ -91,7 +91,7 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 	if err := s.checkStored(ctx, tx, wanted.WorkspaceID); err != nil {
 		return Export{}, err
 	}
-	// If another export of the workspace is waiting, this one waits too, even if a place is free.
+	// If another export of the workspace is waiting, the new export waits too, even if a place is free.
 	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running)
 	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at)
 		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END)

@@ -43,7 +43,7 @@ type Export struct {
 	ID          string
 	WorkspaceID string
 	Format      string
-	Filter      memory.Filter // empty once PurgedAt is set, because it is erased with the objects
+	Filter      memory.Filter // empty once PurgedAt is set, because the filter is erased with the objects
 	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
 	// no worker has recorded that yet.
 	Status Status
@@ -58,7 +58,7 @@ type Export struct {
 	// export waits for a place, DispatchedAt is nil and its workflow must not be started.
 	DispatchedAt *time.Time
 	StartedAt    *time.Time
-	CompletedAt  *time.Time // when it became READY or FAILED
+	CompletedAt  *time.Time // when the export became READY or FAILED
 	ExpiresAt    *time.Time
 	PurgedAt     *time.Time
 	DeletedAt    *time.Time

@@ -163,8 +163,8 @@ func (s *Store) full(ctx context.Context) (bool, error) {
 	return stored >= s.limits.Bytes, err
 }
 
-// StoreFull records that an export cannot go on because the store has no room. Create refuses new
-// exports until fullLasts has passed since the last such record, or the export has finished.
+// StoreFull records that an export cannot go on because the store has no room. Create then refuses new
+// exports until the export has finished, or until fullLasts has passed since the last call.
 func (s *Store) StoreFull(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET store_full_at = now() WHERE id = $1`, id)
 	if err != nil {

@@ -129,8 +129,8 @@ func noFormulas(file string) error {
 	return nil
 }
 
-// sameRecords compares the records that encoding/csv reads with those of splitCSV. encoding/csv turns
-// CRLF in a cell into LF.
+// sameRecords compares the records that encoding/csv reads with the records that splitCSV reads. It
+// takes into account that encoding/csv turns CRLF in a cell into LF.
 func sameRecords(theirs [][]string, ours [][]cell) error {
 	if len(theirs) != len(ours) {
 		return fmt.Errorf("encoding/csv reads %d records, not %d", len(theirs), len(ours))

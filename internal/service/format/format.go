@@ -26,7 +26,7 @@ type Format struct {
 	Footer func(Info, []FooterPart) ([]byte, error)
 }
 
-// Info is what a file says about the export that it comes from.
+// Info is what the file of an export says about the export.
 type Info struct {
 	ExportID string
 	Filters  []string // the names of the filters that were set

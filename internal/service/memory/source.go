@@ -128,8 +128,8 @@ func (s *Source) Check(ctx context.Context) error {
 	return nil
 }
 
-// checkReadable runs the query of a page without reading a row. Postgres checks the permissions of a
-// query when it starts, including those of a view's owner.
+// checkReadable runs the query of a page without reading a row. When a query starts, Postgres checks
+// its permissions, including the permissions of a view's owner.
 func (s *Source) checkReadable(ctx context.Context) error {
 	if _, err := s.db.ExecContext(ctx, `SELECT `+columns+` FROM `+s.table+` LIMIT 0`); err != nil {
 		return fmt.Errorf("it cannot be read: %w: grant the user of MEMORIES_DATABASE_URL what is missing, such as GRANT SELECT ON %s TO that user", err, s.table)

@@ -75,7 +75,7 @@ func NewVerifier(o Options) *Verifier {
 	return &Verifier{options: o, keys: &keySet{issuer: o.Issuer, client: client, now: time.Now}}
 }
 
-// Check fetches the provider's keys. It returns an error that wraps ErrUnavailable if that fails.
+// Check fetches the provider's keys. If that fails, the error wraps ErrUnavailable.
 func (v *Verifier) Check(ctx context.Context) error { return v.keys.refresh(ctx) }
 
 // Looks reports whether a secret looks like a token and not like an API key.

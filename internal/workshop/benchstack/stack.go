@@ -32,7 +32,8 @@ type Options struct {
 	Datasets      []Dataset // workspaces that must exist; Tiny always exists
 	Psql          bool      // whether the benchmark uses psql, which must then be installed
 
-	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline.
+	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+	// no newline.
 	Log func(format string, args ...any)
 	// Fail is called when a process ends unexpectedly. It should end the benchmark.
 	Fail func(error)

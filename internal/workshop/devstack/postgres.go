@@ -38,8 +38,8 @@ type PostgresOptions struct {
 	Fast bool
 	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
 	SharedBuffers string
-	// Log prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
-	// newline. Log may be nil.
+	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+	// no newline. Log may be nil.
 	Log func(format string, args ...any)
 }
 

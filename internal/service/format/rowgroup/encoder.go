@@ -31,7 +31,7 @@ const (
 	// Readers such as pandas hold a whole uncompressed row group in RAM.
 	maxRatio = 8
 	// recount is the number of uncompressed bytes after which the size of the row group is measured
-	// again. It is not measured for every row, because measuring costs as much as encoding a row.
+	// again. The size is not measured for every row, because measuring costs as much as encoding a row.
 	recount = 32 << 10
 	// overhead is the size in bytes of the first page headers, which the library does not include in
 	// the size of a row group.
