@@ -145,7 +145,8 @@ type planner struct {
 }
 
 // split halves a range at the middle between its first and last key, and shrinks both halves so that
-// they begin and end with an existing key. It returns a range that cannot be split as the only element.
+// they begin and end with an existing key. If the range cannot be split, split returns it as the only
+// element.
 func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
 	if r.First.Compare(r.Last) >= 0 {
 		return []PlannedRange{r}, nil

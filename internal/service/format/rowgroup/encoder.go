@@ -79,7 +79,7 @@ func newGroup() *group {
 		parquet.DataPageVersion(1), // every reader supports version 1
 		parquet.DataPageStatistics(false),
 		parquet.DictionaryMaxBytes(maxDictionary),
-		parquet.BloomFilters(parquet.SplitBlockFilter(10, "user_id")), // 10 bits: 1 % of false positives
+		parquet.BloomFilters(parquet.SplitBlockFilter(10, "user_id")), // 10 bits for each value: 1 % of false positives
 		parquet.SkipPageBounds("memory"),
 		parquet.SkipPageBounds("metadata"),
 		parquet.SkipPageBounds("categories", "list", "element"),

@@ -169,8 +169,8 @@ var fileMetaData = sync.OnceValues(func() (*format.FileMetaData, error) {
 	return g.writer.File().Metadata(), nil
 })
 
-// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already.
-// The library could only write it from decoded row groups, all in memory at once.
+// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already. The
+// library could write it only from decoded row groups, which would all be in memory at once.
 func writeMetaData(w thrift.Writer, rows int64, count int, groups []byte, properties []Property) error {
 	common, err := fileMetaData()
 	if err != nil {
