@@ -21,6 +21,7 @@ forbidden=(
   "e2e internal/service/export"
   "erasure api"
   "internal/cli/progress internal/service/export"
+  "internal/service/admin internal/service/memory"
   "internal/service/apikey internal/service/memory"
   "internal/service/archive internal/service/apikey"
   "internal/service/attempt internal/service/format"

@@ -39,6 +39,8 @@ type Config struct {
 
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:":9090" for:"api, worker" doc:"The address for operators: /healthz, /readyz and /metrics. host:port, or :port for all interfaces; port 0 takes a free one; off turns it off. Processes on one machine need different ones. Let no client of the API reach it. See operations.md."`
+
 	AuthFailures int `env:"AUTH_FAILURES_PER_MINUTE" envDefault:"100" for:"api" doc:"How many requests a minute from one address may have a wrong key or token. The next ones are answered with 429 and Retry-After, except those with a key or token that was valid before. 100 leaves room for a misconfigured client beside others. Each process counts for itself. 0 turns the limit off."`
 
 	OIDCIssuer           string `env:"OIDC_ISSUER" for:"api" doc:"Accepts access tokens (JWT) of this OpenID Connect provider as bearer tokens, beside API keys: its URL, exactly as its tokens have it in iss. Its keys are found by discovery. Empty accepts API keys only. See security.md."`

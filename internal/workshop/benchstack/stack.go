@@ -185,7 +185,7 @@ func (s *Stack) makeEnvironment() error {
 	}
 	s.environment = append(s.environment, "HOME="+s.WorkDir, // an empty home, so that no configuration file for Temporal is read
 		"DATABASE_URL="+s.Postgres.URL, "TEMPORAL_ADDRESS="+s.Temporal.Address,
-		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address,
+		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address, "ADMIN_ADDR=off",
 		"API_REQUESTS_PER_SECOND=0", // this process makes more requests with one key than the API allows by default
 		"STOP_TIMEOUT=5s", "LOG_LEVEL=warn")
 	return nil
