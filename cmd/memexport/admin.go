@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/admin"
 )
 
-// These are the parts of a process that decide whether it is ready.
+// apiPart and workerPart name the parts of a process. A process is ready when all its parts are ready.
 const apiPart, workerPart = "api", "worker"
 
 // listenAdmin serves /healthz, /readyz and /metrics on address. The process is not ready until each part has
@@ -20,20 +20,23 @@ func listenAdmin(address string, log *slog.Logger, parts ...string) (*admin.Serv
 	return admin.Listen(address, admin.Options{Parts: parts, Version: version, Log: log})
 }
 
-// closeAdmin is the last thing that a process does, so that probes and scrapers are answered while it stops.
+// closeAdmin closes the admin server. Call it last, so that probes and scrapers get answers while the
+// process stops.
 func closeAdmin(s *admin.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = s.Close(ctx) // an error means that a scraper was cut off, which it notices itself
+	_ = s.Close(ctx) // an error means that a scraper was cut off, and the scraper notices that itself
 }
 
-// checkAPI says that the API is ready if its database answers. Exports are accepted while Temporal is away,
-// and their status can be read while the bucket is away, so neither makes the API unready.
+// checkAPI returns an error, which means that the API is not ready, unless the API's database answers.
+// The API does not need Temporal to accept exports, or the bucket to show their status, so checkAPI
+// checks neither.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
 	return nil, ping(ctx, "DATABASE_URL", s.db)
 }
 
-// checkWorker returns a check that says that the worker is ready if both of its databases answer.
+// checkWorker returns a check that returns an error, which means that the worker is not ready, unless
+// both databases of the worker answer.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
 		if err := ping(ctx, "DATABASE_URL", s.db); err != nil {
@@ -43,7 +46,8 @@ func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	}
 }
 
-// ping returns an error that names the setting unless the database answers.
+// ping returns an error unless the database answers. The error names the setting that contains the
+// database's URL.
 func ping(ctx context.Context, setting string, db *sqlx.DB) error {
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("the database in %s does not answer: check that it runs and can be reached: %w", setting, err)

@@ -66,8 +66,8 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// serve is withService for a part of the service that runs until it is told to stop. It listens on ADMIN_ADDR
-// before it connects, so that probes are answered from the start.
+// serve runs a part of the service, the API or the worker, until ctx ends. It listens on ADMIN_ADDR
+// before it connects to the database and the other services, so that probes are answered from the start.
 func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
