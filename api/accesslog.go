@@ -58,8 +58,8 @@ func accessLevel(pattern string) slog.Level {
 	return slog.LevelInfo
 }
 
-// requestID returns the id that the caller sent, if it consists of at most 128 characters, all of them
-// printable ASCII and no spaces. Otherwise requestID returns a new id.
+// requestID returns the id that the caller sent, if the id consists of at most 128 printable ASCII
+// characters without spaces. Otherwise requestID returns a new id.
 func requestID(r *http.Request) string {
 	id := r.Header.Get(requestIDHeader)
 	if id == "" || len(id) > 128 {

@@ -28,15 +28,15 @@ func closeAdmin(s *admin.Server) {
 	_ = s.Close(ctx) // an error means that a scraper was cut off, and the scraper notices that itself
 }
 
-// checkAPI returns an error, which means that the API is not ready, unless the API's database answers.
-// The API does not need Temporal to accept exports, or the bucket to show their status, so checkAPI
-// checks neither.
+// checkAPI is the readiness check of the API. It returns an error if the API's database does not answer.
+// It does not check Temporal and the bucket: without them, the API can still accept exports and show
+// their status.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
 	return nil, ping(ctx, "DATABASE_URL", s.db)
 }
 
-// checkWorker returns a check that returns an error, which means that the worker is not ready, unless
-// both databases of the worker answer.
+// checkWorker returns the readiness check of the worker. The check returns an error if one of the
+// worker's two databases does not answer.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
 		if err := ping(ctx, "DATABASE_URL", s.db); err != nil {
@@ -46,7 +46,7 @@ func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	}
 }
 
-// ping returns an error unless the database answers. The error names the setting that contains the
+// ping returns an error if the database does not answer. The error names the setting that contains the
 // database's URL.
 func ping(ctx context.Context, setting string, db *sqlx.DB) error {
 	if err := db.PingContext(ctx); err != nil {
