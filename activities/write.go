@@ -79,7 +79,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	return written.Plus(added), err
 }
 
-// noteFull records that the store is full, if err says so. The API then refuses new exports.
+// noteFull records that the store is full, if err means that. The API then refuses new exports.
 func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	if !attempt.IsStorageFull(err) {
 		return

@@ -43,7 +43,7 @@ func TestReaders(t *testing.T) {
 			if name == "large" && format == "parquet" {
 				address = s.url + path
 			}
-			if format == "ndjson" && name != "hostile" { // check this file, because the readers compare the other files with it; the hostile one has times that checkFile cannot compare
+			if format == "ndjson" && name != "hostile" { // check this file here, because the readers compare the other formats with it; checkFile cannot check the times in the hostile file
 				checkFile(t, tenant.client, e, table(t, s.db, tenant.workspace, ""))
 			}
 		}
