@@ -146,7 +146,7 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 		return a.Starter.Start(ctx, e)
 	case fail:
 		done.Settled++
-		if err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
+		if _, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
 			return err
 		}
 		return a.Steps.Purge(ctx, ref)
