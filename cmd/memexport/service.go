@@ -275,7 +275,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

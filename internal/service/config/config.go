@@ -106,6 +106,7 @@ type Config struct {
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
 
 	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
+	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
 	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" envDefault:"memexport" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with WORKER_BUILD_ID."`
