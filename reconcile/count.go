@@ -22,3 +22,12 @@ func succeeded(ctx context.Context, gauge *metrics.Gauge, err error) {
 		gauge.Set(ctx, float64(time.Now().Unix()))
 	}
 }
+
+// CountStuck returns how many exports are stuck, by the name of the reason.
+func (r *Reconciled) CountStuck() map[string]int {
+	counts := map[string]int{}
+	for reason, n := range r.StuckBy {
+		counts[string(reason)] = n
+	}
+	return counts
+}

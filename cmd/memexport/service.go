@@ -66,8 +66,8 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// serve is withService for a part of the service that runs until it is told to stop. It listens on ADMIN_ADDR
-// before it connects, so that probes are answered from the start.
+// serve runs a part of the service, the API or the worker, until ctx ends. It listens on ADMIN_ADDR
+// before it connects to the database and the other services, so that probes are answered from the start.
 func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
@@ -108,7 +108,7 @@ func newLogger(cfg config.Config) *slog.Logger {
 	return telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
 }
 
-// service is what both the API and the worker use.
+// service holds the connections and settings that both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -253,7 +253,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // end downloads that take longer; their clients resume them from another process
+		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
 	return nil
 }
@@ -269,7 +269,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity: see memory.Source.Read.
+	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {
 		return err
@@ -286,6 +286,10 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
+	stuck, err := s.telemetry.ObserveStuck(s.config.ReconcileEvery)
+	if err != nil {
+		return err
+	}
 	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
@@ -300,7 +304,8 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
+			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

@@ -17,7 +17,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 		Connections: 10_000, RequestsPerSecond: 100, LongPolls: 5000, LongPollsPerKey: 500, Downloads: 1000, DownloadsPerKey: 100,
 		WorkspaceRunning: 3, WorkspaceUnfinished: 1000, WorkspaceStorage: 100_000_000_000,
 		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
-		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
+		ReconcileEvery: time.Minute, StuckAfter: 15 * time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 	}
 	t.Setenv("TASK_QUEUE", "of the process") // LoadFrom must ignore the environment of the process
@@ -40,7 +40,7 @@ var full = map[string]string{
 	"API_DOWNLOADS": "70", "API_DOWNLOADS_PER_KEY": "6",
 	"EXPORT_WORKSPACE_RUNNING": "7", "EXPORT_WORKSPACE_UNFINISHED": "0", "EXPORT_WORKSPACE_STORAGE": "500MB", "EXPORT_STORAGE": "2TiB",
 	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
-	"RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
+	"RECONCILE_EVERY": "5s", "EXPORT_STUCK_AFTER": "2h", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
 	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
@@ -53,7 +53,7 @@ var fullConfig = config.Config{
 	Connections: 900, ConnectionsPerAddress: 90, LongPolls: 80, LongPollsPerKey: 8, Downloads: 70, DownloadsPerKey: 6,
 	WorkspaceRunning: 7, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
-	ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
+	ReconcileEvery: 5 * time.Second, StuckAfter: 2 * time.Hour, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
 	LogLevel: slog.LevelDebug, LogFormat: "text",
 }
 

@@ -137,7 +137,7 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 }
 
 // Purged records that the objects of the export are deleted. In the same transaction it deletes the
-// ranges and parts, and erases the filter and the idempotency key.
+// ranges and parts, and erases the filter and the idempotency key. A second call changes nothing.
 func (s *Store) Purged(ctx context.Context, id string) error {
 	var purged Export
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {

@@ -85,6 +85,9 @@ var (
 		Label{"action", []string{"start", "settle", "dispatch", "error"}})
 	ReconcilerSuccess = gauge("memexport_reconciler_success_timestamp_seconds", Worker,
 		"When a run of the reconciler last ended without an error on this worker, in Unix time.")
+	Stuck = observed("memexport_stuck_exports", Worker,
+		"Unfinished exports that make no progress and that the reconciler cannot settle, by the likely reason. Shown by the workers that did the last runs.",
+		Label{"reason", []string{"workflow-paused", "activity-paused", "no-poller", "not-current", "workflow-task-fails", "activity-fails", "busy"}})
 	Swept = counter("memexport_swept_total", Worker,
 		"What the sweeper deleted: the objects of exports that nobody needs, rows of old exports (history), the filters of purged exports (erased), audit events.",
 		Label{"kind", []string{"objects", "history", "erased", "audit"}})

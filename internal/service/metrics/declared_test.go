@@ -8,6 +8,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/metrics"
+	"memexport/reconcile"
 )
 
 // values returns the values of a label of a metric, sorted.
@@ -52,6 +53,12 @@ func TestTheLabelsHaveEveryValueThatOccurs(t *testing.T) {
 			t.Errorf("the label limit lacks %q", l)
 		}
 	}
+	var stuck []string
+	for _, r := range reconcile.Reasons {
+		stuck = append(stuck, string(r))
+	}
+	want(metrics.Stuck.Metric, "reason", stuck...)
+
 	reasons := values(t, metrics.PartsRetried.Metric, "reason")
 	for _, reason := range []string{attempt.TypeOvertaken, attempt.TypeExportClosed, attempt.TypeDatabaseUnavailable,
 		attempt.TypeStorageDenied, attempt.TypeStorageFull, attempt.TypeStorageUnavailable} {

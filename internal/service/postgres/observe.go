@@ -16,7 +16,9 @@ import (
 
 // OpenObserved is like Open, for a pool whose statements are measured and traced. Each row of a result then
 // costs a little more, so the pool that reads memories is opened with Open.
-func OpenObserved(url string, maxConns int) (*sqlx.DB, error) { return open(url, maxConns, openObserved) }
+func OpenObserved(url string, maxConns int) (*sqlx.DB, error) {
+	return open(url, maxConns, openObserved)
+}
 
 func openObserved(c driver.Connector) *sql.DB {
 	return otelsql.OpenDB(c,

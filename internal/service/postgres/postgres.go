@@ -27,7 +27,7 @@ func open(url string, maxConns int, openDB func(driver.Connector) *sql.DB) (*sql
 	db := sqlx.NewDb(openDB(connector), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened
+	db.SetConnMaxIdleTime(5 * time.Minute) // closes the connections that only a burst needed
 	return db, nil
 }
 
