@@ -33,7 +33,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 		wrong("TRUSTED_PROXIES", "%v", err)
 	}
 	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery, "EXPORT_STUCK_AFTER": c.StuckAfter,
-		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout} {
+		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout, "MEMORIES_READ_TIMEOUT": c.MemoriesReadTimeout} {
 		if d < time.Second {
 			wrong(name, "%s is too short: set it to at least 1s", d)
 		}

@@ -34,6 +34,10 @@ type Config struct {
 	// MemoriesTable is checked in detail by memory.Source.Check when a worker starts.
 	MemoriesTable string `env:"MEMORIES_TABLE" envDefault:"memories" for:"worker" doc:"The table or view that holds the memories: table or schema.table, in the letter case in which Postgres stores it. See adopting.md for tables with other columns."`
 
+	// MemoriesReadTimeout is long, because a filter that matches few of many memories also keeps Postgres
+	// silent.
+	MemoriesReadTimeout time.Duration `env:"MEMORIES_READ_TIMEOUT" envDefault:"10m" for:"worker" doc:"How long the memories database may send nothing while a worker waits for memories. After that, the worker takes it for hung and tries again over another connection. Raise it if exports with a narrow filter of a very large workspace fail with SOURCE_UNAVAILABLE. At least 1s."`
+
 	// BucketURL is opened by archive.Open.
 	BucketURL string `env:"BUCKET_URL" for:"api, worker" doc:"The bucket that stores exports: file:///directory, s3://bucket?region=eu-west-1, gs://bucket or azblob://container. All processes must use the same one. stores.md lists the parameters, the credentials and the permissions. Required."`
 

@@ -14,12 +14,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// OpenObserved is like Open, for a pool whose statements are measured and traced. Each row of a result then
-// costs a little more, so the pool that reads memories is opened with Open.
-func OpenObserved(url string, maxConns int) (*sqlx.DB, error) {
-	return open(url, maxConns, openObserved)
-}
-
+// openObserved opens a pool whose statements are measured and traced.
 func openObserved(c driver.Connector) *sql.DB {
 	return otelsql.OpenDB(c,
 		otelsql.WithDisableSkipErrMeasurement(true),
