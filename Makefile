@@ -62,6 +62,7 @@ test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and
 test-readers: ## read exports back with DuckDB, hyparquet, Rust's parquet, Arrow for Go and jq, and compare every value
 	@$(GO) run ./cmd/memexport dev prepare
 	@cd tools/readers && npm ci --ignore-scripts --no-audit --no-fund
+	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund # starts Chromium, for DuckDB in a browser
 	@$(GO) test -tags readers,$(TAGS) -run '^TestReaders$$' -count=1 -timeout 20m ./e2e
 
 .PHONY: test-markdown
