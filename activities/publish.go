@@ -15,15 +15,15 @@ import (
 )
 
 // Compose makes the store join the parts into one object, which clients can download directly from the
-// store. Compose returns the zero value if the store cannot join the parts, for example because there are
-// too many.
+// store. Compose returns the zero value if the store cannot join the parts, for example because the
+// export has too many parts.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return archive.Composed{}, err
 	}
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return archive.Composed{}, nil
 	}
 	if _, err := a.writeFooter(ctx, e, f); err != nil {

@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// slack is how much later than planned the next step of a healthy workflow may come.
+	// slack is how late a healthy workflow may be with its next step. Later than this, the export is
+	// overdue.
 	slack = 10 * time.Second
 	// batch is how many exports one query reads.
 	batch = 1000

@@ -20,6 +20,7 @@ import (
 	"memexport/activities"
 	"memexport/api"
 	"memexport/dispatch"
+	"memexport/internal/service/admin"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/audit"
@@ -41,7 +42,7 @@ func apiCommand() *cobra.Command {
 		Long:  "Serves the HTTP API, configured by the environment (see README). Run as many as you like.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
+			return serve(cmd.Context(), apiPart, func(ctx context.Context, s *service) error {
 				listener, err := net.Listen("tcp", s.config.HTTPAddr)
 				if err != nil {
 					return fmt.Errorf("HTTP_ADDR: %w: set it to a free address of this machine", err)
@@ -60,28 +61,45 @@ func workerCommand() *cobra.Command {
 		Long:  "Runs the Temporal worker, configured by the environment (see README). Run as many as you like.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withService(cmd.Context(), func(ctx context.Context, s *service) error { return s.runWorker(ctx) })
+			return serve(cmd.Context(), workerPart, func(ctx context.Context, s *service) error { return s.runWorker(ctx) })
 		},
 	}
 }
 
-// withService loads the configuration, connects to the database and the other services, and calls do with
-// the connected service.
-func withService(ctx context.Context, do func(context.Context, *service) error) error {
+// serve is withService for a part of the service that runs until it is told to stop. It listens on ADMIN_ADDR
+// before it connects, so that probes are answered from the start.
+func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
 		return err
 	}
+	operators, err := listenAdmin(cfg.AdminAddr, newLogger(cfg), part)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin(operators)
+	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
+		s.admin = operators
+		return do(ctx, s)
+	})
+}
+
+// withService connects to the database and the other services, and calls do with the connected service.
+func withService(ctx context.Context, cfg config.Config, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat))
+	s, err := connect(ctx, cfg, temporal, newLogger(cfg))
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	return do(ctx, s)
+}
+
+func newLogger(cfg config.Config) *slog.Logger {
+	return telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
 }
 
 // service is what both the API and the worker use.
@@ -93,7 +111,8 @@ type service struct {
 	archive  *archive.Archive
 	temporal client.Client
 	starter  *workflows.Starter
-	name     string // the Temporal namespace
+	admin    *admin.Server // nil in commands that serve nothing
+	name     string        // the Temporal namespace
 }
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
@@ -181,6 +200,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 			s.log.Warn("tokens are answered with 503 until the provider in OIDC_ISSUER answers; API keys work", "error", err)
 		}
 	}
+	s.admin.SetCheck(apiPart, s.checkAPI)
 	server := api.New(api.Options{
 		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
@@ -197,7 +217,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		Tokens:         tokens,
 		AuthFailures:   s.config.AuthFailures,
 		TrustedProxies: proxies,
-		Ready:          s.db.PingContext,
+		Ready:          func(ctx context.Context) error { return s.admin.Ready(ctx, apiPart) },
 		Log:            s.log,
 		Version:        version,
 	})
@@ -212,7 +232,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // end downloads that take longer; their clients resume them from another process
+		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
 	return nil
 }
@@ -248,6 +268,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
 		Ended: dispatcher.Next,
 	}
+	s.admin.SetCheck(workerPart, s.checkWorker(memories))
 	return worker.Run(ctx, worker.Options{
 		Client:     s.temporal,
 		Namespace:  s.name,

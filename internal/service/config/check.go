@@ -22,6 +22,9 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
 		wrong("HTTP_ADDR", "%q is not an address: set it to host:port, such as :8080 or 127.0.0.1:8080", c.HTTPAddr)
 	}
+	if _, _, err := net.SplitHostPort(c.AdminAddr); err != nil && c.AdminAddr != "off" {
+		wrong("ADMIN_ADDR", "%q is not an address: set it to host:port, such as :9090 or 127.0.0.1:9090, or to off", c.AdminAddr)
+	}
 	if c.AuthFailures < 0 {
 		wrong("AUTH_FAILURES_PER_MINUTE", "%d is negative: set it to 0 to turn the limit off, or to a greater number", c.AuthFailures)
 	}
