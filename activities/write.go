@@ -36,7 +36,8 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if settled := a.settled(e); settled.Is() {
 		return PlanResult{Settled: settled}, nil
 	}
-	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
 	if e.DeletedAt != nil {
 		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
 	}

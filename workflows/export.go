@@ -86,7 +86,10 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.adopt(ctx, s)
 		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
 	}
-	r.details.ranges = len(plan.Ranges)
+	r.details.ranges, r.details.began = len(plan.Ranges), workflow.Now(ctx)
+	for _, planned := range plan.Ranges {
+		r.details.estimate += planned.Estimate
+	}
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
 	digest, err := r.verify(ctx, ranges)
@@ -143,6 +146,9 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	}
 	if !settled.Is() { // a history that was recorded before Fail returned the state
 		settled = activities.Settled{Status: export.Failed, Code: code}
+	}
+	if settled.Code == code {
+		r.details.cause = causeOf(err)
 	}
 	return r.conclude(ctx, settled, err)
 }
