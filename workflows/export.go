@@ -123,7 +123,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 // the same outcome as the row. fail completes this work even if the workflow was cancelled.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	code := attempt.FailureCode(err)
+	code := attempt.FailureCode(err, ctx.Err() != nil)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, nil); failErr != nil {
 		return errors.Join(err, failErr)
@@ -132,6 +132,9 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	r.show(cleanup, export.Failed)
 	if purgeErr := r.purge(cleanup); purgeErr != nil {
 		return errors.Join(err, purgeErr)
+	}
+	if code == export.CodeCancelled && ctx.Err() != nil {
+		return ctx.Err() // err may be a timeout, which the cancellation has kept from being retried
 	}
 	return err
 }

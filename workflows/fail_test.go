@@ -34,6 +34,8 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeOvertaken:           export.CodeTimedOut,
 		attempt.TypeStorageFull:         export.CodeStorageUnavailable,
 		attempt.TypeExportDeleted:       export.CodeCancelled,
+		attempt.TypeWorkerStopping:      export.CodeTimedOut,
+		attempt.TypeInterrupted:         export.CodeTimedOut,
 	}
 	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {

@@ -29,6 +29,8 @@ const (
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
+	TypeWorkerStopping      = "WorkerStopping"      // retryable: the worker shuts down
+	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost Temporal, or an operator has paused or reset the activity
 )
 
 // FailureCodes maps the type of the error that ended an export to the code that its owner sees. Any
@@ -43,14 +45,20 @@ var FailureCodes = map[string]string{
 	TypeStorageCorrupt:      export.CodeStorageUnavailable,
 	TypeDatabaseUnavailable: export.CodeTimedOut,
 	TypeOvertaken:           export.CodeTimedOut,
+	TypeWorkerStopping:      export.CodeTimedOut, // no worker has taken the activity since
+	TypeInterrupted:         export.CodeTimedOut,
 }
 
 // FailureCode returns the code with which an export fails when one of its activities fails with err.
-func FailureCode(err error) string {
+// cancelled says whether the workflow was cancelled. Temporal retries no activity of a cancelled workflow.
+// So an attempt that fails or times out then is the last one, and the cancellation is the reason unless the
+// error is final.
+func FailureCode(err error, cancelled bool) string {
 	var applicationErr *temporal.ApplicationError
 	var timeoutErr *temporal.TimeoutError
+	final := errors.As(err, &applicationErr) && applicationErr.NonRetryable()
 	switch {
-	case temporal.IsCanceledError(err):
+	case temporal.IsCanceledError(err), cancelled && !final:
 		return export.CodeCancelled
 	case errors.As(err, &applicationErr):
 		if code, ok := FailureCodes[applicationErr.Type()]; ok {
@@ -91,11 +99,10 @@ func SafeMessage(err error) string {
 }
 
 // SourceError classifies an error from reading memories. If ctx has ended, SourceError returns
-// ctx.Err(), because err is then only a consequence of the end of ctx. Otherwise it returns nil if
-// err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
+// the reason for that, because err is then only a consequence. Otherwise it returns nil if err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
 func SourceError(ctx context.Context, err error) error {
 	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
+		return Interruption(ctx)
 	}
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {
@@ -114,7 +121,7 @@ func SourceError(ctx context.Context, err error) error {
 func StorageError(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return ctx.Err()
+		return Interruption(ctx)
 	case archive.Denied(err):
 		return Final(TypeStorageDenied, err)
 	case errors.Is(err, archive.ErrCorrupt):
@@ -129,7 +136,7 @@ func StorageError(ctx context.Context, err error) error {
 func DatabaseError(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return ctx.Err()
+		return Interruption(ctx)
 	case errors.Is(err, export.ErrNotFound), errors.Is(err, sql.ErrNoRows):
 		return Final(TypeInvalidExport, err)
 	case errors.Is(err, export.ErrConflict):

@@ -12,6 +12,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/archive"
@@ -79,6 +81,42 @@ func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
 	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
 		if err := classify(ctx, errors.New("broken pipe")); !errors.Is(err, context.Canceled) {
 			t.Error(err)
+		}
+	}
+}
+
+func TestAnAttemptThatTemporalDidNotCancelIsRetried(t *testing.T) {
+	paused, cancel := context.WithCancelCause(t.Context())
+	cancel(activity.ErrActivityPaused)
+	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+		err := classify(paused, errors.New("broken pipe"))
+		var applicationErr *temporal.ApplicationError
+		if !errors.As(err, &applicationErr) || applicationErr.Type() != attempt.TypeInterrupted || applicationErr.NonRetryable() {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
+// Temporal retries no activity after a cancellation, so the last attempt fails with whatever was wrong.
+func TestACancelledExportFailsAsCancelledUnlessItsErrorIsFinal(t *testing.T) {
+	heartbeat := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil)
+	for _, c := range []struct {
+		err               error
+		cancelled, before string // the codes with and without a cancellation
+	}{
+		{heartbeat, export.CodeCancelled, export.CodeTimedOut},
+		{attempt.Retryable(attempt.TypeSourceUnavailable, errors.New("away")), export.CodeCancelled, export.CodeSourceUnavailable},
+		{attempt.Retryable("panic", errors.New("nil map")), export.CodeCancelled, export.CodeInternal},
+		{attempt.Retryable(attempt.TypeWorkerStopping, errors.New("stop")), export.CodeCancelled, export.CodeTimedOut},
+		{attempt.Final(attempt.TypeSourceInvalid, errors.New("column")), export.CodeSourceInvalid, export.CodeSourceInvalid},
+		{attempt.Final(attempt.TypeCountMismatch, errors.New("count")), export.CodeInternal, export.CodeInternal},
+		{temporal.NewCanceledError(), export.CodeCancelled, export.CodeCancelled},
+	} {
+		if code := attempt.FailureCode(c.err, true); code != c.cancelled {
+			t.Errorf("%v after a cancellation: %s, want %s", c.err, code, c.cancelled)
+		}
+		if code := attempt.FailureCode(c.err, false); code != c.before {
+			t.Errorf("%v: %s, want %s", c.err, code, c.before)
 		}
 	}
 }
