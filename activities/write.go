@@ -37,7 +37,7 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
 		}
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)

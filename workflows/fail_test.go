@@ -26,6 +26,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeInvalidExport:       export.CodeInternal,
 		attempt.TypeCountMismatch:       export.CodeInternal,
 		attempt.TypeSourceInvalid:       export.CodeSourceInvalid,
+		attempt.TypeSourceChanged:       export.CodeSourceInvalid,
 		attempt.TypeStorageDenied:       export.CodeStorageDenied,
 		attempt.TypeStorageCorrupt:      export.CodeStorageUnavailable,
 		attempt.TypeSourceUnavailable:   export.CodeSourceUnavailable,

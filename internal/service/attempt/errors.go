@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/archive"
@@ -21,7 +24,8 @@ const (
 	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
 	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
-	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table, or a value in it, cannot be exported
+	TypeSourceInvalid       = "SourceInvalid"       // final: a value in the memories table cannot be exported
+	TypeSourceChanged       = "SourceChanged"       // retryable: the memories table, a column or a permission is missing now
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
 	TypeStorageDenied       = "StorageDenied"       // final: the object store denies access
 	TypeStorageUnavailable  = "StorageUnavailable"  // retryable: the object store cannot be used now
@@ -38,6 +42,7 @@ const (
 var FailureCodes = map[string]string{
 	TypeExportDeleted:       export.CodeCancelled,
 	TypeSourceInvalid:       export.CodeSourceInvalid,
+	TypeSourceChanged:       export.CodeSourceInvalid,
 	TypeSourceUnavailable:   export.CodeSourceUnavailable,
 	TypeStorageDenied:       export.CodeStorageDenied,
 	TypeStorageUnavailable:  export.CodeStorageUnavailable,
@@ -98,23 +103,40 @@ func SafeMessage(err error) string {
 	return err.Error()
 }
 
-// SourceError classifies an error from reading memories. If ctx has ended, SourceError returns
-// the reason for that, because err is then only a consequence. Otherwise it returns nil if err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
-func SourceError(ctx context.Context, err error) error {
+// SourceError classifies an error from reading the table, which the error names. If ctx has ended,
+// SourceError returns the reason for that, because err is then only a consequence. Otherwise it returns nil
+// if err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
+func SourceError(ctx context.Context, table string, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return Interruption(ctx)
 	}
+	named := fmt.Errorf("the table %q: %s", table, SafeMessage(err))
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {
 		switch pqErr.Code.Class() {
-		case "22", "42": // data exception; syntax error or access rule violation
-			return Final(TypeSourceInvalid, err)
+		case pqerror.ClassDataException:
+			return Final(TypeSourceInvalid, named)
+		case pqerror.ClassSyntaxErrorOrAccessRuleViolation:
+			return sourceChanged(ctx, named)
 		}
 	}
 	if errors.Is(err, memory.ErrUnreadable) {
-		return Final(TypeSourceInvalid, err)
+		return Final(TypeSourceInvalid, named)
 	}
-	return Retryable(TypeSourceUnavailable, err)
+	return Retryable(TypeSourceUnavailable, named)
+}
+
+// sourceChanged returns a retryable error for a table, column or permission that is missing. A migration of
+// the memory service may bring it back within seconds. If nobody does, frequent retries would be in vain, so
+// the pause between them grows from 15 seconds to 15 minutes.
+func sourceChanged(ctx context.Context, err error) error {
+	const shortest, longest = 15 * time.Second, 15 * time.Minute
+	delay := shortest
+	if activity.IsActivity(ctx) {
+		delay = min(longest, shortest<<min(activity.GetInfo(ctx).Attempt-1, 10))
+	}
+	err = fmt.Errorf("%w: check MEMORIES_TABLE, its columns, and that the user of MEMORIES_DATABASE_URL may read it", err)
+	return temporal.NewApplicationErrorWithOptions(err.Error(), TypeSourceChanged, temporal.ApplicationErrorOptions{NextRetryDelay: delay})
 }
 
 // StorageError classifies an error from the object store.

@@ -22,6 +22,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
+func sourceError(ctx context.Context, err error) error { return attempt.SourceError(ctx, "facts", err) }
+
 func TestErrorsAreClassified(t *testing.T) {
 	postgres := func(code pqerror.Code) error {
 		return fmt.Errorf("read: %w", &pq.Error{Code: code, Message: "quoted memory"})
@@ -33,17 +35,18 @@ func TestErrorsAreClassified(t *testing.T) {
 		want     string // the type
 		final    bool
 	}{
-		{attempt.SourceError, postgres("22012"), attempt.TypeSourceInvalid, final}, // division by zero
-		{attempt.SourceError, postgres("22P02"), attempt.TypeSourceInvalid, final}, // invalid text
-		{attempt.SourceError, postgres("42P01"), attempt.TypeSourceInvalid, final}, // no such table
-		{attempt.SourceError, postgres("42501"), attempt.TypeSourceInvalid, final}, // no privilege
-		{attempt.SourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
-		{attempt.SourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
-		{attempt.SourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
-		{attempt.SourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
-		{attempt.SourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator
-		{attempt.SourceError, postgres("08006"), attempt.TypeSourceUnavailable, retryable}, // connection failure
-		{attempt.SourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
+		{sourceError, postgres("22012"), attempt.TypeSourceInvalid, final}, // division by zero
+		{sourceError, postgres("22P02"), attempt.TypeSourceInvalid, final}, // invalid text
+		{sourceError, postgres("42P01"), attempt.TypeSourceChanged, retryable}, // no such table
+		{sourceError, postgres("42501"), attempt.TypeSourceChanged, retryable}, // no privilege
+		{sourceError, postgres("42703"), attempt.TypeSourceChanged, retryable}, // no such column
+		{sourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
+		{sourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
+		{sourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
+		{sourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
+		{sourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator
+		{sourceError, postgres("08006"), attempt.TypeSourceUnavailable, retryable}, // connection failure
+		{sourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
 		{attempt.StorageError, fmt.Errorf("put: %w", fs.ErrPermission), attempt.TypeStorageDenied, final},
 		{attempt.StorageError, fmt.Errorf("read: %w", archive.ErrCorrupt), attempt.TypeStorageCorrupt, final},
 		{attempt.StorageError, fmt.Errorf("put: %w", syscall.ENOSPC), attempt.TypeStorageFull, retryable},
@@ -67,7 +70,7 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestNilStaysNil(t *testing.T) {
-	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
 		if err := classify(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
@@ -78,7 +81,7 @@ func TestNilStaysNil(t *testing.T) {
 func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
 		if err := classify(ctx, errors.New("broken pipe")); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
@@ -88,7 +91,7 @@ func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
 func TestAnAttemptThatTemporalDidNotCancelIsRetried(t *testing.T) {
 	paused, cancel := context.WithCancelCause(t.Context())
 	cancel(activity.ErrActivityPaused)
-	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
 		err := classify(paused, errors.New("broken pipe"))
 		var applicationErr *temporal.ApplicationError
 		if !errors.As(err, &applicationErr) || applicationErr.Type() != attempt.TypeInterrupted || applicationErr.NonRetryable() {
