@@ -138,7 +138,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 // had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	code := attempt.FailureCode(err)
+	code := attempt.FailureCode(err, ctx.Err() != nil)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
@@ -149,6 +149,9 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	}
 	if settled.Code == code {
 		r.details.cause = causeOf(err)
+	}
+	if code == export.CodeCancelled && ctx.Err() != nil {
+		err = ctx.Err() // err may be a timeout that was not retried because of the cancellation
 	}
 	return r.conclude(ctx, settled, err)
 }
