@@ -1,6 +1,6 @@
-// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of its
-// own and may run a few exports at the same time. When one of these ends, the next export in the
-// workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
+// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of
+// its own and may run a few exports at the same time. When one of these exports ends, the next export in
+// the workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
 package dispatch
 
 import (
@@ -104,9 +104,9 @@ type Done struct {
 	Errors     int // workspaces for which something failed; the log says what
 }
 
-// All does the work of Next for every workspace that has waiting exports, but waits until it is done. The
-// workspace whose export has waited longest comes first. If one workspace fails, All goes on with the
-// others.
+// All starts exports as Next does, for every workspace that has waiting exports. It returns when all work
+// is done. The workspace whose export has waited longest comes first. If one workspace fails, All goes on
+// with the others.
 func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 	var done Done
 	waiting, err := d.Exports.WorkspacesWaiting(ctx)

@@ -83,8 +83,8 @@ func startTemporal(t *testing.T) (address string) {
 	return server.Address
 }
 
-// queue creates n exports of a workspace and ends the first one, so that the second may run. It returns
-// the others.
+// queue creates n+1 exports of a workspace and ends the first one, so that the second may run. It returns
+// the ids of the n exports that have not ended.
 func (s *site) queue(workspaceID string, n int) (waiting []string) {
 	s.Helper()
 	for range n + 1 {
@@ -110,7 +110,8 @@ func (s *site) end(id string) {
 	}
 }
 
-// wantStarted checks that of the exports in all, exactly those in want have a workflow.
+// wantStarted checks every export in all: it must have a workflow if it is in want, and otherwise no
+// workflow.
 func (s *site) wantStarted(all []string, want ...string) {
 	s.Helper()
 	for _, id := range all {
@@ -132,7 +133,7 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Next(cancelled, flood) // call it as an activity that is being cancelled would
+	s.Next(cancelled, flood) // an activity that is being cancelled makes such a call
 	s.wantStarted(many, many[0])
 	s.wantStarted(few)
 	s.Next(t.Context(), flood) // no export may run now, because one is running already
@@ -176,7 +177,7 @@ func TestAFailureIsLoggedAndLeavesTheExportToTheReconciler(t *testing.T) {
 	s := newSite(t, "127.0.0.1:1")
 	workspace := uuid.NewString()
 	waiting := s.queue(workspace, 2)
-	s.Timeout = 8 * time.Second // longer than Next waits
+	s.Timeout = 8 * time.Second // this is longer than Next waits
 	began := time.Now()
 	s.Next(t.Context(), workspace)
 	if took := time.Since(began); took > 6*time.Second {

@@ -16,11 +16,11 @@ const (
 	// longestAttempt limits an attempt that sends heartbeats but never returns. It is half of
 	// outageBudget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// longestCleanup is the same limit for an attempt to record a status or to delete objects.
+	// longestCleanup limits an attempt to record a status or to delete objects, in the same way.
 	longestCleanup = time.Hour
 )
 
-// retryPolicy returns a policy that starts with short waits, because most faults are short, and later
+// retryPolicy returns a policy whose first waits are short, because most faults are short. Later it
 // retries every minute.
 func retryPolicy() *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute}

@@ -10,9 +10,9 @@ import (
 	"github.com/lib/pq"
 )
 
-// dispatched is the SQL condition for an unfinished export that has a place to run. A PROCESSING
-// export may lack dispatched_at: a reconciler of an earlier version, which does not know the column,
-// may have started it.
+// dispatched is the SQL condition for an unfinished export that has a place to run, which means that it
+// counts toward Limits.Running. A PROCESSING export may lack dispatched_at: a reconciler of an earlier
+// version, which does not know the column, may have started it.
 const dispatched = `(dispatched_at IS NOT NULL OR status = 'PROCESSING')`
 
 // waiting is the SQL condition for an export that waits for a place to run.
@@ -22,13 +22,14 @@ const waiting = `status = 'PENDING' AND dispatched_at IS NULL AND deleted_at IS 
 const claimBatch = 100
 
 // Claim gives the free places of a workspace to its waiting exports, in the order of their creation,
-// and returns these exports. The caller must start their workflows. If it crashes before that, the
-// reconciler starts them.
+// and returns these exports. The caller must start their workflows. If the caller crashes before that,
+// the reconciler starts the workflows.
 //
 // If the workspace has reached Limits.WorkspaceBytes, its waiting exports fail instead. If the store
 // is full, they go on waiting and Claim returns ErrStoreFull.
 func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export, err error) {
 	full := s.checkFull(ctx)
+	var failed []Export
 	err = s.transactFor(ctx, workspaceID, func(tx *sqlx.Tx) error {
 		free, err := s.freePlaces(ctx, tx, workspaceID)
 		if err != nil || free == 0 {
@@ -39,13 +40,19 @@ func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export
 		}
 		var limit *LimitError
 		if err := s.checkStored(ctx, tx, workspaceID); errors.As(err, &limit) {
-			return failWaiting(ctx, tx, workspaceID)
+			failed, err = failWaiting(ctx, tx, workspaceID)
+			return err
 		} else if err != nil {
 			return err
 		}
 		claimed, err = claim(ctx, tx, workspaceID, free)
 		return err
 	})
+	if err == nil {
+		for _, e := range failed {
+			s.observe(ctx, StepFailed, e)
+		}
+	}
 	return claimed, err
 }
 
@@ -82,16 +89,17 @@ func claim(ctx context.Context, tx *sqlx.Tx, workspaceID string, places int) ([]
 }
 
 // failWaiting makes the waiting exports of a workspace FAILED, because the workspace has reached
-// Limits.WorkspaceBytes.
-func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
+// Limits.WorkspaceBytes, and returns these exports.
+func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) ([]Export, error) {
 	f := Failures[CodeStorageLimit]
-	_, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = 'FAILED', updated_at = now(), completed_at = now(),
-		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting,
+	var records []record
+	err := tx.SelectContext(ctx, &records, `UPDATE memexport.exports e SET status = 'FAILED', updated_at = now(), completed_at = now(),
+		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting+` RETURNING `+recordColumns,
 		workspaceID, f.Code, f.Message, f.Retryable)
 	if err != nil {
-		return fmt.Errorf("fail the waiting exports: %w", err)
+		return nil, fmt.Errorf("fail the waiting exports: %w", err)
 	}
-	return nil
+	return exportsOf(records)
 }
 
 // ByTurns reports whether all workspaces share a number of places, so that a place that becomes free
@@ -130,7 +138,7 @@ func (s *Store) WorkspacesWaiting(ctx context.Context) ([]string, error) {
 }
 
 // transactFor is like transact, for a transaction that creates or claims exports of a workspace. It
-// takes an advisory lock, so that only one such transaction runs per workspace at a time, in all
+// takes an advisory lock, so that only one such transaction per workspace runs at a time, across all
 // processes. Otherwise two transactions could give away the same free place.
 func (s *Store) transactFor(ctx context.Context, workspaceID string, do func(*sqlx.Tx) error) error {
 	done, err := s.turns.take(ctx, workspaceID)

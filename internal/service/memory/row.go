@@ -14,8 +14,7 @@ import (
 // not help.
 var ErrUnreadable = errors.New("unreadable memory")
 
-var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do), "+
-	"or the connection does not deliver bytea in binary (remove binary_parameters from MEMORIES_DATABASE_URL)", ErrUnreadable)
+var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do)", ErrUnreadable)
 
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {
@@ -38,7 +37,7 @@ func newRow(workspaceID string) *row {
 	return r
 }
 
-// scan reads the current row of result. The next call overwrites the memory that it returns.
+// scan reads the current row of result. The memory that it returns is valid until the next call.
 func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	if err := result.Scan(r.dest...); err != nil {
 		return nil, fmt.Errorf("scan a memory: %w", err)
