@@ -19,7 +19,7 @@ import (
 // activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -97,7 +97,7 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 // ErrConflict if the export has another status.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
-			`UPDATE memexport.exports SET purged_at = coalesce(purged_at, now()), file_object = NULL, updated_at = now(), ` + erasure + ` WHERE id = $1`,
+			`UPDATE memexport.exports SET purged_at = coalesce(purged_at, now()), file_object = NULL, ` + erasure + ` WHERE id = $1`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)
@@ -158,18 +158,11 @@ func (s *Store) transition(ctx context.Context, id string, to Status, set string
 	return transition(ctx, s.db, id, to, set, args...)
 }
 
-// rowLock is the strength of a Postgres row lock: what follows FOR in a SELECT.
-type rowLock string
-
-const (
-	forUpdate rowLock = "UPDATE" // for a transaction that changes the status
-	forShare  rowLock = "SHARE"  // for a transaction that needs the status not to change; several can hold this lock at once
-)
-
-// lockStatus reads the status of an export and keeps it from changing until the transaction ends.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id string, lock rowLock) (Status, error) {
+// lockStatus reads the status of an export and keeps other transactions from locking or changing the row until
+// the transaction ends.
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
 	var status Status
-	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+string(lock), id)
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}
