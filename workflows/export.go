@@ -173,7 +173,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 // purge deletes the objects, even if the workflow was cancelled.
 func (r *run) purge(ctx workflow.Context) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.ExecuteActivity(r.settling(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
+	if err := workflow.ExecuteActivity(r.cleaning(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
 		return err
 	}
 	r.details.purged = true
