@@ -75,7 +75,11 @@ func (d *details) markdown() string {
 	}
 	b.WriteString("\n" + d.speed())
 	if !d.expiresAt.IsZero() {
-		b.WriteString("- expires " + d.expiresAt.UTC().Format(time.RFC3339) + "\n")
+		verb := "expires "
+		if d.status == export.Expired {
+			verb = "expired "
+		}
+		b.WriteString("- " + verb + d.expiresAt.UTC().Format(time.RFC3339) + "\n")
 	}
 	if d.deleted {
 		b.WriteString("- deleted by its owner\n")

@@ -25,6 +25,25 @@ func (r *run) adopt(ctx workflow.Context, s activities.Settled) {
 	r.show(ctx, s.Status)
 }
 
+// wasReset reports whether this run was made by a reset.
+func wasReset(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID // the test environment sets no OriginalRunID
+}
+
+// look reads the state of the export again. After a reset, the result of Publish may come from the history,
+// and the export may have expired since. Plan changes nothing if the export has ended.
+func (r *run) look(ctx workflow.Context, published *activities.PublishResult) error {
+	var found activities.PlanResult
+	if err := workflow.ExecuteActivity(r.working(ctx, "look whether the export has ended"), a.Plan, r.export).Get(ctx, &found); err != nil {
+		return err
+	}
+	if found.Settled.Is() {
+		published.Settled, published.ExpiresAt = found.Settled, found.Settled.ExpiresAt
+	}
+	return nil
+}
+
 // conclude ends a run whose export is FAILED or EXPIRED. It shows that, deletes the objects when their time
 // has come, and returns err, or the cancellation of the workflow if err is nil.
 func (r *run) conclude(ctx workflow.Context, s activities.Settled, err error) error {
