@@ -62,9 +62,9 @@ type PublishResult struct {
 	Settled   Settled   `json:"settled,omitzero"` // set if the export had ended before: then Publish changed nothing
 }
 
-// Publish makes the export READY. Before that, it verifies the last range and compares what the ranges
-// reported with what is recorded and what was read back. If the export has ended before, Publish changes
-// nothing and returns how it ended.
+// Publish makes the export READY. Before that, it verifies the last range. It also compares the counts
+// that the ranges reported with the recorded parts and with the bytes that were read back. If the export
+// has already ended, Publish changes nothing and returns how the export ended.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)

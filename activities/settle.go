@@ -16,8 +16,8 @@ type FailInput struct {
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
-// export's objects next. An export that is FAILED or EXPIRED already does not change. Fail returns the state
-// of the export.
+// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
+// returns the state of the export.
 func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
@@ -63,7 +63,7 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 	defer attempt.Heartbeat(ctx)()
 	if err := a.Archive.DeleteExport(ctx, in.ExportID); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return attempt.Interruption(ctx)
 		}
 		// Return a retryable error even if the store denies access. WriteRange would give up in this
 		// case, but Purge must not, because the objects must be deleted at some time.

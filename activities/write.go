@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -11,6 +12,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/partwriter"
 )
 
@@ -22,9 +24,9 @@ type PlanResult struct {
 	Settled  Settled               `json:"settled,omitzero"` // set if the export has ended: then there is nothing to write
 }
 
-// Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
-// the greatest key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
-// ended, Plan changes nothing and returns how it ended.
+// Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
+// key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
+// ended, Plan changes nothing and returns how the export ended.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
@@ -42,7 +44,7 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
@@ -77,6 +79,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
@@ -84,7 +87,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	return written.Plus(added), err
 }
 
-// noteFull records that the store is full, if err says so. The API then refuses new exports.
+// noteFull records that the store is full, if err means that. The API then refuses new exports.
 func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	if !attempt.IsStorageFull(err) {
 		return
@@ -121,8 +124,14 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+	began := time.Now()
+	digest, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
 		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
 		return digest, attempt.StorageError(ctx, err)
 	})
+	if err == nil {
+		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
+		metrics.BytesVerified.Add(ctx, digest.Size-in.Digest.Size, f.Name)
+	}
+	return digest, err
 }

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// slack is how late a healthy workflow may be with its next step. Later than this, the export is
+	// slack is how late a healthy workflow may be with its next step. After this time, the export is
 	// overdue.
 	slack = 10 * time.Second
 	// batch is how many exports one query reads.
@@ -38,13 +38,14 @@ type Activities struct {
 	// the rows forever.
 	History time.Duration
 
-	// Audit stores the audit events. AuditRetention is how long they are kept; zero keeps them forever.
+	// Audit stores the audit events. AuditRetention is how long the events are kept. Zero keeps them
+	// forever.
 	Audit          *audit.Store
 	AuditRetention time.Duration
 
 	// OrphanAge protects objects that may still be in use. Sweep deletes the objects of an unknown or
-	// purged export only if the newest of them is older than this. It must be longer than the longest
-	// attempt that could still record such an object. Defaults to 24 hours.
+	// purged export only if the newest of these objects is older than OrphanAge. OrphanAge must be longer
+	// than the longest attempt that could still record such an object. Defaults to 24 hours.
 	OrphanAge time.Duration
 
 	// StuckAfter is how long an export may stay PENDING or PROCESSING before Reconcile looks for the reason.
@@ -74,9 +75,9 @@ type Reconciled struct {
 // lost workflow has left behind, and starts waiting exports that may run. It also settles what is late
 // although its workflow is running, and reports the exports that are stuck. If one export fails, Reconcile
 // goes on with the others.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
-	var done Reconciled
+	defer func() { done.count(ctx, err) }()
 	if err := a.settleOverdue(ctx, &done); err != nil {
 		return done, err
 	}

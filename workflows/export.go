@@ -23,8 +23,8 @@ import (
 type ExportInput struct {
 	ExportID    string `json:"export_id"`
 	WorkspaceID string `json:"workspace_id"` // the fairness key of every activity
-	// SearchAttributes says whether the namespace has the search attributes. If it lacked them, an upsert
-	// would fail the workflow task again and again.
+	// SearchAttributes says whether the namespace has the search attributes. Without the attributes, an
+	// upsert would fail the workflow task again and again.
 	SearchAttributes bool `json:"search_attributes"`
 }
 
@@ -79,8 +79,8 @@ func newRun(in ExportInput) *run {
 	}
 }
 
-// write plans the export, writes and verifies its ranges, composes them into one object if the plan says
-// so, and publishes the file.
+// write plans the export, writes and verifies its ranges, and publishes the file. If the plan says so,
+// write also makes the store join the parts into one object.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
 	var plan activities.PlanResult
 	r.show(ctx, export.Processing)
@@ -138,12 +138,12 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 	return digest, nil
 }
 
-// fail records why the export failed, deletes what it has written, and returns err, so that Temporal shows
-// the same outcome as the row. fail completes this work even if the workflow was cancelled. If the export
-// had ended before, fail keeps its end.
+// fail records why the export failed, deletes the export's objects, and returns err, so that Temporal
+// shows the same outcome as the row. fail does all this even if the workflow was cancelled. If the export
+// had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	code := attempt.FailureCode(err)
+	code := attempt.FailureCode(err, ctx.Err() != nil)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
@@ -154,6 +154,9 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	}
 	if settled.Code == code {
 		r.details.cause = causeOf(err)
+	}
+	if code == export.CodeCancelled && ctx.Err() != nil {
+		err = ctx.Err() // err may be a timeout that was not retried because of the cancellation
 	}
 	return r.conclude(ctx, settled, err)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -10,16 +11,27 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	var api, worker string
+	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create or update the schema memexport in DATABASE_URL",
-		Args:  cobra.NoArgs,
+		Long: "Creates or updates the schema memexport in DATABASE_URL. With --api-role and --worker-role, it also\n" +
+			"gives these roles the privileges that api and worker need. docs/security.md shows how to create the roles.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(config.Database)
 			if err != nil {
 				return err
 			}
-			db, err := openDatabase(cmd.Context(), "DATABASE_URL", cfg.DatabaseURL, 4)
+			shared, err := sharesSessions(cmd.Context(), "DATABASE_URL", cfg.DatabaseURL)
+			if err != nil {
+				return err
+			}
+			if shared {
+				return errors.New("DATABASE_URL leads to a pooler that gives each transaction another session, and migrations need one session: " +
+					"set it to Postgres itself, or to a pool with pool_mode=session, for this command")
+			}
+			db, err := postgres.Open(cfg.DatabaseURL, 4)
 			if err != nil {
 				return err
 			}
@@ -29,7 +41,18 @@ func migrateCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the schema memexport is up to date: %d migrations applied\n", applied)
+			if api == "" {
+				return nil
+			}
+			if err := postgres.Grant(cmd.Context(), db, api, worker); err != nil {
+				return fmt.Errorf("%w: create both roles first, and connect as the owner of the schema (docs/security.md)", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the roles %q and %q have the privileges of api and worker\n", api, worker)
 			return nil
 		},
 	}
+	c.Flags().StringVar(&api, "api-role", "", "the role in Postgres of memexport api")
+	c.Flags().StringVar(&worker, "worker-role", "", "the role in Postgres of memexport worker")
+	c.MarkFlagsRequiredTogether("api-role", "worker-role")
+	return c
 }

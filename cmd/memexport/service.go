@@ -66,31 +66,37 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// serve is withService for a part of the service that runs until it is told to stop. It listens on ADMIN_ADDR
-// before it connects, so that probes are answered from the start.
+// serve runs a part of the service, the API or the worker, until ctx ends. It listens on ADMIN_ADDR
+// before it connects to the database and the other services, so that probes are answered from the start.
 func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
 		return err
 	}
-	operators, err := listenAdmin(cfg.AdminAddr, newLogger(cfg), part)
+	log := newLogger(cfg)
+	t, err := startTelemetry(ctx, cfg.AdminAddr, log, part)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, log)
+	operators, err := listenAdmin(cfg.AdminAddr, t.Handler, log, part)
 	if err != nil {
 		return err
 	}
 	defer closeAdmin(operators)
-	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
+	return withService(ctx, cfg, t, func(ctx context.Context, s *service) error {
 		s.admin = operators
 		return do(ctx, s)
 	})
 }
 
 // withService connects to the database and the other services, and calls do with the connected service.
-func withService(ctx context.Context, cfg config.Config, do func(context.Context, *service) error) error {
+func withService(ctx context.Context, cfg config.Config, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, newLogger(cfg))
+	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg))
 	if err != nil {
 		return err
 	}
@@ -102,7 +108,7 @@ func newLogger(cfg config.Config) *slog.Logger {
 	return telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
 }
 
-// service is what both the API and the worker use.
+// service holds the connections and settings that both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -113,11 +119,14 @@ type service struct {
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
+
+	telemetry *telemetry.Telemetry
+	unobserve func() // ends the metrics about the connections of db
 }
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -134,27 +143,38 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
 	temporal.Logger = temporallog.NewStructuredLogger(log)
-	c, err := client.NewLazyClient(temporal)
+	err = t.Observe(&temporal)
+	var c client.Client
+	if err == nil {
+		c, err = client.NewLazyClient(temporal)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
+	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
+	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: c,
+		telemetry: t, unobserve: observePool(db, "exports", log),
 		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
+	s.unobserve()
 	s.temporal.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
 	}
 }
 
+// silence is how long Postgres may send nothing while a statement on the service's own tables runs. Each of
+// these statements needs milliseconds, or seconds on a slow disk.
+const silence = 2 * time.Minute
+
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -165,25 +185,36 @@ func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// openDatabase opens a database and waits up to 15 seconds until it answers. setting is the name of the
+// openDatabase opens a database that answers, directly or through a pooler. setting is the name of the
 // environment variable that contains the URL; error messages mention this name.
-func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
-	db, err := postgres.Open(dsn, maxConns)
+func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
+	var err error
+	if o.Pooled, err = sharesSessions(ctx, setting, dsn); err != nil {
+		return nil, err
+	}
+	return postgres.OpenWith(dsn, o)
+}
+
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether it is behind a pooler
+// that gives each transaction another session.
+func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
+	db, err := postgres.Open(dsn, 2)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
 			// Replace the error, because it contains the text that could not be parsed, and that text
 			// contains the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
+		return false, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
+	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
+	shared, err := postgres.SharesSessions(ctx, db)
+	if err != nil {
+		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
-	return db, nil
+	return shared, nil
 }
 
 // serveAPI serves requests until ctx ends. Then it waits until the open requests are finished.
@@ -248,18 +279,29 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity: see memory.Source.Read.
-	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
+	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
+	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, postgres.Options{
+		MaxConns: 2 * s.config.Concurrency,
+		Silence:  s.config.MemoriesReadTimeout, SilenceHint: "raise MEMORIES_READ_TIMEOUT if the server is healthy and only slow",
+	})
 	if err != nil {
 		return err
 	}
 	defer memories.Close()
+	defer observePool(memories, "memories", s.log)()
+	if err := s.telemetry.ObserveExports(s.exports, s.config.Grace); err != nil {
+		return err
+	}
 	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
+	}
+	stuck, err := s.telemetry.ObserveStuck(s.config.ReconcileEvery)
+	if err != nil {
+		return err
 	}
 	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
@@ -275,7 +317,8 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
+			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

@@ -34,6 +34,10 @@ type Config struct {
 	// MemoriesTable is checked in detail by memory.Source.Check when a worker starts.
 	MemoriesTable string `env:"MEMORIES_TABLE" envDefault:"memories" for:"worker" doc:"The table or view that holds the memories: table or schema.table, in the letter case in which Postgres stores it. See adopting.md for tables with other columns."`
 
+	// MemoriesReadTimeout is long, because a filter that matches few of many memories also keeps Postgres
+	// silent.
+	MemoriesReadTimeout time.Duration `env:"MEMORIES_READ_TIMEOUT" envDefault:"10m" for:"worker" doc:"How long the memories database may send nothing while a worker waits for memories. After that, the worker takes it for hung and tries again over another connection. Raise it if exports with a narrow filter of a very large workspace fail with SOURCE_UNAVAILABLE. At least 1s."`
+
 	// BucketURL is opened by archive.Open.
 	BucketURL string `env:"BUCKET_URL" for:"api, worker" doc:"The bucket that stores exports: file:///directory, s3://bucket?region=eu-west-1, gs://bucket or azblob://container. All processes must use the same one. stores.md lists the parameters, the credentials and the permissions. Required."`
 
@@ -89,6 +93,9 @@ type Config struct {
 	// WorkspaceRunning bounds how many workflows one workspace can start in Temporal. Temporal's
 	// fairness cannot do that, because it only orders the tasks of workflows that have already started.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
+
+	// Running has no default, because each workspace has a limit already, and so have the workers.
+	Running int `env:"EXPORT_RUNNING" envDefault:"0" for:"api, worker" doc:"How many exports of all workspaces together run at the same time, about. Later ones wait as PENDING, and the workspaces take turns. 0 sets no limit. See limits.md."`
 
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
 

@@ -36,6 +36,8 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
+	// NoFairness turns off that the server divides the tasks of a queue fairly between fairness keys.
+	NoFairness bool
 	// Archives is the URL from which the Temporal CLI is downloaded if neither PATH nor the user's cache
 	// has it. /v<version>/<file> is appended to the URL. Defaults to the value of the environment variable
 	// MEMEXPORT_TEMPORAL_ARCHIVES, or, if that is not set, to the Temporal project's releases on GitHub.
@@ -145,14 +147,14 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []string {
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
-		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
+		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=" + strconv.FormatBool(!o.NoFairness),
 		// A small export runs several short activities one after the other. With this setting, the
 		// server answers a completed workflow task with the next activity, so that the worker need not
 		// poll the task queue for that activity.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
-		// The dev server has one history shard, with a transfer queue from which workers get their
-		// tasks. By default the server polls this queue at most 20 times a second. With more than a few
-		// exports a second, every task was measured to wait for about 40 ms.
+		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
+		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every
+		// task was measured to wait for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
 		// Pausing a workflow is off by default in server 1.31.
 		"--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"}
