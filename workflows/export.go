@@ -173,6 +173,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	if !expired.ExpiresAt.IsZero() {
 		r.details.expiresAt = expired.ExpiresAt
 	}
+	r.details.purgeAt = expired.PurgeAt
 	r.expireNow = false // reset it, or it would end the grace period early
 	r.show(cleanup, export.Expired)
 	return expired.PurgeAt, nil

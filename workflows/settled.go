@@ -14,7 +14,7 @@ import (
 // adopt shows the state of an export that has ended as the state of this run.
 func (r *run) adopt(ctx workflow.Context, s activities.Settled) {
 	r.details.failure = s.Code
-	r.details.expiresAt = s.ExpiresAt
+	r.details.expiresAt, r.details.purgeAt = s.ExpiresAt, s.PurgeAt
 	r.details.purged, r.details.deleted = s.Purged, s.Deleted
 	if s.Memories > 0 {
 		r.details.written.Memories = s.Memories
