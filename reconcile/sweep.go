@@ -6,6 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/metrics"
@@ -32,6 +34,7 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 			return err
 		}
 		metrics.Swept.Add(ctx, 1, "objects")
+		activity.GetLogger(ctx).Info("export swept", "export_id", id)
 		return nil
 	})
 	if err != nil {
