@@ -38,14 +38,15 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if settled := a.settled(e); settled.Is() {
 		return PlanResult{Settled: settled}, nil
 	}
-	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
 	if e.DeletedAt != nil {
 		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
