@@ -12,11 +12,13 @@ import (
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	semconv "go.opentelemetry.io/otel/semconv/v1.40.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 	temporaltelemetry "go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
 
 	"memexport/internal/service/metrics"
 )
@@ -100,17 +102,23 @@ func (t *Telemetry) Observe(options *client.Options) error {
 	if !t.tracing {
 		return nil
 	}
-	tracing, err := temporaltelemetry.NewTracingInterceptor(temporaltelemetry.TracerOptions{
-		TextMapPropagator:       otel.GetTextMapPropagator(),
-		DisableBaggage:          true,
-		SpanStarter:             startTemporalSpan,
-		AllowInvalidParentSpans: true, // a header that cannot be read must not fail a workflow
-	})
+	tracing, err := TemporalTracing()
 	if err != nil {
 		return fmt.Errorf("start the traces of Temporal: %w", err)
 	}
 	options.Interceptors = append(options.Interceptors, tracing)
 	return nil
+}
+
+// TemporalTracing returns an interceptor for clients and workers of Temporal that passes traces on in headers.
+// It does not change what a workflow does.
+func TemporalTracing() (interceptor.Interceptor, error) {
+	return temporaltelemetry.NewTracingInterceptor(temporaltelemetry.TracerOptions{
+		TextMapPropagator:       propagation.TraceContext{},
+		DisableBaggage:          true,
+		SpanStarter:             startTemporalSpan,
+		AllowInvalidParentSpans: true, // a header that cannot be read must not fail a workflow
+	})
 }
 
 // startTemporalSpan starts a span of the Temporal SDK, except two. The span of the workflow Export would last
