@@ -144,7 +144,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err, ctx.Err() != nil)
-	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
+	input := activities.FailInput{ExportID: r.export.ExportID, Code: code, Cause: attempt.Cause(err)}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
