@@ -15,15 +15,15 @@ import (
 )
 
 // Compose makes the store join the parts into one object, which clients can download directly from the
-// store. Compose returns the zero value if the store cannot join the parts, for example because there are
-// too many.
+// store. Compose returns the zero value if the store cannot join the parts, for example because the
+// export has too many parts.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return archive.Composed{}, err
 	}
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return archive.Composed{}, nil
 	}
 	if _, err := a.writeFooter(ctx, e, f); err != nil {
@@ -62,8 +62,8 @@ type PublishResult struct {
 }
 
 // Publish makes the export READY. Before that, it verifies the last range and compares what the ranges
-// reported with what is recorded and what was read back. If the export was published before, Publish
-// returns the result of that.
+// reported with what is recorded and what was read back. If an earlier attempt has published the export,
+// Publish returns the result of that attempt.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
@@ -80,7 +80,7 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 			return PublishResult{}, attempt.DatabaseError(ctx, err)
 		}
 	}
-	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt published: that attempt may have died before this line
+	a.ended(ctx, e.WorkspaceID) // call ended even if an earlier attempt published the export, because that attempt may have died before this line
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 

@@ -97,7 +97,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 	}{
 		"a flipped bit": {flip, wantFinal, attempt.TypeStorageCorrupt},
 		"a cut end":     {truncate, wantFinal, attempt.TypeStorageCorrupt},
-		"gone":          {remove, wantRetryable, attempt.TypeStorageUnavailable}, // retryable, because an object in a store may become visible late
+		"gone":          {remove, wantRetryable, attempt.TypeStorageUnavailable}, // retryable, because some stores show a new object late
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)

@@ -20,8 +20,8 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// failOnPart makes the recording of every part that meets a condition fail, as in an outage at that
-// moment. repair ends this.
+// failOnPart makes the recording of every part that meets the SQL condition fail, as in an outage at that
+// moment. repair ends the outage.
 func (h *harness) failOnPart(condition string) (repair func()) {
 	h.Helper()
 	h.exec(`CREATE FUNCTION outage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -212,7 +212,8 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at the same time if the first one can reach its database but not Temporal.
+// Two attempts run at the same time if the first one can reach Postgres but not Temporal: Temporal misses
+// its heartbeats and starts the second attempt.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
@@ -237,7 +238,8 @@ func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) 
 	if len(lost) != 1 {
 		t.Fatalf("%d attempts failed: %v", len(lost), lost)
 	}
-	// The error must be retryable, because Temporal may be waiting only for the attempt that stopped.
+	// The error must be retryable, because the attempt that stopped may be the newer one, which Temporal
+	// is waiting for.
 	wantRetryable(t, lost[0], attempt.TypeOvertaken)
 	h.wantFile(in.ExportID, format.JSON)
 	h.finish(in, format.JSON, 400)

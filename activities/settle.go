@@ -15,8 +15,8 @@ type FailInput struct {
 	Code     string `json:"code"` // a key of export.Failures
 }
 
-// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes the
-// export's objects next. An export that is FAILED or EXPIRED already does not change.
+// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
+// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status.
 func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
@@ -33,7 +33,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 	if err != nil {
 		return attempt.DatabaseError(ctx, err)
 	}
-	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt recorded the failure: that attempt may have died before this line
+	a.ended(ctx, e.WorkspaceID) // call ended even if an earlier attempt recorded the failure, because that attempt may have died before this line
 	return nil
 }
 
@@ -66,8 +66,8 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		// Return a retryable error even if the store denies access, where WriteRange would give up. The
-		// objects must be deleted some time.
+		// Return a retryable error even if the store denies access. WriteRange would give up in this
+		// case, but Purge must not, because the objects must be deleted at some time.
 		return attempt.Retryable(attempt.TypeStorageUnavailable, err)
 	}
 	return attempt.DatabaseError(ctx, a.Exports.Purged(ctx, in.ExportID))

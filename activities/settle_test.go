@@ -50,7 +50,7 @@ func TestAnUnknownCodeBecomesInternal(t *testing.T) {
 	}
 }
 
-// After Fail, its caller deletes the objects, so the export must not stay READY.
+// The workflow deletes the objects after Fail, so the export must not stay READY.
 func TestFailExpiresAReadyExport(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)

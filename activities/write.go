@@ -14,7 +14,7 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
-// PlanResult says how an export is divided. It has no ranges if no memory matches.
+// PlanResult says how an export is divided into ranges. It has no ranges if no memory matches the filter.
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
 	Parallel int                   `json:"parallel"` // ranges to write at the same time
@@ -22,7 +22,7 @@ type PlanResult struct {
 }
 
 // Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
-// the greatest key that exists now. A second attempt returns the plan of the first.
+// the greatest key that exists now. A second attempt returns the plan that the first attempt recorded.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
@@ -31,8 +31,8 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
-		// Check for a deletion here, because deleting cannot cancel a workflow that is only just being
-		// started.
+		// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow
+		// that is only just being started.
 		if e.DeletedAt != nil {
 			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
 		}
@@ -68,7 +68,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
@@ -105,7 +105,7 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	if err != nil {
 		return in.Digest, err
 	}
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return in.Digest, nil
 	}
 	return a.verify(ctx, f, in)

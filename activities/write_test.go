@@ -130,8 +130,8 @@ func TestARangeWhoseMemoriesWereDeletedIsEmpty(t *testing.T) {
 	h.wantFile(in.ExportID, format.CSV)
 }
 
-// The first part of a later range begins with a separator. This must also work if the ranges before it
-// become empty, so that it is the first part of the file.
+// The first part of a range begins with a separator, except in the first range. If all earlier ranges are
+// empty, the file begins with such a part, and must still be correct.
 func TestTheFirstRangesMayBecomeEmpty(t *testing.T) {
 	for _, f := range format.All {
 		for gone := range 3 {
@@ -239,6 +239,6 @@ func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T
 		t.Fatal(err)
 	}
 	if again := must[activities.PlanResult](h, h.Plan, h.ref(started)); len(again.Ranges) != len(plan.Ranges) {
-		t.Errorf("a second attempt returned %+v", again) // a deletion after the first attempt does not stop Plan, because it cancels the workflow
+		t.Errorf("a second attempt returned %+v", again) // Plan need not fail here, because a deletion after the first attempt cancels the workflow
 	}
 }

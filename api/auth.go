@@ -16,10 +16,10 @@ import (
 	"memexport/internal/service/token"
 )
 
-// caller is who sent a request.
+// caller identifies the sender of a request.
 type caller struct {
 	workspaceID string
-	keyID       string // the id of the API key, or the caller's id from the token; limits for each key count by it
+	keyID       string // the id of the API key, or the caller's id from the token; limits for each key use this id
 	permissions []apikey.Permission
 }
 
@@ -59,7 +59,8 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
 }
 
-// resultOf turns the problem that identify returned, or nil, into a result for failures.
+// resultOf returns the result of an attempt to authenticate. p is the problem that identify returned, or
+// nil.
 func resultOf(p *Problem) result {
 	switch {
 	case p == nil || p.Code == codePermissionDenied:

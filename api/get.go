@@ -73,8 +73,8 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	return out, nil
 }
 
-// await waits until the export is terminal, wait has passed, or the client goes away, and returns the
-// export as it is then.
+// await waits until the export is terminal, wait has passed, or the client goes away. It returns the
+// latest state of the export.
 func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
 	if e.Status.Terminal() || wait == 0 {
 		return e, nil

@@ -86,8 +86,8 @@ var kinds = []kind{
 	// minute.
 	{code: codeStorageFull, status: 503, detail: "The service has no room for new exports at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"60"}}},
-	// The client has gone away and reads no answer. The status 499 is only for the access log, as in
-	// nginx.
+	// The client has gone away, so nobody reads this answer. The status 499, which nginx uses too,
+	// appears only in the access log.
 	{code: codeClientClosed, status: 499, detail: "The client went away.", undocumented: true},
 }
 

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// burstSeconds determines how many requests a key may make at once after a pause: as many as are
-	// allowed in this number of seconds. That is enough for a client that looks at all its exports now and
-	// then.
+	// burstSeconds determines the burst, which is how many requests a key may make at once after a pause:
+	// the requests of this many seconds. A burst is enough for a client that looks at all its exports now
+	// and then.
 	burstSeconds = 5
 	// maxRatedKeys is how many keys rates remembers, which bounds its memory to a few MiB. Beyond that,
 	// the key that was used longest ago is forgotten. When such a key is used again, it may make a full
@@ -30,8 +30,9 @@ type rates struct {
 
 	mu    sync.Mutex
 	byKey *simplelru.LRU[string, *rate.Limiter]
-	// byCredential finds the limiter by a hash of the headers in which a valid key was sent. So a request
-	// beyond the limit can be refused before its key is looked up in the database.
+	// byCredential finds the limiter of a key by a hash of the headers that contained the key when it was
+	// found valid. So a request beyond the limit can be refused before its key is looked up in the
+	// database.
 	byCredential *simplelru.LRU[[sha256.Size]byte, *rate.Limiter]
 }
 

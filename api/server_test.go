@@ -103,8 +103,9 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	}
 }
 
-// The text of a memory may look like what net/http writes when it refuses a request. The text repeats
-// every 79 bytes, so that wherever the server's writes begin, one of them begins with such a text.
+// In this test, the text of a memory repeats what net/http writes when it refuses a request. The repeated
+// piece has an odd length, so that at least one of the server's writes begins exactly at the beginning of
+// a piece.
 func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

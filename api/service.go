@@ -83,8 +83,8 @@ func (s *service) find(ctx context.Context, id string) (export.Export, error) {
 	return s.exports.Get(ctx, workspaceOf(ctx), id)
 }
 
-// problem returns the problem to answer with because of err. If err is not one of the expected errors,
-// problem also logs err, because the answer does not contain the cause.
+// problem turns err into the problem to answer with. If err is not one of the expected errors, problem
+// also logs err, because the answer does not contain the cause.
 func (s *service) problem(ctx context.Context, err error) *Problem {
 	var limit *export.LimitError
 	switch {

@@ -8,7 +8,7 @@ import (
 // slots limits how many requests of one kind are served at the same time.
 type slots struct {
 	name      string // the name of the limit in the field RateLimit-Policy
-	what      string // what is limited, in messages
+	what      string // the requests that are limited, such as "downloads"; messages contain this word
 	max       int    // for all keys together; 0 means any number
 	maxPerKey int    // 0 means any number
 

@@ -32,8 +32,8 @@ type options struct {
 	reads                time.Duration // how long each kind of read is repeated
 	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
 	flooding             time.Duration // how long a workspace creates exports without pause
-	besiegers            int           // how many connections of each kind do nothing
-	calm                 time.Duration // how long other requests are measured before and after each siege
+	besiegers            int           // how many connections a siege opens
+	calm                 time.Duration // how long the requests of other callers are measured before and after each siege
 }
 
 // full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
@@ -69,9 +69,9 @@ var sections = []section{
 	{name: "workers", run: (*benchmark).workers},
 	{name: "compression", run: (*benchmark).compression},
 	{name: "flood", run: (*benchmark).flood},
-	// It needs what npm installs in tools/readers.
+	// formats needs the packages that npm installs in tools/readers.
 	{name: "formats", run: (*benchmark).formats, onRequest: true},
-	// It mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
+	// siege mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
 	{name: "siege", run: (*benchmark).besiege, onRequest: true},
 }
 

@@ -81,9 +81,9 @@ type Done struct {
 	Errors     int // workspaces for which something failed; the log says what
 }
 
-// All does the work of Next for every workspace that has waiting exports, but waits until it is done. The
-// workspace whose export has waited longest comes first. If one workspace fails, All goes on with the
-// others.
+// All starts exports as Next does, for every workspace that has waiting exports. It returns when all work
+// is done. The workspace whose export has waited longest comes first. If one workspace fails, All goes on
+// with the others.
 func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 	var done Done
 	waiting, err := d.Exports.WorkspacesWaiting(ctx)

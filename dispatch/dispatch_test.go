@@ -83,8 +83,8 @@ func startTemporal(t *testing.T) (address string) {
 	return server.Address
 }
 
-// queue creates n exports of a workspace and ends the first one, so that the second may run. It returns
-// the others.
+// queue creates n+1 exports of a workspace and ends the first one, so that the second may run. It returns
+// the ids of the n exports that have not ended.
 func (s *site) queue(workspaceID string, n int) (waiting []string) {
 	s.Helper()
 	for range n + 1 {
@@ -105,7 +105,8 @@ func (s *site) end(id string) {
 	}
 }
 
-// wantStarted checks that of the exports in all, exactly those in want have a workflow.
+// wantStarted checks every export in all: it must have a workflow if it is in want, and otherwise no
+// workflow.
 func (s *site) wantStarted(all []string, want ...string) {
 	s.Helper()
 	for _, id := range all {

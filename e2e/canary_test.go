@@ -15,9 +15,10 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// A canary is a word that is nowhere else: one in the text of memories, one in a filter. Whatever fails,
-// they appear in the file, in the memories, and (the filter's) in the row of the export; in no log, no
-// answer that reports an error, no other table, and not in Temporal.
+// A canary is a unique word. This test puts one canary into the text of memories and another into a
+// filter. Both may appear in the file and in the table of memories, and the canary of the filter also in
+// the row of the export. Even if something fails, no canary may appear in a log, in an error response, in
+// another table or in Temporal.
 func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "canary")
@@ -33,26 +34,26 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 		}
 	}
 	insert(t, db, memories)
-	// Postgres quotes in its errors what it fails at.
+	// This view fails on some rows. The error from Postgres quotes the value that it cannot convert.
 	execute(t, db, `CREATE VIEW poisoned AS SELECT id, CASE WHEN memory LIKE 'poison-%' THEN memory::int::text ELSE memory END AS memory,
 		user_id, agent_id, session_id, priority, status, categories, metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM memories`)
 	api, address := d.api(t)
 	c.client = c.at(address)
 	worker := d.worker(t, "MEMORIES_TABLE=poisoned")
 
-	// 1. Postgres fails at a row.
+	// Case 1: Postgres fails on a row.
 	failing := c.create(t, "format=csv&user_id="+url.QueryEscape(poisoned), "Idempotency-Key", "first")
 	await.True(t, time.Minute, "the export is FAILED", func() bool { return c.get(t, failing.ID).Status == "FAILED" })
 	c.do(t, "GET", "/v1/exports/"+failing.ID+"/download").problem(t, 409, "EXPORT_FAILED")
 	c.do(t, "POST", "/v1/exports?format=xml&user_id="+url.QueryEscape(inFilter)).problem(t, 422, "INVALID_REQUEST")
 	c.do(t, "POST", "/v1/exports?created_after="+url.QueryEscape(inFilter)).problem(t, 422, "INVALID_REQUEST")
 
-	// 2. The store fails, and the worker is killed meanwhile.
+	// Case 2: the store fails, and then the worker is killed.
 	bucket := filepath.Join(d.dir, "bucket")
 	if err := os.RemoveAll(filepath.Join(bucket, "exports")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(bucket, "exports"), nil, 0o600); err != nil { // a file where the directory should be
+	if err := os.WriteFile(filepath.Join(bucket, "exports"), nil, 0o600); err != nil { // a file in place of the directory makes every write fail
 		t.Fatal(err)
 	}
 	e := c.create(t, "format=json&user_id="+url.QueryEscape(inFilter))
@@ -96,7 +97,8 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	}
 }
 
-// errorsOf leaves out the answers that repeat to a caller the filter of the caller's own export.
+// errorsOf returns answers without those that contain an Export object. Such an object repeats the filter
+// of the caller's own export.
 func errorsOf(answers []byte) []byte {
 	var kept []byte
 	for line := range bytes.Lines(withoutRequests(answers)) {
@@ -107,7 +109,8 @@ func errorsOf(answers []byte) []byte {
 	return kept
 }
 
-// tablesWith returns the tables of a database that have rows with a text anywhere in them, and how many.
+// tablesWith returns, for each table of a database, how many rows contain a text in any column. It leaves
+// out tables without such a row.
 func tablesWith(t *testing.T, database, text string) map[string]int {
 	t.Helper()
 	db := openDatabase(t, database)

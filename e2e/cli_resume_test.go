@@ -57,8 +57,8 @@ func TestARunAfterAKilledRunGoesOnWithTheSameExport(t *testing.T) {
 	generate(t, s.db, c.workspace, 10, 100)
 	p := newPerson(t, s.url, c.key)
 	release := blockReading(t, s.db)
-	// The second of these commands has no -o, so its run does not know the file name when it is
-	// killed.
+	// The second of these commands has no -o, so it learns the file name only when the download begins.
+	// It is killed before that.
 	for _, args := range [][]string{{"export", "-o", "out"}, {"export", "--format", "markdown"}} {
 		child := p.start(t, args...)
 		child.wantSays(t, "exporting")

@@ -13,7 +13,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// endTimeout is generous: a command ends within seconds, but the machine may be busy.
+// endTimeout is much longer than the few seconds in which a command ends, because the machine may be
+// busy.
 const endTimeout = 2 * time.Minute
 
 // command is a running memexport. It is killed when the test process ends.
@@ -97,7 +98,8 @@ func (c *command) wantCode(t *testing.T, want int) {
 	}
 }
 
-// end sends a signal to the command and waits until it ends. If that takes too long, end kills it.
+// end sends a signal to the command and waits until it ends. If that takes too long, end kills the
+// command.
 func (c *command) end(s syscall.Signal) {
 	c.Signal(s)
 	if _, ended := c.wait(endTimeout); !ended {

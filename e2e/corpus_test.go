@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	corpusMemories = 105_000  // more would take longer and find no new errors
+	corpusMemories = 105_000  // a greater number would take longer and find no new errors
 	corpusFile     = 64 << 10 // bytes; larger files contain mostly repetitions
 )
 
-// errEnough ends walk when there are enough memories.
+// errEnough is the error that ends walk when there are enough memories.
 var errEnough = errors.New("enough")
 
 func TestRealTextIsExportedUnchanged(t *testing.T) {

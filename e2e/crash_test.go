@@ -14,16 +14,17 @@ import (
 // dozens of parts.
 const crashMemories = 500_000
 
-// Temporal only notices that a worker was killed when the heartbeat is overdue, after 30 seconds.
-// So this test kills several processes without waiting for the exports in between. At the end it
-// waits for all exports.
+// Temporal notices that a worker was killed only after 30 seconds, when the worker's heartbeat is
+// overdue. So this test kills several processes without waiting for the interrupted exports, and waits
+// for all exports at the end.
 func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	t.Parallel()
 	o := devOptions{dir: newDir(t, "crash")}
 	s := newDev(t, o)
 	c := s.newTenant(t)
 	generate(t, s.db, c.workspace, crashMemories, 66)
-	// Parts of Parquet depend on the ranges, and these on the statistics: keep both for all exports.
+	// Turn off autovacuum, because it updates the statistics of Postgres. Different statistics make
+	// different ranges, and a Parquet file with other ranges has other bytes.
 	execute(t, s.db, `ALTER TABLE memories SET (autovacuum_enabled = false)`)
 
 	kills := []struct {
@@ -81,9 +82,9 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	}
 }
 
-// createUntil creates an export. It returns when the progress is at least from percent and the
-// export is not READY yet. On a busy machine the test may see the export only when it is READY.
-// Then createUntil creates another one.
+// createUntil creates an export. It returns when the progress is at least from percent and the export is
+// not READY yet. If the export is READY before createUntil sees such a progress, as on a busy machine,
+// createUntil creates another export.
 func (c *client) createUntil(t *testing.T, query string, from int) (e object, progress int) {
 	t.Helper()
 	e = c.create(t, query)

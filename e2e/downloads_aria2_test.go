@@ -14,8 +14,8 @@ var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// aria2c can only resume after SIGKILL if it has saved its progress. With this option it
-		// saves it every second.
+		// aria2c can only resume after SIGKILL if it has saved its progress. With this option, it saves
+		// the progress every second.
 		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1")
 	})
 }

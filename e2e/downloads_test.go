@@ -121,12 +121,12 @@ func digestOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// parts returns the paths of the file's parts in order. The test may damage the parts, because they
-// are restored at its end.
+// parts returns the paths of the file's parts in order. The test may damage the parts, because parts
+// restores them when the test ends.
 func (f *downloads) parts(t *testing.T) []string {
 	t.Helper()
 	var paths []string
-	for _, name := range objects(t, f.bucket(), f.export.ID) { // sorted
+	for _, name := range objects(t, f.bucket(), f.export.ID) { // the names are sorted
 		path := filepath.Join(f.bucket(), "exports", f.export.ID, name)
 		content, err := os.ReadFile(path)
 		if err != nil {

@@ -108,7 +108,7 @@ func TestARepeatedIdempotencyKeyReturnsTheSameExport(t *testing.T) {
 func TestAFileCanBeFetchedInRanges(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
-	generate(t, s.db, c.workspace, 40_000, 500) // enough for several parts
+	generate(t, s.db, c.workspace, 40_000, 500) // enough for a file with several parts
 	e := c.ready(t, c.create(t, "format=json").ID, time.Minute)
 	parts := len(s.objects(t, e.ID))
 	path := "/v1/exports/" + e.ID + "/download"

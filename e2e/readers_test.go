@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestReaders reads exports back with programs and libraries of other people, see tools/readers. It
+// TestReaders reads exports back with third-party programs and libraries, which tools/readers runs. It
 // needs npm, Go and jq.
 func TestReaders(t *testing.T) {
 	s := sharedStack(t)
@@ -43,7 +43,7 @@ func TestReaders(t *testing.T) {
 			if name == "large" && format == "parquet" {
 				address = s.url + path
 			}
-			if format == "ndjson" && name != "hostile" { // the readers compare with this file; times beyond the year 9999 are another test
+			if format == "ndjson" && name != "hostile" { // check this file, because the readers compare the other files with it; the hostile one has times that checkFile cannot compare
 				checkFile(t, tenant.client, e, table(t, s.db, tenant.workspace, ""))
 			}
 		}

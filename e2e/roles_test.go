@@ -18,7 +18,7 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// grants returns the blocks of SQL in a section of docs/security.md, in order.
+// grants returns the SQL code blocks in a section of docs/security.md, in order.
 func grants(t *testing.T) []string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/security.md")
@@ -83,7 +83,7 @@ func TestTheServiceRunsWithTheGrantsOfThePage(t *testing.T) {
 		absent(t, "the log", []byte(p.Output()), "permission denied", "42501")
 	}
 
-	c.create(t, "format=csv") // so that there are rows to attack
+	c.create(t, "format=csv") // create a row, because the statements below need one
 	for role, statements := range map[string][]string{
 		"api": {
 			`SELECT FROM memories`, `SELECT FROM memexport.audit`, `DELETE FROM memexport.audit`, `UPDATE memexport.audit SET action = 'x'`,

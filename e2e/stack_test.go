@@ -35,8 +35,8 @@ type stack struct {
 	db       *sql.DB
 }
 
-// startTimeout is generous, since the machine may be busy and the Temporal server may first be
-// built.
+// startTimeout is long, because the machine may be busy and the Temporal server may have to be built
+// first.
 const startTimeout = 10 * time.Minute
 
 // startDev starts `memexport dev`. It returns when dev has made its first exports and prints "Press

@@ -6,7 +6,7 @@ import _ "embed"
 
 //go:generate go test -run TestTheDocumentsAreCurrent -update
 
-// The document in OpenAPI 3.1. The other forms are derived from it.
+// These are the OpenAPI 3.1 document in both notations. The OpenAPI 3.0 document is derived from it.
 var (
 	//go:embed openapi.yaml
 	YAML []byte
@@ -14,7 +14,7 @@ var (
 	JSON []byte
 )
 
-// The same document in OpenAPI 3.0, for tools that do not know 3.1 yet.
+// These are the same document in OpenAPI 3.0, for tools that do not support 3.1 yet.
 var (
 	//go:embed openapi-3.0.yaml
 	YAML30 []byte

@@ -20,7 +20,8 @@ import (
 )
 
 const (
-	// slack is how much later than planned the next step of a healthy workflow may come.
+	// slack is how late a healthy workflow may be with its next step. Later than this, the export is
+	// overdue.
 	slack = 10 * time.Second
 	// batch is the greatest number of exports that one run handles. The next run handles the others.
 	batch = 1000
@@ -58,9 +59,9 @@ type Reconciled struct {
 	Errors     int `json:"errors"`     // exports and workspaces for which something failed; the next run tries again
 }
 
-// Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
-// lost workflow has left behind, and starts waiting exports that may run. If one export fails, Reconcile
-// goes on with the others.
+// Reconcile starts the workflows that the API could not start. It ends and cleans up exports whose
+// workflow was terminated or is lost. It also starts waiting exports that may run. If one export fails,
+// Reconcile goes on with the others.
 func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	defer attempt.Heartbeat(ctx)()
 	var done Reconciled
@@ -85,7 +86,7 @@ func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
 	return done, attempt.DatabaseError(ctx, err)
 }
 
-// settle carries out what decide says about one export, and counts it in done.
+// settle carries out the action that decide returns for one export, and counts the action in done.
 func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconciled) error {
 	state, err := a.workflowState(ctx, e.ID)
 	if err != nil {

@@ -25,8 +25,8 @@ const (
 )
 
 // decide returns the action for an overdue export, and the failure code if the action is fail. If the
-// workflow is still running, decide leaves the export to it. The exception is a deleted export: deleting
-// should have cancelled the workflow, so this cancellation was lost, and the workflow is cancelled again.
+// workflow is still running, decide returns leave. The exception is a deleted export: the deletion should
+// have cancelled the workflow, so the cancellation was lost, and decide returns cancel to repeat it.
 func decide(e export.Export, state workflowState) (action, string) {
 	deleted := e.DeletedAt != nil
 	unfinished := !e.StoredStatus.Terminal()

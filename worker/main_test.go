@@ -175,7 +175,7 @@ func forward(t *testing.T, from, to string) {
 	}()
 }
 
-// telling returns a logger that sends to lines whenever something is logged.
+// telling returns a logger that sends a value to the channel lines whenever something is logged.
 func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
 
 type teller struct {

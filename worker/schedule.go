@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// ensureSchedule creates or updates a schedule that runs a workflow at an interval, never two runs at a
-// time. Several workers may call ensureSchedule at the same time, because all of them set the same
+// ensureSchedule creates or updates a schedule that runs a workflow at an interval. Two runs never
+// overlap. Several workers may call ensureSchedule at the same time, because all of them set the same
 // schedule.
 func (o *Options) ensureSchedule(ctx context.Context, id string, workflow any, every time.Duration) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}

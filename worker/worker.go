@@ -65,7 +65,7 @@ func (o *Options) start(ctx context.Context) error {
 	if err := o.prepareNamespace(ctx); err != nil {
 		return err
 	}
-	fatal := make(chan error, 1) // the first fatal error; the SDK then stops the worker
+	fatal := make(chan error, 1) // holds the first fatal error, after which the SDK stops the worker
 	w := o.worker(func(err error) {
 		select {
 		case fatal <- err:
@@ -91,7 +91,7 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
-		// Without this, the SDK would send a heartbeat only after 80% of the timeout, which is 24 seconds.
+		// By default, the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}
 	if o.BuildID != "" {

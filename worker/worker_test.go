@@ -18,7 +18,7 @@ import (
 )
 
 // TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs its subtests on one real Temporal server. The
-// subtests run one after the other, because the schedules belong to the namespace, which they share.
+// subtests run one after the other, because they share the namespace and so the schedules in it.
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
@@ -98,7 +98,7 @@ func keepsSchedules(t *testing.T, server string) {
 	}
 }
 
-// writing starts an export of about 18 MiB. The export blocks when its second part is recorded, until
+// writing starts an export of about 18 MiB. When the worker records the second part, it blocks until
 // release is called.
 func (s *site) writing() (id string, release func()) {
 	s.Helper()

@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-// details is what the Temporal UI shows about an export: its status and how much has been written.
+// details holds the status and the progress of an export, which the Temporal UI shows.
 type details struct {
 	status     export.Status
 	ranges     int

@@ -28,9 +28,9 @@ type ExportInput struct {
 	SearchAttributes bool `json:"search_attributes"`
 }
 
-// Export runs one export: it writes the file, sleeps until the export expires, ends the downloads, sleeps
-// through the grace period, and deletes the objects. A cancellation ends a sleep early; the objects are
-// deleted even then.
+// Export runs one export: it writes the file, sleeps until the export expires, makes the export EXPIRED,
+// sleeps through the grace period, and deletes the objects. A cancellation ends the sleeps early, but
+// Export still deletes the objects.
 func Export(ctx workflow.Context, in ExportInput) error {
 	r := newRun(in)
 	if err := r.handleExpireNow(ctx); err != nil {
@@ -49,7 +49,7 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err := r.purge(ctx); err != nil {
 		return err
 	}
-	return ctx.Err() // so that Temporal shows a cancelled workflow as cancelled
+	return ctx.Err() // this makes Temporal show a cancelled workflow as cancelled
 }
 
 // a is nil, because it is only used to name the activities to run.
@@ -101,7 +101,7 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 }
 
 // verify waits for the ranges in order and verifies each one while later ranges are still being written.
-// It returns the digest of all ranges but the last. Publish verifies the last one.
+// It returns the digest of all ranges except the last, which Publish verifies.
 func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archive.Digest, err error) {
 	for i, done := range ranges.done {
 		if err := done.Get(ctx, nil); err != nil {
@@ -119,8 +119,8 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 	return digest, nil
 }
 
-// fail records why the export failed, deletes what it has written, and returns err, so that Temporal shows
-// the same outcome as the row. fail completes this work even if the workflow was cancelled.
+// fail records why the export failed, deletes the export's objects, and returns err, so that Temporal
+// shows the same outcome as the row. fail does all this even if the workflow was cancelled.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err)

@@ -73,7 +73,7 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // each range waits here until as many ranges are running as may run
+		if len(s.called("WriteRange")) == parallel { // no range may finish until `parallel` ranges are running at once
 			isFull()
 		}
 		select {
@@ -129,7 +129,7 @@ func TestACancelDuringTheGracePeriodPurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 72*time.Hour+time.Minute)
 }
 
-// outcome receives the outcome of an update.
+// outcome notes whether an update was rejected or failed.
 type outcome struct{ rejected, failed error }
 
 func (o *outcome) Accept()                   {}
@@ -143,8 +143,8 @@ func (k *skipping) expireNowAfter(d time.Duration) *outcome {
 }
 
 func TestExpireNowEndsTheSleepButNotTheGracePeriod(t *testing.T) {
-	// The first attempt fails, and the retry comes after half a second. So the export stays PROCESSING for
-	// that time.
+	// The first attempt fails, and the retry comes after half a second. Until then the export stays
+	// PROCESSING.
 	s := newStub(1).failing("WriteRange", 1, errors.New("try again"))
 	k := newSkipping(t, s)
 	processing := k.expireNowAfter(100 * time.Millisecond)

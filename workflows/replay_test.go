@@ -22,9 +22,9 @@ import (
 	"memexport/workflows"
 )
 
-// update records new histories with the current code. Workflows that sleep in production were started
-// by older code, and a changed workflow Export must still replay their histories. So keep the old files,
-// and record new histories under new names.
+// update makes TestRecordHistories record new histories with the current code. Keep the old files, and
+// record new histories under new names: workflows that sleep in production were started by older code,
+// and the current code must still replay their histories.
 //
 //	go test ./workflows -run TestRecordHistories -update
 var update = flag.Bool("update", false, "record new files in testdata/histories")
@@ -128,7 +128,7 @@ func recorded(t *testing.T, s *stub) *live {
 	return l
 }
 
-// untilAsleep waits until the workflow waits for its timer.
+// untilAsleep returns when the workflow has started its timer and waits for it.
 func (l *live) untilAsleep() {
 	l.Helper()
 	await.True(l.T, patience, "the export sleeps", func() bool {
@@ -137,8 +137,8 @@ func (l *live) untilAsleep() {
 	})
 }
 
-// Without -update, this test replays the new histories and then discards them. So it shows that histories
-// can still be recorded.
+// Without -update, this test records histories, replays them and discards them. So it shows that
+// histories can still be recorded.
 func TestRecordHistories(t *testing.T) {
 	for name, record := range recordings {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +207,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 	for name, path := range files(t) {
 		if name == "cancelled-before-start" {
-			continue // this history ends with a cancellation before the added timer, so a replay cannot notice the change
+			continue // this history ends with a cancellation before changed adds its timer, so a replay cannot notice the difference
 		}
 		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
 			t.Errorf("%s replays with other code", name)

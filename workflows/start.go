@@ -67,7 +67,7 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes tempora
 		StaticDetails:                            describeFilter(e),
 		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
-		EnableEagerStart:                         true, // saves a round trip if the API and the worker run in one process
+		EnableEagerStart:                         true, // this saves a round trip if the API and the worker run in one process
 	}
 	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
 	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)

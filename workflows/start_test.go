@@ -203,8 +203,8 @@ func TestCancelOfAnUnknownExportSucceeds(t *testing.T) {
 	}
 }
 
-// Of the two dead servers, the silent one accepts connections and never answers. The closed one refuses
-// connections.
+// This test uses two dead servers. The silent server accepts connections and never answers. The closed
+// server refuses connections.
 func TestEveryCallerOfADeadServerGetsAnErrorWithinItsDeadline(t *testing.T) {
 	silentServer, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

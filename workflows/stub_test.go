@@ -24,8 +24,8 @@ const (
 )
 
 // stub has an activity for each activity of Export, with the same name. Each activity notes that it was
-// called. Then it runs the function for its name in the map on, if there is one, and returns the error of
-// that function.
+// called. If the map on has a function under the activity's name, the activity runs this function and
+// returns its error.
 type stub struct {
 	ranges   int
 	parallel int
@@ -62,7 +62,8 @@ func newComposing(ranges int) *stub {
 	return s
 }
 
-// failing makes an activity return err the first times times that it is called, or always if times is 0.
+// failing makes an activity return err. The parameter times is how many calls fail before the calls
+// succeed; 0 means that every call fails.
 func (s *stub) failing(name string, times int, err error) *stub {
 	failed := 0
 	s.on[name] = func(context.Context, int) error {

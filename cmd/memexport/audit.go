@@ -81,7 +81,7 @@ func (f *auditFlags) query(now time.Time) (audit.Query, error) {
 	return q, nil
 }
 
-// timeOrAge parses a timestamp, or a duration such as 24h, which stands for the time this long before now.
+// timeOrAge parses a timestamp or a duration. A duration such as 24h means 24 hours before now.
 func timeOrAge(text string, now time.Time) (time.Time, error) {
 	if age, err := time.ParseDuration(text); err == nil {
 		return now.Add(-age), nil

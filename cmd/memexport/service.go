@@ -232,7 +232,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // end downloads that take longer; their clients resume them from another process
+		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
 	return nil
 }

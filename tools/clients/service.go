@@ -39,8 +39,8 @@ type service struct {
 	key, read, write string // keys of the demo workspace: with all permissions, with export.read, and with export.write
 }
 
-// unlimited lets any number of exports run at once. The exports of the idle API never end, so they would
-// use up the places of their workspace.
+// unlimited lets any number of exports run at once. The exports of the idle API never end. With a
+// limit, they would keep later exports of the same workspace from running.
 const unlimited = "EXPORT_WORKSPACE_RUNNING=0"
 
 // startService starts everything. If it returns an error, it has stopped everything again.

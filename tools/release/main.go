@@ -56,7 +56,7 @@ func run(ctx context.Context, root, out, version string) error {
 // release builds the files of one release.
 type release struct {
 	source
-	out       string // the directory to write to
+	out       string // content of the documents, which the method make reads
 	platforms []platform
 	documents []entry // the documents' content, which make reads
 	log       func(format string, args ...any)

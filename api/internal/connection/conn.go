@@ -8,11 +8,12 @@ import (
 )
 
 // piece is how many bytes a client must accept within Limits.Stall: about 1 kB/s if Stall is a minute. A
-// smaller piece would permit slower clients. A larger one would need fewer system calls.
+// smaller piece would permit slower clients, but would need more system calls.
 const piece = 64 << 10
 
 // conn is a connection whose write deadline is extended while the client accepts data. It has no ReadFrom
-// method: with one, a deadline could end a response only because its source is slow.
+// method, because ReadFrom would also wait for the source of the data. The deadline could then pass
+// because the source is slow, not the client.
 type conn struct {
 	net.Conn
 	stall    time.Duration

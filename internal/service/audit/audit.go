@@ -13,7 +13,7 @@ import (
 // Action is what somebody did.
 type Action string
 
-// These are all actions. An action never changes its meaning.
+// These are all the actions that are recorded. An action never changes its meaning.
 const (
 	Create   Action = "export.create"   // a POST that was accepted, even if it repeats an earlier one
 	Read     Action = "export.read"     // a GET or HEAD of an export; only the first per key and hour is recorded

@@ -51,8 +51,9 @@ type Config struct {
 	// TrustedProxies is parsed by Proxies.
 	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
 
-	// Connections keeps the process below its limit of open files. Otherwise strangers who open many
-	// connections could keep it from reaching Postgres and the bucket.
+	// Connections bounds the open connections, so that the process stays below its limit of open files.
+	// Otherwise anyone who opens many connections could keep the process from reaching Postgres and the
+	// bucket.
 	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
 	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
 
@@ -68,12 +69,12 @@ type Config struct {
 	// affect exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
 
-	// Grace must be at least as long as the longest download, because the objects are deleted when it
-	// ends.
+	// Grace must be at least as long as the longest download, because the objects are deleted at the
+	// end of the grace period.
 	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
 
-	// History starts when the objects are deleted. At that time the personal data in the row is
-	// erased too.
+	// History starts when the objects are deleted. The personal data in the row is erased
+	// at the same time.
 	History time.Duration `env:"EXPORT_HISTORY" envDefault:"2160h" for:"worker" doc:"How long an export is listed after its objects were deleted; then its row is deleted. The default is 90 days. 0s keeps it. See security.md."`
 
 	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"8760h" for:"worker" doc:"How long audit events are kept. The default is 365 days. 0s keeps them for good. See security.md."`
@@ -86,8 +87,7 @@ type Config struct {
 	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
 
 	// WorkspaceRunning bounds how many workflows one workspace can start in Temporal. Temporal's
-	// fairness cannot do that: it distributes tasks, but a thousand workflows already wait before
-	// they have tasks.
+	// fairness cannot do that, because it only orders the tasks of workflows that have already started.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
 
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
@@ -144,7 +144,7 @@ const (
 // wrong and says how to correct it.
 func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
-// LoadFrom is like Load, but reads the given environment instead of that of the process.
+// LoadFrom is like Load, but reads the given environment instead of the environment of the process.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
 	if environment == nil {
 		environment = map[string]string{} // for nil, the env library would read the environment of the process
@@ -168,7 +168,7 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		return Config{}, err
 	}
 	c.check(needs, func(name, format string, args ...any) {
-		if problems[name] == "" { // if parsing failed, the value was not set and is not checked
+		if problems[name] == "" { // a value that cannot be parsed is not set, so it is not checked
 			problems[name] = fmt.Sprintf(format, args...)
 		}
 	})

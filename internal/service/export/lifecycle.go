@@ -144,7 +144,7 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
 // transition changes the status to the given one, if the map transitions allows that from the current
-// status. Set holds further SQL assignments; their parameters start at $4.
+// status. The string set contains further SQL assignments, whose parameters start at $4.
 func transition(ctx context.Context, tx sqlx.ExecerContext, id string, to Status, set string, args ...any) error {
 	result, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = $2, updated_at = now(), `+set+`
 		WHERE id = $1 AND status = ANY($3)`, append([]any{id, to, pq.Array(transitions[to])}, args...)...)

@@ -57,8 +57,8 @@ func (s *Store) WithLimits(limits Limits) *Store {
 
 // usage counts the unfinished exports of a workspace.
 type usage struct {
-	Running    int `db:"running"`    // have a place; includes deleted exports that have not stopped yet
-	Unfinished int `db:"unfinished"` // the running ones, and those that wait and have not been deleted
+	Running    int `db:"running"`    // exports that have a place to run, including deleted ones that have not stopped yet
+	Unfinished int `db:"unfinished"` // the running exports, and the waiting exports that have not been deleted
 }
 
 func selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
@@ -112,9 +112,9 @@ func (s *Store) checkStored(ctx context.Context, tx *sqlx.Tx, workspaceID string
 }
 
 const (
-	// fullLasts is how long the store counts as full after an attempt to write has failed for lack of
-	// room. It is twice the longest wait between two attempts, so that the store does not count as
-	// having room between two failures.
+	// fullLasts is how long the store counts as full after a write has failed for lack of room. It is
+	// twice the longest wait between two attempts, so that the store still counts as full when the next
+	// attempt fails.
 	fullLasts = 2 * time.Minute
 	// fullCached is how long a process uses the result of its last check whether the store is full.
 	fullCached = 5 * time.Second
@@ -163,8 +163,8 @@ func (s *Store) full(ctx context.Context) (bool, error) {
 	return stored >= s.limits.Bytes, err
 }
 
-// StoreFull records that an export cannot go on because the store has no room. Create refuses new
-// exports until fullLasts has passed since the last such record, or the export has finished.
+// StoreFull records that an export cannot go on because the store has no room. Create then refuses new
+// exports until the export has finished, or until fullLasts has passed since the last call.
 func (s *Store) StoreFull(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET store_full_at = now() WHERE id = $1`, id)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/lib/pq"
 )
 
-// dispatched is the SQL condition for an unfinished export that has a place to run. A PROCESSING
-// export may lack dispatched_at: a reconciler of an earlier version, which does not know the column,
-// may have started it.
+// dispatched is the SQL condition for an unfinished export that has a place to run, which means that it
+// counts toward Limits.Running. A PROCESSING export may lack dispatched_at: a reconciler of an earlier
+// version, which does not know the column, may have started it.
 const dispatched = `(dispatched_at IS NOT NULL OR status = 'PROCESSING')`
 
 // waiting is the SQL condition for an export that waits for a place to run.
@@ -21,8 +21,8 @@ const waiting = `status = 'PENDING' AND dispatched_at IS NULL AND deleted_at IS 
 const claimBatch = 100
 
 // Claim gives the free places of a workspace to its waiting exports, in the order of their creation,
-// and returns these exports. The caller must start their workflows. If it crashes before that, the
-// reconciler starts them.
+// and returns these exports. The caller must start their workflows. If the caller crashes before that,
+// the reconciler starts the workflows.
 //
 // If the workspace has reached Limits.WorkspaceBytes, its waiting exports fail instead. If the store
 // is full, they go on waiting and Claim returns ErrStoreFull.
@@ -103,7 +103,7 @@ func (s *Store) WorkspacesWaiting(ctx context.Context) ([]string, error) {
 }
 
 // transactFor is like transact, for a transaction that creates or claims exports of a workspace. It
-// takes an advisory lock, so that only one such transaction runs per workspace at a time, in all
+// takes an advisory lock, so that only one such transaction per workspace runs at a time, across all
 // processes. Otherwise two transactions could give away the same free place.
 func (s *Store) transactFor(ctx context.Context, workspaceID string, do func(*sqlx.Tx) error) error {
 	done, err := s.turns.take(ctx, workspaceID)

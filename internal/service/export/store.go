@@ -16,7 +16,7 @@ type Store struct {
 	db       *sqlx.DB
 	limits   Limits
 	fullness fullness
-	turns    turns // the keys are workspace ids
+	turns    turns // serializes callers by workspace id
 }
 
 // NewStore returns a store that uses db and enforces no limits. postgres.Migrate creates the schema.
@@ -76,8 +76,8 @@ func (s *Store) List(ctx context.Context, workspaceID string, page, pageSize int
 	return exports, total, err
 }
 
-// Delete hides an export from its workspace. Its objects remain until they are purged. It returns
-// ErrNotFound in the same cases as Get.
+// Delete hides an export from its workspace. The export's objects remain until they are purged. Delete
+// returns ErrNotFound in the same cases as Get.
 func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	if !rowid.Valid(id) {
 		return ErrNotFound

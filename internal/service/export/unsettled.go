@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Unsettled returns up to limit exports whose next step is overdue, those unchanged for the longest
-// time first. An export is overdue when it is
+// Unsettled returns up to limit exports whose next step is overdue. The exports that have not changed
+// for the longest time come first. An export is overdue when it is
 //   - PENDING or PROCESSING, has a place to run, and has not changed for slack,
 //   - READY and expired more than slack ago,
 //   - FAILED or EXPIRED and still has objects after slack and grace,

@@ -129,8 +129,8 @@ func noFormulas(file string) error {
 	return nil
 }
 
-// sameRecords compares the records that encoding/csv reads with those of splitCSV. encoding/csv turns
-// CRLF in a cell into LF.
+// sameRecords compares the records that encoding/csv reads with the records that splitCSV reads. It
+// takes into account that encoding/csv turns CRLF in a cell into LF.
 func sameRecords(theirs [][]string, ours [][]cell) error {
 	if len(theirs) != len(ours) {
 		return fmt.Errorf("encoding/csv reads %d records, not %d", len(theirs), len(ours))
@@ -178,8 +178,8 @@ func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	}
 }
 
-// The reader of memories never cuts the text within its first character. The apostrophe must be
-// written even if it did.
+// The reader of memories never splits a text within its first character. But the CSV encoder must write
+// the apostrophe even for such a split.
 func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {
 	for _, n := range []int{1, 2} {
 		encoder := format.CSV.NewEncoder()

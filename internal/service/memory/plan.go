@@ -92,9 +92,9 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	return join(ranges, target), nil
 }
 
-// level scales the estimates of the ranges so that their sum is the estimate of the whole, which is
-// the most reliable. If the memories are not distributed as the statistics say, the estimates of
-// small ranges are all too high or all too low.
+// level scales the estimates of the ranges so that their sum equals whole, because the estimate for all
+// ranges together is the most reliable. If the memories are not distributed as the statistics say, the
+// estimates of small ranges are all too high or all too low.
 func level(ranges []PlannedRange, whole int64) {
 	var sum int64
 	for _, r := range ranges {
@@ -105,7 +105,8 @@ func level(ranges []PlannedRange, whole int64) {
 	}
 }
 
-// inProportion scales one of several estimates. Their sum is sum, and should be whole.
+// inProportion scales an estimate by whole/sum. If it scales several estimates whose sum is sum, the
+// results add up to about whole.
 func inProportion(estimate, whole, sum int64) int64 {
 	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
 }
@@ -144,7 +145,8 @@ type planner struct {
 }
 
 // split halves a range at the middle between its first and last key, and shrinks both halves so that
-// they begin and end with an existing key. It returns a range that cannot be split as the only element.
+// they begin and end with an existing key. If the range cannot be split, split returns it as the only
+// element.
 func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
 	if r.First.Compare(r.Last) >= 0 {
 		return []PlannedRange{r}, nil
@@ -196,8 +198,7 @@ func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
 // it considers only keys k for which "k comparison bound" is true. It returns sql.ErrNoRows if there
 // is no such key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// Of the filter, only the time window is used, because the index does not contain the other
-	// columns.
+	// Only the time window of the filter is used, because the index does not contain the other columns.
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
 	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 	if len(bound) > 0 {

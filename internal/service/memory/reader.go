@@ -37,9 +37,9 @@ var columns = selectList(
 	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
-// Read calls visit once for every memory that q matches and whose key is in r, in the order of keys.
-// If after is not nil, it skips all keys up to and including after. It stops at the first error of
-// visit and returns it; visit has then been called for a prefix of the memories.
+// Read calls visit once for every memory that q matches and whose key is in r, in the order of keys. If
+// after is not nil, Read skips all keys up to and including after. If visit returns an error, Read
+// stops and returns that error; visit has then been called for a prefix of the memories.
 //
 // Read fetches keyset pages, each in a read-only transaction of its own, so that a long export does
 // not hold an old snapshot. A memory that is inserted, changed or deleted during the export is seen

@@ -20,9 +20,9 @@ type uploader struct {
 	nextPart    int // number of the next part
 }
 
-// atStartOfFile reports whether the next part is the first of range 0. If range 0 turns out to be
-// empty, the file begins with a part of a later range, which starts with a separator; archive.File
-// then skips the separator.
+// atStartOfFile reports whether the next part is the first of range 0. Range 0 may turn out to be
+// empty. Then the file begins with a part of a later range, which starts with a separator, and
+// archive.File skips that separator.
 func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
 
 // run stores and records the parts in queue until queue is closed, and returns how much it has
@@ -60,8 +60,8 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 }
 
 // recordError classifies an error from recording parts. If another attempt has recorded a part first,
-// the error is retryable: Temporal may have given up that attempt already, and then only a retry of
-// this one can finish the range.
+// the error is retryable: Temporal may have given up the other attempt already, and then only a retry
+// of the present attempt can finish the range.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)

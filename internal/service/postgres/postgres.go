@@ -24,7 +24,7 @@ func Open(url string, maxConns int) (*sqlx.DB, error) {
 	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened
+	db.SetConnMaxIdleTime(5 * time.Minute) // closes the connections that only a burst needed
 	return db, nil
 }
 

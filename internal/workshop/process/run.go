@@ -33,7 +33,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, o RunOptions) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	var stdout bytes.Buffer
-	var all Buffer // both streams, in the order in which they were written
+	var all Buffer // standard output and standard error, in the order in which they were written
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, &all), &all
 	exited, err := spawn(cmd, syscall.SIGTERM)
 	if errors.Is(err, exec.ErrNotFound) {

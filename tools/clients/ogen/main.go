@@ -28,7 +28,7 @@ func (k key) ApiKey(context.Context, exports.OperationName) (exports.ApiKey, err
 	return exports.ApiKey{APIKey: os.Getenv(string(k))}, nil
 }
 
-// Bearer is the other way to authenticate. One of them is enough.
+// Bearer skips the authentication by token, because the API key is enough.
 func (key) Bearer(context.Context, exports.OperationName) (exports.Bearer, error) {
 	return exports.Bearer{}, ogenerrors.ErrSkipClientSecurity
 }
