@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/sync/errgroup"
 
 	"memexport/internal/service/admin"
 )
@@ -30,16 +32,18 @@ func closeAdmin(s *admin.Server) {
 // checkAPI says that the API is ready if its database answers. Exports are accepted while Temporal is away,
 // and their status can be read while the bucket is away, so neither makes the API unready.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
-	return nil, ping(ctx, "DATABASE_URL", s.db)
+	return map[string]any{"temporal": s.temporal.State()}, ping(ctx, "DATABASE_URL", s.db)
 }
 
-// checkWorker returns a check that says that the worker is ready if both of its databases answer.
+// checkWorker returns a check that says that the worker is ready if it polls its task queue and both of its
+// databases answer. A build that is not current is ready: it polls, and an operator makes it current then.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
-		if err := ping(ctx, "DATABASE_URL", s.db); err != nil {
-			return nil, err
-		}
-		return nil, ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories)
+		var group errgroup.Group
+		group.Go(func() error { return ping(ctx, "DATABASE_URL", s.db) })
+		group.Go(func() error { return ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories) })
+		temporal := s.temporal.Look(ctx)
+		return map[string]any{"temporal": temporal}, cmp.Or(temporal.Err(), group.Wait())
 	}
 }
 

@@ -137,6 +137,7 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	s.admin = operators
+	go s.temporal.Watch(ctx)
 	d.closers = append(d.closers, func() error { s.close(); return nil })
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.serveAPI(ctx, listener) })

@@ -15,7 +15,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 
 	"memexport/activities"
 	"memexport/api"
@@ -29,6 +28,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/internal/service/temporalclient"
 	"memexport/internal/service/token"
 	"memexport/reconcile"
 	"memexport/worker"
@@ -80,6 +80,7 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 	defer closeAdmin(operators)
 	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
 		s.admin = operators
+		go s.temporal.Watch(ctx)
 		return do(ctx, s)
 	})
 }
@@ -109,7 +110,7 @@ type service struct {
 	db       *sqlx.DB
 	exports  *export.Store
 	archive  *archive.Archive
-	temporal client.Client
+	temporal *temporalclient.Connection
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
@@ -133,19 +134,19 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
-	temporal.Logger = temporallog.NewStructuredLogger(log)
-	c, err := client.NewLazyClient(temporal)
+	connection, err := temporalclient.Open(temporalclient.Options{Client: temporal, TaskQueue: cfg.TaskQueue,
+		DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID, Log: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
 	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
-		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: connection,
+		name: temporal.Namespace, starter: workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
-	s.temporal.Close()
+	s.temporal.Client.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
 	}
@@ -231,6 +232,8 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
+	s.admin.Stopping()
+	time.Sleep(min(s.config.StopDelay, s.config.StopTimeout/2)) // load balancers notice that /readyz has changed
 	if err := server.Shutdown(stopping); err != nil {
 		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
@@ -269,14 +272,15 @@ func (s *service) runWorker(ctx context.Context) error {
 		Ended: dispatcher.Next,
 	}
 	s.admin.SetCheck(workerPart, s.checkWorker(memories))
+	context.AfterFunc(ctx, s.admin.Stopping)
 	return worker.Run(ctx, worker.Options{
-		Client:     s.temporal,
+		Client:     s.temporal.Client,
 		Namespace:  s.name,
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
-		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
+		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
-		Log:            s.log,
+		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,
 		ReconcileEvery: s.config.ReconcileEvery,
