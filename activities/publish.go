@@ -61,9 +61,9 @@ type PublishResult struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Publish makes the export READY. Before that, it verifies the last range and compares what the ranges
-// reported with what is recorded and what was read back. If an earlier attempt has published the export,
-// Publish returns the result of that attempt.
+// Publish makes the export READY. Before that, it verifies the last range. It also compares the counts
+// that the ranges reported with the recorded parts and with the bytes that were read back. If an earlier
+// attempt has published the export, Publish returns the result of that attempt.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)

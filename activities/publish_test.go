@@ -119,7 +119,7 @@ func TestADamagedPartIsNeverPublished(t *testing.T) {
 					t.Fatal(err)
 				}
 				c.damage(t, path)
-				if p.Range == 0 { // Publish reads only the last range, so another activity finds errors in this one
+				if p.Range == 0 { // Publish reads only the last range, so an error in range 0 is found by Verify
 					_, err = do[any](h, h.Verify, activities.VerifyInput{ExportID: id})
 				} else {
 					_, err = do[any](h, h.Publish, in)

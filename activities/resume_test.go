@@ -50,7 +50,8 @@ func (h *harness) holdPart(number int) (release func()) {
 	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
 		h.Fatal(err)
 	}
-	// Unlock explicitly: Close only returns the connection to the pool, where it would keep its lock.
+	// Unlock explicitly: Close only returns the connection to the pool, where the connection would keep
+	// the lock.
 	release = sync.OnceFunc(func() {
 		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
 			h.Error(err)
@@ -212,8 +213,8 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at the same time if the first one can reach Postgres but not Temporal: Temporal misses
-// its heartbeats and starts the second attempt.
+// Two attempts run at the same time if the first attempt can reach Postgres but not Temporal. Temporal
+// then receives no heartbeats from the first attempt and starts the second.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10

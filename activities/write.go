@@ -21,8 +21,8 @@ type PlanResult struct {
 	Compose  bool                  `json:"compose"`  // whether to run Compose
 }
 
-// Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
-// the greatest key that exists now. A second attempt returns the plan that the first attempt recorded.
+// Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
+// key that exists now. A second attempt returns the plan that the first attempt recorded.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
@@ -79,7 +79,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	return written.Plus(added), err
 }
 
-// noteFull records that the store is full, if err says so. The API then refuses new exports.
+// noteFull records that the store is full, if err means that. The API then refuses new exports.
 func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	if !attempt.IsStorageFull(err) {
 		return

@@ -239,6 +239,6 @@ func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T
 		t.Fatal(err)
 	}
 	if again := must[activities.PlanResult](h, h.Plan, h.ref(started)); len(again.Ranges) != len(plan.Ranges) {
-		t.Errorf("a second attempt returned %+v", again) // Plan need not fail here, because a deletion after the first attempt cancels the workflow
+		t.Errorf("a second attempt returned %+v", again) // a deletion after the first attempt cancels the workflow, so a second attempt of Plan need not fail
 	}
 }

@@ -45,7 +45,7 @@ type createInput struct {
 	filter         memory.Filter
 }
 
-// Resolve reads and checks what the struct tags of Huma cannot express.
+// Resolve reads and checks the parts of the request that struct tags of Huma cannot describe.
 func (in *createInput) Resolve(ctx huma.Context) []error {
 	r, _ := humago.Unwrap(ctx)
 	filter, errs := parseFilter(r.URL.Query())

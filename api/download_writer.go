@@ -11,7 +11,7 @@ import (
 // to send, so that a file that cannot be read is answered with an error instead of an incomplete 200.
 type downloadWriter struct {
 	http.ResponseWriter
-	size   int64 // bytes of the whole file as it is sent: the compressed size if it is sent compressed
+	size   int64 // size of the whole file in bytes; the compressed size if the file is sent compressed
 	status int
 	begun  bool // the header has been written
 }

@@ -26,9 +26,9 @@ const (
 // stranger who shares an address with other clients, such as the address of a proxy, cannot lock them
 // out.
 //
-// Concurrent requests with the same credential share the token of the first one, because they may be the
-// first requests of one client to this process. If the credential is wrong, each of the other requests
-// takes a token afterwards.
+// Concurrent requests with the same credential share the token of the first such request, because they
+// may be the first requests of one client to this process. If the credential is wrong, each of the other
+// requests takes a token afterwards.
 type failures struct {
 	perMinute float64 // 0 means no limit
 
@@ -49,8 +49,8 @@ func newFailures(perMinute int) *failures {
 	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known, trying: map[[sha256.Size]byte]int{}}
 }
 
-// try starts an attempt to authenticate. If the client must wait before its next attempt, try returns for
-// how long. Otherwise it returns 0 and a function that must be called with the result of the attempt.
+// try starts an attempt to authenticate. If the client must wait before its next attempt, try returns the
+// time to wait. Otherwise it returns 0 and a function that must be called with the result of the attempt.
 func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait time.Duration, done func(result)) {
 	if f.perMinute == 0 {
 		return 0, func(result) {}
@@ -107,8 +107,8 @@ func (f *failures) remember(hash [sha256.Size]byte, r result) {
 }
 
 // finish ends an attempt that took a token from b, or shared the token of another attempt. An attempt
-// that failed and shared a token takes a token of its own now. An attempt that did not fail returns the
-// token that it took.
+// that failed and shared a token takes a token of its own now. An attempt that did not fail returns its
+// token, if it took one.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,7 +31,7 @@ var (
 )
 
 // maxItem is the greatest length of one item of a list, in characters, unless the tag of the filter's
-// field sets another.
+// field sets another length.
 const maxItem = 256
 
 // paramsOf returns the parameters that the fields of a filter declare.

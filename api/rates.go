@@ -18,9 +18,9 @@ const (
 	// the requests of this many seconds. A burst is enough for a client that looks at all its exports now
 	// and then.
 	burstSeconds = 5
-	// maxRatedKeys is how many keys rates remembers, which bounds its memory to a few MiB. Beyond that,
-	// the key that was used longest ago is forgotten. When such a key is used again, it may make a full
-	// burst.
+	// maxRatedKeys is how many keys rates remembers at most, so that it needs only a few MiB of memory.
+	// To remember another key, rates forgets the key that was used longest ago. A forgotten key may make
+	// a full burst when it is used again.
 	maxRatedKeys = 10_000
 )
 
@@ -79,8 +79,8 @@ func (r *rates) refuse(ctx huma.Context) {
 		with("RateLimit-Policy", fmt.Sprintf(`"requests";q=%d;w=%d`, burstSeconds*r.perSecond, burstSeconds)))
 }
 
-// refuseExhausted refuses a request before it is authenticated if its key may make no request at the
-// moment.
+// refuseExhausted refuses a request of a key that may make no request at the moment. It runs before
+// authentication.
 func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	if s.rates.perSecond > 0 && s.rates.exhausted(r.Header) {

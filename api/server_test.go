@@ -103,9 +103,9 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	}
 }
 
-// In this test, the text of a memory repeats what net/http writes when it refuses a request. The repeated
-// piece has an odd length, so that at least one of the server's writes begins exactly at the beginning of
-// a piece.
+// In this test, the text of a memory repeats what net/http writes when it refuses a request. The length
+// of the repeated text is 79 bytes, which shares no factor with the size of the server's writes. So one
+// of the writes begins exactly where the repeated text begins.
 func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

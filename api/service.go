@@ -111,7 +111,7 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 func unavailable(err error) bool {
 	var postgresError *pq.Error
 	var networkError *net.OpError
-	var timeout interface{ Timeout() bool } // not net.Error, because even the error "no such file" implements that
+	var timeout interface{ Timeout() bool } // do not check for net.Error, because even the error "no such file" implements that interface
 	switch {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())

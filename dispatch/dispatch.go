@@ -1,6 +1,6 @@
-// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of its
-// own and may run a few exports at the same time. When one of these ends, the next export in the
-// workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
+// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of
+// its own and may run a few exports at the same time. When one of these exports ends, the next export in
+// the workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
 package dispatch
 
 import (

@@ -128,7 +128,7 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Next(cancelled, flood) // call it as an activity that is being cancelled would
+	s.Next(cancelled, flood) // an activity that is being cancelled makes such a call
 	s.wantStarted(many, many[0])
 	s.wantStarted(few)
 	s.Next(t.Context(), flood) // no export may run now, because one is running already
@@ -150,7 +150,7 @@ func TestAFailureIsLoggedAndLeavesTheExportToTheReconciler(t *testing.T) {
 	s := newSite(t, "127.0.0.1:1")
 	workspace := uuid.NewString()
 	waiting := s.queue(workspace, 2)
-	s.Timeout = 8 * time.Second // longer than Next waits
+	s.Timeout = 8 * time.Second // this is longer than Next waits
 	began := time.Now()
 	s.Next(t.Context(), workspace)
 	if took := time.Since(began); took > 6*time.Second {

@@ -16,9 +16,9 @@ import (
 )
 
 // A canary is a unique word. This test puts one canary into the text of memories and another into a
-// filter. Both may appear in the file and in the table of memories, and the canary of the filter also in
-// the row of the export. Even if something fails, no canary may appear in a log, in an error response, in
-// another table or in Temporal.
+// filter. Both canaries may appear in the file and in the table of memories. The canary of the filter may
+// also appear in the row of the export. Even if something fails, no canary may appear in a log, in an
+// error response, in another table or in Temporal.
 func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "canary")
@@ -69,7 +69,7 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	e = c.ready(t, e.ID, 3*time.Minute)
 	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200).body
 	if !bytes.Contains(file, []byte(inText)) || !bytes.Contains(file, []byte(inFilter)) || bytes.Contains(file, []byte("poison-")) {
-		t.Errorf("the file has not what was asked for: %.500s", file)
+		t.Errorf("the file does not contain the memories that were asked for: %.500s", file)
 	}
 
 	for name, p := range map[string]*command{"API": api, "killed worker": worker, "second worker": successor} {

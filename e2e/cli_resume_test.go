@@ -143,7 +143,7 @@ func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
 	child.wantCode(t, 7)
 	same(t, "files", p.files(t), "out.partial out.partial.json")
 	p.env = []string{"MEMEXPORT_URL=" + s.url, "MEMEXPORT_API_KEY=" + s.key}
-	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // a different server may have a different file
+	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // the client does not resume from another server, because the file there may be different
 	says(t, "a run with another server", stderr, "--restart")
 }
 

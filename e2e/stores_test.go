@@ -21,7 +21,8 @@ import (
 // storeMemories is enough for a file with several parts.
 const storeMemories = 9000
 
-// storeWorkspace is the same in every store, so the files must also be the same.
+// storeWorkspace is the workspace whose memories are exported to every store. The files in all stores
+// must be the same.
 const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
 // inStore is a stack that keeps its exports in one of the stores.
@@ -53,7 +54,7 @@ func hasFaults(s *inStore) bool { return s.faults != nil }
 
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
-	digests := map[string]string{} // by format, the digest of the file from the first store
+	digests := map[string]string{} // for each format, the digest of the file from the first store
 	for _, name := range storetest.Names {
 		t.Run(name, func(t *testing.T) {
 			s := newInStore(t, name)

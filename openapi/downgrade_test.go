@@ -67,7 +67,7 @@ func walk(node any, visit func(map[string]any)) {
 	case map[string]any:
 		visit(node)
 		for name, child := range node {
-			if name != "example" && name != "value" { // these contain data, not schemas
+			if name != "example" && name != "value" { // an example contains data, not schemas
 				walk(child, visit)
 			}
 		}

@@ -74,7 +74,7 @@ func inOrder(t *testing.T, document []byte) []byte {
 		}
 	}
 	compact.WriteString("}\n")
-	compact.Bytes()[0] = '{' // in place of the first comma
+	compact.Bytes()[0] = '{' // replace the comma before the first key
 	if err := json.Indent(&indented, compact.Bytes(), "", "  "); err != nil {
 		t.Fatal(err)
 	}

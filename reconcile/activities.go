@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// slack is how late a healthy workflow may be with its next step. Later than this, the export is
+	// slack is how late a healthy workflow may be with its next step. After this time, the export is
 	// overdue.
 	slack = 10 * time.Second
 	// batch is the greatest number of exports that one run handles. The next run handles the others.
@@ -40,13 +40,14 @@ type Activities struct {
 	// the rows forever.
 	History time.Duration
 
-	// Audit stores the audit events. AuditRetention is how long they are kept; zero keeps them forever.
+	// Audit stores the audit events. AuditRetention is how long the events are kept. Zero keeps them
+	// forever.
 	Audit          *audit.Store
 	AuditRetention time.Duration
 
 	// OrphanAge protects objects that may still be in use. Sweep deletes the objects of an unknown or
-	// purged export only if the newest of them is older than this. It must be longer than the longest
-	// attempt that could still record such an object. Defaults to 24 hours.
+	// purged export only if the newest of these objects is older than OrphanAge. OrphanAge must be longer
+	// than the longest attempt that could still record such an object. Defaults to 24 hours.
 	OrphanAge time.Duration
 }
 

@@ -19,7 +19,7 @@ func TestDecide(t *testing.T) {
 	states := []workflowState{running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status
-		kept, deleted  [4]outcome // the outcomes for each of states: in kept for an export that was not deleted, in deleted for one that was
+		kept, deleted  [4]outcome // one outcome for each state in states, for an export that was not deleted and for a deleted export
 	}{
 		{export.Pending, export.Pending,
 			[4]outcome{nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},

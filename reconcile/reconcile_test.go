@@ -46,7 +46,7 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
-// anHourLater moves all times in the database an hour into the past.
+// anHourLater moves all times in the database an hour into the past, as if an hour had passed.
 func (f *fixture) anHourLater() {
 	f.Helper()
 	f.exec(`UPDATE memexport.exports SET updated_at = updated_at - interval '1 hour', created_at = created_at - interval '1 hour',

@@ -1,5 +1,5 @@
 // Package worker runs the Temporal worker. It registers the workflows and activities, keeps the schedules
-// up to date, and lets other workers continue unfinished activities when it stops.
+// up to date, and hands unfinished activities over to other workers when this worker stops.
 package worker
 
 import (
@@ -106,8 +106,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	return w
 }
 
-// register registers the workflows and activities under their Go names. If one of them is renamed, running
-// exports break.
+// register registers the workflows and activities under their Go names. Renaming one of these functions
+// breaks running exports.
 func (o *Options) register(r worker.Registry) {
 	r.RegisterWorkflow(workflows.Export)
 	r.RegisterActivity(o.Activities)
@@ -116,8 +116,7 @@ func (o *Options) register(r worker.Registry) {
 	r.RegisterActivity(o.Reconciler)
 }
 
-// prepareNamespace registers the search attributes, and creates the schedules or updates existing ones to
-// the options.
+// prepareNamespace registers the search attributes, and creates or updates the schedules.
 func (o *Options) prepareNamespace(ctx context.Context) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)

@@ -18,7 +18,7 @@ import (
 )
 
 // TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs its subtests on one real Temporal server. The
-// subtests run one after the other, because they share the namespace and so the schedules in it.
+// subtests run one after the other, because they use the same schedules in the same namespace.
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
@@ -36,7 +36,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	free.Close()
 	s := newSite(t, dial(t, address))
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
-	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // a Starter of its own, as in an API that runs in another process
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // use a separate Starter, as an API in another process would
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	worker := s.run(s.options)

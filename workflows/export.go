@@ -23,8 +23,8 @@ import (
 type ExportInput struct {
 	ExportID    string `json:"export_id"`
 	WorkspaceID string `json:"workspace_id"` // the fairness key of every activity
-	// SearchAttributes says whether the namespace has the search attributes. If it lacked them, an upsert
-	// would fail the workflow task again and again.
+	// SearchAttributes says whether the namespace has the search attributes. Without the attributes, an
+	// upsert would fail the workflow task again and again.
 	SearchAttributes bool `json:"search_attributes"`
 }
 
@@ -71,8 +71,8 @@ func newRun(in ExportInput) *run {
 	}
 }
 
-// write plans the export, writes and verifies its ranges, composes them into one object if the plan says
-// so, and publishes the file.
+// write plans the export, writes and verifies its ranges, and publishes the file. If the plan says so,
+// write also makes the store join the parts into one object.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
 	var plan activities.PlanResult
 	r.show(ctx, export.Processing)

@@ -73,7 +73,7 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // no range may finish until `parallel` ranges are running at once
+		if len(s.called("WriteRange")) == parallel { // every range waits below until the greatest allowed number of ranges is running
 			isFull()
 		}
 		select {

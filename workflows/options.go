@@ -20,7 +20,7 @@ const (
 	longestCleanup = time.Hour
 )
 
-// retryPolicy returns a policy that starts with short waits, because most faults are short, and later
+// retryPolicy returns a policy whose first waits are short, because most faults are short. Later it
 // retries every minute.
 func retryPolicy() *temporal.RetryPolicy {
 	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute}

@@ -18,7 +18,7 @@ type rangesInFlight struct {
 }
 
 // startRanges writes the ranges in the background. It starts them in order and writes plan.Parallel of
-// them at a time. When one range fails, it cancels the others.
+// them at a time. When one range fails, startRanges cancels the other ranges.
 func (r *run) startRanges(ctx workflow.Context, plan activities.PlanResult) *rangesInFlight {
 	ranges := &rangesInFlight{}
 	ctx, ranges.cancel = workflow.WithCancel(ctx)

@@ -13,8 +13,8 @@ import (
 // export before the export expires.
 const UpdateExpireNow = "expire-now"
 
-// handleExpireNow registers the handler of the update, which an operator can send from the Temporal UI or
-// CLI.
+// handleExpireNow registers the handler of the update expire-now, which an operator can send from the
+// Temporal UI or CLI.
 func (r *run) handleExpireNow(ctx workflow.Context) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateExpireNow,
 		func(workflow.Context) error {

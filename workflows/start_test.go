@@ -127,8 +127,8 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	}
 }
 
-// A namespace refuses search attributes that were removed, and also those that only some of its servers
-// know yet.
+// A namespace refuses search attributes that were removed, and new search attributes that some of its
+// servers do not know yet.
 func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/service/admin"
 )
 
-// These are the parts of a process that decide whether it is ready.
+// apiPart and workerPart name the parts of a process. A process is ready when all its parts are ready.
 const apiPart, workerPart = "api", "worker"
 
 // listenAdmin serves /healthz, /readyz and /metrics on address. The process is not ready until each part has
@@ -22,21 +22,24 @@ func listenAdmin(address string, log *slog.Logger, parts ...string) (*admin.Serv
 	return admin.Listen(address, admin.Options{Parts: parts, Version: version, Log: log})
 }
 
-// closeAdmin is the last thing that a process does, so that probes and scrapers are answered while it stops.
+// closeAdmin closes the admin server. Call it last, so that probes and scrapers get answers while the
+// process stops.
 func closeAdmin(s *admin.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = s.Close(ctx) // an error means that a scraper was cut off, which it notices itself
+	_ = s.Close(ctx) // an error means that a scraper was cut off, and the scraper notices that itself
 }
 
-// checkAPI says that the API is ready if its database answers. Exports are accepted while Temporal is away,
-// and their status can be read while the bucket is away, so neither makes the API unready.
+// checkAPI is the readiness check of the API. It returns an error if the API's database does not answer.
+// It does not check Temporal and the bucket: without them, the API can still accept exports and show
+// their status.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
 	return map[string]any{"temporal": s.temporal.State()}, ping(ctx, "DATABASE_URL", s.db)
 }
 
-// checkWorker returns a check that says that the worker is ready if it polls its task queue and both of its
-// databases answer. A build that is not current is ready: it polls, and an operator makes it current then.
+// checkWorker returns the readiness check of the worker. The check returns an error if the worker does not
+// poll its task queue, or if one of its two databases does not answer. A build that is not the current one
+// counts as ready, because operators make a build current when its workers are ready.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
 		var group errgroup.Group
@@ -47,7 +50,8 @@ func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	}
 }
 
-// ping returns an error that names the setting unless the database answers.
+// ping returns an error if the database does not answer. The error names the setting that contains the
+// database's URL.
 func ping(ctx context.Context, setting string, db *sqlx.DB) error {
 	if err := db.PingContext(ctx); err != nil {
 		return fmt.Errorf("the database in %s does not answer: check that it runs and can be reached: %w", setting, err)

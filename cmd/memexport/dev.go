@@ -95,7 +95,7 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	defer release()
-	// Scripts wait until these files exist, so delete those of the last run.
+	// Scripts wait until these files exist, so delete the files of the last run.
 	for _, name := range []string{"base-url", "admin-url"} {
 		if err := os.Remove(filepath.Join(f.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -66,8 +66,8 @@ func workerCommand() *cobra.Command {
 	}
 }
 
-// serve is withService for a part of the service that runs until it is told to stop. It listens on ADMIN_ADDR
-// before it connects, so that probes are answered from the start.
+// serve runs a part of the service, the API or the worker, until ctx ends. It listens on ADMIN_ADDR
+// before it connects to the database and the other services, so that probes are answered from the start.
 func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
@@ -103,7 +103,7 @@ func newLogger(cfg config.Config) *slog.Logger {
 	return telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
 }
 
-// service is what both the API and the worker use.
+// service holds the connections and settings that both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -251,7 +251,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity: see memory.Source.Read.
+	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
 	if err != nil {
 		return err

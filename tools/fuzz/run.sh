@@ -16,13 +16,13 @@ ended_on_time() {
 targets=$(git ls-files '*_test.go' | xargs grep -oE '^func Fuzz[A-Za-z0-9]+' | sed 's/:func /:/' | sort)
 for target in $targets; do
   name=${target##*:} folder=$(dirname "${target%%:*}")
-  # One worker: those of api start a Postgres each. Minimizing an input is bounded, because coverage that
-  # varies with timing would make it endless.
+  # Use one worker, because each worker of the package api starts a Postgres. Bound how long an input is
+  # minimized, because coverage that varies with timing would make that endless.
   if ! "$go" test -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s" -fuzzminimizetime 10x -parallel "${FUZZ_PARALLEL:-1}" "./$folder" >"$log" 2>&1 && ! ended_on_time; then
     cat "$log"
     exit 1
   fi
-  # First come the inputs that are stored; a short time may not suffice for more.
+  # The stored inputs run first. A short time may not suffice for new inputs.
   executions=$(grep -oE '(execs: |coverage: )[0-9]+' "$log" | tail -1 | grep -oE '[0-9]+' || true)
   if [ "${executions:-0}" = 0 ]; then
     cat "$log"

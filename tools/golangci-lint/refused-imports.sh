@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that the linter refuses forbidden imports. In a temporary copy of the project, it adds a file with each
-# of them to its package and runs depguard once. The arguments are the command that runs golangci-lint.
-# Imports that close a cycle are not in the list, because the compiler refuses those.
+# forbidden import to the importing package, and runs depguard once. The arguments are the command that runs
+# golangci-lint. Imports that close a cycle are not in the list, because the compiler refuses such imports.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 copy=$(mktemp -d)

@@ -1,6 +1,6 @@
 // Reads the files in the directory READERS_DIR. For each NAME there are NAME.ndjson, which has been
-// compared with the table, and NAME.parquet, NAME.csv and NAME.json, which are compared with it here.
-// READERS_URL and READERS_KEY are the address of a download of large.parquet and its key.
+// compared with the table, and NAME.parquet, NAME.csv and NAME.json, which this test compares with
+// NAME.ndjson. READERS_URL is the URL of a download of large.parquet, and READERS_KEY is its API key.
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { test } from 'node:test'
@@ -60,7 +60,7 @@ for (const name of names) {
   })
 
   test(`DuckDB reads ${name}.csv and ${name}.json as docs/reading.md says`, async () => {
-    if (memories.length === 0) return // there is nothing by which a reader could tell the types
+    if (memories.length === 0) return // a reader cannot tell the types of columns without rows
     const text = `id, memory, user_id, agent_id, session_id, workspace_id`
     const counts = new Set()
     for (const from of [

@@ -56,9 +56,9 @@ func run(ctx context.Context, root, out, version string) error {
 // release builds the files of one release.
 type release struct {
 	source
-	out       string // content of the documents, which the method make reads
+	out       string // the directory to write to
 	platforms []platform
-	documents []entry // the documents' content, which make reads
+	documents []entry // content of the documents, which the method make reads
 	log       func(format string, args ...any)
 }
 

@@ -24,8 +24,8 @@ type conn struct {
 // NetConn returns the wrapped connection, as tls.Conn.NetConn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Write writes p. It returns a timeout error if the client does not accept data in time. Then Close resets
-// the connection.
+// Write writes p. It returns a timeout error if the client does not accept data in time. After such an
+// error, Close resets the connection.
 func (c *conn) Write(p []byte) (n int, err error) {
 	for {
 		c.extend()
@@ -79,7 +79,8 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection. The kernel goes on sending the data that is left for at most Limits.Stall.
+// Close closes the connection. After that, the kernel goes on sending unsent data, but for at most
+// Limits.Stall.
 func (c *conn) Close() error {
 	limitFarewell(c.Conn, c.stall)
 	c.closed()

@@ -91,7 +91,7 @@ func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // this writes large pieces
+		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // io.Copy writes large pieces
 	})
 	f.Add([]byte(""), []byte{}, true)
 	f.Add([]byte(plainRefusal), []byte{}, true)

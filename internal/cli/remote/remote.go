@@ -45,9 +45,9 @@ type Service struct {
 	reached atomic.Bool // the service has answered a request of this process, or of the earlier process whose job this process continues
 }
 
-// answerTimeout is how long a request other than a download may take, in addition to the wait that
-// it asks for with Prefer. The API answers within a few seconds even if its database or Temporal
-// does not.
+// answerTimeout is how long a request other than a download may take, in addition to the wait that it
+// asks for with Prefer. The API answers within a few seconds even if its database or Temporal does not
+// answer.
 const answerTimeout = 30 * time.Second
 
 // New returns a Service. It does not send a request.

@@ -18,12 +18,12 @@ import (
 // Off is the value of ADMIN_ADDR that turns the server off.
 const Off = "off"
 
-// These limits keep callers that are slow or many from holding memory.
+// These limits keep slow or numerous callers from using much memory.
 const (
 	maxConnections = 100 // a few probes, scrapers and people; further connections wait
 	maxHeaderBytes = 16 << 10
 	readTimeout    = 5 * time.Second
-	writeTimeout   = 30 * time.Second // a scrape of /metrics takes milliseconds; a profile would not fit
+	writeTimeout   = 30 * time.Second // a scrape of /metrics takes milliseconds
 	idleTimeout    = 2 * time.Minute  // longer than the usual minute between two scrapes
 )
 

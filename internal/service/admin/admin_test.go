@@ -91,7 +91,7 @@ func TestACheckThatNeverReturnsIsAnsweredWithinTheLimit(t *testing.T) {
 	s := listen(t, "worker")
 	running, release := make(chan struct{}, 10), make(chan struct{})
 	defer close(release)
-	s.SetCheck("worker", func(context.Context) (any, error) { // it ignores its context
+	s.SetCheck("worker", func(context.Context) (any, error) { // this check ignores its context
 		running <- struct{}{}
 		<-release
 		return nil, nil

@@ -30,7 +30,7 @@ const (
 
 var errStopping = errors.New("the process is stopping")
 
-// part is a part of the process, and its check once it has one.
+// part is a part of the process, such as api or worker. check is nil until SetCheck is called.
 type part struct {
 	name   string
 	mu     sync.Mutex
@@ -55,8 +55,8 @@ type PartState struct {
 	Details any    `json:"details,omitempty"`
 }
 
-// SetCheck says that a part has started, and how to find out whether it is ready. It panics if the name is
-// not in Options.Parts.
+// SetCheck says that a part has started, and sets the check that finds out whether the part is ready. It
+// panics if the name is not in Options.Parts.
 func (s *Server) SetCheck(name string, check Check) {
 	for _, p := range s.parts {
 		if p.name == name {
@@ -83,8 +83,9 @@ func (s *Server) Ready(ctx context.Context, name string) error {
 	return fmt.Errorf("the part %s does not exist", name)
 }
 
-// run runs the check. Calls at the same time share one run. If the check does not return in time, run returns
-// without it; later calls wait for the same run, so that a dependency that hangs does not collect goroutines.
+// run runs the check and returns its result. Concurrent calls share one run of the check. If the check does
+// not return in time, run returns an error. Later calls wait for the same run of the check, so that goroutines
+// do not pile up while a dependency hangs.
 func (p *part) run(ctx context.Context) (details any, err error) {
 	p.mu.Lock()
 	check := p.check
@@ -92,10 +93,10 @@ func (p *part) run(ctx context.Context) (details any, err error) {
 	if check == nil {
 		return nil, errors.New("it is starting: see the log of the process if this takes longer than a minute")
 	}
-	ctx, cancel := context.WithTimeout(ctx, Limit+Limit/10) // gives a check that heeds its context the time to say what it waited for
+	ctx, cancel := context.WithTimeout(ctx, Limit+Limit/10) // longer than the context of the check, so that the check has time to say what it waited for
 	defer cancel()
 	done := p.flight.DoChan("", func() (any, error) {
-		// The run does not end with one of its callers.
+		// The check goes on when the context of this caller ends, because other callers may wait for it.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), Limit)
 		defer cancel()
 		return check(ctx)

@@ -35,8 +35,8 @@ type record struct {
 }
 
 // selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so callers
-// see the right status even if the worker that records it is late. The count of a PROCESSING export
-// is the sum over its parts.
+// see the right status even if a worker is late to record EXPIRED. The memory count of a PROCESSING
+// export is the sum over its parts.
 const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,

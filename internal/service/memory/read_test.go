@@ -96,7 +96,7 @@ func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The query may read one block of the table per memory, and a few blocks of the index, which has
-	// more than 100.
+	// more than 100 blocks.
 	if p := plans[0].Plan; p.Rows != 50 || p.Hit+p.Read > 50+10 {
 		t.Errorf("%d memories were read from %d blocks:\n%s", p.Rows, p.Hit+p.Read, explained)
 	}
