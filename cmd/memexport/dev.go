@@ -132,7 +132,7 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	s, err := connect(ctx, d.config, d.temporal, d.log)
+	s, err := connect(ctx, d.config, d.temporal, d.log, "")
 	if err != nil {
 		return err
 	}

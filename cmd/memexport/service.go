@@ -78,20 +78,22 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 		return err
 	}
 	defer closeAdmin(operators)
-	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
+	role := map[string]string{apiPart: postgres.APIRole, workerPart: postgres.WorkerRole}[part]
+	return withService(ctx, cfg, role, func(ctx context.Context, s *service) error {
 		s.admin = operators
 		go s.temporal.Watch(ctx)
 		return do(ctx, s)
 	})
 }
 
-// withService connects to the database and the other services, and calls do with the connected service.
-func withService(ctx context.Context, cfg config.Config, do func(context.Context, *service) error) error {
+// withService connects to the database and the other services, and calls do with the connected service. If
+// role is not empty, the user of the database must have the privileges of that role.
+func withService(ctx context.Context, cfg config.Config, role string, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, newLogger(cfg))
+	s, err := connect(ctx, cfg, temporal, newLogger(cfg), role)
 	if err != nil {
 		return err
 	}
@@ -118,8 +120,8 @@ type service struct {
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
-	db, err := openMigrated(ctx, cfg)
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger, role string) (*service, error) {
+	db, err := openMigrated(ctx, cfg, role)
 	if err != nil {
 		return nil, err
 	}
@@ -153,13 +155,19 @@ func (s *service) close() {
 }
 
 // openMigrated opens the service's database. It returns an error unless all migrations have been
-// applied.
-func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
+// applied. If role is not empty, the user of the database must have the privileges of that role.
+func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
 	if err != nil {
 		return nil, err
 	}
-	if err := postgres.CheckMigrated(ctx, db); err != nil {
+	if role != "" {
+		err = postgres.CheckGrants(ctx, db, role)
+	}
+	if err == nil {
+		err = postgres.CheckMigrated(ctx, db)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -180,7 +188,7 @@ func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := db.PingContext(ctx); err != nil {
+	if err := postgres.WaitReady(ctx, db); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
