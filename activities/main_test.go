@@ -37,14 +37,16 @@ var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
 type harness struct {
 	*testing.T
 	*activities.Activities
+	url string // of the database
 	db  *sqlx.DB
 	dir string // the directory of the bucket
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
-	db := pgtest.Open(t, 16)
-	h := &harness{T: t, db: db, dir: t.TempDir(), Activities: &activities.Activities{
+	url := pgtest.New(t)
+	db := pgtest.OpenURL(t, url, 16)
+	h := &harness{T: t, url: url, db: db, dir: t.TempDir(), Activities: &activities.Activities{
 		Exports: export.NewStore(db), Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
 	h.readFrom("memories")

@@ -59,28 +59,30 @@ type PublishResult struct {
 	Memories  int64     `json:"memories"`
 	Bytes     int64     `json:"bytes"`
 	ExpiresAt time.Time `json:"expires_at"`
+	Settled   Settled   `json:"settled,omitzero"` // set if the export had ended before: then Publish changed nothing
 }
 
 // Publish makes the export READY. Before that, it verifies the last range. It also compares the counts
-// that the ranges reported with the recorded parts and with the bytes that were read back. If an earlier
-// attempt has published the export, Publish returns the result of that attempt.
+// that the ranges reported with the recorded parts and with the bytes that were read back. If the export
+// has already ended, Publish changes nothing and returns how the export ended.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return PublishResult{}, err
 	}
-	published := e.ExpiresAt != nil
-	if !published {
-		file, err := a.verifiedFile(ctx, e, f, in)
-		if err != nil {
-			return PublishResult{}, err
-		}
-		if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
-			return PublishResult{}, attempt.DatabaseError(ctx, err)
-		}
+	if settled := a.settled(e); settled.Is() {
+		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
+		return PublishResult{Memories: settled.Memories, Bytes: settled.Bytes, ExpiresAt: settled.ExpiresAt, Settled: settled}, nil
 	}
-	a.ended(ctx, e.WorkspaceID) // call ended even if an earlier attempt published the export, because that attempt may have died before this line
+	file, err := a.verifiedFile(ctx, e, f, in)
+	if err != nil {
+		return PublishResult{}, err
+	}
+	if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
+		return PublishResult{}, attempt.DatabaseError(ctx, err)
+	}
+	a.ended(ctx, e.WorkspaceID)
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 

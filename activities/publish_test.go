@@ -141,9 +141,10 @@ func TestAFailedExportIsNotPublished(t *testing.T) {
 	id, plan := h.started(format.JSON)
 	in := h.written(id, plan)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeTerminated})
-	_, err := do[any](h, h.Publish, in)
-	wantFinal(t, err, attempt.TypeExportClosed)
-	_, err = do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: 1, Range: plan.Ranges[0].Range})
+	if again := must[activities.PublishResult](h, h.Publish, in); again.Settled.Code != export.CodeTerminated {
+		t.Errorf("published is %+v", again)
+	}
+	_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: 1, Range: plan.Ranges[0].Range})
 	if err != nil {
 		wantFinal(t, err, attempt.TypeExportClosed)
 	}

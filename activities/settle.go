@@ -16,8 +16,9 @@ type FailInput struct {
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
-// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status.
-func (a *Activities) Fail(ctx context.Context, in FailInput) error {
+// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
+// returns the state of the export.
+func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
@@ -27,14 +28,14 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {
-		return attempt.DatabaseError(ctx, err)
+		return Settled{}, attempt.DatabaseError(ctx, err)
 	}
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
-		return attempt.DatabaseError(ctx, err)
+		return Settled{}, attempt.DatabaseError(ctx, err)
 	}
 	a.ended(ctx, e.WorkspaceID) // call ended even if an earlier attempt recorded the failure, because that attempt may have died before this line
-	return nil
+	return a.settled(e), nil
 }
 
 // ExpireResult says when to delete the objects.
@@ -43,7 +44,7 @@ type ExpireResult struct {
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
-// downloads that have begun can finish.
+// downloads that have begun can finish. The objects of a deleted export need no grace period.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
 	if err != nil && !errors.Is(err, export.ErrConflict) {
@@ -53,10 +54,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	if e.ExpiresAt == nil { // the export was never READY, so nobody is downloading it
-		return ExpireResult{PurgeAt: time.Now()}, nil
-	}
-	return ExpireResult{PurgeAt: e.ExpiresAt.Add(a.Grace)}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e)}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.

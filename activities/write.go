@@ -17,25 +17,29 @@ import (
 // PlanResult says how an export is divided into ranges. It has no ranges if no memory matches the filter.
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
-	Parallel int                   `json:"parallel"` // ranges to write at the same time
-	Compose  bool                  `json:"compose"`  // whether to run Compose
+	Parallel int                   `json:"parallel"`         // ranges to write at the same time
+	Compose  bool                  `json:"compose"`          // whether to run Compose
+	Settled  Settled               `json:"settled,omitzero"` // set if the export has ended: then there is nothing to write
 }
 
 // Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
-// key that exists now. A second attempt returns the plan that the first attempt recorded.
+// key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
+// ended, Plan changes nothing and returns how the export ended.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
 		return PlanResult{}, attempt.DatabaseError(ctx, err)
 	}
+	if settled := a.settled(e); settled.Is() {
+		return PlanResult{Settled: settled}, nil
+	}
+	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	if e.DeletedAt != nil {
+		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
+	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
-		// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow
-		// that is only just being started.
-		if e.DeletedAt != nil {
-			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
-		}
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
 			return PlanResult{}, attempt.SourceError(ctx, err)
 		}

@@ -27,19 +27,16 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	// different ranges, and a Parquet file with other ranges has other bytes.
 	execute(t, s.db, `ALTER TABLE memories SET (autovacuum_enabled = false)`)
 
-	kills := []struct {
+	type kill struct {
 		format string
 		from   int // the progress in percent at which to kill the process; 0 means at once
 		victim string
-	}{
-		{format: "csv", from: 1, victim: "memexport"},
-		{format: "json", from: 40, victim: "memexport"},
-		{format: "markdown", from: 20, victim: "postmaster"},
-		{format: "csv", from: 80, victim: "memexport"},
-		{format: "json", from: 0, victim: "memexport"},
-		{format: "parquet", from: 0, victim: "memexport"},
-		{format: "parquet", from: 30, victim: "memexport"},
-		{format: "parquet", from: 70, victim: "memexport"},
+	}
+	kills := []kill{{"csv", 1, "memexport"}, {"json", 40, "memexport"}, {"markdown", 20, "postmaster"}, {"csv", 80, "memexport"}, {"json", 0, "memexport"}}
+	for _, format := range []string{"ndjson", "parquet"} {
+		for _, from := range []int{0, 30, 70, 99} {
+			kills = append(kills, kill{format, from, "memexport"})
+		}
 	}
 	var interrupted []object
 	for _, kill := range kills {

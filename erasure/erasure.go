@@ -89,7 +89,7 @@ func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
 		_, err := e.Audit.DeleteWorkspace(ctx, workspaceID)
 		return err
 	}
-	return e.Audit.Record(ctx, audit.Event{Action: audit.Erase, WorkspaceID: workspaceID})
+	return e.Audit.RecordErase(ctx, workspaceID)
 }
 
 // stop cancels the workflows of exports and waits until all of them have ended. After that, no activity

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -73,6 +74,34 @@ func keepsSchedules(t *testing.T, server string) {
 			return every("memexport-reconcile") == interval && every("memexport-sweep") == 2*interval
 		})
 		worker.stop(t)
+	}
+	// Check that a running worker creates a deleted schedule again, and says that a schedule is paused.
+	if err := c.ScheduleClient().GetHandle(t.Context(), "memexport-reconcile").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sweep := c.ScheduleClient().GetHandle(t.Context(), "memexport-sweep")
+	if err := sweep.Pause(t.Context(), client.SchedulePauseOptions{Note: "during a test"}); err != nil {
+		t.Fatal(err)
+	}
+	o := s.options
+	o.ScheduleCheck = 50 * time.Millisecond
+	var log lockedBuffer
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	keeping := s.run(o)
+	await.True(t, patience, "the worker creates the deleted schedule", func() bool { return every("memexport-reconcile") == time.Hour })
+	if err := c.ScheduleClient().GetHandle(t.Context(), "memexport-reconcile").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, patience, "the worker creates the schedule again while it runs", func() bool { return every("memexport-reconcile") == time.Hour })
+	if description, err := sweep.Describe(t.Context()); err != nil || !description.Schedule.State.Paused || every("memexport-sweep") != 2*time.Hour {
+		t.Errorf("the paused schedule has the interval %v: %v", every("memexport-sweep"), err)
+	}
+	keeping.stop(t)
+	if n := strings.Count(log.String(), `a schedule is paused`); n != 1 || !strings.Contains(log.String(), "during a test") {
+		t.Errorf("the worker has told %d times that the schedule is paused:\n%s", n, log.String())
+	}
+	if err := sweep.Unpause(t.Context(), client.ScheduleUnpauseOptions{}); err != nil {
+		t.Fatal(err)
 	}
 	// Check that a worker can run the workflows that the schedules start.
 	s.run(s.options)

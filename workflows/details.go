@@ -20,6 +20,7 @@ type details struct {
 	expiresAt  time.Time
 	failure    string // the failure code
 	purged     bool
+	deleted    bool // the owner deleted the export
 }
 
 // show sets the status and shows the details in the Temporal UI as the workflow's current details. If
@@ -53,6 +54,9 @@ func (d *details) markdown() string {
 		d.rangesDone, d.ranges, d.written.Memories, d.written.Bytes, d.written.Parts))
 	if !d.expiresAt.IsZero() {
 		b.WriteString("- expires " + d.expiresAt.UTC().Format(time.RFC3339) + "\n")
+	}
+	if d.deleted {
+		b.WriteString("- deleted by its owner\n")
 	}
 	if d.purged {
 		b.WriteString("- its objects have been deleted\n")

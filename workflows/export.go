@@ -40,6 +40,9 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err != nil {
 		return r.fail(ctx, err)
 	}
+	if s := published.Settled; s.Is() && s.Status != export.Ready {
+		return r.conclude(ctx, s, failedBefore(s))
+	}
 	r.sleepUntil(ctx, published.ExpiresAt, "expires") // 72 hours by default
 	purgeAt, err := r.expire(ctx)
 	if err != nil {
@@ -79,6 +82,10 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	if err := workflow.ExecuteActivity(r.working(ctx, "divide the memories into ranges"), a.Plan, r.export).Get(ctx, &plan); err != nil {
 		return published, err
 	}
+	if s := plan.Settled; s.Is() { // this run was reset, or started again, after the export had ended
+		r.adopt(ctx, s)
+		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
+	}
 	r.details.ranges = len(plan.Ranges)
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
@@ -94,6 +101,10 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	}
 	if err := workflow.ExecuteActivity(r.working(ctx, "verify and publish"), a.Publish, input).Get(ctx, &published); err != nil {
 		return published, err
+	}
+	if s := published.Settled; s.Is() {
+		r.adopt(ctx, s)
+		return published, nil
 	}
 	r.details.expiresAt = published.ExpiresAt
 	r.show(ctx, export.Ready)
@@ -120,20 +131,20 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 }
 
 // fail records why the export failed, deletes the export's objects, and returns err, so that Temporal
-// shows the same outcome as the row. fail does all this even if the workflow was cancelled.
+// shows the same outcome as the row. fail does all this even if the workflow was cancelled. If the export
+// had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
-	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, nil); failErr != nil {
+	var settled activities.Settled
+	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
 	}
-	r.details.failure = code
-	r.show(cleanup, export.Failed)
-	if purgeErr := r.purge(cleanup); purgeErr != nil {
-		return errors.Join(err, purgeErr)
+	if !settled.Is() { // a history that was recorded before Fail returned the state
+		settled = activities.Settled{Status: export.Failed, Code: code}
 	}
-	return err
+	return r.conclude(ctx, settled, err)
 }
 
 // expire makes the export EXPIRED, even if the workflow was cancelled, and returns when to delete the

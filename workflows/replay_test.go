@@ -18,6 +18,8 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"memexport/activities"
+	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
@@ -65,6 +67,43 @@ var recordings = map[string]func(t *testing.T) *live{
 	"nothing-matches": func(t *testing.T) *live {
 		s := newStub(0)
 		s.ready, s.grace = 0, 0
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-ready": func(t *testing.T) *live {
+		s := newStub(2)
+		s.grace = 500 * time.Millisecond
+		s.planned = activities.Settled{Status: export.Ready, Memories: 2000, Bytes: 8000, ExpiresAt: time.Now().Add(500 * time.Millisecond)}
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-expired": func(t *testing.T) *live {
+		s := newStub(2)
+		s.planned = activities.Settled{Status: export.Expired, ExpiresAt: time.Now(), PurgeAt: time.Now().Add(500 * time.Millisecond)}
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-failed": func(t *testing.T) *live {
+		s := newStub(2)
+		s.planned = activities.Settled{Status: export.Failed, Code: export.CodeTerminated, Purged: true}
+		l := recorded(t, s)
+		if l.result() == nil {
+			t.Error("the workflow did not fail")
+		}
+		return l
+	},
+	"published-when-expired": func(t *testing.T) *live {
+		s := newStub(2)
+		s.published = activities.Settled{Status: export.Expired, ExpiresAt: time.Now(), PurgeAt: time.Now().Add(500 * time.Millisecond)}
 		l := recorded(t, s)
 		if err := l.result(); err != nil {
 			t.Error(err)
@@ -162,9 +201,9 @@ func TestRecordHistories(t *testing.T) {
 	}
 }
 
-func newReplayer(export func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
+func newReplayer(code func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
 	replayer := worker.NewWorkflowReplayer()
-	replayer.RegisterWorkflowWithOptions(export, workflow.RegisterOptions{Name: "Export"})
+	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
 	return replayer
 }
 

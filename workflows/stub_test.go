@@ -35,6 +35,8 @@ type stub struct {
 	now      func() time.Time
 	on       map[string]func(ctx context.Context, number int) error
 
+	planned, published, failed activities.Settled // what Plan, Publish and Fail say about the export
+
 	mu      sync.Mutex
 	calls   []call
 	code    string // the code that Fail received
@@ -95,6 +97,9 @@ func (s *stub) run(ctx context.Context, name string, number int) error {
 }
 
 func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activities.PlanResult, err error) {
+	if s.planned.Is() {
+		return activities.PlanResult{Settled: s.planned}, s.run(ctx, "Plan", -1)
+	}
 	plan.Parallel, plan.Compose = s.parallel, s.compose
 	for i := range s.ranges {
 		plan.Ranges = append(plan.Ranges, memory.PlannedRange{Range: rangeOf(i), Estimate: 1000})
@@ -146,14 +151,21 @@ func (s *stub) Publish(ctx context.Context, in activities.PublishInput) (activit
 	s.publish = in
 	s.mu.Unlock()
 	err := s.run(ctx, "Publish", -1)
+	if s.published.Is() {
+		return activities.PublishResult{ExpiresAt: s.published.ExpiresAt, Settled: s.published}, err
+	}
 	return activities.PublishResult{Memories: in.Written.Memories, Bytes: in.Written.Bytes, ExpiresAt: s.now().Add(s.ready)}, err
 }
 
-func (s *stub) Fail(ctx context.Context, in activities.FailInput) error {
+func (s *stub) Fail(ctx context.Context, in activities.FailInput) (activities.Settled, error) {
 	s.mu.Lock()
 	s.code = in.Code
+	settled := s.failed
 	s.mu.Unlock()
-	return s.run(ctx, "Fail", -1)
+	if !settled.Is() {
+		settled = activities.Settled{Status: export.Failed, Code: in.Code}
+	}
+	return settled, s.run(ctx, "Fail", -1)
 }
 
 func (s *stub) Expire(ctx context.Context, _ activities.ExportRef) (activities.ExpireResult, error) {

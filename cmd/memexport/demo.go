@@ -7,6 +7,7 @@ import (
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/config"
+	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 )
 
@@ -24,7 +25,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, err := openDatabase(cmd.Context(), "MEMORIES_DATABASE_URL (or DATABASE_URL)", cfg.MemoriesDatabaseURL, 2)
+			db, err := openDatabase(cmd.Context(), "MEMORIES_DATABASE_URL (or DATABASE_URL)", cfg.MemoriesDatabaseURL, postgres.Options{MaxConns: 2})
 			if err != nil {
 				return err
 			}

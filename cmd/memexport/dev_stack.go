@@ -123,7 +123,7 @@ func (d *dev) watch(c child) {
 
 // prepare migrates the database, fills the demo workspace and creates an API key for it.
 func (d *dev) prepare(ctx context.Context) error {
-	db, err := openDatabase(ctx, "DATABASE_URL", d.config.DatabaseURL, 4)
+	db, err := openDatabase(ctx, "DATABASE_URL", d.config.DatabaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (d *dev) prepare(ctx context.Context) error {
 	if _, err := postgres.Migrate(ctx, db); err != nil {
 		return err
 	}
-	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", d.config.MemoriesDatabaseURL, 4)
+	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", d.config.MemoriesDatabaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return err
 	}

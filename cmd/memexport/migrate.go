@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -19,7 +20,15 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, err := openDatabase(cmd.Context(), "DATABASE_URL", cfg.DatabaseURL, 4)
+			shared, err := sharesSessions(cmd.Context(), "DATABASE_URL", cfg.DatabaseURL)
+			if err != nil {
+				return err
+			}
+			if shared {
+				return errors.New("DATABASE_URL leads to a pooler that gives each transaction another session, and migrations need one session: " +
+					"set it to Postgres itself, or to a pool with pool_mode=session, for this command")
+			}
+			db, err := postgres.Open(cfg.DatabaseURL, 4)
 			if err != nil {
 				return err
 			}

@@ -154,10 +154,14 @@ func (s *service) close() {
 	}
 }
 
+// silence is how long Postgres may send nothing while a statement on the service's own tables runs. Each of
+// these statements needs milliseconds, or seconds on a slow disk.
+const silence = 2 * time.Minute
+
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied. If role is not empty, the user of the database must have the privileges of that role.
 func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, cfg.Concurrency+16)
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence})
 	if err != nil {
 		return nil, err
 	}
@@ -174,25 +178,39 @@ func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB
 	return db, nil
 }
 
-// openDatabase opens a database and waits up to 15 seconds until it answers. setting is the name of the
+// openDatabase opens a database that answers, directly or through a pooler. setting is the name of the
 // environment variable that contains the URL; error messages mention this name.
-func openDatabase(ctx context.Context, setting, dsn string, maxConns int) (*sqlx.DB, error) {
-	db, err := postgres.Open(dsn, maxConns)
+func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
+	var err error
+	if o.Pooled, err = sharesSessions(ctx, setting, dsn); err != nil {
+		return nil, err
+	}
+	return postgres.OpenWith(dsn, o)
+}
+
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether it is behind a pooler
+// that gives each transaction another session.
+func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
+	db, err := postgres.Open(dsn, 2)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
 			// Replace the error, because it contains the text that could not be parsed, and that text
 			// contains the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
+		return false, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
+	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	if err := postgres.WaitReady(ctx, db); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
+	shared := false
+	if err = postgres.WaitReady(ctx, db); err == nil {
+		shared, err = postgres.SharesSessions(ctx, db)
 	}
-	return db, nil
+	if err != nil {
+		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
+	}
+	return shared, nil
 }
 
 // serveAPI serves requests until ctx ends. Then it waits until the open requests are finished.
@@ -260,7 +278,10 @@ func (s *service) runWorker(ctx context.Context) error {
 		}
 	}
 	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
-	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, 2*s.config.Concurrency)
+	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, postgres.Options{
+		MaxConns: 2 * s.config.Concurrency,
+		Silence:  s.config.MemoriesReadTimeout, SilenceHint: "raise MEMORIES_READ_TIMEOUT if the server is healthy and only slow",
+	})
 	if err != nil {
 		return err
 	}
@@ -287,7 +308,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
 		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

@@ -32,8 +32,8 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if _, err := c.Proxies(); err != nil {
 		wrong("TRUSTED_PROXIES", "%v", err)
 	}
-	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery,
-		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout} {
+	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery, "EXPORT_STUCK_AFTER": c.StuckAfter,
+		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout, "MEMORIES_READ_TIMEOUT": c.MemoriesReadTimeout} {
 		if d < time.Second {
 			wrong(name, "%s is too short: set it to at least 1s", d)
 		}

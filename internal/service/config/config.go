@@ -34,6 +34,10 @@ type Config struct {
 	// MemoriesTable is checked in detail by memory.Source.Check when a worker starts.
 	MemoriesTable string `env:"MEMORIES_TABLE" envDefault:"memories" for:"worker" doc:"The table or view that holds the memories: table or schema.table, in the letter case in which Postgres stores it. See adopting.md for tables with other columns."`
 
+	// MemoriesReadTimeout is long, because a filter that matches few of many memories also keeps Postgres
+	// silent.
+	MemoriesReadTimeout time.Duration `env:"MEMORIES_READ_TIMEOUT" envDefault:"10m" for:"worker" doc:"How long the memories database may send nothing while a worker waits for memories. After that, the worker takes it for hung and tries again over another connection. Raise it if exports with a narrow filter of a very large workspace fail with SOURCE_UNAVAILABLE. At least 1s."`
+
 	// BucketURL is opened by archive.Open.
 	BucketURL string `env:"BUCKET_URL" for:"api, worker" doc:"The bucket that stores exports: file:///directory, s3://bucket?region=eu-west-1, gs://bucket or azblob://container. All processes must use the same one. stores.md lists the parameters, the credentials and the permissions. Required."`
 
@@ -109,6 +113,7 @@ type Config struct {
 	StopDelay time.Duration `env:"STOP_DELAY" envDefault:"5s" for:"api" doc:"How long an API that was told to stop goes on accepting connections while /readyz says that it is not ready, so that load balancers and Kubernetes send it no new ones. It is part of STOP_TIMEOUT, and at most half of it. 0s stops at once. A worker needs no delay."`
 
 	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
+	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
 	// DeploymentName and BuildID are set by Load if only their TEMPORAL_ variables are set. The Worker

@@ -124,13 +124,13 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 }
 
 // Purged records that the objects of the export are deleted. In the same transaction it deletes the
-// ranges and parts, and erases the filter and the idempotency key.
+// ranges and parts, and erases the filter and the idempotency key. A second call changes nothing.
 func (s *Store) Purged(ctx context.Context, id string) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
-			`UPDATE memexport.exports SET purged_at = coalesce(purged_at, now()), file_object = NULL, updated_at = now(), ` + erasure + ` WHERE id = $1`,
+			`UPDATE memexport.exports SET purged_at = now(), file_object = NULL, updated_at = now(), ` + erasure + ` WHERE id = $1 AND purged_at IS NULL`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/export"
@@ -181,7 +182,7 @@ func TestAnExportThatWaitsIsNotUnsettledUntilItIsDeleted(t *testing.T) {
 	db.MustExec(`UPDATE memexport.exports SET updated_at = now() - interval '1 day'`)
 	unsettled := func(want ...string) {
 		t.Helper()
-		list, err := s.Unsettled(t.Context(), time.Hour, time.Hour, 10)
+		list, err := s.Unsettled(t.Context(), time.Hour, time.Hour, uuid.Nil.String(), 10)
 		if err != nil {
 			t.Fatal(err)
 		}

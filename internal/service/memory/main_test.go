@@ -87,27 +87,29 @@ func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
 	tb.Helper()
 	var lines []string
 	err := s.Read(context.Background(), q, r, after, func(m *Memory) error {
-		text := m.Text
-		if m.Rest != nil {
-			text = bytes.Clone(text)
-			for {
-				piece, err := m.Rest()
-				if err != nil {
-					return err
-				}
-				if piece == nil {
-					break
-				}
-				text = append(text, piece...)
-			}
-		}
+		text, err := whole(m)
 		lines = append(lines, line(m, text))
-		return nil
+		return err
 	})
 	if err != nil {
 		tb.Fatal("read:", err)
 	}
 	return lines
+}
+
+// whole returns the text of a memory, all pieces together.
+func whole(m *Memory) ([]byte, error) {
+	if m.Rest == nil {
+		return m.Text, nil
+	}
+	text := bytes.Clone(m.Text)
+	for {
+		piece, err := m.Rest()
+		if piece == nil || err != nil {
+			return text, err
+		}
+		text = append(text, piece...)
+	}
 }
 
 // line formats all fields of a memory. Two memories are equal exactly if their lines are equal.

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -45,23 +46,38 @@ var columns = selectList(
 // not hold an old snapshot. A memory that is inserted, changed or deleted during the export is seen
 // as it is when its page is read.
 //
+// If visit returns a *Pause, the memory counts as visited. Read then ends the page, calls Pause.Wait and
+// goes on after that memory.
+//
 // An oversize memory is read over a second connection while the page's connection is busy, so a pool
 // needs two connections for each concurrent call of Read.
 func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
 	for {
 		last, rows, err := s.readPage(ctx, q, r, after, visit)
-		if err != nil {
+		var pause *Pause
+		switch {
+		case errors.As(err, &pause):
+			if err := pause.Wait(); err != nil {
+				return err
+			}
+		case err != nil:
 			return err
-		}
-		if rows < s.pageRows { // only the last page is not full
+		case rows < s.pageRows: // only the last page is not full
 			return nil
 		}
 		after = &last
 	}
 }
 
+// Pause is what the function visit of Read returns to wait without a connection and a snapshot.
+type Pause struct {
+	Wait func() error // an error of Wait ends Read
+}
+
+func (*Pause) Error() string { return "reading pauses" }
+
 // readPage reads up to pageRows memories. It returns the key of the last memory and the number of
-// memories.
+// memories. After an error of visit, the key is that of the memory that was visited last.
 func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
 	tx, err := s.begin(ctx, q)
 	if err != nil {
@@ -90,6 +106,7 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 			err = visit(m)
 		}
 		if err != nil {
+			last.ID = string(scanner.id[:])
 			return last, 0, err
 		}
 	}

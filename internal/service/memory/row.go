@@ -14,8 +14,7 @@ import (
 // not help.
 var ErrUnreadable = errors.New("unreadable memory")
 
-var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do), "+
-	"or the connection does not deliver bytea in binary (remove binary_parameters from MEMORIES_DATABASE_URL)", ErrUnreadable)
+var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do)", ErrUnreadable)
 
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {

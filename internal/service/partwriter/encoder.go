@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
@@ -29,8 +30,9 @@ type encoder struct {
 	lastID   [36]byte
 	first    bool // the next memory is the first of the file, so no separator precedes it
 
-	queue chan part
-	done  chan struct{} // closed when the uploader has ended; only then written and err may be read
+	queue   chan part
+	waiting *part         // a part that the uploader has not taken in time; see flush
+	done    chan struct{} // closed when the uploader has ended; only then written and err may be read
 
 	written export.Written
 	err     error
@@ -76,8 +78,15 @@ func (e *encoder) maxPart() int { return e.partSize + e.partSize/8 }
 // size returns an upper bound for the number of bytes that the part would have if it ended now.
 func (e *encoder) size() int { return len(*e.buffer) + e.formatEncoder.Pending() }
 
-// add encodes a memory.
+// add encodes a memory. If the uploader is late, add returns a *memory.Pause.
 func (e *encoder) add(m *memory.Memory) error {
+	if err := e.encode(m); err != nil || e.waiting == nil {
+		return err
+	}
+	return &memory.Pause{Wait: e.handOver}
+}
+
+func (e *encoder) encode(m *memory.Memory) error {
 	if m.Rest != nil {
 		return e.addOversize(m)
 	}
@@ -160,8 +169,9 @@ func (e *encoder) grow(n int) {
 }
 
 // flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, flush
-// waits. So a range needs RAM for two parts and for what formatEncoder holds back. flush fails if an
-// upload has failed.
+// waits. So a range needs RAM for two parts and for what formatEncoder holds back. If the uploader has not
+// taken the part after uploadPatience, flush returns and leaves the part in e.waiting, unless the part
+// belongs to an oversize memory. flush fails if an upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {
@@ -171,9 +181,39 @@ func (e *encoder) flush(c cut) error {
 			return fmt.Errorf("%w: %w", memory.ErrUnreadable, err)
 		}
 	}
+	e.buffer, e.memories = buffers.Get().(*[]byte), 0
+	if err := e.handOver(); err != nil { // no more than one part waits
+		return err
+	}
+	e.waiting = &p
+	if c != (cut{}) { // reading cannot pause within a memory
+		return e.handOver()
+	}
+	late := time.NewTimer(uploadPatience)
+	defer late.Stop()
 	select {
 	case e.queue <- p:
-		e.buffer, e.memories = buffers.Get().(*[]byte), 0
+		e.waiting = nil
+	case <-late.C:
+	case <-e.ctx.Done():
+		return e.ctx.Err()
+	}
+	return nil
+}
+
+// uploadPatience is how long reading waits for the uploader while it holds a connection to the memories
+// database. After that, it gives the connection back. Otherwise, if all connections of a pooler were held by
+// readers that wait for their uploaders, no uploader could get one to record its part.
+const uploadPatience = 2 * time.Second
+
+// handOver waits until the uploader has taken the waiting part, if there is one.
+func (e *encoder) handOver() error {
+	if e.waiting == nil {
+		return nil
+	}
+	select {
+	case e.queue <- *e.waiting:
+		e.waiting = nil
 		return nil
 	case <-e.ctx.Done():
 		return e.ctx.Err()
@@ -182,10 +222,12 @@ func (e *encoder) flush(c cut) error {
 
 // flushLast hands over what is left in the buffer after the last memory.
 func (e *encoder) flushLast() error {
-	if e.size() == 0 {
-		return nil
+	if e.size() > 0 {
+		if err := e.flush(cut{}); err != nil {
+			return err
+		}
 	}
-	return e.flush(cut{})
+	return e.handOver()
 }
 
 // wait waits until the uploader has handled every part, and returns how much the uploader has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -29,6 +30,9 @@ type ServerOptions struct {
 	// Ready returns nil if the server works, and otherwise an error that says why it does not. It is
 	// called repeatedly until it returns nil.
 	Ready func(ctx context.Context, address string) error
+	// Unprivileged makes the server run as the user that runs Postgres, if root starts it. Dir must be
+	// readable for that user.
+	Unprivileged bool
 }
 
 // Server is a running server.
@@ -65,6 +69,13 @@ func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {
 	command := o.Command(port)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = o.Dir
+	if o.Unprivileged && os.Geteuid() == 0 {
+		runAs, err := accountFor(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		runAs.apply(cmd)
+	}
 	p, err := process.Start(cmd, process.Options{Name: o.Name, Log: log, Grace: serverStopGrace})
 	if err != nil {
 		return nil, err

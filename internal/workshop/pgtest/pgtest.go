@@ -35,6 +35,7 @@ const (
 // server is the Postgres server of this test process. Main sets it.
 var server struct {
 	url   string       // URL of the database that this package itself connects to
+	pid   int          // process number of the postmaster
 	count atomic.Int64 // number of databases created so far
 }
 
@@ -87,7 +88,7 @@ func run(m *testing.M, steps []Step) (code int, err error) {
 		}
 		_ = os.RemoveAll(pg.DataDir) // the data is outside dir if root's TMPDIR is closed to other users
 	}()
-	server.url = pg.URL
+	server.url, server.pid = pg.URL, pg.PID
 	if err := makeTemplate(ctx, steps); err != nil {
 		return 1, err
 	}

@@ -1,0 +1,66 @@
+package activities_test
+
+import (
+	"testing"
+	"time"
+
+	"memexport/activities"
+	"memexport/internal/service/export"
+	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
+)
+
+// through makes the activities use the database through PgBouncer, which has size connections to it.
+func (h *harness) through(mode string, size int) {
+	h.Helper()
+	url := pgtest.PgBouncer(h.T, h.url, mode, size)
+	db, err := postgres.OpenWith(url, postgres.Options{MaxConns: 16, Pooled: mode == "transaction"})
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { db.Close() })
+	h.Exports = export.NewStore(db)
+	if h.Source, err = memory.NewSource(db, "memories", memory.SourceOptions{}); err != nil {
+		h.Fatal(err)
+	}
+}
+
+// Every step of an export works through PgBouncer, even if it has fewer connections than there are ranges
+// that are written at the same time. A reader that held its connection while it waits for its part to be
+// recorded would keep the others from recording theirs.
+func TestAnExportThroughAPoolerWithFewConnections(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 32 << 10
+	h.fill(1000)
+	ranges := h.split(4)
+	h.through("transaction", 2)
+	id := h.create(format.JSON)
+	if _, err := h.Exports.Start(t.Context(), id, ranges); err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan error, len(ranges))
+	for i, r := range ranges {
+		go func() {
+			_, err := do[export.Written](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: i, Range: r.Range})
+			results <- err
+		}()
+	}
+	late := time.After(4 * patience)
+	for range ranges {
+		select {
+		case err := <-results:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-late:
+			t.Fatal("the ranges wait for each other")
+		}
+	}
+	// The second attempts return what is recorded.
+	must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
+	h.wantFile(id, format.JSON)
+	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[any](h, h.Purge, h.ref(id))
+}

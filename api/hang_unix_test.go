@@ -1,0 +1,94 @@
+//go:build unix
+
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"go.temporal.io/sdk/client"
+
+	"memexport/api"
+	"memexport/internal/workshop/pgtest"
+	"memexport/workflows"
+)
+
+// Postgres that hangs still accepts connections, but never answers. Every request must get a 503 soon after
+// its limit: 5 seconds for /readyz, and 10 seconds for the others.
+func TestEveryRequestIsAnsweredWhilePostgresHangs(t *testing.T) {
+	var db *sqlx.DB
+	s := newService(t, func(o *api.Options) { o.Ready = func(ctx context.Context) error { return db.PingContext(ctx) } })
+	db = s.db
+	ready, _ := s.publish(t, "json", time.Hour, `{"id":1}`)
+	pending := s.create(t, "json")
+	s.do(t, "GET", "/readyz").status(t, http.StatusOK)
+	thaw := pgtest.Freeze(t)
+	var group sync.WaitGroup
+	for _, request := range []string{"GET /readyz", "POST /v1/exports", "GET /v1/exports", "GET /v1/exports/" + pending.ID,
+		"DELETE /v1/exports/" + pending.ID, "GET /v1/exports/" + ready.ID + "/download"} {
+		group.Go(func() {
+			if err := s.wantUnavailable(request); err != nil {
+				t.Errorf("%s: %v", request, err)
+			}
+		})
+	}
+	group.Wait()
+	thaw()
+	s.do(t, "GET", "/readyz").status(t, http.StatusOK)
+	s.do(t, "GET", "/v1/exports/"+pending.ID).status(t, http.StatusOK)
+}
+
+// wantUnavailable sends a request and returns an error unless the answer is 503 within 20 seconds, which
+// leaves a busy machine 10 seconds more than the limit.
+func (s *service) wantUnavailable(request string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("X-Api-Key", s.key)
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var p api.Problem
+	if err := json.NewDecoder(response.Body).Decode(&p); err != nil || response.StatusCode != http.StatusServiceUnavailable || p.Code != "UNAVAILABLE" {
+		return fmt.Errorf("%s, code %q: %v", response.Status, p.Code, err)
+	}
+	return nil
+}
+
+// Temporal that hangs accepts connections, but never answers. No answer of the API depends on it.
+func TestRequestsAreAnsweredWhileTemporalHangs(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections; this process does not
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	temporal, err := client.NewLazyClient(client.Options{HostPort: listener.Addr().String(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(temporal.Close)
+	s := newService(t, func(o *api.Options) { o.Starter = workflows.NewStarter(temporal, "default", "memexport") })
+	began := time.Now()
+	created := s.do(t, "POST", "/v1/exports").status(t, http.StatusAccepted).job(t)
+	s.do(t, "GET", "/v1/exports/"+created.ID).status(t, http.StatusOK)
+	s.do(t, "DELETE", "/v1/exports/"+created.ID).status(t, http.StatusNoContent)
+	if took := time.Since(began); took > 15*time.Second { // two calls to Temporal, of 2 seconds each
+		t.Errorf("the answers took %s", took)
+	}
+}

@@ -1,0 +1,50 @@
+package memory
+
+import (
+	"errors"
+	"testing"
+
+	"memexport/internal/workshop/pgtest"
+)
+
+func TestAPauseReleasesTheConnectionAndSkipsNothing(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	db := pgtest.OpenURL(t, url, 2)
+	addTied(t, db, 23)
+	exec(t, db, `UPDATE memories SET memory = repeat('x', 2000000) WHERE memory = 'memory 7'`) // oversize
+	want := stored(t, db, "memories", mine)
+	s := source(t, db, "memories").with(t, SourceOptions{PageRows: 10})
+	for every := 1; every <= 11; every++ {
+		var got []string
+		pauses := 0
+		err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+			text, err := whole(m)
+			if err != nil {
+				return err
+			}
+			got = append(got, line(m, text))
+			if len(got)%every > 0 {
+				return nil
+			}
+			return &Pause{Wait: func() error {
+				pauses++
+				if n := db.Stats().InUse; n != 0 {
+					t.Errorf("%d connections are in use during a pause", n)
+				}
+				return nil
+			}}
+		})
+		if err != nil || pauses != 23/every {
+			t.Errorf("%d pauses: %v", pauses, err)
+		}
+		same(t, got, want)
+	}
+	stop := errors.New("stop")
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(*Memory) error {
+		return &Pause{Wait: func() error { return stop }}
+	})
+	if !errors.Is(err, stop) {
+		t.Errorf("Read returned %v", err)
+	}
+}

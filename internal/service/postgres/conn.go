@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+
+	"github.com/lib/pq"
+)
+
+// connector opens connections for database/sql.
+type connector struct {
+	pq     *pq.Connector
+	pooled bool
+}
+
+func (c connector) Driver() driver.Driver { return c.pq.Driver() }
+
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	state := &connecting{ctx: ctx}
+	opened, err := c.pq.Connect(context.WithValue(ctx, connectingKey{}, state))
+	if err != nil {
+		return nil, err
+	}
+	state.socket.use(context.Background())
+	return &conn{pqConn: opened.(pqConn), socket: state.socket, pooled: c.pooled}, nil
+}
+
+// pqConn lists what lib/pq's connections implement for database/sql.
+type pqConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.NamedValueChecker
+	driver.Pinger
+	driver.QueryerContext
+	driver.SessionResetter
+	driver.Validator
+}
+
+// conn is a connection of lib/pq that tells its socket the context of each call. A statement that was
+// prepared with Prepare does not do that; it ends with the context of its transaction.
+type conn struct {
+	pqConn
+	socket *socket
+	pooled bool
+	inTx   bool
+}
+
+func (c *conn) Ping(ctx context.Context) error {
+	defer c.socket.use(ctx)()
+	return c.pqConn.Ping(ctx)
+}
+
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	defer c.socket.use(ctx)()
+	return c.pqConn.PrepareContext(ctx, query)
+}
+
+func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	restore := c.socket.use(ctx)
+	begun, err := c.pqConn.BeginTx(ctx, options)
+	if err != nil {
+		restore()
+		return nil, err
+	}
+	c.inTx = true
+	return &tx{Tx: begun, ended: func() { c.inTx = false; restore() }}, nil
+}
+
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	defer c.socket.use(ctx)()
+	end, err := c.pin(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.pqConn.ExecContext(ctx, query, args)
+	return result, end(err)
+}
+
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	restore := c.socket.use(ctx)
+	end, err := c.pin(ctx, args)
+	if err == nil {
+		var result driver.Rows
+		if result, err = c.pqConn.QueryContext(ctx, query, args); err == nil {
+			return &rows{pqRows: result.(pqRows), ended: func(err error) error { defer restore(); return end(err) }}, nil
+		}
+		err = end(err)
+	}
+	restore()
+	return nil, err
+}
+
+// pin begins a transaction for one statement with arguments, if the connection is pooled and not in a
+// transaction already. lib/pq parses such a statement and executes it in two requests. Between the two, a
+// pooler could change the session, and another client's statement would run with these arguments.
+//
+// The function end commits the transaction, or rolls it back if err is not nil, and returns the first
+// error.
+func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err error) error, err error) {
+	if !c.pooled || c.inTx || len(args) == 0 {
+		return func(err error) error { return err }, nil
+	}
+	pinned, err := c.pqConn.BeginTx(ctx, driver.TxOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return func(err error) error {
+		if err == nil {
+			return pinned.Commit()
+		}
+		_ = pinned.Rollback() // the first error is returned
+		return err
+	}, nil
+}
+
+// tx calls ended when the transaction has ended.
+type tx struct {
+	driver.Tx
+	ended func()
+}
+
+func (t *tx) Commit() error   { defer t.ended(); return t.Tx.Commit() }
+func (t *tx) Rollback() error { defer t.ended(); return t.Tx.Rollback() }
+
+// pqRows lists what lib/pq's rows implement for database/sql.
+type pqRows interface {
+	driver.RowsNextResultSet
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+// rows calls ended when it is closed, with the error of closing it.
+type rows struct {
+	pqRows
+	ended func(err error) error
+}
+
+func (r *rows) Close() error { return r.ended(r.pqRows.Close()) }

@@ -1,0 +1,156 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/postgres"
+	"memexport/internal/workshop/pgtest"
+)
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("the error is %v; it lacks %q", err, part)
+		}
+	}
+}
+
+func TestAPoolerThatSharesSessionsIsRecognized(t *testing.T) {
+	url := pgtest.New(t)
+	for _, c := range []struct {
+		mode   string
+		size   int
+		shared bool
+	}{{"session", 2, false}, {"transaction", 1, true}, {"transaction", 2, true}, {"transaction", 20, true}} {
+		t.Run(fmt.Sprint(c.mode, c.size), func(t *testing.T) {
+			wantShared(t, pgtest.PgBouncer(t, url, c.mode, c.size), c.shared)
+		})
+	}
+	t.Run("no pooler", func(t *testing.T) { wantShared(t, url, false) })
+}
+
+func wantShared(t *testing.T, url string, want bool) {
+	t.Helper()
+	if got, err := postgres.SharesSessions(t.Context(), pgtest.OpenURL(t, url, 2)); got != want || err != nil {
+		t.Errorf("SharesSessions returned %v, %v; want %v", got, err, want)
+	}
+}
+
+// Many clients share two sessions. If a statement were parsed in one session and executed in another, it
+// would fail, or run with the arguments of another statement.
+func TestStatementsThroughATransactionPoolerKeepTheirArguments(t *testing.T) {
+	url := pgtest.New(t)
+	pgtest.OpenURL(t, url, 1).MustExec(`CREATE TABLE note (client int, n int)`)
+	db, err := postgres.OpenWith(pgtest.PgBouncer(t, url, "transaction", 2), postgres.Options{MaxConns: 8, Pooled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	const clients, rounds = 8, 50
+	var group sync.WaitGroup
+	for client := range clients {
+		group.Go(func() {
+			for n := range rounds {
+				if err := note(t.Context(), db, client, n); err != nil {
+					t.Errorf("client %d, round %d: %v", client, n, err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	var rows int
+	if err := db.Get(&rows, `SELECT count(DISTINCT (client, n)) FROM note`); err != nil || rows != clients*rounds {
+		t.Errorf("%d rows: %v", rows, err)
+	}
+}
+
+// note inserts a row with statements of different shapes and reads it back.
+func note(ctx context.Context, db *sqlx.DB, client, n int) error {
+	if _, err := db.ExecContext(ctx, `INSERT INTO note VALUES ($1, $2)`, client, n); err != nil {
+		return err
+	}
+	var text string
+	if err := db.GetContext(ctx, &text, `SELECT $1 || (SELECT '-' || count(*) FROM note WHERE client = $2 AND n = $3)`, fmt.Sprint(client), client, n); err != nil {
+		return err
+	}
+	if text != fmt.Sprintf("%d-1", client) {
+		return fmt.Errorf("read %q", text)
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
+	var numbers []int
+	if err := tx.SelectContext(ctx, &numbers, `SELECT n FROM note WHERE client = $1 ORDER BY n`, client); err != nil {
+		return err
+	}
+	if len(numbers) != n+1 || numbers[n] != n {
+		return fmt.Errorf("read %v", numbers)
+	}
+	return tx.Commit()
+}
+
+func TestAFailedStatementThroughATransactionPoolerLeavesTheConnectionUsable(t *testing.T) {
+	db, err := postgres.OpenWith(pgtest.PgBouncer(t, pgtest.New(t), "transaction", 1), postgres.Options{MaxConns: 1, Pooled: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for range 3 {
+		if _, err := db.Exec(`SELECT 1 / $1::int`, 0); err == nil {
+			t.Error("no error")
+		}
+		if err := db.Get(new(int), `SELECT 1 / n FROM generate_series(1, $1::int) g(i), LATERAL (SELECT 2 - i AS n) x`, 2); err == nil {
+			t.Error("no error")
+		}
+		var n int
+		if err := db.Get(&n, `SELECT $1::int`, 7); err != nil || n != 7 {
+			t.Errorf("read %d: %v", n, err)
+		}
+	}
+}
+
+// The context of a statement must not affect later statements of the same transaction.
+func TestAStatementsContextEndsWithTheStatement(t *testing.T) {
+	db := pgtest.Open(t, 1)
+	tx, err := db.BeginTxx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		if _, err := tx.ExecContext(ctx, `SELECT $1::int`, 1); err != nil {
+			t.Error(err)
+		}
+		if err := tx.GetContext(ctx, new(int), `SELECT $1::int`, 1); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	}
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := db.Ping(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The parameter binary_parameters is in URLs that were written for a pooler.
+func TestBinaryParametersDoNotSpoilJSON(t *testing.T) {
+	db := pgtest.OpenURL(t, pgtest.New(t)+"&binary_parameters=yes", 1)
+	var n int
+	if err := db.Get(&n, `SELECT ($1::jsonb->>'n')::int`, []byte(`{"n": 7}`)); err != nil || n != 7 {
+		t.Errorf("read %d: %v", n, err)
+	}
+}

@@ -1,0 +1,138 @@
+package postgres
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+)
+
+// dialer opens sockets for lib/pq.
+type dialer struct {
+	net.Dialer
+	options Options
+}
+
+func (d dialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+func (d dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+func (d dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	raw, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s := &socket{Conn: raw, buffer: bufio.NewReaderSize(raw, 64<<10), ctx: ctx, options: d.options}
+	if c, ok := ctx.Value(connectingKey{}).(*connecting); ok {
+		s.ctx, c.socket = c.ctx, s
+	}
+	return s, nil
+}
+
+// connecting passes values between connector.Connect and the dialer that lib/pq calls.
+type connecting struct {
+	ctx    context.Context // the context of Connect; lib/pq ends the dialer's context when the dial is done
+	socket *socket         // set by the dialer
+}
+
+type connectingKey struct{}
+
+// socket is a connection to Postgres whose reads and writes end when the context of the current call ends.
+// lib/pq alone would then send a cancel request and wait for Postgres, which may hang.
+//
+// It reads through a buffer of 64 KiB. lib/pq reads only 4 KiB at a time, which costs many system calls for
+// a large result.
+type socket struct {
+	net.Conn
+	buffer  *bufio.Reader
+	options Options
+
+	ctx   context.Context // of the current call; only the goroutine that uses the connection accesses it
+	until time.Time       // the deadline that lib/pq has set for connect_timeout
+}
+
+// use makes ctx the context of the current call. The function that it returns restores the previous one.
+func (s *socket) use(ctx context.Context) (restore func()) {
+	previous := s.ctx
+	s.ctx = ctx
+	return func() { s.ctx = previous }
+}
+
+func (s *socket) SetDeadline(t time.Time) error {
+	s.until = t
+	return s.Conn.SetDeadline(t)
+}
+
+func (s *socket) Read(p []byte) (int, error) {
+	if s.buffer.Buffered() > 0 {
+		return s.buffer.Read(p)
+	}
+	return s.bounded(s.buffer.Read, p)
+}
+
+func (s *socket) Write(p []byte) (int, error) { return s.bounded(s.Conn.Write, p) }
+
+// bounded calls do, which reads or writes, and interrupts it when the current context ends, or after
+// Options.Silence.
+func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
+	deadline := s.until
+	if limit := s.options.Silence; limit > 0 && deadline.IsZero() {
+		deadline = time.Now().Add(limit)
+	}
+	if err := s.Conn.SetDeadline(deadline); err != nil {
+		return 0, err
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(s.ctx, func() {
+		_ = s.Conn.SetDeadline(time.Unix(1, 0)) // fails only if the connection is closed, which also ends do
+		close(interrupted)
+	})
+	n, err := do(p)
+	if !stop() {
+		<-interrupted // otherwise it could interrupt the next call
+	}
+	return n, s.explain(err)
+}
+
+// explain replaces the cause of an error that a deadline of bounded has caused. The error stays a
+// *net.OpError, by which lib/pq recognizes a broken connection.
+func (s *socket) explain(err error) error {
+	var failed *net.OpError
+	if !errors.As(err, &failed) || !errors.Is(failed.Err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	explained := *failed
+	switch {
+	case s.ctx.Err() != nil:
+		explained.Err = s.ctx.Err()
+	case s.until.IsZero():
+		explained.Err = &silenceError{limit: s.options.Silence, hint: s.options.SilenceHint}
+	}
+	return &explained
+}
+
+// silenceError says that Postgres has sent nothing for too long.
+type silenceError struct {
+	limit time.Duration
+	hint  string
+}
+
+func (e *silenceError) Error() string {
+	text := fmt.Sprintf("Postgres has sent nothing for %s", e.limit)
+	if e.hint != "" {
+		text += ": " + e.hint
+	}
+	return text
+}
+
+// Timeout makes the error a timeout for callers that ask net.Error.
+func (e *silenceError) Timeout() bool { return true }
