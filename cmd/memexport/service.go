@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -293,7 +292,6 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
-	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
 		Exports: s.exports, Source: source, Archive: s.archive,
@@ -311,31 +309,11 @@ func (s *service) runWorker(ctx context.Context) error {
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
 		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
+		Load:           tuneMemory(),
 		StopTimeout:    s.config.StopTimeout,
 		ReconcileEvery: s.config.ReconcileEvery,
 		SweepEvery:     s.config.SweepEvery,
 		DeploymentName: s.config.DeploymentName,
 		BuildID:        s.config.BuildID,
 	})
-}
-
-// collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
-// collections cost little processor time, because the API mostly copies bytes. The environment variable
-// GOGC overrides this.
-func collectGarbageEarly() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
-}
-
-// tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
-// default settings a collection would start after few allocations. The memory limit of 100 MiB still keeps
-// the worker small. The environment variables GOGC and GOMEMLIMIT override this.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(100 << 20)
-	}
 }
