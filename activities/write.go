@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -11,6 +12,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/partwriter"
 )
 
@@ -34,14 +36,15 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if settled := a.settled(e); settled.Is() {
 		return PlanResult{Settled: settled}, nil
 	}
-	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
 	if e.DeletedAt != nil {
 		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
@@ -76,6 +79,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
@@ -120,8 +124,14 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+	began := time.Now()
+	digest, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
 		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
 		return digest, attempt.StorageError(ctx, err)
 	})
+	if err == nil {
+		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
+		metrics.BytesVerified.Add(ctx, digest.Size-in.Digest.Size, f.Name)
+	}
+	return digest, err
 }

@@ -58,5 +58,5 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
 	}
-	return written, attempt.SourceError(ctx, readErr)
+	return written, attempt.SourceError(ctx, w.Source.Name(), readErr)
 }
