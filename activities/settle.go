@@ -42,7 +42,8 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 
 // ExpireResult says when to delete the objects.
 type ExpireResult struct {
-	PurgeAt time.Time `json:"purge_at"`
+	PurgeAt   time.Time `json:"purge_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // when the downloads ended; earlier than planned after a cancellation or expire-now
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
@@ -56,7 +57,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	return ExpireResult{PurgeAt: a.purgeAt(e)}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.

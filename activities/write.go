@@ -64,8 +64,10 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part first, WriteRange returns
-// an error: the recorded part stays, and Purge later deletes the object that WriteRange could not record.
+// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
+// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
+// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
+// added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
 	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
@@ -73,12 +75,16 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	if err != nil {
 		return export.Written{}, err
 	}
+	complete, err := a.Exports.RangeComplete(ctx, in.ExportID, in.Number) // before the parts are read, so that these are all
+	if err != nil {
+		return export.Written{}, attempt.DatabaseError(ctx, err)
+	}
 	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // the workflow was reset after it had published this export
+	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export_id", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))

@@ -86,7 +86,7 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 // insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if the
 // workspace already has an export with the same idempotency key.
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
-	used, err := selectUsage(ctx, tx, wanted.WorkspaceID)
+	used, err := s.selectUsage(ctx, tx, wanted.WorkspaceID)
 	if err != nil {
 		return Export{}, err
 	}
@@ -97,7 +97,8 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 		return Export{}, err
 	}
 	// If another export of the workspace is waiting, the new export waits too, even if a place is free.
-	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running)
+	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running) ||
+		s.limits.AllRunning > 0 && (used.AllRunning >= s.limits.AllRunning || used.Unfinished > used.Running)
 	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at, created_by, trace_parent)
 		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END, nullif($7, ''), nullif($8, ''))
 		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING

@@ -82,13 +82,19 @@ func exportsOf(records []record) ([]Export, error) {
 	return exports, nil
 }
 
-// progress returns the percentage of the estimate that has been written. It stays below 100 until the
-// export is READY: the estimate may be too low, and the file must still be verified.
+// progress returns how much of the work is done, in percent. Up to nine tenths of the estimate, it is the share
+// of the estimate. The rest approaches 99 the more slowly the more is written, because the estimate may be too
+// low and because the file must still be verified. It is 100 only when the export is READY.
 func progress(written int64, estimate *int64) int {
 	if estimate == nil || *estimate == 0 {
 		return 0
 	}
-	return int(min(99, 100*written / *estimate))
+	const linear, limit = 90, 99
+	percent := 100 * float64(written) / float64(*estimate)
+	if percent > linear {
+		percent = limit - (limit-linear)*linear/percent
+	}
+	return int(percent)
 }
 
 // text returns "" for NULL.
