@@ -12,7 +12,8 @@ import (
 // FailInput says why an export failed.
 type FailInput struct {
 	ExportID string `json:"export_id"`
-	Code     string `json:"code"` // a key of export.Failures
+	Code     string `json:"code"`            // a key of export.Failures
+	Cause    string `json:"cause,omitempty"` // the error behind it, for the log; it has nothing of a memory
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
@@ -23,6 +24,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
 	}
+	failure.Cause = in.Cause
 	err := a.Exports.Fail(ctx, in.ExportID, failure)
 	if errors.Is(err, export.ErrConflict) {
 		err = a.Exports.Expire(ctx, in.ExportID)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/archive"
@@ -62,23 +64,30 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part first, WriteRange returns
-// an error: the recorded part stays, and Purge later deletes the object that WriteRange could not record.
+// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
+// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
+// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
+// added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return export.Written{}, err
+	}
+	complete, err := a.Exports.RangeComplete(ctx, in.ExportID, in.Number) // before the parts are read, so that these are all
+	if err != nil {
+		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // the workflow was reset after it had published this export
+	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	activity.GetLogger(ctx).Debug("writing a range", "export_id", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
 	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
@@ -93,7 +102,7 @@ func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 		return
 	}
 	if err := a.Exports.StoreFull(ctx, id); err != nil {
-		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export_id", id, "error", attempt.SafeMessage(err))
 	}
 }
 
@@ -109,6 +118,7 @@ type VerifyInput struct {
 // the digest of the file up to and including the range.
 func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return in.Digest, err

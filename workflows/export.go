@@ -144,7 +144,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err, ctx.Err() != nil)
-	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
+	input := activities.FailInput{ExportID: r.export.ExportID, Code: code, Cause: attempt.Cause(err)}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
@@ -182,7 +182,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 // purge deletes the objects, even if the workflow was cancelled.
 func (r *run) purge(ctx workflow.Context) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.ExecuteActivity(r.settling(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
+	if err := workflow.ExecuteActivity(r.cleaning(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
 		return err
 	}
 	r.details.purged = true

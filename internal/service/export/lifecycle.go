@@ -20,7 +20,7 @@ import (
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
 	var started *Export // nil if an earlier call has started it
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -104,7 +104,7 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	var failed Export
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -124,6 +124,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		return err
 	})
 	if err == nil {
+		failed.Failure.Cause = f.Cause
 		s.observe(ctx, StepFailed, failed)
 	}
 	return err
@@ -150,7 +151,7 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 			}
 		}
 		var err error
-		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, updated_at = now(), `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
+		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("record a purge: %w", err)
 		}
@@ -188,18 +189,11 @@ func (s *Store) transition(ctx context.Context, id string, to Status, step Step,
 	return e, err
 }
 
-// rowLock is the strength of a Postgres row lock: what follows FOR in a SELECT.
-type rowLock string
-
-const (
-	forUpdate rowLock = "UPDATE" // for a transaction that changes the status
-	forShare  rowLock = "SHARE"  // for a transaction that needs the status not to change; several can hold this lock at once
-)
-
-// lockStatus reads the status of an export and keeps it from changing until the transaction ends.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id string, lock rowLock) (Status, error) {
+// lockStatus reads the status of an export and keeps other transactions from locking or changing the row until
+// the transaction ends.
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
 	var status Status
-	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+string(lock), id)
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}
