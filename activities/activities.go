@@ -1,7 +1,7 @@
 // Package activities holds the activities of the workflow Export: they read memories, write parts, and
-// change the status of the export. Each activity looks for what an earlier attempt has done and continues
-// from there. It is therefore safe to run an activity twice, at the same time as another attempt, or again
-// after a reset of the workflow.
+// change the status of the export. A part is an object in the bucket that holds a piece of the file. Each
+// activity looks for what an earlier attempt has done and continues from there. It is therefore safe to
+// run an activity twice, at the same time as another attempt, or again after a reset of the workflow.
 package activities
 
 import (
@@ -29,7 +29,8 @@ type Activities struct {
 	PartSize  int           // in bytes; defaults to partwriter.DefaultPartSize
 
 	// Ended is called when an export of a workspace has become READY or FAILED, so that the next one in
-	// the workspace's queue can start. It must not wait for long. Defaults to doing nothing.
+	// the workspace's queue can start. Ended must not wait for long. Defaults to a function that does
+	// nothing.
 	Ended func(ctx context.Context, workspaceID string)
 }
 

@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// endings makes the activities call a function Ended that notes the status of the export id at that
-// moment. It returns these statuses.
+// endings sets Ended to a function that notes the current status of the export id each time the function
+// is called. endings returns the noted statuses.
 func (h *harness) endings(id *string) *[]export.Status {
 	var seen []export.Status
 	h.Ended = func(_ context.Context, workspace string) {

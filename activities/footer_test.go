@@ -13,8 +13,8 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
-// writeFooter writes the footer of an export without publishing the export, like an attempt that dies in
-// between.
+// writeFooter writes the footer of an export without publishing the export, like an attempt of Publish
+// that dies after writing the footer.
 func (h *harness) writeFooter(id string, f *format.Format) []export.Part {
 	h.Helper()
 	w := &partwriter.Writer{Source: h.Source, Exports: h.Exports, Archive: h.Archive}

@@ -36,7 +36,7 @@ func TestAFullStoreIsRecordedAndTriedAgain(t *testing.T) {
 	_, err := do[export.Written](h, h.WriteRange, in)
 	wantRetryable(t, err, attempt.TypeStorageFull)
 	h.wantStatus(in.ExportID, export.Processing)
-	fresh := export.NewStore(h.db) // the store as another process sees it, which has not read the state yet
+	fresh := export.NewStore(h.db) // fresh acts like the export.Store of another process, which has not read yet whether the bucket is full
 	if _, err := fresh.Create(h.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"}); !errors.Is(err, export.ErrStoreFull) {
 		t.Errorf("a new export: %v", err)
 	}

@@ -23,7 +23,7 @@ func TestOversizeMemoriesAreEncodedLikeOthers(t *testing.T) {
 	} {
 		for _, f := range format.All {
 			if f != format.JSON && name != "one after the other" {
-				continue // for one case it is enough to check what each format writes around a memory
+				continue // test the other formats in only one case, because they differ only in the bytes around a memory
 			}
 			t.Run(name+" "+f.Name, func(t *testing.T) {
 				h := all.in(t)

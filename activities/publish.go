@@ -24,7 +24,7 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	if err != nil {
 		return archive.Composed{}, err
 	}
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return archive.Composed{}, nil
 	}
 	if _, err := a.writeFooter(ctx, e, f); err != nil {
@@ -65,28 +65,30 @@ type PublishResult struct {
 	Memories  int64     `json:"memories"`
 	Bytes     int64     `json:"bytes"`
 	ExpiresAt time.Time `json:"expires_at"`
+	Settled   Settled   `json:"settled,omitzero"` // set if the export had ended before: then Publish changed nothing
 }
 
-// Publish makes the export READY. Before that, it verifies the last range and compares what the ranges
-// reported with what is recorded and what was read back. If the export was published before, Publish
-// returns the result of that.
+// Publish makes the export READY. Before that, it verifies the last range. It also compares the counts
+// that the ranges reported with the recorded parts and with the bytes that were read back. If the export
+// has already ended, Publish changes nothing and returns how the export ended.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return PublishResult{}, err
 	}
-	published := e.ExpiresAt != nil
-	if !published {
-		file, err := a.verifiedFile(ctx, e, f, in)
-		if err != nil {
-			return PublishResult{}, err
-		}
-		if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
-			return PublishResult{}, attempt.DatabaseError(ctx, err)
-		}
+	if settled := a.settled(e); settled.Is() {
+		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
+		return PublishResult{Memories: settled.Memories, Bytes: settled.Bytes, ExpiresAt: settled.ExpiresAt, Settled: settled}, nil
 	}
-	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt published: that attempt may have died before this line
+	file, err := a.verifiedFile(ctx, e, f, in)
+	if err != nil {
+		return PublishResult{}, err
+	}
+	if e, err = a.Exports.Publish(ctx, in.ExportID, file, a.Retention); err != nil {
+		return PublishResult{}, attempt.DatabaseError(ctx, err)
+	}
+	a.ended(ctx, e.WorkspaceID)
 	return PublishResult{Memories: e.MemoryCount, Bytes: *e.SizeBytes, ExpiresAt: *e.ExpiresAt}, nil
 }
 

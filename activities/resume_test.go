@@ -20,8 +20,8 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// failOnPart makes the recording of every part that meets a condition fail, as in an outage at that
-// moment. repair ends this.
+// failOnPart makes the recording of every part that meets the SQL condition fail, as in an outage at that
+// moment. repair ends the outage.
 func (h *harness) failOnPart(condition string) (repair func()) {
 	h.Helper()
 	h.exec(`CREATE FUNCTION outage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -50,7 +50,8 @@ func (h *harness) holdPart(number int) (release func()) {
 	if _, err := conn.ExecContext(h.Context(), `SELECT pg_advisory_lock($1)`, gate); err != nil {
 		h.Fatal(err)
 	}
-	// Unlock explicitly: Close only returns the connection to the pool, where it would keep its lock.
+	// Unlock explicitly: Close only returns the connection to the pool, where the connection would keep
+	// the lock.
 	release = sync.OnceFunc(func() {
 		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
 			h.Error(err)
@@ -212,7 +213,8 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// Two attempts run at the same time if the first one can reach its database but not Temporal.
+// Two attempts run at the same time if the first attempt can reach Postgres but not Temporal. Temporal
+// then receives no heartbeats from the first attempt and starts the second.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
@@ -237,7 +239,8 @@ func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) 
 	if len(lost) != 1 {
 		t.Fatalf("%d attempts failed: %v", len(lost), lost)
 	}
-	// The error must be retryable, because Temporal may be waiting only for the attempt that stopped.
+	// The error must be retryable, because the attempt that stopped may be the newer one, which Temporal
+	// is waiting for.
 	wantRetryable(t, lost[0], attempt.TypeOvertaken)
 	h.wantFile(in.ExportID, format.JSON)
 	h.finish(in, format.JSON, 400)

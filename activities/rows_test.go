@@ -29,17 +29,18 @@ func (h *harness) insert(texts ...string) {
 	}
 }
 
-// text returns up to n bytes of text with characters that every format must escape and characters of
-// several bytes.
+// text returns a text of up to n bytes. It contains characters of several bytes, and characters that
+// formats must escape.
 func text(n int) string {
 	const piece = "Präferenz: \"好き\" <b>\\ [x]\r\n\tñ, 👩🏽‍🚀\n"
 	text := strings.Repeat(piece, n/len(piece)+1)[:n]
 	return strings.ToValidUTF8(text, "")
 }
 
-// encoded returns the file that an export of all memories of the workspace must have. It makes the file in
-// the simplest way: one query, and each memory appended after the other. From the recorded parts of the
-// export, it uses only how many memories each part has and whether there is a footer.
+// encoded returns the file that an export of all memories of the workspace must have. It makes the file
+// in the simplest way: it reads all memories with one query and encodes one after the other. From the
+// export's recorded parts, encoded takes only how many memories each part has and whether there is a
+// footer.
 func (h *harness) encoded(id string, f *format.Format) string {
 	h.Helper()
 	w := &fileWriter{harness: h, format: f, encoder: f.NewEncoder(), file: []byte(f.Prefix), start: len(f.Prefix), parts: h.parts(id)}
@@ -76,7 +77,7 @@ func (w *fileWriter) add(m *memory.Memory) {
 	}
 	w.memories++
 	for len(w.parts) > 0 && w.parts[0].Memories == 0 {
-		w.parts = w.parts[1:] // this part ends in the middle of the memory
+		w.parts = w.parts[1:] // the memory continues in the next part
 	}
 	if len(w.parts) == 0 {
 		w.Fatal("there are more memories than in the recorded parts")

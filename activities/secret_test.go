@@ -57,7 +57,7 @@ func wantNoSecret(t *testing.T, err error) {
 		var applicationErr *temporal.ApplicationError
 		if errors.As(err, &applicationErr) && applicationErr.HasDetails() {
 			var details any
-			_ = applicationErr.Details(&details) // details of any type
+			_ = applicationErr.Details(&details) // details can hold values of any type
 			said += fmt.Sprintf(" %v", details)
 		}
 		if strings.Contains(said, secret) || strings.Contains(said, "spiders") {

@@ -15,9 +15,10 @@ type FailInput struct {
 	Code     string `json:"code"` // a key of export.Failures
 }
 
-// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the caller deletes the
-// export's objects next. An export that is FAILED or EXPIRED already does not change.
-func (a *Activities) Fail(ctx context.Context, in FailInput) error {
+// Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
+// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
+// returns the state of the export.
+func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
@@ -27,14 +28,14 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) error {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {
-		return attempt.DatabaseError(ctx, err)
+		return Settled{}, attempt.DatabaseError(ctx, err)
 	}
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
-		return attempt.DatabaseError(ctx, err)
+		return Settled{}, attempt.DatabaseError(ctx, err)
 	}
-	a.ended(ctx, e.WorkspaceID) // call it also if an earlier attempt recorded the failure: that attempt may have died before this line
-	return nil
+	a.ended(ctx, e.WorkspaceID) // call ended even if an earlier attempt recorded the failure, because that attempt may have died before this line
+	return a.settled(e), nil
 }
 
 // ExpireResult says when to delete the objects.
@@ -43,7 +44,7 @@ type ExpireResult struct {
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
-// downloads that have begun can finish.
+// downloads that have begun can finish. The objects of a deleted export need no grace period.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
 	if err != nil && !errors.Is(err, export.ErrConflict) {
@@ -53,10 +54,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	if e.ExpiresAt == nil { // the export was never READY, so nobody is downloading it
-		return ExpireResult{PurgeAt: time.Now()}, nil
-	}
-	return ExpireResult{PurgeAt: e.ExpiresAt.Add(a.Grace)}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e)}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.
@@ -66,8 +64,8 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 		if ctx.Err() != nil {
 			return attempt.Interruption(ctx)
 		}
-		// Return a retryable error even if the store denies access, where WriteRange would give up. The
-		// objects must be deleted some time.
+		// Return a retryable error even if the store denies access. WriteRange would give up in this
+		// case, but Purge must not, because the objects must be deleted at some time.
 		return attempt.Retryable(attempt.TypeStorageUnavailable, err)
 	}
 	return attempt.DatabaseError(ctx, a.Exports.Purged(ctx, in.ExportID))

@@ -50,7 +50,7 @@ func TestAnUnknownCodeBecomesInternal(t *testing.T) {
 	}
 }
 
-// After Fail, its caller deletes the objects, so the export must not stay READY.
+// The workflow deletes the objects after Fail, so the export must not stay READY.
 func TestFailExpiresAReadyExport(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)
@@ -147,8 +147,8 @@ func TestADeleteThatTheStoreRefusesIsRetried(t *testing.T) {
 	id := h.published(format.JSON)
 	objects := filepath.Join(h.dir, "exports", id)
 	part := filepath.Join(h.dir, filepath.FromSlash(h.parts(id)[0].Object))
-	// Make a directory that is not empty in the place of an object. Deleting objects does not delete such
-	// a directory, not even as root.
+	// Create a directory that is not empty in place of an object. Deleting objects does not delete such a
+	// directory, not even as root.
 	if err := os.MkdirAll(filepath.Join(objects, "000-000009-x", "y"), 0o700); err != nil {
 		t.Fatal(err)
 	}

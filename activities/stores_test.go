@@ -12,7 +12,7 @@ import (
 	"memexport/internal/workshop/storetest"
 )
 
-// TestStores runs Compose on S3 stores, because only these can join parts.
+// TestStores runs Compose on S3 stores, because other stores cannot join parts.
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
 	t.Run("s3", func(t *testing.T) {

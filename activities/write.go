@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -11,31 +12,37 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/partwriter"
 )
 
-// PlanResult says how an export is divided. It has no ranges if no memory matches.
+// PlanResult says how an export is divided into ranges. It has no ranges if no memory matches the filter.
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
-	Parallel int                   `json:"parallel"` // ranges to write at the same time
-	Compose  bool                  `json:"compose"`  // whether to run Compose
+	Parallel int                   `json:"parallel"`         // ranges to write at the same time
+	Compose  bool                  `json:"compose"`          // whether to run Compose
+	Settled  Settled               `json:"settled,omitzero"` // set if the export has ended: then there is nothing to write
 }
 
-// Plan makes a PENDING export PROCESSING and records what the export will contain: ranges of keys, up to
-// the greatest key that exists now. A second attempt returns the plan of the first.
+// Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
+// key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
+// ended, Plan changes nothing and returns how the export ended.
 func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
 		return PlanResult{}, attempt.DatabaseError(ctx, err)
 	}
+	if settled := a.settled(e); settled.Is() {
+		return PlanResult{Settled: settled}, nil
+	}
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
+	if e.DeletedAt != nil {
+		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
+	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
-		// Check for a deletion here, because deleting cannot cancel a workflow that is only just being
-		// started.
-		if e.DeletedAt != nil {
-			return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it began"))
-		}
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
 			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
@@ -74,10 +81,11 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if complete || e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
 	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
@@ -85,7 +93,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	return written.Plus(added), err
 }
 
-// noteFull records that the store is full, if err says so. The API then refuses new exports.
+// noteFull records that the store is full, if err means that. The API then refuses new exports.
 func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 	if !attempt.IsStorageFull(err) {
 		return
@@ -111,7 +119,7 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	if err != nil {
 		return in.Digest, err
 	}
-	if e.Status != export.Processing { // not PROCESSING: an earlier run, before the workflow was reset, already published this export
+	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return in.Digest, nil
 	}
 	return a.verify(ctx, f, in)
@@ -122,8 +130,14 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+	began := time.Now()
+	digest, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
 		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
 		return digest, attempt.StorageError(ctx, err)
 	})
+	if err == nil {
+		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
+		metrics.BytesVerified.Add(ctx, digest.Size-in.Digest.Size, f.Name)
+	}
+	return digest, err
 }

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// observe is the outermost handler. It gives every request an id, logs the request when it is done,
-// and answers if a handler panics.
+// observe is the outermost handler. It gives every request an id, logs the request when it is done, and
+// answers with a 500 if a handler panics before it has answered.
 func observe(log *slog.Logger, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		info := &requestInfo{id: requestID(r)}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
+		r, span := startSpan(r)
 		recorder := &responseRecorder{ResponseWriter: w}
 		setCommonHeaders(w.Header(), info.id)
 		if len(r.TransferEncoding) > 0 {
@@ -34,10 +35,12 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 					failure = nil
 				}
 			}
+			took := time.Since(start)
+			endRequest(r, span, info, recorder.status, took)
 			// Log the route, never the path or query of the request, because a filter in the query may be
 			// personal data.
 			attrs := append(info.attrs(), "method", r.Method, "route", r.Pattern, "status", recorder.status,
-				"duration", time.Since(start), "bytes", recorder.bytes)
+				"duration", took, "bytes", recorder.bytes)
 			if failure != nil {
 				attrs = append(attrs, "aborted", true)
 			}
@@ -58,8 +61,8 @@ func accessLevel(pattern string) slog.Level {
 	return slog.LevelInfo
 }
 
-// requestID returns the id that the caller sent. If the caller sent none, or one that is longer than 128
-// characters or not printable ASCII without spaces, requestID returns a new id.
+// requestID returns the id that the caller sent, if the id consists of at most 128 printable ASCII
+// characters without spaces. Otherwise requestID returns a new id.
 func requestID(r *http.Request) string {
 	id := r.Header.Get(requestIDHeader)
 	if id == "" || len(id) > 128 {

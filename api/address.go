@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// clientAddress returns the IP address of the client. Usually that is the peer address of the connection.
-// If the peer is a trusted proxy, it is the last address in X-Forwarded-For that does not belong to a
-// trusted proxy. Addresses before that one cannot be trusted, because the client may have sent them. The
-// result is the zero value if the connection has no IP address.
+// clientAddress returns the IP address of the client. Usually this is the peer address of the connection.
+// If the peer is a trusted proxy, clientAddress returns the last address in X-Forwarded-For that does not
+// belong to a trusted proxy. Earlier addresses in that header cannot be trusted, because the client may
+// have sent them. If the connection has no IP address, clientAddress returns the zero value.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	address := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")

@@ -42,8 +42,8 @@ type Options struct {
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For is believed. Defaults to none: then
 	// the peer address of a connection is the client's address.
 	TrustedProxies []netip.Prefix
-	// Ready returns nil if the process can serve requests at the moment, and otherwise the reason why it
-	// cannot. /readyz calls it. Defaults to a function that returns nil.
+	// Ready returns nil if the process can serve requests at the moment. Otherwise it returns the reason
+	// as an error. /readyz calls Ready. Defaults to a function that returns nil.
 	Ready func(context.Context) error
 	// Limits bound what clients can use. The comments of its fields name the defaults.
 	Limits Limits
@@ -61,8 +61,8 @@ func New(o Options) *Server {
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter, audit: o.Audit,
 		watchers:  newWatchers(o.Exports.Get),
 		rates:     newRates(o.Limits.RequestsPerSecond),
-		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),
-		downloads: newSlots("downloads", "downloads", o.Limits.Downloads, o.Limits.DownloadsPerKey),
+		longPolls: newLongPolls(o.Limits.LongPolls, o.Limits.LongPollsPerKey),
+		downloads: newDownloads(o.Limits.Downloads, o.Limits.DownloadsPerKey),
 		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}

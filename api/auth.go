@@ -13,13 +13,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/token"
 )
 
-// caller is who sent a request.
+// caller identifies the sender of a request.
 type caller struct {
 	workspaceID string
-	keyID       string // the id of the API key, or the caller's id from the token; limits for each key count by it
+	keyID       string // the id of the API key, or the caller's id from the token; limits for each key use this id
 	permissions []apikey.Permission
 }
 
@@ -35,6 +36,7 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	address := clientAddress(r, s.trustedProxies)
 	wait, done := s.failures.try(address, sent.secret, time.Now())
 	if wait > 0 {
+		metrics.LimitsHit.Add(r.Context(), 1, metrics.LimitFailures)
 		writeProblem(w, newProblem(codeTooManyFailures).with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))))
 		return
 	}
@@ -59,7 +61,8 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
 }
 
-// resultOf turns the problem that identify returned, or nil, into a result for failures.
+// resultOf returns the result of an attempt to authenticate. p is the problem that identify returned, or
+// nil.
 func resultOf(p *Problem) result {
 	switch {
 	case p == nil || p.Code == codePermissionDenied:

@@ -45,7 +45,7 @@ type createInput struct {
 	filter         memory.Filter
 }
 
-// Resolve reads and checks what the struct tags of Huma cannot express.
+// Resolve reads and checks the parts of the request that struct tags of Huma cannot describe.
 func (in *createInput) Resolve(ctx huma.Context) []error {
 	r, _ := humago.Unwrap(ctx)
 	filter, errs := parseFilter(r.URL.Query())
@@ -78,9 +78,9 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 	}
 	infoOf(ctx).exportID = e.ID
 	s.recordDone(ctx, audit.Create)
-	// Do not start an export that still waits in the workspace's queue (DispatchedAt is nil): it is
-	// started when an earlier one ends. With an Idempotency-Key, e may be the export of an earlier request
-	// and no longer be PENDING.
+	// Do not start an export that still waits in the workspace's queue (DispatchedAt is nil): its turn
+	// comes when an earlier export ends. With an Idempotency-Key, e may be the export of an earlier
+	// request, and may no longer be PENDING.
 	if e.Status == export.Pending && e.DispatchedAt != nil {
 		s.start(ctx, e)
 	}
@@ -88,8 +88,8 @@ func (s *service) createExport(ctx context.Context, in *createInput) (*createOut
 }
 
 // startPatience is how long the API goes on trying to start a workflow after it has answered the request.
-// A busy Temporal server answers within seconds. Without this, the reconciler would start the workflow,
-// but only after a minute.
+// A busy Temporal server answers within seconds. If the API gave up at once, the export would wait about
+// a minute, until the reconciler starts the workflow.
 const startPatience = 30 * time.Second
 
 // start starts the workflow of an export. If that takes longer than temporalTimeout, start returns and the
@@ -114,7 +114,7 @@ func (s *service) start(ctx context.Context, e export.Export) {
 }
 
 const (
-	maxBody     = 64 << 10         // enough for an empty JSON object with white space around it
+	maxBody     = 64 << 10         // bytes; enough for an empty JSON object with white space around it
 	bodyTimeout = 10 * time.Second // for a body of at most 64 KiB
 )
 
@@ -125,9 +125,9 @@ func refuseBody(ctx huma.Context) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	// Leave the deadline in place: it also bounds net/http, which reads the rest of a longer body.
-	// net/http removes the deadline at the end of the body.
-	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // some connections have no deadlines
+	// Do not remove the deadline afterwards: it also limits how long net/http reads the rest of a longer
+	// body. net/http removes the deadline at the end of the body.
+	_ = ctx.SetReadDeadline(time.Now().Add(bodyTimeout)) // ignore the error, because some connections do not support deadlines
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	var object map[string]any
 	switch {

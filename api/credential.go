@@ -13,9 +13,10 @@ type credential struct {
 	bearer bool // whether the secret was sent as Authorization: Bearer
 }
 
-// credentialOf returns the credential in the headers of a request. It returns a problem if there is none
-// or more than one. The same key in both headers counts as one credential, because some generated clients
-// send it twice. An Authorization header with a scheme other than Bearer is ignored.
+// credentialOf returns the credential in the headers of a request. It returns a problem if the headers
+// contain no credential or more than one. The same key in both headers counts as one credential, because
+// some generated clients send their key in both. An Authorization header with a scheme other than Bearer
+// is ignored.
 func credentialOf(h http.Header) (credential, *Problem) {
 	keys, tokens := h.Values(keyHeader), bearerTokens(h)
 	switch {

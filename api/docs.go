@@ -6,8 +6,9 @@ import (
 	"memexport/openapi"
 )
 
-// docsPolicy lets the page run its own two scripts and talk to this server. Styles need
-// 'unsafe-inline' because the component puts them into the page.
+// docsPolicy is the Content-Security-Policy of the documentation page. It lets the page run its own two
+// scripts and talk to this server. Styles need 'unsafe-inline', because the script that draws the page
+// adds inline styles.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
 	"font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

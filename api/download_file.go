@@ -18,7 +18,7 @@ type openFile struct {
 	gzip   *archive.File // nil unless the file is stored compressed
 }
 
-// open returns the file of a READY export. It reads nothing from the store yet.
+// open returns the file of a READY export. It does not read from the store.
 func (s *service) open(ctx context.Context, e export.Export) (o openFile, err error) {
 	f, ok := format.Lookup(e.Format)
 	if !ok {

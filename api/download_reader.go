@@ -11,8 +11,8 @@ import (
 var errDownloadOver = errors.New("the download is over")
 
 // downloadReader reads the file for http.ServeContent. ServeContent hides read errors, so downloadReader
-// keeps the last one. For a request with several ranges, ServeContent reads in a goroutine that it does
-// not wait for. Therefore a lock guards the fields.
+// keeps the last one. For a request with several ranges, ServeContent reads in a goroutine and does not
+// wait until the goroutine ends. Therefore a lock guards the fields.
 type downloadReader struct {
 	mu     sync.Mutex
 	file   *archive.File

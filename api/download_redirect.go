@@ -21,12 +21,12 @@ func (s *service) addressInStore(r *http.Request, e export.Export) string {
 	}
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Range"} {
 		if strings.Contains(r.Header.Get(name), *e.SHA256) {
-			return "" // the ETag of the file in the store differs from ours
+			return "" // the ETag of the file in the store differs from the ETag that the API sends
 		}
 	}
 	lifetime := min(longestAddress, time.Until(*e.ExpiresAt)).Truncate(time.Second) // a signature's lifetime is in whole seconds
 	f, ok := format.Lookup(e.Format)
-	if !ok || lifetime < time.Second || strings.Contains(r.Header.Get("Range"), ",") { // S3 does not send several ranges
+	if !ok || lifetime < time.Second || strings.Contains(r.Header.Get("Range"), ",") { // S3 does not support several ranges in one request
 		return ""
 	}
 	address, err := s.archive.SignedURL(r.Context(), *e.FileObject, lifetime, filename(e, f))

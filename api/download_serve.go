@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"memexport/internal/service/metrics"
 )
 
 // maxRanges is how many ranges of the file one request may ask for. Each range opens an object in the
@@ -27,9 +29,9 @@ func ignoreOddRange(h http.Header) {
 }
 
 // wantsGzip reports whether to send the file compressed. gzipTag is the ETag of the compressed file. The
-// answer to a Range request is not compressed, because browsers and download managers resume at the length
-// of what they have uncompressed. The exception is a request whose If-Range is gzipTag: that client
-// already has the beginning of the compressed file.
+// answer to a Range request is not compressed, because browsers and download managers save the
+// uncompressed file, and resume after the last byte that they have saved. The exception is a request
+// whose If-Range is gzipTag: its client has saved the beginning of the compressed file.
 func wantsGzip(h http.Header, gzipTag string) bool {
 	if h.Get("Range") != "" && h.Get("If-Range") != gzipTag {
 		return false
@@ -58,19 +60,29 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) 
 		file = o.gzip
 		h.Set("Content-Encoding", "gzip")
 		h.Set("ETag", gzipTag)
-		h.Del("Repr-Digest") // the digest is that of the uncompressed file
+		h.Del("Repr-Digest") // the digest covers the uncompressed file
 	}
 	h.Set("Cache-Control", "private, no-transform")
 	h.Set("Content-Security-Policy", "sandbox") // no script in the file runs if a browser shows it
 	// Turn off buffering in nginx. Otherwise nginx reads faster than the client until its buffer is full,
-	// then stops reading for so long that this server would end the connection.
+	// and then stops reading. It may stop for so long that this server ends the connection.
 	h.Set("X-Accel-Buffering", "no")
 
 	reader := &downloadReader{file: file}
-	writer := &downloadWriter{ResponseWriter: w, size: file.Size()}
+	writer := &downloadWriter{ResponseWriter: w, size: file.Size(),
+		count: func(bytes int64) { metrics.BytesDownloaded.Add(r.Context(), bytes, f.Name) }}
 	http.ServeContent(writer, r, "", *e.CompletedAt, reader)
 
-	switch err := reader.close(); {
+	err = reader.close()
+	writer.countRest()
+	if writer.begun && r.Method == http.MethodGet {
+		outcome := metrics.DownloadSent
+		if err != nil || writer.broken {
+			outcome = metrics.DownloadBroken
+		}
+		metrics.Downloads.Add(r.Context(), 1, outcome, f.Name)
+	}
+	switch {
 	case err != nil && writer.begun:
 		if r.Context().Err() == nil {
 			s.log.ErrorContext(r.Context(), "a download broke off", append(infoOf(r.Context()).attrs(), "error", err)...)

@@ -49,7 +49,13 @@ func TestTheFileOfEveryFormatIsServedWhole(t *testing.T) {
 func TestPartsOfTheFileCanBeAskedFor(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
+	for _, f := range format.All {
+		t.Run(f.Name, func(t *testing.T) { partsCanBeAskedFor(t, s, f.Name) })
+	}
+}
+
+func partsCanBeAskedFor(t *testing.T, s *service, formatName string) {
+	e, file := s.publish(t, formatName, time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
 	size, path, etag := len(file), "/v1/exports/"+e.ID+"/download", `"`+*e.SHA256+`"`
 	future := e.CompletedAt.Add(time.Hour).Format(http.TimeFormat)
 	past := e.CompletedAt.Add(-time.Hour).Format(http.TimeFormat)

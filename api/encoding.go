@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// acceptsGzip reports whether the client accepts gzip and prefers it to the plain content or has no
-// preference (RFC 9110, section 12.5.3). It returns false if there is no Accept-Encoding header.
+// acceptsGzip reports whether the client accepts gzip and does not prefer the plain content (RFC 9110,
+// section 12.5.3). It returns false if there is no Accept-Encoding header.
 func acceptsGzip(h http.Header) bool {
 	weights := map[string]float64{}
 	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {

@@ -100,7 +100,7 @@ func TestACompressedFileThatCannotBeReadResetsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	s.compress(t)
-	random := make([]byte, 300_000) // too much for the server's buffers
+	random := make([]byte, 300_000) // this is more than the server's buffers hold
 	rand.NewChaCha8([32]byte{}).Read(random)
 	e, _ := s.publish(t, "csv", time.Hour, string(random), string(random))
 	if err := os.Truncate(s.partPath(t, e.ID, 1), 1000); err != nil {

@@ -7,7 +7,7 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// The exports that the OpenAPI document shows as examples.
+// These are the exports that the OpenAPI document shows as examples.
 
 const (
 	exampleID     = "0198c2a4-6d0e-7c55-9f0a-3c1d5b7e9a24"

@@ -39,7 +39,7 @@ type ExportError struct {
 	Retryable bool   `json:"retryable" doc:"Whether a new export with the same parameters may well succeed."`
 }
 
-// view returns what the owner of e sees.
+// view returns e in the form in which its owner sees it.
 func view(e export.Export) Export {
 	v := Export{
 		ID: e.ID, Format: exportFormat(e.Format), Status: e.Status, Filter: e.Filter,
@@ -64,9 +64,9 @@ func (Export) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Export]()) {
 		property := s.Properties[field.Tag.Get("json")]
 		if property == nil {
-			continue // the embedded filter
+			continue // this is the embedded filter
 		}
-		if len(field.Index) > 1 { // a field of the filter
+		if len(field.Index) > 1 { // this is a field of the filter
 			property.Description += " Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them."
 		}
 		if field.Type.Kind() == reflect.Pointer && property.Ref != "" {

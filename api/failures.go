@@ -9,24 +9,26 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// These are how many addresses and credentials failures remembers, so that it needs no more than a few
-// MiB.
+// These constants limit how many addresses and credentials failures remembers. So failures needs at most
+// a few MiB of memory.
 const (
 	maxAddresses = 10_000 // beyond this number, the address that failed longest ago is forgotten
 	maxKnown     = 10_000 // beyond this number, the credential that was used longest ago is forgotten
 )
 
-// failures limits how many requests from one address may have a wrong credential. Each address has a token
-// bucket: it holds as many tokens as failures are allowed in a minute, each failure takes one, and tokens
-// return at a steady rate. A request takes its token before the credential is looked up, and gives it back
-// if the credential is right; otherwise concurrent requests could exceed the limit.
+// failures limits how many requests from one address may have a wrong credential. Each address has a
+// token bucket: it holds as many tokens as failures are allowed in a minute, each failure takes one, and
+// tokens return at a steady rate. A request takes its token before the credential is looked up, and gives
+// the token back if the credential is right. If the token were taken afterwards, concurrent requests
+// could exceed the limit.
 //
-// Credentials that were right on an earlier request skip the limit. So a stranger who shares an address
-// with others, such as a proxy's, cannot lock them out. These credentials are still looked up.
+// Credentials that were right on an earlier request skip the limit, but are still looked up. So a
+// stranger who shares an address with other clients, such as the address of a proxy, cannot lock them
+// out.
 //
-// Concurrent requests with the same credential share the token of the first one, because they may be the
-// first requests of one client to this process. If the credential is wrong, each of them takes its token
-// afterwards.
+// Concurrent requests with the same credential share the token of the first such request, because they
+// may be the first requests of one client to this process. If the credential is wrong, each of the other
+// requests takes a token afterwards.
 type failures struct {
 	perMinute float64 // 0 means no limit
 
@@ -47,8 +49,8 @@ func newFailures(perMinute int) *failures {
 	return &failures{perMinute: float64(perMinute), addresses: addresses, known: known, trying: map[[sha256.Size]byte]int{}}
 }
 
-// try starts an attempt to authenticate. If the client must wait before its next attempt, try returns for
-// how long. Otherwise it returns 0 and a function that must be called with the result of the attempt.
+// try starts an attempt to authenticate. If the client must wait before its next attempt, try returns the
+// time to wait. Otherwise it returns 0 and a function that must be called with the result of the attempt.
 func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait time.Duration, done func(result)) {
 	if f.perMinute == 0 {
 		return 0, func(result) {}
@@ -85,7 +87,7 @@ const (
 	undecided result = iota // the database or the identity provider did not answer, which is not the client's fault
 	right
 	wrong
-	abandoned // the client left before the result was known; counts as a failure, or clients could try without limit by leaving early
+	abandoned // the client left before the result was known; counts as a failure, because otherwise clients could try without limit by leaving early
 )
 
 // learn remembers a credential that is right, and forgets one that is wrong.
@@ -104,8 +106,9 @@ func (f *failures) remember(hash [sha256.Size]byte, r result) {
 	}
 }
 
-// finish ends an attempt that took a token from b, or shared the token of another attempt. A failed attempt
-// keeps its token, or takes one if it shared; any other attempt returns the token that it took.
+// finish ends an attempt that took a token from b, or shared the token of another attempt. An attempt
+// that failed and shared a token takes a token of its own now. An attempt that did not fail returns its
+// token, if it took one.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,7 +119,7 @@ func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, networ
 	failed := r == wrong || r == abandoned
 	switch {
 	case failed && shared:
-		b.tokens = max(b.tokens-1, -f.perMinute) // a client that repeats one wrong key waits a minute longer at most
+		b.tokens = max(b.tokens-1, -f.perMinute) // limit the debt: a client that sent one wrong key many times at once waits at most one more minute
 	case !failed && !shared:
 		b.tokens = min(f.perMinute, b.tokens+1)
 	}

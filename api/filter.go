@@ -31,7 +31,7 @@ var (
 )
 
 // maxItem is the greatest length of one item of a list, in characters, unless the tag of the filter's
-// field sets another.
+// field sets another length.
 const maxItem = 256
 
 // paramsOf returns the parameters that the fields of a filter declare.
@@ -147,7 +147,7 @@ func parseTime(text string) (time.Time, error) {
 		t, err = time.Parse(time.RFC3339, text)
 	}
 	t = t.UTC().Truncate(time.Microsecond)
-	if err != nil || t.Year() < 1 || t.Year() > 9999 { // JSON allows only the years 1 to 9999, and the conversion to UTC can leave them
+	if err != nil || t.Year() < 1 || t.Year() > 9999 { // JSON allows only the years 1 to 9999, and the conversion to UTC can change the year
 		return time.Time{}, errTime
 	}
 	return t, nil

@@ -73,13 +73,13 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	return out, nil
 }
 
-// await waits until the export is terminal, wait has passed, or the client goes away, and returns the
-// export as it is then.
+// await waits until the export is terminal, wait has passed, or the client goes away. It returns the
+// latest state of the export.
 func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
 	if e.Status.Terminal() || wait == 0 {
 		return e, nil
 	}
-	release, refusal := s.longPolls.take(infoOf(ctx).keyID)
+	release, refusal := s.longPolls.take(ctx, infoOf(ctx).keyID)
 	if refusal != nil {
 		return e, refusal
 	}

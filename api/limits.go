@@ -28,13 +28,13 @@ type Limits struct {
 	ConnectionsPerAddress int
 
 	// RequestsPerSecond is how many requests each key may make in a second. After a pause, a key may make
-	// five times as many at once. 0 means any number.
+	// five times as many requests at once. 0 means any number.
 	RequestsPerSecond int
-	// LongPolls is how many requests may wait for exports at once, and LongPollsPerKey how many of these
-	// may come from one key. 0 means any number.
+	// LongPolls is how many requests may wait for exports at once. LongPollsPerKey is how many of these
+	// requests may come from one key. 0 means any number.
 	LongPolls, LongPollsPerKey int
-	// Downloads is how many files may be sent at once, and DownloadsPerKey how many of these to one key. 0
-	// means any number.
+	// Downloads is how many files may be sent at once. DownloadsPerKey is how many of these files may be
+	// sent to one key. 0 means any number.
 	Downloads, DownloadsPerKey int
 }
 

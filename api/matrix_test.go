@@ -14,8 +14,8 @@ import (
 	"memexport/internal/service/apikey"
 )
 
-// TestEveryRouteAnswersEveryKeyAndIDAsItMust tries every route with every credential and every kind of id.
-// It also checks that answers do not differ in a way that tells a caller something that the caller may not
+// TestEveryRouteAnswersEveryKeyAndIDAsItMust tries every route with every credential and every kind of
+// id. It also checks that differences between answers do not reveal anything that the caller must not
 // know.
 func TestEveryRouteAnswersEveryKeyAndIDAsItMust(t *testing.T) {
 	t.Parallel()

@@ -5,8 +5,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 )
 
-// forbidCaching tells caches not to store answers, because each answer belongs to one workspace. A
-// download replaces this header with its own.
+// forbidCaching tells caches not to store answers, because each answer belongs to one workspace. The
+// handler for downloads replaces this header.
 func forbidCaching(ctx huma.Context, next func(huma.Context)) {
 	ctx.SetHeader("Cache-Control", "no-store")
 	next(ctx)

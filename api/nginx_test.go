@@ -46,8 +46,9 @@ http {
 }
 `
 
-// If nginx buffers, it reads ahead until its buffer is full, and reads again only when the client has
-// taken all of it. If that takes longer than Limits.Stall, the client loses its download.
+// With buffering, nginx reads from the API until its buffer is full. It reads again only when the client
+// has read the whole buffer. If the client needs longer than Limits.Stall for that, the API ends the
+// download.
 func TestDownloadsThroughNginxReachASlowClient(t *testing.T) {
 	s := newService(t, func(o *api.Options) { o.Limits.Stall = 3 * time.Second })
 	e, file := s.publish(t, "json", time.Hour, strings.Repeat("0123456789", 2<<20))
@@ -55,8 +56,8 @@ func TestDownloadsThroughNginxReachASlowClient(t *testing.T) {
 	if n, err := s.readSlowly(t, url+path, file); err != nil {
 		t.Errorf("the download breaks off after %d bytes: %v", n, err)
 	}
-	// Repeat the download with buffering turned on. If this works, the test is not hard enough to show
-	// anything.
+	// With buffering, the same download must break off. If it succeeds, the client is not slow enough,
+	// and the first download has proved nothing.
 	n, err := s.readSlowly(t, url+"/buffered"+path, file)
 	t.Logf("without X-Accel-Buffering the download breaks off after %d bytes: %v", n, err)
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 )
 
 // refuseBadQuery refuses a request if a query parameter is unknown to the operation, empty, repeated, not
-// valid UTF-8, or contains NUL. Huma would accept most of these requests and ignore the parameter. An
-// export without the filter that was meant would be too large.
+// valid UTF-8, or contains NUL. Huma would accept most of these requests and ignore the parameter. Then
+// the export would lack a filter that the caller meant, and contain too many memories.
 func refuseBadQuery(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	values, err := url.ParseQuery(r.URL.RawQuery)

@@ -80,8 +80,9 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	}
 }
 
-// If a client leaves during an answer with several ranges, nothing may go on reading the file. Otherwise
-// the race detector would report a race, or the server would not shut down at the end of the test.
+// If a client leaves during an answer with several ranges, no goroutine may go on reading the file. If
+// one did, the race detector would report a race, or the server would not shut down at the end of the
+// test.
 func TestAClientMayLeaveInTheMiddleOfSeveralRanges(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

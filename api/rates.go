@@ -11,16 +11,18 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
+
+	"memexport/internal/service/metrics"
 )
 
 const (
-	// burstSeconds determines how many requests a key may make at once after a pause: as many as are
-	// allowed in this number of seconds. That is enough for a client that looks at all its exports now and
-	// then.
+	// burstSeconds determines the burst, which is how many requests a key may make at once after a pause:
+	// the requests of this many seconds. A burst is enough for a client that looks at all its exports now
+	// and then.
 	burstSeconds = 5
-	// maxRatedKeys is how many keys rates remembers, which bounds its memory to a few MiB. Beyond that,
-	// the key that was used longest ago is forgotten. When such a key is used again, it may make a full
-	// burst.
+	// maxRatedKeys is how many keys rates remembers at most, so that it needs only a few MiB of memory.
+	// To remember another key, rates forgets the key that was used longest ago. A forgotten key may make
+	// a full burst when it is used again.
 	maxRatedKeys = 10_000
 )
 
@@ -30,8 +32,9 @@ type rates struct {
 
 	mu    sync.Mutex
 	byKey *simplelru.LRU[string, *rate.Limiter]
-	// byCredential finds the limiter by a hash of the headers in which a valid key was sent. So a request
-	// beyond the limit can be refused before its key is looked up in the database.
+	// byCredential finds the limiter of a key by a hash of the headers that contained the key when it was
+	// found valid. So a request beyond the limit can be refused before its key is looked up in the
+	// database.
 	byCredential *simplelru.LRU[[sha256.Size]byte, *rate.Limiter]
 }
 
@@ -72,14 +75,15 @@ func credentialHash(h http.Header) [sha256.Size]byte {
 // refuse answers a request that exceeds the limit.
 func (r *rates) refuse(ctx huma.Context) {
 	_, w := humago.Unwrap(ctx)
+	metrics.LimitsHit.Add(ctx.Context(), 1, metrics.LimitRequests)
 	p := newProblem(codeRateLimited)
 	p.Detail += fmt.Sprintf(" The limit is %d requests a second for each key, with bursts of %d.", r.perSecond, burstSeconds*r.perSecond)
 	writeProblem(w, p.with("RateLimit", `"requests";r=0;t=1`).
 		with("RateLimit-Policy", fmt.Sprintf(`"requests";q=%d;w=%d`, burstSeconds*r.perSecond, burstSeconds)))
 }
 
-// refuseExhausted refuses a request before it is authenticated if its key may make no request at the
-// moment.
+// refuseExhausted refuses a request of a key that may make no request at the moment. It runs before
+// authentication.
 func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
 	if s.rates.perSecond > 0 && s.rates.exhausted(r.Header) {

@@ -17,7 +17,7 @@ import (
 )
 
 // newRedirecting returns a service that redirects downloads to an S3 store. The store cannot be reached.
-// It need not be, because URLs are signed without it.
+// That does not matter, because the API signs URLs without asking the store.
 func newRedirecting(t *testing.T) *service {
 	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "test")
@@ -84,9 +84,9 @@ func TestADownloadIsRefusedBeforeItIsRedirected(t *testing.T) {
 	s.do(t, "GET", path).problem(t, 410, "EXPORT_EXPIRED")
 }
 
-// The API sends the file itself if the store cannot: if the request depends on the ETag, which differs in
-// the store; if it asks for several ranges; and if the export was written before redirecting was turned
-// on, so that its file is not one object.
+// The API sends the file itself in three cases: the request depends on the ETag, which differs in the
+// store; the request asks for several ranges; or the export was written before redirects were turned on,
+// so that its file is not one object.
 func TestTheAPIAnswersWhatTheStoreCannot(t *testing.T) {
 	s := newRedirecting(t)
 	composed, plain := s.composed(t, time.Hour, "exports/some-id/file"), s.composed(t, time.Hour, "")

@@ -9,7 +9,7 @@ const requestIDHeader = "X-Request-Id"
 
 type requestKey struct{}
 
-// requestInfo is what the log shows about a request. It contains ids only, never content. Middleware and
+// requestInfo holds the ids that the log shows about a request. It never contains content. Middleware and
 // handlers set its fields as they learn them.
 type requestInfo struct {
 	id          string

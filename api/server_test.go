@@ -103,8 +103,9 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	}
 }
 
-// The text of a memory may look like what net/http writes when it refuses a request. The text repeats
-// every 79 bytes, so that wherever the server's writes begin, one of them begins with such a text.
+// In this test, the text of a memory repeats what net/http writes when it refuses a request. The length
+// of the repeated text is 79 bytes, which shares no factor with the size of the server's writes. So one
+// of the writes begins exactly where the repeated text begins.
 func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

@@ -19,6 +19,7 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/rowid"
 	"memexport/internal/service/token"
 	"memexport/workflows"
@@ -83,14 +84,16 @@ func (s *service) find(ctx context.Context, id string) (export.Export, error) {
 	return s.exports.Get(ctx, workspaceOf(ctx), id)
 }
 
-// problem returns the problem to answer with because of err. If err is not one of the expected errors,
-// problem also logs err, because the answer does not contain the cause.
+// problem turns err into the problem to answer with. If err is not one of the expected errors, problem
+// also logs err, because the answer does not contain the cause.
 func (s *service) problem(ctx context.Context, err error) *Problem {
 	var limit *export.LimitError
 	switch {
 	case errors.As(err, &limit):
+		metrics.LimitsHit.Add(ctx, 1, string(limit.Limit))
 		return limitProblem(limit)
 	case errors.Is(err, export.ErrStoreFull):
+		metrics.LimitsHit.Add(ctx, 1, metrics.LimitStoreFull)
 		return newProblem(codeStorageFull)
 	case errors.Is(err, export.ErrNotFound):
 		return newProblem(codeExportNotFound)
@@ -111,7 +114,7 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 func unavailable(err error) bool {
 	var postgresError *pq.Error
 	var networkError *net.OpError
-	var timeout interface{ Timeout() bool } // not net.Error, because even the error "no such file" implements that
+	var timeout interface{ Timeout() bool } // do not check for net.Error, because even the error "no such file" implements that interface
 	switch {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())

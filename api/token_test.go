@@ -97,7 +97,7 @@ func TestLimitsForEachKeyCountTheCallersOfTokensApart(t *testing.T) {
 	s := newService(t, withTokens(i), func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
 	key := i.NewKey(t, "a", jose.ES256)
 	claims := i.Claims(s.workspace, "export.read")
-	for refused := false; !refused; { // use new tokens of the same caller: they share one limit, so a burst must not become longer
+	for refused := false; !refused; { // all tokens of a caller share one limit, so a new token for each request must not permit more requests
 		refused = s.bearer(t, "GET", "/v1/exports", key.Sign(t, claims)).StatusCode == 429
 	}
 	claims["sub"] = "user-2"

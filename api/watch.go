@@ -9,7 +9,7 @@ import (
 )
 
 // watchers watch exports for the requests that wait for them. For each export, only one goroutine reads
-// the row, however many requests wait. It runs as long as at least one request waits.
+// the row, however many requests wait. The goroutine ends when no request waits any more.
 type watchers struct {
 	find func(ctx context.Context, workspaceID, id string) (export.Export, error)
 
@@ -34,8 +34,8 @@ func newWatchers(find func(ctx context.Context, workspaceID, id string) (export.
 	return &watchers{find: find, running: map[watched]*watcher{}}
 }
 
-// await waits until the export e is terminal, wait has passed, or ctx ends, and returns the export as it
-// is then. The caller must have read e just now and checked that it belongs to the workspace.
+// await waits until the export e is terminal, wait has passed, or ctx ends. It returns the latest state
+// of the export. The caller must have read e just now and checked that it belongs to the workspace.
 func (w *watchers) await(ctx context.Context, workspaceID string, e export.Export, wait time.Duration) (export.Export, error) {
 	if e.Status.Terminal() {
 		return e, nil

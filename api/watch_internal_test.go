@@ -101,7 +101,7 @@ func TestAWatcherStopsWithTheLastRequest(t *testing.T) {
 	}
 	select {
 	case <-stopped:
-	case <-time.After(5 * time.Second): // less than storeTimeout
+	case <-time.After(5 * time.Second): // this is less than storeTimeout, after which the read would end anyway
 		t.Error("the watcher goes on")
 	}
 }

@@ -18,8 +18,8 @@ type packing struct {
 	gzipBytes   int64           // how many bytes were sent to that client
 }
 
-// compression compares exports that are stored uncompressed with exports that are stored
-// compressed. The two alternate.
+// compression compares exports that are stored uncompressed with exports that are stored compressed.
+// Exports of the two kinds alternate.
 func (b *benchmark) compression(ctx context.Context) ([]measure.Table, error) {
 	data := b.moderate()
 	t := measure.Table{Title: "Compression: " + data.Name + ", stored as they are and compressed",

@@ -11,10 +11,11 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// floodPause makes 40 requests a second: enough to queue a thousand exports in half a minute.
+// floodPause is the pause between two requests. With 40 requests a second, a thousand exports are
+// queued in half a minute.
 const floodPause = 25 * time.Millisecond
 
-// floodSettings are the settings with which the flood is measured.
+// floodSettings are the settings of the service with which the flood is measured.
 var floodSettings = []struct {
 	name string
 	env  []string
@@ -23,8 +24,9 @@ var floodSettings = []struct {
 	{"no limits", []string{"EXPORT_WORKSPACE_RUNNING=0", "EXPORT_WORKSPACE_UNFINISHED=0", "EXPORT_WORKSPACE_STORAGE=0"}},
 }
 
-// flood measures what a workspace notices when another one creates exports without pause: the time of
-// its small exports before that, during it, while the other's queue is left, and afterwards.
+// flood measures how one workspace is affected when another workspace creates exports without a pause.
+// It measures the small exports of the first workspace before the flood, during the flood, while the
+// exports of the flood are still queued, and afterwards.
 func (b *benchmark) flood(ctx context.Context) ([]measure.Table, error) {
 	data := b.flooder()
 	small := measure.Table{Title: fmt.Sprintf("A flood: %s, JSON, from POST to READY, while another workspace exports %s", benchstack.Tiny.Name, data.Name),
@@ -44,7 +46,8 @@ func (b *benchmark) flood(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{small, told}, b.Restart(ctx, 1)
 }
 
-// flooder returns the smallest data set of those that are measured anyway.
+// flooder returns the data set of the workspace that creates the flood. It is the smallest one that the
+// other sections use.
 func (o *options) flooder() benchstack.Dataset { return benchstack.Distinct(o.rows[0]) }
 
 func (b *benchmark) measureFlood(ctx context.Context, data benchstack.Dataset, with string, small, told *measure.Table) error {
@@ -114,8 +117,8 @@ func (b *benchmark) smallFor(ctx context.Context, c benchstack.Client, d time.Du
 	return ids, took, nil
 }
 
-// startFlood lets clients create exports until stop is called, which returns the accepted exports and
-// how many requests were refused.
+// startFlood starts clients that create exports until stop is called. stop returns the accepted exports
+// and the number of refused requests.
 func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop func() (accepted []string, refused int, err error)) {
 	ctx, cancel := context.WithCancel(ctx)
 	var group sync.WaitGroup
@@ -144,7 +147,7 @@ func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop f
 	for range clients {
 		group.Go(func() {
 			for range work {
-				// A cancelled POST could leave an export whose id is unknown.
+				// Do not cancel a POST, because that could leave an export whose id is unknown.
 				e, err := c.Create(context.WithoutCancel(ctx), "json")
 				mu.Lock()
 				switch {
@@ -166,8 +169,8 @@ func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop f
 	}
 }
 
-// overtaken returns how many exports of a data set became READY while one of these exports was under
-// way: the largest number of all.
+// overtaken counts, for each of the exports ids, how many exports of data became READY while that
+// export was running. It returns the largest count.
 func (b *benchmark) overtaken(ctx context.Context, ids []string, data benchstack.Dataset) (n int, err error) {
 	for _, id := range ids {
 		var during int

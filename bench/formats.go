@@ -13,8 +13,8 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// formats compares the formats in time, size and RAM. It also compares parquet with what people do
-// otherwise: psql writes CSV, and DuckDB converts it.
+// formats compares the formats in time, size and RAM. It also compares parquet with the usual
+// alternative: psql writes CSV, and DuckDB converts the CSV to Parquet.
 func (b *benchmark) formats(ctx context.Context) ([]measure.Table, error) {
 	data := b.moderate()
 	t := measure.Table{Title: "Formats: " + data.Name + ", each with new processes",
@@ -50,8 +50,9 @@ func (b *benchmark) formats(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t, giants}, nil
 }
 
-// convert writes a data set as CSV with psql, converts it to Parquet with DuckDB, and returns the time
-// of both and the size of the file in bytes. It needs what npm ci installs in tools/readers.
+// convert writes a data set as CSV with psql, converts it to Parquet with DuckDB, and returns how long
+// the two steps took together and the size of the Parquet file in bytes. It needs the packages that npm
+// ci installs in tools/readers.
 func (b *benchmark) convert(ctx context.Context, d benchstack.Dataset) (time.Duration, int64, error) {
 	from, to := filepath.Join(b.WorkDir, "psql.csv"), filepath.Join(b.WorkDir, "duckdb.parquet")
 	defer os.Remove(from)

@@ -66,8 +66,8 @@ func (b *benchmark) inBackground(ctx context.Context, d benchstack.Dataset) (sto
 				} else if err != nil {
 					return err
 				}
-				// stop cancels the call to Wait, but not the calls to Delete and Create. If it
-				// cancelled a Create, it could leave an export whose id we do not know.
+				// stop cancels the call to Wait, but not the calls to Delete and Create. A cancelled
+				// Create could leave an export whose id we do not know.
 				if err := c.Delete(ctx, last); err != nil {
 					return err
 				}

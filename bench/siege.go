@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// siegeTimeout is when a siege gives up waiting: longer than the API keeps an idle connection, and the
-	// kernel one that was closed before its client had taken everything.
+	// siegeTimeout is when a siege gives up waiting for its connections to end. It is longer than the
+	// API keeps an idle connection. It is also longer than the kernel keeps a closed connection whose
+	// client has not read everything.
 	siegeTimeout = 200 * time.Second
 	// dialers is how many connections are opened at the same time.
 	dialers = 32
@@ -28,16 +29,16 @@ const (
 	smallWindow = 4 << 10
 )
 
-// siege is a kind of connection that keeps the API waiting.
+// siege is a kind of connection that keeps the API waiting. A siege opens many connections of one kind.
 type siege struct {
 	name  string
-	keys  []string // which the connections take in turn
+	keys  []string // API keys, which the connections use in turn
 	first string   // what each connection sends at once, with keyMark in place of a key
-	drip  string   // what it sends every second after that
+	drip  string   // what each connection sends every second after that
 }
 
-// sieges returns all kinds. With any of the keys, the download at path can be had, and with listKey a
-// full list.
+// sieges returns all kinds of sieges. Every key in keys can download the file at path. The list of
+// exports that listKey gets has a full page.
 func sieges(keys []string, listKey, path string) []siege {
 	const version, key = " HTTP/1.1\r\nHost: x\r\n", "X-Api-Key: " + keyMark + "\r\n"
 	return []siege{
@@ -45,7 +46,7 @@ func sieges(keys []string, listKey, path string) []siege {
 		{name: "slow headers", first: "GET /v1/exports" + version, drip: "X: y\r\n"},
 		{name: "endless body", keys: keys, first: "POST /v1/exports" + version + key + "Content-Length: 60000\r\n\r\n", drip: " "},
 		{name: "docs, never read", first: "GET /docs/" + openapi.DocsComponentName + version + "\r\n"},
-		// One list would fit into the kernel's buffers.
+		// Ask for ten lists, because a single one would fit into the kernel's buffers.
 		{name: "lists, never read", keys: []string{listKey}, first: strings.Repeat("GET /v1/exports?page_size=100"+version+key+"\r\n", 10)},
 		{name: "download, never read", keys: keys, first: "GET " + path + version + key + "\r\n"},
 	}
@@ -54,23 +55,24 @@ func sieges(keys []string, listKey, path string) []siege {
 // keyMark stands for a key in siege.first.
 const keyMark = "KEY"
 
-// moments are when the siege is looked at for the second table.
+// moments are the times since the start of a siege at which the connections are counted for the second
+// table.
 var moments = []time.Duration{2 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second, 55 * time.Second, 70 * time.Second, 90 * time.Second}
 
-// course is what became of a siege.
+// course holds the measurements of one siege.
 type course struct {
 	before, during, after []time.Duration   // how long requests of normal callers took
-	held                  []measure.Sockets // at each moment until the end
+	held                  []measure.Sockets // connections at each of the moments, until the siege ends
 	resident              []int64           // memory of the API at the same moments
 	most                  measure.Sockets
-	idle, peak            int64 // memory of the API
+	idle, peak            int64 // memory of the API before the siege, and its peak
 	gone                  time.Duration
 }
 
-// besiege opens many connections of each kind, and measures what they hold and how long the requests
-// of others take. Only loopback connections of this process to the API of this run are made. The limits on
-// downloads are off, since they would leave nothing to measure. All lists are asked for with one key:
-// beyond its rate they are refused.
+// besiege opens many connections of each kind, and measures how many connections the API holds and how
+// long the requests of other callers take. It connects only over loopback to the API of this run. The
+// limits on downloads are off, because they would leave nothing to measure. All lists are requested
+// with one key, so the API refuses those above the rate limit of that key.
 func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	if err := b.Restart(ctx, 1, "API_DOWNLOADS=0", "API_DOWNLOADS_PER_KEY=0", "API_REQUESTS_PER_SECOND=100"); err != nil {
 		return nil, err
@@ -87,7 +89,7 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	for range 100 { // for a full page, which has some 60 KB
+	for range 100 { // enough exports for a full page of a list, which has about 60 KB
 		if _, err := tiny.Create(ctx, "json"); err != nil {
 			return nil, err
 		}
@@ -100,7 +102,7 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	for _, m := range moments {
 		over.Head = append(over.Head, fmt.Sprintf("%.0f s", m.Seconds()))
 	}
-	keys, err := b.Keys(ctx, b.moderate(), b.besiegers/100) // each may make 500 requests at once
+	keys, err := b.Keys(ctx, b.moderate(), b.besiegers/100) // one key for every 100 connections, because a key may make 500 requests at once
 	if err != nil {
 		return nil, err
 	}
@@ -188,8 +190,8 @@ func (b *benchmark) hold(ctx context.Context, c benchstack.Client, path string, 
 	return run, err
 }
 
-// callNormally lets four clients make some 15 requests a second each, which a key may, until the returned function is called, which
-// returns how long each request took.
+// callNormally lets four clients make about 15 requests a second each, which is within the limit of
+// their key. It measures until the caller calls stop, which returns how long each request took.
 func (b *benchmark) callNormally(ctx context.Context, c benchstack.Client, path string) (stop func() ([]time.Duration, error)) {
 	const callers = 4
 	stopped := make(chan struct{})
@@ -239,7 +241,8 @@ func open(ctx context.Context, address string, n int, s siege) (connections []ne
 			mu.Lock()
 			connections = append(connections, connection)
 			mu.Unlock()
-			// The server may stop reading, or refuse and reset at any time: that is what is measured.
+			// Ignore errors: the server may stop reading, refuse the request or reset the connection at
+			// any time, and the benchmark measures how it does that.
 			_ = connection.(*net.TCPConn).SetReadBuffer(smallWindow)
 			_ = connection.SetWriteDeadline(time.Now().Add(2 * time.Second))
 			_, _ = connection.Write([]byte(first))
@@ -249,13 +252,13 @@ func open(ctx context.Context, address string, n int, s siege) (connections []ne
 	return connections, errors.Join(group.Wait(), ctx.Err())
 }
 
-// dripInto sends text on all connections, without waiting for those that take none.
+// dripInto sends text on all connections. It does not wait for connections that accept no more bytes.
 func dripInto(connections []net.Conn, text string) {
 	if text == "" {
 		return
 	}
 	for _, connection := range connections {
 		_ = connection.SetWriteDeadline(time.Now().Add(time.Millisecond))
-		_, _ = connection.Write([]byte(text)) // fails when the API has closed it
+		_, _ = connection.Write([]byte(text)) // it fails if the API has closed the connection
 	}
 }

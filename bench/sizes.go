@@ -76,8 +76,8 @@ func (b *benchmark) measureAlone(ctx context.Context, d benchstack.Dataset, form
 	return results, nil
 }
 
-// instant compares exports of memories that all share one created_at with exports of memories that
-// do not. The two alternate.
+// instant compares exports of memories that all share one created_at with exports of memories that do
+// not. Exports of the two kinds alternate.
 func (b *benchmark) instant(ctx context.Context) (measure.Table, error) {
 	t := measure.Table{Title: "Sizes: one created_at for all memories, against distinct ones, CSV",
 		Head: []string{"Data, way", "median s", "ratio to distinct", "ratio to psql", "peak MiB"},

@@ -9,7 +9,7 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// allAtOnce lets the exports of one workspace run at the same time, where that is what is measured.
+// allAtOnce removes the limit on how many exports of one workspace run at the same time.
 const allAtOnce = "EXPORT_WORKSPACE_RUNNING=0"
 
 // workers measures how much faster two worker processes are than one. It also checks that the files

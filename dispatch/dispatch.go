@@ -1,6 +1,6 @@
-// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of its
-// own and may run a few exports at the same time. When one of these ends, the next export in the
-// workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
+// Package dispatch starts the workflows of exports that wait in a queue. Each workspace has a queue of
+// its own and may run a few exports at the same time. When one of these exports ends, the next export in
+// the workspace's queue starts. So a long queue of one workspace does not delay the exports of another.
 package dispatch
 
 import (
@@ -60,9 +60,32 @@ func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
 // next claims the exports that may run and starts their workflows. It returns how many exports it claimed,
 // and the first error. If the workflow of a claimed export could not be started, the reconciler starts it
 // later.
+//
+// If all workspaces share a number of places, a free place goes to the workspace whose turn it is, which may
+// be another one.
 func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, defaultTimeout))
 	defer cancel()
+	if !d.Exports.ByTurns() {
+		return d.startOf(ctx, workspaceID)
+	}
+	started := 0
+	for last := ""; ; {
+		turn, err := d.Exports.NextTurn(ctx)
+		if err != nil || turn == "" {
+			return started, err
+		}
+		n, err := d.startOf(ctx, turn)
+		started += n
+		if err != nil || n == 0 && turn == last { // another process took the place, or the workspace's exports were failed
+			return started, err
+		}
+		last = turn
+	}
+}
+
+// startOf claims the exports of one workspace that may run and starts their workflows.
+func (d *Dispatcher) startOf(ctx context.Context, workspaceID string) (int, error) {
 	claimed, err := d.Exports.Claim(ctx, workspaceID)
 	if err != nil {
 		return 0, err
@@ -81,14 +104,17 @@ type Done struct {
 	Errors     int // workspaces for which something failed; the log says what
 }
 
-// All does the work of Next for every workspace that has waiting exports, but waits until it is done. The
-// workspace whose export has waited longest comes first. If one workspace fails, All goes on with the
-// others.
+// All starts exports as Next does, for every workspace that has waiting exports. It returns when all work
+// is done. The workspace whose export has waited longest comes first. If one workspace fails, All goes on
+// with the others.
 func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 	var done Done
 	waiting, err := d.Exports.WorkspacesWaiting(ctx)
 	if err != nil {
 		return done, err
+	}
+	if d.Exports.ByTurns() {
+		waiting = waiting[:min(1, len(waiting))] // one call gives places to all workspaces
 	}
 	for _, workspaceID := range waiting {
 		dispatched, err := d.next(ctx, workspaceID)

@@ -83,19 +83,24 @@ func startTemporal(t *testing.T) (address string) {
 	return server.Address
 }
 
-// queue creates n exports of a workspace and ends the first one, so that the second may run. It returns
-// the others.
+// queue creates n+1 exports of a workspace and ends the first one, so that the second may run. It returns
+// the ids of the n exports that have not ended.
 func (s *site) queue(workspaceID string, n int) (waiting []string) {
 	s.Helper()
 	for range n + 1 {
-		e, err := s.Exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
-		if err != nil {
-			s.Fatal(err)
-		}
-		waiting = append(waiting, e.ID)
+		waiting = append(waiting, s.create(workspaceID))
 	}
 	s.end(waiting[0])
 	return waiting[1:]
+}
+
+func (s *site) create(workspaceID string) (id string) {
+	s.Helper()
+	e, err := s.Exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e.ID
 }
 
 func (s *site) end(id string) {
@@ -105,7 +110,8 @@ func (s *site) end(id string) {
 	}
 }
 
-// wantStarted checks that of the exports in all, exactly those in want have a workflow.
+// wantStarted checks every export in all: it must have a workflow if it is in want, and otherwise no
+// workflow.
 func (s *site) wantStarted(all []string, want ...string) {
 	s.Helper()
 	for _, id := range all {
@@ -127,7 +133,7 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.Next(cancelled, flood) // call it as an activity that is being cancelled would
+	s.Next(cancelled, flood) // an activity that is being cancelled makes such a call
 	s.wantStarted(many, many[0])
 	s.wantStarted(few)
 	s.Next(t.Context(), flood) // no export may run now, because one is running already
@@ -145,11 +151,33 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 	}
 }
 
+func TestAPlaceThatAllShareGoesToTheWorkspaceWhoseTurnItIs(t *testing.T) {
+	s := newSite(t, startTemporal(t))
+	s.Exports = s.Exports.WithLimits(export.Limits{Running: 2, AllRunning: 2})
+	flood, other := uuid.NewString(), uuid.NewString()
+	var many []string
+	for range 4 {
+		many = append(many, s.create(flood))
+	}
+	few := []string{s.create(other)}
+	s.end(many[0])
+	s.Next(t.Context(), flood)
+	s.wantStarted(few, few...)
+	s.wantStarted(many) // the workflow of the one that runs was not started by the dispatcher
+	s.end(few[0])
+	s.end(many[1])
+	done, err := s.All(t.Context())
+	if err != nil || done != (dispatch.Done{Dispatched: 2}) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	s.wantStarted(many, many[2:]...)
+}
+
 func TestAFailureIsLoggedAndLeavesTheExportToTheReconciler(t *testing.T) {
 	s := newSite(t, "127.0.0.1:1")
 	workspace := uuid.NewString()
 	waiting := s.queue(workspace, 2)
-	s.Timeout = 8 * time.Second // longer than Next waits
+	s.Timeout = 8 * time.Second // this is longer than Next waits
 	began := time.Now()
 	s.Next(t.Context(), workspace)
 	if took := time.Since(began); took > 6*time.Second {

@@ -83,7 +83,7 @@ func TestWrongKeysAreLimitedForEachClientBehindAProxy(t *testing.T) {
 				t.Error("a 429 without Retry-After")
 			}
 		}
-		if statuses[401] < 3 || statuses[429] < 3 || statuses[401]+statuses[429] != 10 { // a token comes back in 20 seconds
+		if statuses[401] < 3 || statuses[429] < 3 || statuses[401]+statuses[429] != 10 { // the exact counts vary, because one more wrong key is allowed every 20 seconds
 			t.Errorf("%s gets the statuses %v", client, statuses)
 		}
 	}

@@ -89,7 +89,7 @@ func TestAMissingPermissionEndsWithExitCode3(t *testing.T) {
 	reader.run(t, 0, "get", e.ID)
 	same(t, "files", reader.files(t), "")
 	writer := newPerson(t, s.url, createKey(t, s.database, c.workspace, "export.write"))
-	writer.run(t, 3, "export", "-o", "out") // with this key it can create the export, but not read it
+	writer.run(t, 3, "export", "-o", "out") // the key permits creating the export, but not reading it
 }
 
 func TestAnUnknownExportEndsWithExitCode4(t *testing.T) {

@@ -51,7 +51,7 @@ func TestAFileIsOverwrittenOnlyWithForce(t *testing.T) {
 	p.run(t, 0, "export", "--priority", "HIGH", "-o", "out", "--force")
 	e := s.client().list(t, "page_size=1").Data[0]
 	same(t, "the digest of the file", hexDigest(p.read(t, "out")), *e.SHA256)
-	// The same must hold if the server suggests the file name.
+	// The command must not overwrite a file whose name comes from the server either.
 	p.run(t, 0, "download", e.ID)
 	_, stderr = p.run(t, 2, "download", e.ID)
 	says(t, "standard error", stderr, e.ID, "--force")

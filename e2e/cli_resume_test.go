@@ -57,8 +57,8 @@ func TestARunAfterAKilledRunGoesOnWithTheSameExport(t *testing.T) {
 	generate(t, s.db, c.workspace, 10, 100)
 	p := newPerson(t, s.url, c.key)
 	release := blockReading(t, s.db)
-	// The second of these commands has no -o, so its run does not know the file name when it is
-	// killed.
+	// The second of these commands has no -o, so it learns the file name only when the download begins.
+	// It is killed before that.
 	for _, args := range [][]string{{"export", "-o", "out"}, {"export", "--format", "markdown"}} {
 		child := p.start(t, args...)
 		child.wantSays(t, "exporting")
@@ -143,7 +143,7 @@ func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
 	child.wantCode(t, 7)
 	same(t, "files", p.files(t), "out.partial out.partial.json")
 	p.env = []string{"MEMEXPORT_URL=" + s.url, "MEMEXPORT_API_KEY=" + s.key}
-	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // a different server may have a different file
+	_, stderr := p.run(t, 2, "download", e.ID, "-o", "out") // the client does not resume from another server, because the file there may be different
 	says(t, "a run with another server", stderr, "--restart")
 }
 

@@ -16,7 +16,7 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// terminal opens a pseudo-terminal. What a program writes to tty can be read from screen.
+// terminal opens a pseudo-terminal. The output that a program writes to tty can be read from screen.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)

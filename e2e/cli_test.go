@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// person is a user of the client commands. Each has a working directory and environment variables.
+// person is a user of the client commands, with a working directory and environment variables.
 type person struct {
 	dir string
 	env []string

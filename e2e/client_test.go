@@ -29,8 +29,8 @@ func (c *client) at(url string) *client { return newClient(url, c.key) }
 
 var transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 100, IdleConnTimeout: 10 * time.Second}
 
-// requestTimeout limits the time until the whole response has arrived. It is generous, since the
-// machine may be busy.
+// requestTimeout limits the time until the whole response has arrived. It is long, because the machine
+// may be busy.
 const requestTimeout = 2 * time.Minute
 
 // answer is a response whose body has been read.
@@ -209,8 +209,8 @@ func (c *client) open(t *testing.T, id string) *http.Response {
 	return response
 }
 
-// contentDigest is like digest, for comparing the files of different exports: it leaves out the ID of the
-// export, which a Parquet file contains.
+// contentDigest is like digest, but leaves out the export's ID, which a Parquet file contains. So the
+// results for two exports of the same memories are equal.
 func (c *client) contentDigest(t *testing.T, e object) string {
 	t.Helper()
 	if e.Format != "parquet" {

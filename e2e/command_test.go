@@ -13,7 +13,8 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// endTimeout is generous: a command ends within seconds, but the machine may be busy.
+// endTimeout is much longer than the few seconds in which a command ends, because the machine may be
+// busy.
 const endTimeout = 2 * time.Minute
 
 // command is a running memexport. It is killed when the test process ends.
@@ -24,7 +25,7 @@ type command struct {
 }
 
 // start starts memexport. Its environment is the environment of the tests, without the variables
-// that configure memexport, plus env.
+// that configure memexport, plus env. Every process gets an admin port of its own.
 func start(env []string, args ...string) (*command, error) { return startIn("", env, args...) }
 
 // startIn is like start, but sets the working directory. If dir is "", the command runs in the
@@ -32,7 +33,7 @@ func start(env []string, args ...string) (*command, error) { return startIn("", 
 func startIn(dir string, env []string, args ...string) (*command, error) {
 	c := &command{args: strings.Join(args, " ")}
 	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Env = dir, append(process.CleanEnviron(), env...)
+	cmd.Dir, cmd.Env = dir, append(append(process.CleanEnviron(), "ADMIN_ADDR=127.0.0.1:0"), env...)
 	cmd.Stdout, cmd.Stderr = &c.stdout, &c.stderr
 	var err error
 	c.Process, err = process.Start(cmd, process.Options{})
@@ -97,7 +98,8 @@ func (c *command) wantCode(t *testing.T, want int) {
 	}
 }
 
-// end sends a signal to the command and waits until it ends. If that takes too long, end kills it.
+// end sends a signal to the command and waits until it ends. If that takes too long, end kills the
+// command.
 func (c *command) end(s syscall.Signal) {
 	c.Signal(s)
 	if _, ended := c.wait(endTimeout); !ended {

@@ -36,7 +36,7 @@ type choice struct {
 // the filters occur in the memories.
 func choices(t *testing.T, all []memory) []choice {
 	t.Helper()
-	// one is a memory that has a value for every filter.
+	// one is a memory with a value in every field that can be filtered.
 	one := all[slices.IndexFunc(all[len(all)/3:], func(m memory) bool {
 		return m.user != nil && m.agent != nil && m.session != nil && len(m.categories) > 1 && !strings.Contains(m.categories[0], ",")
 	})+len(all)/3]

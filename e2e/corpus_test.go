@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	corpusMemories = 105_000  // more would take longer and find no new errors
+	corpusMemories = 105_000  // a greater number would take longer and find no new errors
 	corpusFile     = 64 << 10 // bytes; larger files contain mostly repetitions
 )
 
-// errEnough ends walk when there are enough memories.
+// errEnough is the error that ends walk when there are enough memories.
 var errEnough = errors.New("enough")
 
 func TestRealTextIsExportedUnchanged(t *testing.T) {
@@ -56,9 +56,9 @@ func TestRealTextIsExportedUnchanged(t *testing.T) {
 	}
 }
 
-// readCorpus makes memories from paragraphs of the files in the Go distribution. They contain code
-// in several languages, prose, and test inputs of parsers and encoders. readCorpus stops when it
-// has enough memories, so it reads the rarest kinds of files first.
+// readCorpus makes memories from paragraphs of the files in the Go distribution. These files contain code
+// in several languages, prose, and test inputs of parsers and encoders. readCorpus stops when it has
+// enough memories, so it reads the rarest kinds of files first.
 func readCorpus(t *testing.T, workspace string) []memory {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOROOT").Output()

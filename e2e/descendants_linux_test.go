@@ -21,7 +21,7 @@ func processes() (map[running]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		if stat.State != "Z" && stat.State != "X" { // zombie, dead
+		if stat.State != "Z" && stat.State != "X" { // the process is neither a zombie nor dead
 			parents[running{pid: stat.PID, begun: strconv.FormatUint(stat.Starttime, 10)}] = stat.PPID
 		}
 	}

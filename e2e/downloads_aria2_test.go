@@ -14,8 +14,8 @@ var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// aria2c can only resume after SIGKILL if it has saved its progress. With this option it
-		// saves it every second.
+		// aria2c can only resume after SIGKILL if it has saved its progress. With this option, it saves
+		// the progress every second.
 		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1")
 	})
 }
@@ -42,9 +42,9 @@ func (f *downloads) aria2InTwoRuns(t *testing.T, signal syscall.Signal, options 
 	f.isWhole(t, filepath.Join(dir, "file"))
 }
 
-// aria2 cannot resume a file that it decompresses while it downloads. Instead it downloads a second
-// file, named file.1. If the export is not stored compressed, the API sends it uncompressed, and
-// aria2 resumes it.
+// aria2 cannot resume a file that it decompresses while it downloads. Instead it downloads a second file,
+// named file.1. If the export is not stored compressed, the API sends an uncompressed file, which aria2
+// resumes.
 func aria2BeginsAnewAFileThatItUnpacks(t *testing.T, f *downloads) {
 	p := newWire(t, f.client.url)
 	dir := t.TempDir()
@@ -66,9 +66,9 @@ func (f *downloads) aria2(t *testing.T, p *wire, dir string, options ...string) 
 		"-d", dir, "-o", "file", p.url + f.path()}, options...)...)
 }
 
-// aria2Halfway starts aria2 and sends it the signal when this many bytes have been sent. A limit of
-// 6 MB per second makes the download take some seconds, so that it is not complete before the
-// signal.
+// aria2Halfway starts aria2, and sends the signal to aria2 when the API has sent this many bytes. A limit
+// of 6 MB per second makes the download take some seconds, so that the signal comes before the download
+// is complete.
 func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64, signal syscall.Signal, options ...string) {
 	t.Helper()
 	halfway := make(chan struct{})

@@ -22,12 +22,11 @@ func (f *downloads) curl(t *testing.T, url, path string, args ...string) *tool {
 	return startTool(t, "curl", append([]string{"-sSf", "-H", f.keyHeader(), "-C", "-", "-o", path, url + f.path()}, args...)...)
 }
 
-// ways are the options of curl for each kind of download. With --compressed, curl accepts the
-// compressed file and decompresses it. The API sends that file only if the export is stored
-// compressed.
+// ways are the options of curl for each kind of download. With --compressed, curl accepts the compressed
+// file and decompresses it. The API sends the compressed file only if the export is stored compressed.
 var ways = map[string][]string{"plain": nil, "--compressed": {"--compressed"}}
 
-// sentOf returns about how many bytes the API sends for a whole download with these options of
+// sentOf returns approximately how many bytes the API sends for a whole download with these options of
 // curl.
 func (f *downloads) sentOf(t *testing.T, options []string) int64 {
 	t.Helper()

@@ -31,13 +31,13 @@ func TestDownloads(t *testing.T) {
 	d := newDeployment(t, "downloads")
 	_, url := d.api(t)
 	c := d.tenant(t, url, downloadMemories).client
-	for _, compression := range []string{"none", "gzip"} {
-		worker := d.worker(t, "EXPORT_COMPRESSION="+compression)
-		e := c.ready(t, c.create(t, "format=json").ID, 2*time.Minute)
-		f := &downloads{deployment: d, client: c, export: e, compressed: compression == "gzip"}
+	for _, stored := range []struct{ format, compression string }{{"json", "none"}, {"json", "gzip"}, {"parquet", "gzip"}} {
+		worker := d.worker(t, "EXPORT_COMPRESSION="+stored.compression)
+		e := c.ready(t, c.create(t, "format="+stored.format).ID, 2*time.Minute)
+		f := &downloads{deployment: d, client: c, export: e, compressed: stored.compression == "gzip" && stored.format != "parquet"}
 		worker.end(syscall.SIGTERM)
-		t.Logf("stored with compression %s: %d bytes in %d parts", compression, *f.export.SizeBytes, len(objects(t, f.bucket(), f.export.ID)))
-		t.Run("compression "+compression, func(t *testing.T) {
+		t.Logf("stored as %s with compression %s: %d bytes in %d parts", stored.format, stored.compression, *f.export.SizeBytes, len(objects(t, f.bucket(), f.export.ID)))
+		t.Run(stored.format+" compression "+stored.compression, func(t *testing.T) {
 			for _, test := range []struct {
 				name string
 				run  func(*testing.T, *downloads)
@@ -121,12 +121,12 @@ func digestOf(t *testing.T, path string) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// parts returns the paths of the file's parts in order. The test may damage the parts, because they
-// are restored at its end.
+// parts returns the paths of the file's parts in order. The test may damage the parts, because parts
+// restores them when the test ends.
 func (f *downloads) parts(t *testing.T) []string {
 	t.Helper()
 	var paths []string
-	for _, name := range objects(t, f.bucket(), f.export.ID) { // sorted
+	for _, name := range objects(t, f.bucket(), f.export.ID) { // the names are sorted
 		path := filepath.Join(f.bucket(), "exports", f.export.ID, name)
 		content, err := os.ReadFile(path)
 		if err != nil {

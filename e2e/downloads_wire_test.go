@@ -18,7 +18,7 @@ type wire struct {
 	target      string // host:port of the API
 	sent        int64  // bytes sent to clients since count was called, including headers
 	connections int    // connections since count was called
-	at          int64  // when sent reaches this value, the proxy calls the function then, once
+	at          int64  // when sent reaches this value, the proxy calls the function `then` once
 	then        func() (goOn bool)
 }
 
@@ -59,9 +59,9 @@ func (p *wire) pointTo(t *testing.T, api string) {
 	p.target = u.Host
 }
 
-// count sets the counters to 0. When the number of bytes sent reaches at, the proxy calls the
-// function then, unless it is nil. If the function returns false, the proxy cuts the connection
-// over which it sent the last bytes.
+// count sets the counters to 0. When the number of bytes sent reaches at, the proxy calls the function
+// `then`, unless `then` is nil. If the function returns false, the proxy cuts the connection over which
+// it sent the last bytes.
 func (p *wire) count(at int64, then func() (goOn bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

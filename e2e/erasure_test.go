@@ -77,7 +77,7 @@ func TestAWorkspaceIsErased(t *testing.T) {
 		}
 	}
 	if events := mustRun(t, d.env, "audit", "--workspace", c.workspace); !strings.Contains(events, "export.create") || !strings.Contains(events, "workspace.erase") {
-		t.Errorf("the audit log has not kept %s", events)
+		t.Errorf("the audit log lacks events; it contains %s", events)
 	}
 	if code, said := d.erase(t, c.workspace, "--yes", "--audit"); code != 0 {
 		t.Errorf("the second run ended with %d: %s", code, said)

@@ -8,8 +8,9 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports counts exports, not seconds. Memories can only be
-// read once both workspaces have asked for their exports.
+// TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports counts how many exports run before the other
+// workspace's export. It measures no time. It blocks the reading of memories until both workspaces have
+// created their exports.
 func TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports(t *testing.T) {
 	t.Parallel()
 	const flood, places = 40, 3
@@ -61,7 +62,8 @@ func TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports(t *testing.T) {
 		slices.Equal(byDispatch(t, d.database, noisy.workspace), created), true)
 }
 
-// byDispatch returns the ids of a workspace's exports in the order in which they got a place to run.
+// byDispatch returns the ids of a workspace's exports in the order in which the exports were allowed to
+// run.
 func byDispatch(t *testing.T, database, workspace string) (ids []string) {
 	t.Helper()
 	rows, err := openDatabase(t, database).Query(`SELECT id FROM memexport.exports WHERE workspace_id = $1 ORDER BY dispatched_at, created_at, id`, workspace)

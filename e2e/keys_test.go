@@ -8,7 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// keyColumns are the columns of `memexport keys list`, which two spaces or more separate.
+// keyColumns splits a line of `memexport keys list` into its columns, which are separated by two or more
+// spaces.
 func keyColumns(line string) (columns []string) {
 	for column := range strings.SplitSeq(line, "  ") {
 		if column = strings.TrimSpace(column); column != "" {
@@ -18,8 +19,7 @@ func keyColumns(line string) (columns []string) {
 	return columns
 }
 
-// listKeys returns the state of each key of a workspace as `memexport keys list` shows it, by id, in
-// the order of the list.
+// listKeys returns the ids and the states of a workspace's keys, in the order of `memexport keys list`.
 func listKeys(t *testing.T, s *stack, workspace string) (ids, states []string) {
 	t.Helper()
 	list := mustRun(t, []string{"DATABASE_URL=" + s.database}, "keys", "list", "--workspace", workspace)
@@ -54,7 +54,7 @@ func TestAKeyIsRotatedWithoutAnInterruption(t *testing.T) {
 	same(t, "states", strings.Join(states, ","), "replaced,valid")
 	refuses(t, env, []string{"keys", "rotate", ids[0]}, "replaced already", ids[1])
 
-	// What the passing of a day does.
+	// Move the expiry back by a day, as if a day had passed.
 	execute(t, s.db, `UPDATE memexport.api_keys SET expires_at = expires_at - interval '1 day' WHERE id = $1`, ids[0])
 	before.do(t, "GET", "/v1/exports").problem(t, 401, "UNAUTHORIZED")
 	after.do(t, "GET", "/v1/exports").want(t, 200)
@@ -78,7 +78,7 @@ func TestAKeyExpires(t *testing.T) {
 		if err := s.db.QueryRow(`SELECT expires_at FROM memexport.api_keys WHERE workspace_id = $1 ORDER BY created_at DESC LIMIT 1`, workspace).Scan(&at); err != nil {
 			t.Fatal(err)
 		}
-		if off := at.Sub(want); off < -25*time.Hour || off > 25*time.Hour || expires[0] == '2' && off != 0 { // a day has 23 to 25 hours in AddDate
+		if off := at.Sub(want); off < -25*time.Hour || off > 25*time.Hour || expires[0] == '2' && off != 0 { // allow an hour more than a day, because AddDate adds days of 23 to 25 hours
 			t.Errorf("--expires %s: %s, want %s", expires, at, want)
 		}
 		execute(t, s.db, `UPDATE memexport.api_keys SET expires_at = now() WHERE workspace_id = $1`, workspace)
@@ -101,7 +101,7 @@ func TestAKeysNameCannotForgeLines(t *testing.T) {
 	for _, name := range []string{"a\nb", "a\rb", "a\x1b[2Ab", "a\u202eb", "a\tb", " ", strings.Repeat("n", 101)} {
 		refuses(t, env, []string{"keys", "create", "--workspace", workspace, "--name", name, "--permission", "export.read"}, "the name")
 	}
-	// An earlier version took any name.
+	// Earlier versions accepted any name, so the table may contain a name like this.
 	forged := "x\n" + uuid.NewString() + "  msk_live_AAAAAA…  admin  " + workspace + "\r\x1b[1A\t\u202e\v\f\xc2\x9b"
 	execute(t, s.db, `INSERT INTO memexport.api_keys (id, workspace_id, name, display, hash, permissions) VALUES ($1, $2, $3, 'msk_live_AAAAAA', 'h'::bytea || $4::text::bytea, '{export.read}')`,
 		uuid.NewString(), workspace, forged, workspace)

@@ -108,13 +108,21 @@ func TestARepeatedIdempotencyKeyReturnsTheSameExport(t *testing.T) {
 func TestAFileCanBeFetchedInRanges(t *testing.T) {
 	s := sharedStack(t)
 	c := s.newTenant(t)
-	generate(t, s.db, c.workspace, 40_000, 500) // enough for several parts
-	e := c.ready(t, c.create(t, "format=json").ID, time.Minute)
+	generate(t, s.db, c.workspace, 40_000, 500) // enough for a file with several parts
+	for format := range formats {
+		t.Run(format, func(t *testing.T) { fetchInRanges(t, s, c.client, format) })
+	}
+}
+
+func fetchInRanges(t *testing.T, s *stack, c *client, format string) {
+	e := c.ready(t, c.create(t, "format="+format).ID, time.Minute)
 	parts := len(s.objects(t, e.ID))
 	path := "/v1/exports/" + e.ID + "/download"
 	whole := c.do(t, "GET", path).want(t, 200)
 	size := len(whole.body)
 	etag := whole.header.Get("ETag")
+	same(t, "the ETag", etag, `"`+*e.SHA256+`"`)
+	same(t, "the digest of the file", hexDigest(whole.body), *e.SHA256)
 	if parts < 2 {
 		t.Errorf("the file has %d parts, so this tests no border between parts", parts)
 	}

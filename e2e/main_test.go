@@ -44,8 +44,8 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// shared starts the stack for all tests that do not kill any process. Those tests run one after the
-// other.
+// shared starts the stack that is shared by all tests that do not kill any process. These tests run one
+// after the other.
 var shared = sync.OnceValues(func() (*stack, error) {
 	s, err := startDev(devOptions{dir: filepath.Join(root, "shared"), memories: sharedMemories})
 	sharedProcess = s

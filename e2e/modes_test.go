@@ -30,7 +30,7 @@ func TestTheStateOfDevIsForItsOwnerOnly(t *testing.T) {
 	files := 0
 	for _, dir := range []string{"exports", "bucket"} {
 		err := filepath.WalkDir(filepath.Join(s.dir, dir), func(path string, entry fs.DirEntry, err error) error {
-			if gone(err) { // an object of another test
+			if gone(err) { // another test has deleted this object
 				return nil
 			}
 			if err != nil {

@@ -30,7 +30,8 @@ func parseNDJSON(file []byte) ([]memory, error) {
 	return memories, nil
 }
 
-// parseParquet reads all row groups. It requires that they declare their order, and have it.
+// parseParquet reads all row groups. It returns an error unless every row group declares created_at and
+// id as its sorting columns, and the rows of the file are in this order.
 func parseParquet(file []byte) ([]memory, error) {
 	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {

@@ -147,8 +147,8 @@ func TestWorkersShareAnExportAndAnyProcessMayStop(t *testing.T) {
 	t.Logf("a worker was stopped at %d %%, in %s", at, time.Since(began).Round(time.Millisecond))
 	handedOver = c.ready(t, handedOver.ID, 5*time.Minute)
 	t.Logf("the other worker had finished the export %s after that signal", time.Since(began).Round(time.Millisecond))
-	// A worker that is stopped hands over its ranges at once. Without that, other workers would get
-	// them only after a heartbeat timeout.
+	// A worker that is stopped hands over its ranges at once. Otherwise other workers would get the
+	// ranges only after a heartbeat timeout.
 	_, timeouts := d.writers(t, handedOver.ID)
 	same(t, "activities that timed out", timeouts, 0)
 	same(t, "the file that was handed over", c.digest(t, handedOver), digest)

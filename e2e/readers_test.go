@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// TestReaders reads exports back with programs and libraries of other people, see tools/readers. It
+// TestReaders reads exports back with third-party programs and libraries, which tools/readers runs. It
 // needs npm, Go and jq.
 func TestReaders(t *testing.T) {
 	s := sharedStack(t)
 	dir := t.TempDir()
 	times := []string{"0001-01-01T00:00:00.000000Z", "1969-12-31T23:59:59.999999Z", "2024-02-29T12:00:00.000001Z", "9999-12-31T23:59:59.999999Z"}
-	oversize := strings.Repeat("An \"oversize\" text,\r\nwith [everything] <in> it \\ 日本語.\n", 150_000) // 9 MB, in pieces
+	oversize := strings.Repeat("An \"oversize\" text,\r\nwith [everything] <in> it \\ 日本語.\n", 150_000) // 9 MB; the worker reads a text of this size in several pieces
 
 	hostile := s.newTenant(t)
 	insert(t, s.db, awkwardMemories(hostile.workspace, append(awkward, oversize), times))
@@ -27,7 +27,7 @@ func TestReaders(t *testing.T) {
 	one := s.newTenant(t)
 	insert(t, s.db, awkwardMemories(one.workspace, []string{"one"}, times)[:1])
 	large := s.newTenant(t)
-	generate(t, s.db, large.workspace, 40_000, 3300) // a few row groups
+	generate(t, s.db, large.workspace, 40_000, 3300) // enough for a few row groups
 	corpus := s.newTenant(t)
 	insert(t, s.db, readCorpus(t, corpus.workspace))
 
@@ -43,7 +43,7 @@ func TestReaders(t *testing.T) {
 			if name == "large" && format == "parquet" {
 				address = s.url + path
 			}
-			if format == "ndjson" && name != "hostile" { // the readers compare with this file; times beyond the year 9999 are another test
+			if format == "ndjson" && name != "hostile" { // check this file here, because the readers compare the other formats with it; checkFile cannot check the times in the hostile file
 				checkFile(t, tenant.client, e, table(t, s.db, tenant.workspace, ""))
 			}
 		}

@@ -16,7 +16,7 @@ func TestAnExportExpiresOnTimeAndItsObjectsGoAfterTheGrace(t *testing.T) {
 	const retention, grace = 10 * time.Second, 2 * time.Second
 	s := newDev(t, devOptions{dir: newDir(t, "retention"), env: []string{"EXPORT_RETENTION=10s", "EXPORT_GRACE=2s"}})
 	c := s.newTenant(t)
-	generate(t, s.db, c.workspace, 20_000, 2000) // 40 MB, which is more than the buffers of a connection can hold
+	generate(t, s.db, c.workspace, 20_000, 2000) // 40 MB, which is more than the buffers of a connection hold
 
 	e := c.ready(t, c.create(t, "format=csv").ID, time.Minute)
 	slow := c.open(t, e.ID)

@@ -29,13 +29,14 @@ type stack struct {
 	*command
 	dir      string
 	url      string // URL of the API
+	admin    string // URL of the admin port
 	key      string // API key of the demo workspace
 	database string
 	db       *sql.DB
 }
 
-// startTimeout is generous, since the machine may be busy and the Temporal server may first be
-// built.
+// startTimeout is long, because the machine may be busy and the Temporal server may have to be built
+// first.
 const startTimeout = 10 * time.Minute
 
 // startDev starts `memexport dev`. It returns when dev has made its first exports and prints "Press
@@ -51,7 +52,7 @@ func startDev(o devOptions) (*stack, error) {
 		p.end(syscall.SIGINT)
 		return nil, err
 	}
-	for name, value := range map[string]*string{"base-url": &s.url, "api-key": &s.key, "database-url": &s.database} {
+	for name, value := range map[string]*string{"base-url": &s.url, "admin-url": &s.admin, "api-key": &s.key, "database-url": &s.database} {
 		line, err := os.ReadFile(filepath.Join(o.dir, name))
 		if err != nil {
 			p.end(syscall.SIGINT)

@@ -21,7 +21,8 @@ import (
 // storeMemories is enough for a file with several parts.
 const storeMemories = 9000
 
-// storeWorkspace is the same in every store, so the files must also be the same.
+// storeWorkspace is the workspace whose memories are exported to every store. The files in all stores
+// must be the same.
 const storeWorkspace = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
 // inStore is a stack that keeps its exports in one of the stores.
@@ -36,7 +37,7 @@ type inStore struct {
 // storeCases run on each store. They run one after the other on the same stack.
 var storeCases = []struct {
 	name string
-	on   func(*inStore) bool // reports whether the case applies to a store; nil for all stores
+	on   func(*inStore) bool // reports whether to run the case on a store; nil means on every store
 	run  func(*testing.T, *inStore)
 }{
 	{"purge_leaves_nothing", nil, purgeLeavesNothing},
@@ -53,7 +54,7 @@ func hasFaults(s *inStore) bool { return s.faults != nil }
 
 func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
-	digests := map[string]string{} // by format, the digest of the file from the first store
+	digests := map[string]string{} // for each format, the digest of the file from the first store
 	for _, name := range storetest.Names {
 		t.Run(name, func(t *testing.T) {
 			s := newInStore(t, name)
@@ -83,7 +84,7 @@ func TestStores(t *testing.T) {
 func newInStore(t *testing.T, name string, env ...string) *inStore {
 	t.Helper()
 	s := &inStore{store: storetest.New(t, name)}
-	seen := s.store // the store that the stack uses: the proxy, if there is one
+	seen := s.store // the store as the stack reaches it: through the proxy, if there is one
 	if name != "file" {
 		s.faults = s.store.NewFaults(t)
 		seen = s.faults.Store
@@ -182,7 +183,8 @@ func (s *inStore) wantPurged(t *testing.T, id string) {
 // uploads reports whether a request uploads data to the store.
 func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
 
-// refuse gives the fault to every request for which which(r) is true, until the end of the test.
+// refuse makes every request r to the store for which which(r) is true fail with fault, until the end of
+// the test.
 func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
 	s.faults.Set(func(r *http.Request) storetest.Fault {
 		if which(r) {

@@ -38,7 +38,7 @@ func (m *memory) fields() []string {
 		optional(m.accessed), optional(m.created), optional(m.updated)}
 }
 
-// optional formats a text. The result for NULL differs from the result for any text.
+// optional formats a text that may be NULL. The result for NULL differs from the result for any text.
 func optional(s *string) string {
 	if s == nil {
 		return "NULL"
@@ -46,7 +46,7 @@ func optional(s *string) string {
 	return "=" + *s
 }
 
-// list formats a list. The result for NULL differs from the result for any list.
+// list formats a list that may be NULL. The result for NULL differs from the result for any list.
 func list(items []string) string {
 	if items == nil {
 		return "NULL"

@@ -38,8 +38,8 @@ func TestAnotherWorkspaceCanNeitherBeReachedNorInferred(t *testing.T) {
 	ourExport = ours.ready(t, ourExport.ID, time.Minute)
 	checkFile(t, ours.client, ourExport, []memory{})
 	checkFile(t, theirs.client, theirs.get(t, theirExport.ID), table(t, s.db, theirs.workspace, ""))
-	// A request cannot choose its workspace. Such parameters are rejected, and such a header is
-	// ignored.
+	// A request cannot choose its workspace. A query parameter that names a workspace is rejected, and a
+	// header that names a workspace is ignored.
 	for _, query := range []string{"workspace_id=" + theirs.workspace, "workspace=" + theirs.workspace, "account=" + theirs.workspace} {
 		ours.do(t, "POST", "/v1/exports?"+query).problem(t, 422, "INVALID_REQUEST")
 	}

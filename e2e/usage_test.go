@@ -61,7 +61,7 @@ func TestTheCommandsThatDevPrintsWork(t *testing.T) {
 
 func TestOnlyTheOwnerCanReadTheSecretsOfDev(t *testing.T) {
 	s := sharedStack(t)
-	for _, name := range []string{"api-key", "database-url", "memexport.log"} {
+	for _, name := range []string{"api-key", "admin-url", "database-url", "memexport.log"} {
 		info, err := os.Stat(filepath.Join(s.dir, name))
 		if err != nil {
 			t.Fatal(err)

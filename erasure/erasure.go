@@ -32,8 +32,8 @@ type Eraser struct {
 	Client  client.Client
 	Starter *workflows.Starter
 
-	// DeleteAudit also deletes the audit events of the workspace. Otherwise these are kept until their
-	// retention is over, and Erase adds an event that says that the workspace was erased.
+	// DeleteAudit also deletes the audit events of the workspace. Otherwise the events are kept until
+	// their retention is over, and Erase adds an event that says that the workspace was erased.
 	DeleteAudit bool
 	// Wait is how long Erase waits until the workflows of a batch of exports have ended. Defaults to 2
 	// minutes. That is enough, because an activity learns of a cancellation within 10 seconds, and
@@ -42,7 +42,7 @@ type Eraser struct {
 }
 
 // batch is how many exports are erased together. Their workflows are cancelled together, so that Erase
-// does not wait for one after the other.
+// waits for all of these workflows at the same time.
 const batch = 100
 
 // ErrRunning means that some workflows of the workspace did not end in time. All of them have been
@@ -50,8 +50,8 @@ const batch = 100
 var ErrRunning = errors.New("exports are still running")
 
 // Erase deletes everything that the service stores about a workspace, and returns the ids of the exports
-// that it found. After an error, call it again: it continues where it stopped, because the row of an
-// export is deleted only after its objects.
+// that it found. After an error, call Erase again. It continues where it stopped, because it deletes the
+// row of an export only after the export's objects.
 func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []string, err error) {
 	// Delete the keys first: without keys, no request can create another export. The loop below also finds
 	// exports of requests that were accepted before.
@@ -89,7 +89,7 @@ func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
 		_, err := e.Audit.DeleteWorkspace(ctx, workspaceID)
 		return err
 	}
-	return e.Audit.Record(ctx, audit.Event{Action: audit.Erase, WorkspaceID: workspaceID})
+	return e.Audit.RecordErase(ctx, workspaceID)
 }
 
 // stop cancels the workflows of exports and waits until all of them have ended. After that, no activity

@@ -71,8 +71,8 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 	}
 }
 
-// checkResponse checks that a response has an example of each media type, and that every error is the
-// shared response of its status.
+// checkResponse checks that a response has an example of each media type, and that an error response is a
+// reference to a shared response.
 func checkResponse(t *testing.T, where, status string, document, response map[string]any) {
 	t.Helper()
 	where += ": " + status
@@ -107,7 +107,7 @@ func checkResponse(t *testing.T, where, status string, document, response map[st
 }
 
 func TestEveryCodeOfAProblemHasAnExample(t *testing.T) {
-	// No operation answers with these: the request is refused before its operation is known.
+	// No operation returns these codes, because such a request is refused before its operation is known.
 	undocumented := []string{"HEADERS_TOO_LARGE", "MALFORMED_REQUEST", "METHOD_NOT_ALLOWED", "NOT_FOUND"}
 	for name, document := range documents(t) {
 		shown := map[string]bool{}

@@ -10,8 +10,8 @@ import (
 
 const schemaPrefix = "#/components/schemas/"
 
-// downgrade returns the document in OpenAPI 3.0 as JSON. Huma does most of the work. It leaves
-// references that may be null in a form that 3.0 does not allow, which downgrade replaces.
+// downgrade returns the document in OpenAPI 3.0 as JSON. Huma does most of the work, but writes nullable
+// references in a form that 3.0 does not allow. downgrade replaces that form.
 func downgrade(document *huma.OpenAPI) ([]byte, error) {
 	raw, err := document.Downgrade()
 	if err != nil {
@@ -30,8 +30,9 @@ func downgrade(document *huma.OpenAPI) ([]byte, error) {
 			references[ref]++
 		}
 	})
-	// In 3.0 only a schema can say that it may be null, not a reference to it. A schema that is also
-	// referred to where null is not allowed gets a nullable twin.
+	// In 3.0, a schema can be nullable, but a reference to a schema cannot. So make the schema itself
+	// nullable. If other references to the schema do not allow null, make a nullable copy of the schema
+	// instead.
 	schemas := tree["components"].(map[string]any)["schemas"].(map[string]any)
 	twins := map[any]string{}
 	for ref, uses := range orNull {
@@ -47,7 +48,7 @@ func downgrade(document *huma.OpenAPI) ([]byte, error) {
 			delete(node, "anyOf")
 			node["$ref"] = twins[ref]
 		}
-		// In 3.0 tools ignore everything beside a reference.
+		// OpenAPI 3.0 tools ignore everything beside a reference, so move the reference into allOf.
 		if ref, ok := node["$ref"]; ok && len(node) > 1 {
 			delete(node, "$ref")
 			node["allOf"] = []any{map[string]any{"$ref": ref}}
@@ -66,7 +67,7 @@ func walk(node any, visit func(map[string]any)) {
 	case map[string]any:
 		visit(node)
 		for name, child := range node {
-			if name != "example" && name != "value" { // data, not schema
+			if name != "example" && name != "value" { // an example contains data, not schemas
 				walk(child, visit)
 			}
 		}
@@ -83,7 +84,8 @@ func refOrNull(node map[string]any) any {
 	return either[0].(map[string]any)["$ref"]
 }
 
-// nullable returns a copy of schema that also allows null. In an enum null must be listed, too.
+// nullable returns a copy of schema that also allows null. If schema is an enum, null must also be one of
+// its values.
 func nullable(schema map[string]any) map[string]any {
 	schema = maps.Clone(schema)
 	schema["nullable"] = true

@@ -6,7 +6,7 @@ import _ "embed"
 
 //go:generate go test -run TestTheDocumentsAreCurrent -update
 
-// The document in OpenAPI 3.1. The other forms are derived from it.
+// YAML and JSON contain the document in OpenAPI 3.1.
 var (
 	//go:embed openapi.yaml
 	YAML []byte
@@ -14,7 +14,8 @@ var (
 	JSON []byte
 )
 
-// The same document in OpenAPI 3.0, for tools that do not know 3.1 yet.
+// YAML30 and JSON30 contain the same document in OpenAPI 3.0, for tools that do not support 3.1 yet. They
+// are generated from the 3.1 document.
 var (
 	//go:embed openapi-3.0.yaml
 	YAML30 []byte

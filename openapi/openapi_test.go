@@ -52,8 +52,8 @@ func TestTheDocumentsAreCurrent(t *testing.T) {
 	}
 }
 
-// inOrder returns a JSON document indented, with its top-level keys in the order of topLevel and any
-// other after them.
+// inOrder indents a JSON document and sorts its top-level keys in the order of topLevel. Other keys come
+// last.
 func inOrder(t *testing.T, document []byte) []byte {
 	t.Helper()
 	var values map[string]json.RawMessage
@@ -74,7 +74,7 @@ func inOrder(t *testing.T, document []byte) []byte {
 		}
 	}
 	compact.WriteString("}\n")
-	compact.Bytes()[0] = '{' // in place of the first comma
+	compact.Bytes()[0] = '{' // replace the comma before the first key
 	if err := json.Indent(&indented, compact.Bytes(), "", "  "); err != nil {
 		t.Fatal(err)
 	}

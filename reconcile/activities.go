@@ -2,12 +2,10 @@ package reconcile
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"sync"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
@@ -20,9 +18,10 @@ import (
 )
 
 const (
-	// slack is how much later than planned the next step of a healthy workflow may come.
+	// slack is how late a healthy workflow may be with its next step. After this time, the export is
+	// overdue.
 	slack = 10 * time.Second
-	// batch is the greatest number of exports that one run handles. The next run handles the others.
+	// batch is how many exports one query reads.
 	batch = 1000
 )
 
@@ -39,68 +38,117 @@ type Activities struct {
 	// the rows forever.
 	History time.Duration
 
-	// Audit stores the audit events. AuditRetention is how long they are kept; zero keeps them forever.
+	// Audit stores the audit events. AuditRetention is how long the events are kept. Zero keeps them
+	// forever.
 	Audit          *audit.Store
 	AuditRetention time.Duration
 
 	// OrphanAge protects objects that may still be in use. Sweep deletes the objects of an unknown or
-	// purged export only if the newest of them is older than this. It must be longer than the longest
-	// attempt that could still record such an object. Defaults to 24 hours.
+	// purged export only if the newest of these objects is older than OrphanAge. OrphanAge must be longer
+	// than the longest attempt that could still record such an object. Defaults to 24 hours.
 	OrphanAge time.Duration
+
+	// StuckAfter is how long an export may stay PENDING or PROCESSING before Reconcile looks for the reason.
+	// Defaults to 15 minutes.
+	StuckAfter time.Duration
+	// Observe is called with the result of each run of Reconcile, for example to set metrics. Defaults to
+	// doing nothing.
+	Observe func(Reconciled)
+
+	telling sync.Mutex
+	told    map[string]time.Time // when this worker last logged that an export is stuck; guarded by telling
 }
 
-// Reconciled counts what a run has done.
+// Reconciled says what a run has done.
 type Reconciled struct {
 	Looked     int `json:"looked"`     // exports that were overdue
 	Started    int `json:"started"`    // exports whose workflow was started
 	Settled    int `json:"settled"`    // exports that were made FAILED or EXPIRED, or whose objects were deleted
 	Dispatched int `json:"dispatched"` // waiting exports that may now run
 	Errors     int `json:"errors"`     // exports and workspaces for which something failed; the next run tries again
+
+	StuckBy map[Reason]int `json:"stuck_by,omitempty"` // how many exports are stuck, by reason
+	Stuck   []Stuck        `json:"stuck,omitempty"`    // the first of them
 }
 
 // Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
-// lost workflow has left behind, and starts waiting exports that may run. If one export fails, Reconcile
+// lost workflow has left behind, and starts waiting exports that may run. It also settles what is late
+// although its workflow is running, and reports the exports that are stuck. If one export fails, Reconcile
 // goes on with the others.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
-	var done Reconciled
-	overdue, err := a.Steps.Exports.Unsettled(ctx, slack, a.Steps.Grace, batch)
-	if err != nil {
-		return done, attempt.DatabaseError(ctx, err)
+	defer func() { done.count(ctx, err) }()
+	if err := a.settleOverdue(ctx, &done); err != nil {
+		return done, err
 	}
-	for _, e := range overdue {
-		done.Looked++
-		if err := a.settle(ctx, e, &done); err != nil {
-			if ctx.Err() != nil {
-				return done, ctx.Err()
-			}
-			done.Errors++
-			activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
-				"export", e.ID, "error", attempt.SafeMessage(err))
-		}
-	}
+	a.tell(ctx, done.Stuck)
 	dispatched, err := a.Dispatcher.All(ctx)
 	done.Dispatched += dispatched.Dispatched
 	done.Errors += dispatched.Errors
+	if a.Observe != nil {
+		a.Observe(done)
+	}
 	return done, attempt.DatabaseError(ctx, err)
 }
 
+// settleOverdue settles all overdue exports. It reads them in batches by id, so that exports that cannot be
+// settled do not keep it from the others.
+func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error {
+	i := &inspector{client: a.Client}
+	for after := uuid.Nil.String(); ; {
+		overdue, err := a.Steps.Exports.Unsettled(ctx, slack, a.Steps.Grace, after, batch)
+		if err != nil {
+			return attempt.DatabaseError(ctx, err)
+		}
+		for _, e := range overdue {
+			after = e.ID
+			done.Looked++
+			if err := a.settle(ctx, i, e, done); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				done.Errors++
+				activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
+					"export", e.ID, "error", attempt.SafeMessage(err))
+			}
+		}
+		if len(overdue) < batch {
+			return nil
+		}
+	}
+}
+
 // settle carries out what decide says about one export, and counts it in done.
-func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconciled) error {
-	state, err := a.workflowState(ctx, e.ID)
+func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, done *Reconciled) error {
+	state, description, err := i.workflow(ctx, e.ID)
 	if err != nil {
 		return err
 	}
+	what, code := decide(e, state, late(e, a.Steps.Grace))
+	if state == running && what == purge {
+		// The workflow may be trying to delete the objects itself. Then this would fail for the same reason.
+		found, err := i.diagnose(ctx, description)
+		if err != nil {
+			return err
+		}
+		if found.reason == ReasonActivityFails {
+			done.add(Stuck{ExportID: e.ID, WorkspaceID: e.WorkspaceID, Status: e.Status, Since: e.UpdatedAt, Reason: found.reason, Detail: found.detail})
+			return nil
+		}
+	}
+	if state == running && what != leave && e.DeletedAt != nil {
+		if err := a.Starter.Cancel(ctx, e.ID); err != nil {
+			return err
+		}
+	}
 	ref := activities.ExportRef{ExportID: e.ID}
-	switch what, code := decide(e, state); what {
-	case cancel:
-		return a.Starter.Cancel(ctx, e.ID)
+	switch what {
 	case start:
 		done.Started++
 		return a.Starter.Start(ctx, e)
 	case fail:
 		done.Settled++
-		if err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
+		if _, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
 			return err
 		}
 		return a.Steps.Purge(ctx, ref)
@@ -115,23 +163,8 @@ func (a *Activities) settle(ctx context.Context, e export.Export, done *Reconcil
 		}
 		return a.Steps.Purge(ctx, ref)
 	}
-	return nil // the action is leave
-}
-
-func (a *Activities) workflowState(ctx context.Context, exportID string) (workflowState, error) {
-	description, err := a.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
-	var notFound *serviceerror.NotFound
-	if errors.As(err, &notFound) {
-		return missing, nil
+	if state == running {
+		return a.look(ctx, i, e, description, done)
 	}
-	if err != nil {
-		return "", fmt.Errorf("describe the workflow: %w", err)
-	}
-	switch description.WorkflowExecutionInfo.Status {
-	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
-		return running, nil
-	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
-		return terminated, nil
-	}
-	return ended, nil
+	return nil
 }

@@ -1,6 +1,10 @@
 package reconcile
 
-import "memexport/internal/service/export"
+import (
+	"time"
+
+	"memexport/internal/service/export"
+)
 
 // workflowState is the state of an export's workflow.
 type workflowState string
@@ -24,20 +28,26 @@ const (
 	purge                // make the export EXPIRED if it is READY, and delete its objects
 )
 
-// decide returns the action for an overdue export, and the failure code if the action is fail. If the
-// workflow is still running, decide leaves the export to it. The exception is a deleted export: deleting
-// should have cancelled the workflow, so this cancellation was lost, and the workflow is cancelled again.
-func decide(e export.Export, state workflowState) (action, string) {
+// decide returns the action for an overdue export, and the failure code if the action is fail.
+//
+// A running workflow settles its export by itself, so decide leaves the export to it, unless the export is
+// late: then the workflow gets no worker, or is paused. An unfinished export is never late, because nobody
+// but the workflow can finish it. A deleted export should have been cancelled, so this cancellation was
+// lost, and the workflow is cancelled again.
+func decide(e export.Export, state workflowState, late bool) (action, string) {
 	deleted := e.DeletedAt != nil
 	unfinished := !e.StoredStatus.Terminal()
+	waits := state == running && !late
 	switch {
-	case state == running && deleted:
+	case waits && deleted:
 		return cancel, ""
-	case state == running:
+	case waits:
 		return leave, ""
 
 	case unfinished && deleted:
 		return fail, export.CodeCancelled
+	case unfinished && state == running:
+		return leave, ""
 	case unfinished && state == missing:
 		return start, ""
 	case unfinished && state == terminated:
@@ -53,4 +63,23 @@ func decide(e export.Export, state workflowState) (action, string) {
 		return leave, ""
 	}
 	return purge, "" // the export is FAILED or EXPIRED, and its objects still exist
+}
+
+// lateness is how late the next step of an export must be before Reconcile takes the step although the
+// workflow is running. A restart of all workers delays a step by less.
+const lateness = 5 * time.Minute
+
+// late reports whether the next step of an overdue export is later than lateness. The step of a deleted
+// export is its cleanup.
+func late(e export.Export, grace time.Duration) bool {
+	var due time.Time
+	switch {
+	case e.DeletedAt != nil:
+		due = *e.DeletedAt
+	case e.StoredStatus == export.Ready:
+		due = *e.ExpiresAt
+	default:
+		due = e.UpdatedAt.Add(grace)
+	}
+	return time.Since(due) > lateness
 }

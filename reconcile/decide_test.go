@@ -16,40 +16,65 @@ func TestDecide(t *testing.T) {
 	nothing, cancelled := outcome{action: leave}, outcome{action: cancel}
 	started, expired, purged := outcome{action: start}, outcome{action: expire}, outcome{action: purge}
 	failed := func(code string) outcome { return outcome{action: fail, code: code} }
-	states := []workflowState{running, missing, ended, terminated}
+	// The first outcome is for a running workflow whose next step is not late. The others are for late
+	// exports, though only a running workflow makes a difference.
+	states := []workflowState{running, running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status
-		kept, deleted  [4]outcome // the outcomes for each of states, if the export was kept and if it was deleted
+		kept, deleted  [5]outcome // the outcomes for each of states: in kept for an export that was not deleted, in deleted for one that was
 	}{
 		{export.Pending, export.Pending,
-			[4]outcome{nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},
-			[4]outcome{cancelled, failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled)}},
+			[5]outcome{nothing, nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},
+			[5]outcome{cancelled, failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled)}},
 		{export.Processing, export.Processing,
-			[4]outcome{nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},
-			[4]outcome{cancelled, failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled)}},
+			[5]outcome{nothing, nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},
+			[5]outcome{cancelled, failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled), failed(export.CodeCancelled)}},
 		{export.Ready, export.Ready,
-			[4]outcome{nothing, nothing, nothing, nothing},
-			[4]outcome{cancelled, purged, purged, purged}},
+			[5]outcome{nothing, nothing, nothing, nothing, nothing},
+			[5]outcome{cancelled, purged, purged, purged, purged}},
 		{export.Ready, export.Expired, // the export's time is over, but no worker has recorded it as EXPIRED yet
-			[4]outcome{nothing, expired, expired, expired},
-			[4]outcome{cancelled, purged, purged, purged}},
+			[5]outcome{nothing, expired, expired, expired, expired},
+			[5]outcome{cancelled, purged, purged, purged, purged}},
 		{export.Expired, export.Expired,
-			[4]outcome{nothing, purged, purged, purged},
-			[4]outcome{cancelled, purged, purged, purged}},
+			[5]outcome{nothing, purged, purged, purged, purged},
+			[5]outcome{cancelled, purged, purged, purged, purged}},
 		{export.Failed, export.Failed,
-			[4]outcome{nothing, purged, purged, purged},
-			[4]outcome{cancelled, purged, purged, purged}},
+			[5]outcome{nothing, purged, purged, purged, purged},
+			[5]outcome{cancelled, purged, purged, purged, purged}},
 	} {
 		for i, state := range states {
 			e := export.Export{StoredStatus: c.stored, Status: c.status}
-			if what, code := decide(e, state); (outcome{what, code}) != c.kept[i] {
-				t.Errorf("%s (stored: %s) with a workflow %s: %v %s, want %+v", c.status, c.stored, state, what, code, c.kept[i])
+			if what, code := decide(e, state, i > 0); (outcome{what, code}) != c.kept[i] {
+				t.Errorf("%s (stored: %s) with a workflow %s, late %v: %v %s, want %+v", c.status, c.stored, state, i > 0, what, code, c.kept[i])
 			}
 			now := time.Now()
 			e.DeletedAt = &now
-			if what, code := decide(e, state); (outcome{what, code}) != c.deleted[i] {
-				t.Errorf("deleted %s (stored: %s) with a workflow %s: %v %s, want %+v", c.status, c.stored, state, what, code, c.deleted[i])
+			if what, code := decide(e, state, i > 0); (outcome{what, code}) != c.deleted[i] {
+				t.Errorf("deleted %s (stored: %s) with a workflow %s, late %v: %v %s, want %+v", c.status, c.stored, state, i > 0, what, code, c.deleted[i])
 			}
+		}
+	}
+}
+
+func TestAnExportIsLateMinutesAfterItsNextStepIsDue(t *testing.T) {
+	const grace = time.Hour
+	ago := func(d time.Duration) *time.Time { t := time.Now().Add(-d); return &t }
+	for name, of := range map[string]func(since time.Duration) export.Export{
+		"READY": func(since time.Duration) export.Export {
+			return export.Export{StoredStatus: export.Ready, ExpiresAt: ago(since), UpdatedAt: *ago(100 * time.Hour)}
+		},
+		"EXPIRED": func(since time.Duration) export.Export {
+			return export.Export{StoredStatus: export.Expired, ExpiresAt: ago(100 * time.Hour), UpdatedAt: *ago(since + grace)}
+		},
+		"FAILED": func(since time.Duration) export.Export {
+			return export.Export{StoredStatus: export.Failed, UpdatedAt: *ago(since + grace)}
+		},
+		"deleted": func(since time.Duration) export.Export {
+			return export.Export{StoredStatus: export.Processing, DeletedAt: ago(since), UpdatedAt: *ago(100 * time.Hour)}
+		},
+	} {
+		if late(of(lateness-time.Minute), grace) || !late(of(lateness+time.Minute), grace) {
+			t.Errorf("a %s export is late at another time than %v after its step is due", name, lateness)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func (f *fixture) wantRunning(ids ...string) {
 	}
 }
 
-// end makes an export FAILED without starting the next one, like a worker that dies in between.
+// end makes an export FAILED without starting the next one, like a worker that dies before it can do so.
 func (f *fixture) end(id string) {
 	f.Helper()
 	if err := f.exports.Fail(f.Context(), id, export.Failures[export.CodeInternal]); err != nil {

@@ -21,7 +21,7 @@ const (
 // orphan stores an object under an export's id without recording it, as a late attempt would.
 func (f *fixture) orphan(id string, age time.Duration) {
 	f.Helper()
-	part, err := f.archive.Put(f.Context(), id, 9, 9, []byte(age.String())) // the content differs for each age, and so does the object's key
+	part, err := f.archive.Put(f.Context(), id, 9, 9, []byte(age.String())) // the content, and so the object's key, is different for each age
 	if err != nil {
 		f.Fatal(err)
 	}

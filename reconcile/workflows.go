@@ -14,11 +14,13 @@ import (
 	"memexport/internal/service/attempt"
 )
 
-// Reconcile runs the activity Reconcile and returns what it has done.
+// Reconcile runs the activity Reconcile and returns what it has done. The Temporal UI shows the same in
+// words.
 func Reconcile(ctx workflow.Context) (Reconciled, error) {
 	var a *Activities // nil, because it is only used to name the activity
 	var done Reconciled
 	err := workflow.ExecuteActivity(withOptions(ctx), a.Reconcile).Get(ctx, &done)
+	workflow.SetCurrentDetails(ctx, done.markdown())
 	return done, err
 }
 

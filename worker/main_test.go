@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -175,7 +176,7 @@ func forward(t *testing.T, from, to string) {
 	}()
 }
 
-// telling returns a logger that sends to lines whenever something is logged.
+// telling returns a logger that sends a value to the channel lines whenever something is logged.
 func telling(lines chan<- struct{}) *slog.Logger { return slog.New(teller{slog.DiscardHandler, lines}) }
 
 type teller struct {
@@ -191,4 +192,22 @@ func (l teller) Handle(context.Context, slog.Record) error {
 	default: // drop the line, because the test needs only one
 	}
 	return nil
+}
+
+// lockedBuffer is a buffer that several goroutines may use.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
 }

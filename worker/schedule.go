@@ -1,47 +1,115 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
+
+	"memexport/reconcile"
 )
 
-// ensureSchedule creates or updates a schedule that runs a workflow at an interval, never two runs at a
-// time. Several workers may call ensureSchedule at the same time, because all of them set the same
-// schedule.
-func (o *Options) ensureSchedule(ctx context.Context, id string, workflow any, every time.Duration) error {
+const (
+	// defaultScheduleCheck is how often a running worker looks at the schedules.
+	defaultScheduleCheck = 5 * time.Minute
+	// pausedToldEvery is how often a worker logs that the same schedule is still paused.
+	pausedToldEvery = time.Hour
+)
+
+// schedules keeps the two schedules of the service.
+type schedules struct {
+	*Options
+	told map[string]time.Time // when this worker last logged that a schedule is paused
+}
+
+// keep looks at the schedules at an interval until ctx ends. Without this, a schedule that somebody deletes
+// would be missing until a worker starts.
+func (s *schedules) keep(ctx context.Context) {
+	ticker := time.NewTicker(cmp.Or(s.ScheduleCheck, defaultScheduleCheck))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := s.ensure(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the schedules could not be checked; the worker tries again", "error", err)
+		}
+	}
+}
+
+// ensure creates both schedules, or updates existing ones to the options.
+func (s *schedules) ensure(ctx context.Context) error {
+	return errors.Join(
+		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery),
+		s.ensureOne(ctx, "memexport-sweep", reconcile.Sweep, s.SweepEvery),
+	)
+}
+
+// ensureOne creates or updates a schedule that runs a workflow at an interval, never two runs at a time.
+// Several workers may call it at the same time, because all of them set the same schedule. A paused
+// schedule stays paused.
+func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
-	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: o.TaskQueue}
-	_, err := o.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-		ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-		CatchupWindow: time.Minute, // after an outage, one run does the work of all missed runs
-	})
-	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		if err != nil {
+	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: s.TaskQueue}
+	handle := s.Client.ScheduleClient().GetHandle(ctx, id)
+	description, err := handle.Describe(ctx)
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		_, err := s.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
+			ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+			CatchupWindow: time.Minute, // after an outage, one run does the work of all missed runs
+		})
+		if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 			return fmt.Errorf("create the schedule %s: %w", id, err)
 		}
 		return nil
 	}
-	err = o.Client.ScheduleClient().GetHandle(ctx, id).Update(ctx, client.ScheduleUpdateOptions{
+	if err != nil {
+		return fmt.Errorf("describe the schedule %s: %w", id, err)
+	}
+	s.tellPaused(id, description.Schedule.State)
+	if upToDate(description.Schedule, s.TaskQueue, every) {
+		return nil
+	}
+	err = handle.Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			schedule := in.Description.Schedule
-			current, ok := schedule.Action.(*client.ScheduleWorkflowAction)
-			upToDate := ok && current.TaskQueue == o.TaskQueue &&
-				len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
-			if upToDate {
-				return nil, temporal.ErrSkipScheduleUpdate
-			}
 			schedule.Spec, schedule.Action = &spec, action
 			return &client.ScheduleUpdate{Schedule: &schedule}, nil
 		},
 	})
-	if err != nil && !errors.Is(err, temporal.ErrSkipScheduleUpdate) {
+	if err != nil {
 		return fmt.Errorf("update the schedule %s: %w", id, err)
 	}
 	return nil
+}
+
+func upToDate(schedule client.Schedule, taskQueue string, every time.Duration) bool {
+	current, ok := schedule.Action.(*client.ScheduleWorkflowAction)
+	return ok && current.TaskQueue == taskQueue && len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
+}
+
+// tellPaused logs that a schedule is paused, when this worker first sees it and then once in
+// pausedToldEvery.
+func (s *schedules) tellPaused(id string, state *client.ScheduleState) {
+	if state == nil || !state.Paused {
+		delete(s.told, id)
+		return
+	}
+	if time.Since(s.told[id]) < pausedToldEvery {
+		return
+	}
+	if s.told == nil {
+		s.told = map[string]time.Time{}
+	}
+	s.told[id] = time.Now()
+	s.Log.Warn("a schedule is paused: unpause it in Temporal, because nothing else repairs exports and deletes orphaned objects", "schedule", id, "note", state.Note)
 }

@@ -1,10 +1,9 @@
 // Package worker runs the Temporal worker. It registers the workflows and activities, keeps the schedules
-// up to date, and lets other workers continue unfinished activities when it stops.
+// up to date, and hands unfinished activities over to other workers when this worker stops.
 package worker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -32,6 +31,7 @@ type Options struct {
 	StopTimeout    time.Duration // how long a stopping worker waits for its activities
 	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
 	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
+	ScheduleCheck  time.Duration // how often the worker looks whether the schedules still exist; defaults to 5 minutes
 
 	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches no tasks to this build
 	// until an operator makes it the current version. Without them, every worker takes every task.
@@ -62,10 +62,11 @@ func Run(ctx context.Context, o Options) error {
 // start starts a worker and waits until ctx ends. It returns an error if the worker cannot start or stops
 // because of a fatal error.
 func (o *Options) start(ctx context.Context) error {
-	if err := o.prepareNamespace(ctx); err != nil {
+	schedules := &schedules{Options: o}
+	if err := o.prepareNamespace(ctx, schedules); err != nil {
 		return err
 	}
-	fatal := make(chan error, 1) // the first fatal error; the SDK then stops the worker
+	fatal := make(chan error, 1) // holds the first fatal error, after which the SDK stops the worker
 	w := o.worker(func(err error) {
 		select {
 		case fatal <- err:
@@ -76,6 +77,9 @@ func (o *Options) start(ctx context.Context) error {
 		return fmt.Errorf("start the worker: %w", err)
 	}
 	o.Log.Info("worker started", "task_queue", o.TaskQueue, "activities", o.Concurrency)
+	keeping, stopKeeping := context.WithCancel(ctx)
+	defer stopKeeping()
+	go schedules.keep(keeping)
 	select {
 	case err := <-fatal:
 		return fmt.Errorf("the worker stopped: %w", err)
@@ -91,7 +95,7 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
-		// Without this, the SDK would send a heartbeat only after 80% of the timeout, which is 24 seconds.
+		// By default, the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}
 	if o.BuildID != "" {
@@ -106,8 +110,8 @@ func (o *Options) worker(onFatalError func(error)) worker.Worker {
 	return w
 }
 
-// register registers the workflows and activities under their Go names. If one of them is renamed, running
-// exports break.
+// register registers the workflows and activities under their Go names. Renaming one of these functions
+// breaks running exports.
 func (o *Options) register(r worker.Registry) {
 	r.RegisterWorkflow(workflows.Export)
 	r.RegisterActivity(o.Activities)
@@ -118,12 +122,9 @@ func (o *Options) register(r worker.Registry) {
 
 // prepareNamespace registers the search attributes, and creates the schedules or updates existing ones to
 // the options.
-func (o *Options) prepareNamespace(ctx context.Context) error {
+func (o *Options) prepareNamespace(ctx context.Context, s *schedules) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)
 	}
-	return errors.Join(
-		o.ensureSchedule(ctx, "memexport-reconcile", reconcile.Reconcile, o.ReconcileEvery),
-		o.ensureSchedule(ctx, "memexport-sweep", reconcile.Sweep, o.SweepEvery),
-	)
+	return s.ensure(ctx)
 }

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ import (
 )
 
 // TestAWorkerStartsLateKeepsSchedulesAndHandsOver runs its subtests on one real Temporal server. The
-// subtests run one after the other, because the schedules belong to the namespace, which they share.
+// subtests run one after the other, because they use the same schedules in the same namespace.
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
@@ -36,7 +37,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	free.Close()
 	s := newSite(t, dial(t, address))
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
-	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // a Starter of its own, as in an API that runs in another process
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // use a separate Starter, as an API in another process would
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	worker := s.run(s.options)
@@ -74,6 +75,34 @@ func keepsSchedules(t *testing.T, server string) {
 		})
 		worker.stop(t)
 	}
+	// Check that a running worker creates a deleted schedule again, and says that a schedule is paused.
+	if err := c.ScheduleClient().GetHandle(t.Context(), "memexport-reconcile").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sweep := c.ScheduleClient().GetHandle(t.Context(), "memexport-sweep")
+	if err := sweep.Pause(t.Context(), client.SchedulePauseOptions{Note: "during a test"}); err != nil {
+		t.Fatal(err)
+	}
+	o := s.options
+	o.ScheduleCheck = 50 * time.Millisecond
+	var log lockedBuffer
+	o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	keeping := s.run(o)
+	await.True(t, patience, "the worker creates the deleted schedule", func() bool { return every("memexport-reconcile") == time.Hour })
+	if err := c.ScheduleClient().GetHandle(t.Context(), "memexport-reconcile").Delete(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	await.True(t, patience, "the worker creates the schedule again while it runs", func() bool { return every("memexport-reconcile") == time.Hour })
+	if description, err := sweep.Describe(t.Context()); err != nil || !description.Schedule.State.Paused || every("memexport-sweep") != 2*time.Hour {
+		t.Errorf("the paused schedule has the interval %v: %v", every("memexport-sweep"), err)
+	}
+	keeping.stop(t)
+	if n := strings.Count(log.String(), `a schedule is paused`); n != 1 || !strings.Contains(log.String(), "during a test") {
+		t.Errorf("the worker has told %d times that the schedule is paused:\n%s", n, log.String())
+	}
+	if err := sweep.Unpause(t.Context(), client.ScheduleUnpauseOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	// Check that a worker can run the workflows that the schedules start.
 	s.run(s.options)
 	for id, kind := range map[string]string{"memexport-reconcile": "Reconcile", "memexport-sweep": "Sweep"} {
@@ -98,7 +127,7 @@ func keepsSchedules(t *testing.T, server string) {
 	}
 }
 
-// writing starts an export of about 18 MiB. The export blocks when its second part is recorded, until
+// writing starts an export of about 18 MiB. When the worker records the second part, it blocks until
 // release is called.
 func (s *site) writing() (id string, release func()) {
 	s.Helper()

@@ -37,8 +37,8 @@ const registerTimeout = 5 * time.Second
 
 // RegisterSearchAttributes adds the search attributes that the namespace lacks, and reports whether the
 // namespace has all of them afterwards. It returns false without an error if the server does not permit
-// adding them, as in Temporal Cloud. If it returns an error, it is unknown whether the namespace has them,
-// most likely because the server is down.
+// adding them, as in Temporal Cloud. An error means that it is unknown which search attributes the
+// namespace has, most likely because the server is down.
 func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()

@@ -25,7 +25,7 @@ func untilCancelled(ctx context.Context) error {
 		activity.RecordHeartbeat(ctx)
 		select {
 		case <-ctx.Done():
-			time.Sleep(200 * time.Millisecond) // the cleanup must wait until this is over
+			time.Sleep(200 * time.Millisecond) // the cleanup must not begin before this function returns
 			return ctx.Err()
 		case <-timeout:
 			return sdk.NewNonRetryableApplicationError("it was not cancelled", "Test", nil)

@@ -23,14 +23,14 @@ import (
 type ExportInput struct {
 	ExportID    string `json:"export_id"`
 	WorkspaceID string `json:"workspace_id"` // the fairness key of every activity
-	// SearchAttributes says whether the namespace has the search attributes. If it lacked them, an upsert
-	// would fail the workflow task again and again.
+	// SearchAttributes says whether the namespace has the search attributes. Without the attributes, an
+	// upsert would fail the workflow task again and again.
 	SearchAttributes bool `json:"search_attributes"`
 }
 
-// Export runs one export: it writes the file, sleeps until the export expires, ends the downloads, sleeps
-// through the grace period, and deletes the objects. A cancellation ends a sleep early; the objects are
-// deleted even then.
+// Export runs one export: it writes the file, sleeps until the export expires, makes the export EXPIRED,
+// sleeps through the grace period, and deletes the objects. A cancellation ends the sleeps early, but
+// Export still deletes the objects.
 func Export(ctx workflow.Context, in ExportInput) error {
 	r := newRun(in)
 	if err := r.handleExpireNow(ctx); err != nil {
@@ -39,6 +39,9 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	published, err := r.write(ctx)
 	if err != nil {
 		return r.fail(ctx, err)
+	}
+	if s := published.Settled; s.Is() && s.Status != export.Ready {
+		return r.conclude(ctx, s, failedBefore(s))
 	}
 	r.sleepUntil(ctx, published.ExpiresAt, "expires") // 72 hours by default
 	purgeAt, err := r.expire(ctx)
@@ -49,7 +52,7 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err := r.purge(ctx); err != nil {
 		return err
 	}
-	return ctx.Err() // so that Temporal shows a cancelled workflow as cancelled
+	return ctx.Err() // this makes Temporal show a cancelled workflow as cancelled
 }
 
 // a is nil, because it is only used to name the activities to run.
@@ -71,15 +74,22 @@ func newRun(in ExportInput) *run {
 	}
 }
 
-// write plans the export, writes and verifies its ranges, composes them into one object if the plan says
-// so, and publishes the file.
+// write plans the export, writes and verifies its ranges, and publishes the file. If the plan says so,
+// write also makes the store join the parts into one object.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
 	var plan activities.PlanResult
 	r.show(ctx, export.Processing)
 	if err := workflow.ExecuteActivity(r.working(ctx, "divide the memories into ranges"), a.Plan, r.export).Get(ctx, &plan); err != nil {
 		return published, err
 	}
-	r.details.ranges = len(plan.Ranges)
+	if s := plan.Settled; s.Is() { // this run was reset, or started again, after the export had ended
+		r.adopt(ctx, s)
+		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
+	}
+	r.details.ranges, r.details.began = len(plan.Ranges), workflow.Now(ctx)
+	for _, planned := range plan.Ranges {
+		r.details.estimate += planned.Estimate
+	}
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
 	digest, err := r.verify(ctx, ranges)
@@ -95,13 +105,17 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	if err := workflow.ExecuteActivity(r.working(ctx, "verify and publish"), a.Publish, input).Get(ctx, &published); err != nil {
 		return published, err
 	}
+	if s := published.Settled; s.Is() {
+		r.adopt(ctx, s)
+		return published, nil
+	}
 	r.details.expiresAt = published.ExpiresAt
 	r.show(ctx, export.Ready)
 	return published, nil
 }
 
 // verify waits for the ranges in order and verifies each one while later ranges are still being written.
-// It returns the digest of all ranges but the last. Publish verifies the last one.
+// It returns the digest of all ranges except the last, which Publish verifies.
 func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archive.Digest, err error) {
 	for i, done := range ranges.done {
 		if err := done.Get(ctx, nil); err != nil {
@@ -119,24 +133,27 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 	return digest, nil
 }
 
-// fail records why the export failed, deletes what it has written, and returns err, so that Temporal shows
-// the same outcome as the row. fail completes this work even if the workflow was cancelled.
+// fail records why the export failed, deletes the export's objects, and returns err, so that Temporal
+// shows the same outcome as the row. fail does all this even if the workflow was cancelled. If the export
+// had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err, ctx.Err() != nil)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
-	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, nil); failErr != nil {
+	var settled activities.Settled
+	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
 	}
-	r.details.failure = code
-	r.show(cleanup, export.Failed)
-	if purgeErr := r.purge(cleanup); purgeErr != nil {
-		return errors.Join(err, purgeErr)
+	if !settled.Is() { // a history that was recorded before Fail returned the state
+		settled = activities.Settled{Status: export.Failed, Code: code}
+	}
+	if settled.Code == code {
+		r.details.cause = causeOf(err)
 	}
 	if code == export.CodeCancelled && ctx.Err() != nil {
-		return ctx.Err() // err may be a timeout, which the cancellation has kept from being retried
+		err = ctx.Err() // err may be a timeout that was not retried because of the cancellation
 	}
-	return err
+	return r.conclude(ctx, settled, err)
 }
 
 // expire makes the export EXPIRED, even if the workflow was cancelled, and returns when to delete the

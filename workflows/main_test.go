@@ -26,9 +26,9 @@ var temporal struct {
 }
 
 func TestMain(m *testing.M) {
-	// Turn off the sticky cache. Then every workflow task replays the whole history, which reveals code
-	// that is not deterministic. It also keeps sticky queues, whose names contain the machine's name, out
-	// of the recorded histories.
+	// Turn off the sticky cache, for two reasons. Every workflow task then replays the whole history,
+	// which reveals code that is not deterministic. And the recorded histories then contain no sticky
+	// queues, whose names contain the machine's name.
 	worker.SetStickyWorkflowCacheSize(0)
 	temporaltest.Main(m, func(address string) (err error) {
 		temporal.address = address

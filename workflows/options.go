@@ -16,7 +16,7 @@ const (
 	// longestAttempt limits an attempt that sends heartbeats but never returns. It is half of
 	// outageBudget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// longestCleanup is the same limit for an attempt to record a status or to delete objects.
+	// longestCleanup limits an attempt to record a status or to delete objects, in the same way.
 	longestCleanup = time.Hour
 )
 

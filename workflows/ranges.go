@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
@@ -18,7 +19,7 @@ type rangesInFlight struct {
 }
 
 // startRanges writes the ranges in the background. It starts them in order and writes plan.Parallel of
-// them at a time. When one range fails, it cancels the others.
+// them at a time. When one range fails, startRanges cancels the other ranges.
 func (r *run) startRanges(ctx workflow.Context, plan activities.PlanResult) *rangesInFlight {
 	ranges := &rangesInFlight{}
 	ctx, ranges.cancel = workflow.WithCancel(ctx)
@@ -44,7 +45,7 @@ func (r *run) writeRange(ctx workflow.Context, slots workflow.Semaphore, number 
 	}
 	defer slots.Release(1)
 	input := activities.WriteRangeInput{ExportID: r.export.ExportID, Number: number, Range: planned.Range}
-	summary := fmt.Sprintf("range %d of %d, about %d memories", number+1, r.details.ranges, planned.Estimate)
+	summary := fmt.Sprintf("range %d of %d, about %s memories", number+1, r.details.ranges, humanize.Comma(planned.Estimate))
 	var written export.Written
 	if err := workflow.ExecuteActivity(r.working(ctx, summary), a.WriteRange, input).Get(ctx, &written); err != nil {
 		return err

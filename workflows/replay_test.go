@@ -18,13 +18,15 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"memexport/activities"
+	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
-// update records new histories with the current code. Workflows that sleep in production were started
-// by older code, and a changed workflow Export must still replay their histories. So keep the old files,
-// and record new histories under new names.
+// update makes TestRecordHistories record new histories with the current code. Keep the old files, and
+// record new histories under new names: workflows that sleep in production were started by older code,
+// and the current code must still replay their histories.
 //
 //	go test ./workflows -run TestRecordHistories -update
 var update = flag.Bool("update", false, "record new files in testdata/histories")
@@ -65,6 +67,43 @@ var recordings = map[string]func(t *testing.T) *live{
 	"nothing-matches": func(t *testing.T) *live {
 		s := newStub(0)
 		s.ready, s.grace = 0, 0
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-ready": func(t *testing.T) *live {
+		s := newStub(2)
+		s.grace = 500 * time.Millisecond
+		s.planned = activities.Settled{Status: export.Ready, Memories: 2000, Bytes: 8000, ExpiresAt: time.Now().Add(500 * time.Millisecond)}
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-expired": func(t *testing.T) *live {
+		s := newStub(2)
+		s.planned = activities.Settled{Status: export.Expired, ExpiresAt: time.Now(), PurgeAt: time.Now().Add(500 * time.Millisecond)}
+		l := recorded(t, s)
+		if err := l.result(); err != nil {
+			t.Error(err)
+		}
+		return l
+	},
+	"found-failed": func(t *testing.T) *live {
+		s := newStub(2)
+		s.planned = activities.Settled{Status: export.Failed, Code: export.CodeTerminated, Purged: true}
+		l := recorded(t, s)
+		if l.result() == nil {
+			t.Error("the workflow did not fail")
+		}
+		return l
+	},
+	"published-when-expired": func(t *testing.T) *live {
+		s := newStub(2)
+		s.published = activities.Settled{Status: export.Expired, ExpiresAt: time.Now(), PurgeAt: time.Now().Add(500 * time.Millisecond)}
 		l := recorded(t, s)
 		if err := l.result(); err != nil {
 			t.Error(err)
@@ -128,7 +167,7 @@ func recorded(t *testing.T, s *stub) *live {
 	return l
 }
 
-// untilAsleep waits until the workflow waits for its timer.
+// untilAsleep returns when the workflow has started its timer and waits for it.
 func (l *live) untilAsleep() {
 	l.Helper()
 	await.True(l.T, patience, "the export sleeps", func() bool {
@@ -137,8 +176,8 @@ func (l *live) untilAsleep() {
 	})
 }
 
-// Without -update, this test replays the new histories and then discards them. So it shows that histories
-// can still be recorded.
+// Without -update, this test records histories, replays them and discards them. So it shows that
+// histories can still be recorded.
 func TestRecordHistories(t *testing.T) {
 	for name, record := range recordings {
 		t.Run(name, func(t *testing.T) {
@@ -162,9 +201,9 @@ func TestRecordHistories(t *testing.T) {
 	}
 }
 
-func newReplayer(export func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
+func newReplayer(code func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
 	replayer := worker.NewWorkflowReplayer()
-	replayer.RegisterWorkflowWithOptions(export, workflow.RegisterOptions{Name: "Export"})
+	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
 	return replayer
 }
 
@@ -207,7 +246,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 	}
 	for name, path := range files(t) {
 		if name == "cancelled-before-start" {
-			continue // this history ends with a cancellation before the added timer, so a replay cannot notice the change
+			continue // this history ends with a cancellation before changed adds its timer, so a replay cannot notice the difference
 		}
 		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
 			t.Errorf("%s replays with other code", name)

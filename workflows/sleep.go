@@ -13,8 +13,8 @@ import (
 // export before the export expires.
 const UpdateExpireNow = "expire-now"
 
-// handleExpireNow registers the handler of the update, which an operator can send from the Temporal UI or
-// CLI.
+// handleExpireNow registers the handler of the update expire-now, which an operator can send from the
+// Temporal UI or CLI.
 func (r *run) handleExpireNow(ctx workflow.Context) error {
 	return workflow.SetUpdateHandlerWithOptions(ctx, UpdateExpireNow,
 		func(workflow.Context) error {
@@ -32,8 +32,8 @@ func (r *run) handleExpireNow(ctx workflow.Context) error {
 		})
 }
 
-// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. event says what
-// happens at t and is shown in the Temporal UI.
+// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. The Temporal
+// UI shows event, which says what happens at t.
 func (r *run) sleepUntil(ctx workflow.Context, t time.Time, event string) {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()

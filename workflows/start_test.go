@@ -127,8 +127,8 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	}
 }
 
-// A namespace refuses search attributes that were removed, and also those that only some of its servers
-// know yet.
+// A namespace refuses search attributes that were removed, and new search attributes that some of its
+// servers do not know yet.
 func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
@@ -203,8 +203,8 @@ func TestCancelOfAnUnknownExportSucceeds(t *testing.T) {
 	}
 }
 
-// Of the two dead servers, the silent one accepts connections and never answers. The closed one refuses
-// connections.
+// This test uses two dead servers. The silent server accepts connections and never answers. The closed
+// server refuses connections.
 func TestEveryCallerOfADeadServerGetsAnErrorWithinItsDeadline(t *testing.T) {
 	silentServer, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -24,8 +24,8 @@ const (
 )
 
 // stub has an activity for each activity of Export, with the same name. Each activity notes that it was
-// called. Then it runs the function for its name in the map on, if there is one, and returns the error of
-// that function.
+// called. If the map on has a function under the activity's name, the activity runs this function and
+// returns its error.
 type stub struct {
 	ranges   int
 	parallel int
@@ -34,6 +34,8 @@ type stub struct {
 	grace    time.Duration // the time from Expire until the objects are deleted
 	now      func() time.Time
 	on       map[string]func(ctx context.Context, number int) error
+
+	planned, published, failed activities.Settled // what Plan, Publish and Fail say about the export
 
 	mu      sync.Mutex
 	calls   []call
@@ -62,7 +64,8 @@ func newComposing(ranges int) *stub {
 	return s
 }
 
-// failing makes an activity return err the first times times that it is called, or always if times is 0.
+// failing makes an activity return err. The parameter times is how many calls fail before the calls
+// succeed; 0 means that every call fails.
 func (s *stub) failing(name string, times int, err error) *stub {
 	failed := 0
 	s.on[name] = func(context.Context, int) error {
@@ -94,6 +97,9 @@ func (s *stub) run(ctx context.Context, name string, number int) error {
 }
 
 func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activities.PlanResult, err error) {
+	if s.planned.Is() {
+		return activities.PlanResult{Settled: s.planned}, s.run(ctx, "Plan", -1)
+	}
 	plan.Parallel, plan.Compose = s.parallel, s.compose
 	for i := range s.ranges {
 		plan.Ranges = append(plan.Ranges, memory.PlannedRange{Range: rangeOf(i), Estimate: 1000})
@@ -145,14 +151,21 @@ func (s *stub) Publish(ctx context.Context, in activities.PublishInput) (activit
 	s.publish = in
 	s.mu.Unlock()
 	err := s.run(ctx, "Publish", -1)
+	if s.published.Is() {
+		return activities.PublishResult{ExpiresAt: s.published.ExpiresAt, Settled: s.published}, err
+	}
 	return activities.PublishResult{Memories: in.Written.Memories, Bytes: in.Written.Bytes, ExpiresAt: s.now().Add(s.ready)}, err
 }
 
-func (s *stub) Fail(ctx context.Context, in activities.FailInput) error {
+func (s *stub) Fail(ctx context.Context, in activities.FailInput) (activities.Settled, error) {
 	s.mu.Lock()
 	s.code = in.Code
+	settled := s.failed
 	s.mu.Unlock()
-	return s.run(ctx, "Fail", -1)
+	if !settled.Is() {
+		settled = activities.Settled{Status: export.Failed, Code: in.Code}
+	}
+	return settled, s.run(ctx, "Fail", -1)
 }
 
 func (s *stub) Expire(ctx context.Context, _ activities.ExportRef) (activities.ExpireResult, error) {

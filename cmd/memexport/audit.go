@@ -18,7 +18,7 @@ func auditCommand() *cobra.Command {
 	var f auditFlags
 	c := &cobra.Command{
 		Use:   "audit",
-		Short: "Print who created, read, downloaded and deleted exports",
+		Short: "Print who created, read, downloaded and deleted exports, and who changed keys",
 		Long: "Prints audit events from DATABASE_URL as JSON lines, the oldest first. The flags are combined with AND.\n" +
 			"docs/security.md says what is recorded.",
 		Example: "  memexport audit --export 01a21ad5-3493-73ce-a055-58b4d64175d8\n" +
@@ -44,7 +44,7 @@ func auditCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.workspace, "workspace", "", "only events of this workspace")
 	c.Flags().StringVar(&f.export, "export", "", "only events of this export")
-	c.Flags().StringVar(&f.key, "key", "", "only events of the API key with this id, or of the caller whose tokens have this key_id (token:...)")
+	c.Flags().StringVar(&f.key, "key", "", "only events by or about the API key with this id, or of the caller whose tokens have this key_id (token:...)")
 	c.Flags().StringVar(&f.action, "action", "", "only this action: "+actionNames())
 	c.Flags().StringVar(&f.since, "since", "", "only events from this time on: a timestamp such as 2026-01-15T00:00:00Z, or an age such as 24h")
 	c.Flags().StringVar(&f.until, "until", "", "only events before this time, in the same form")
@@ -81,7 +81,7 @@ func (f *auditFlags) query(now time.Time) (audit.Query, error) {
 	return q, nil
 }
 
-// timeOrAge parses a timestamp, or a duration such as 24h, which stands for the time this long before now.
+// timeOrAge parses a timestamp or a duration. A duration such as 24h means 24 hours before now.
 func timeOrAge(text string, now time.Time) (time.Time, error) {
 	if age, err := time.ParseDuration(text); err == nil {
 		return now.Add(-age), nil

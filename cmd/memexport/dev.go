@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,9 +95,11 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 		return err
 	}
 	defer release()
-	// Scripts wait until the file base-url exists, so delete the file of the last run.
-	if err := os.Remove(filepath.Join(f.dir, "base-url")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	// Scripts wait until these files exist, so delete the files of the last run.
+	for _, name := range []string{"base-url", "admin-url"} {
+		if err := os.Remove(filepath.Join(f.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	// Listen before starting anything, so that an error such as a port in use is reported at once.
 	listener, err := net.Listen("tcp", f.http)
@@ -111,6 +114,22 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	defer logFile.Close()
 	d := &dev{flags: f, out: out, log: telemetry.NewLogger(logFile, slog.LevelInfo, "text"), died: make(chan error, 2)}
 	defer func() { err = errors.Join(err, d.close()) }()
+	adminAddress := cmp.Or(os.Getenv("ADMIN_ADDR"), "127.0.0.1:0")
+	t, err := startTelemetry(ctx, adminAddress, d.log, apiPart, workerPart)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, d.log)
+	operators, err := listenAdmin(adminAddress, t.Handler, d.log, apiPart, workerPart)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin(operators)
+	if url := operators.URL(); url != "" {
+		if err := d.write("admin-url", url); err != nil {
+			return err
+		}
+	}
 
 	d.say("starting; the state is kept in %s", f.dir)
 	if err := d.startChildren(ctx); err != nil {
@@ -119,10 +138,11 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	s, err := connect(ctx, d.config, d.temporal, d.log)
+	s, err := connect(ctx, d.config, d.temporal, t, d.log)
 	if err != nil {
 		return err
 	}
+	s.admin = operators
 	d.closers = append(d.closers, func() error { s.close(); return nil })
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.serveAPI(ctx, listener) })

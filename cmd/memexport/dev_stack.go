@@ -32,7 +32,7 @@ type dev struct {
 	temporal client.Options
 	uiURL    string
 	apiKey   string
-	closers  []func() error // close calls these, the last one first
+	closers  []func() error // close calls these functions in reverse order
 	died     chan error     // receives an error when a child ends without being stopped
 }
 

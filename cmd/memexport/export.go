@@ -12,7 +12,7 @@ import (
 	"memexport/internal/cli/remote"
 )
 
-// saveFlags are the flags of the two commands that save a file, export and download.
+// saveFlags are the flags of the commands `export` and `download`, which save a file.
 type saveFlags struct {
 	remoteFlags
 	output  string

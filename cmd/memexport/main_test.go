@@ -71,8 +71,9 @@ func TestAnUnknownErrorEndsWith1(t *testing.T) {
 	}
 }
 
-// The container image has no root certificates, so the program must contain them. The standard
-// library lets a program set fallback roots only once, so a second call panics.
+// The container image has no root certificates, so the program must contain them. The standard library
+// panics if a program sets fallback roots twice. An imported package sets them, so the call in this test
+// must panic.
 func TestTheProgramHasRootCertificates(t *testing.T) {
 	defer func() {
 		if recover() == nil {

@@ -93,7 +93,7 @@ func (f *remoteFlags) connectAbout(cmd *cobra.Command, argument string) (*remote
 	return svc, id, err
 }
 
-// key returns the API key from --api-key-file, or else from MEMEXPORT_API_KEY.
+// key returns the API key from --api-key-file, or from MEMEXPORT_API_KEY if that flag is not set.
 func (f *remoteFlags) key() (string, error) {
 	key := os.Getenv("MEMEXPORT_API_KEY")
 	if f.keyFile != "" {

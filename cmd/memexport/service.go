@@ -20,6 +20,7 @@ import (
 	"memexport/activities"
 	"memexport/api"
 	"memexport/dispatch"
+	"memexport/internal/service/admin"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
 	"memexport/internal/service/audit"
@@ -41,7 +42,7 @@ func apiCommand() *cobra.Command {
 		Long:  "Serves the HTTP API, configured by the environment (see README). Run as many as you like.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
+			return serve(cmd.Context(), apiPart, func(ctx context.Context, s *service) error {
 				listener, err := net.Listen("tcp", s.config.HTTPAddr)
 				if err != nil {
 					return fmt.Errorf("HTTP_ADDR: %w: set it to a free address of this machine", err)
@@ -60,23 +61,42 @@ func workerCommand() *cobra.Command {
 		Long:  "Runs the Temporal worker, configured by the environment (see README). Run as many as you like.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withService(cmd.Context(), func(ctx context.Context, s *service) error { return s.runWorker(ctx) })
+			return serve(cmd.Context(), workerPart, func(ctx context.Context, s *service) error { return s.runWorker(ctx) })
 		},
 	}
 }
 
-// withService loads the configuration, connects to the database and the other services, and calls do with
-// the connected service.
-func withService(ctx context.Context, do func(context.Context, *service) error) error {
+// serve runs a part of the service, the API or the worker, until ctx ends. It listens on ADMIN_ADDR
+// before it connects to the database and the other services, so that probes are answered from the start.
+func serve(ctx context.Context, part string, do func(context.Context, *service) error) error {
 	cfg, err := config.Load(config.Database, config.Bucket)
 	if err != nil {
 		return err
 	}
+	log := newLogger(cfg)
+	t, err := startTelemetry(ctx, cfg.AdminAddr, log, part)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, log)
+	operators, err := listenAdmin(cfg.AdminAddr, t.Handler, log, part)
+	if err != nil {
+		return err
+	}
+	defer closeAdmin(operators)
+	return withService(ctx, cfg, t, func(ctx context.Context, s *service) error {
+		s.admin = operators
+		return do(ctx, s)
+	})
+}
+
+// withService connects to the database and the other services, and calls do with the connected service.
+func withService(ctx context.Context, cfg config.Config, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat))
+	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg))
 	if err != nil {
 		return err
 	}
@@ -84,7 +104,11 @@ func withService(ctx context.Context, do func(context.Context, *service) error) 
 	return do(ctx, s)
 }
 
-// service is what both the API and the worker use.
+func newLogger(cfg config.Config) *slog.Logger {
+	return telemetry.NewLogger(os.Stderr, cfg.LogLevel, cfg.LogFormat)
+}
+
+// service holds the connections and settings that both the API and the worker use.
 type service struct {
 	config   config.Config
 	log      *slog.Logger
@@ -93,12 +117,16 @@ type service struct {
 	archive  *archive.Archive
 	temporal client.Client
 	starter  *workflows.Starter
-	name     string // the Temporal namespace
+	admin    *admin.Server // nil in commands that serve nothing
+	name     string        // the Temporal namespace
+
+	telemetry *telemetry.Telemetry
+	unobserve func() // ends the metrics about the connections of db
 }
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -115,17 +143,24 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
 	temporal.Logger = temporallog.NewStructuredLogger(log)
-	c, err := client.NewLazyClient(temporal)
+	err = t.Observe(&temporal)
+	var c client.Client
+	if err == nil {
+		c, err = client.NewLazyClient(temporal)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
+	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
+	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: c,
+		telemetry: t, unobserve: observePool(db, "exports", log),
 		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
+	s.unobserve()
 	s.temporal.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
@@ -139,7 +174,7 @@ const silence = 2 * time.Minute
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence})
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +231,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 			s.log.Warn("tokens are answered with 503 until the provider in OIDC_ISSUER answers; API keys work", "error", err)
 		}
 	}
+	s.admin.SetCheck(apiPart, s.checkAPI)
 	server := api.New(api.Options{
 		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
@@ -212,7 +248,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		Tokens:         tokens,
 		AuthFailures:   s.config.AuthFailures,
 		TrustedProxies: proxies,
-		Ready:          s.db.PingContext,
+		Ready:          func(ctx context.Context) error { return s.admin.Ready(ctx, apiPart) },
 		Log:            s.log,
 		Version:        version,
 	})
@@ -227,7 +263,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	if err := server.Shutdown(stopping); err != nil {
-		return server.Close() // end downloads that take longer; their clients resume them from another process
+		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
 	return nil
 }
@@ -243,7 +279,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity: see memory.Source.Read.
+	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, postgres.Options{
 		MaxConns: 2 * s.config.Concurrency,
 		Silence:  s.config.MemoriesReadTimeout, SilenceHint: "raise MEMORIES_READ_TIMEOUT if the server is healthy and only slow",
@@ -252,12 +288,20 @@ func (s *service) runWorker(ctx context.Context) error {
 		return err
 	}
 	defer memories.Close()
+	defer observePool(memories, "memories", s.log)()
+	if err := s.telemetry.ObserveExports(s.exports, s.config.Grace); err != nil {
+		return err
+	}
 	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
+	}
+	stuck, err := s.telemetry.ObserveStuck(s.config.ReconcileEvery)
+	if err != nil {
+		return err
 	}
 	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
@@ -266,13 +310,15 @@ func (s *service) runWorker(ctx context.Context) error {
 		Retention: s.config.Retention, Grace: s.config.Grace, Parallel: s.config.Parallel,
 		Ended: dispatcher.Next,
 	}
+	s.admin.SetCheck(workerPart, s.checkWorker(memories))
 	return worker.Run(ctx, worker.Options{
 		Client:     s.temporal,
 		Namespace:  s.name,
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
+			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

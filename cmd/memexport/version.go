@@ -10,8 +10,9 @@ import (
 // the version is "dev".
 var version, commit = "dev", ""
 
-// versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". If no release set
-// the commit, it is the one that the go command records when it builds in a git work tree.
+// versionText returns the version and the commit, such as "1.2.3 (commit 3448de3...)". In a build that is
+// not a release, versionText uses the commit that the go command recorded, if it built from a git work
+// tree.
 func versionText() string {
 	built := commit
 	if info, ok := debug.ReadBuildInfo(); ok && built == "" {

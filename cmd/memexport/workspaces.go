@@ -13,8 +13,10 @@ import (
 	"memexport/erasure"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/audit"
+	"memexport/internal/service/config"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
+	"memexport/internal/service/telemetry"
 )
 
 func workspacesCommand() *cobra.Command {
@@ -40,7 +42,11 @@ func workspacesEraseCommand() *cobra.Command {
 			if err != nil {
 				return usagef("the workspace %q is not a UUID", args[0])
 			}
-			return withService(cmd.Context(), func(ctx context.Context, s *service) error {
+			cfg, err := config.Load(config.Database, config.Bucket)
+			if err != nil {
+				return err
+			}
+			return withService(cmd.Context(), cfg, telemetry.Off(), func(ctx context.Context, s *service) error {
 				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db), Audit: audit.NewStore(s.db),
 					Archive: s.archive, Client: s.temporal, Starter: s.starter, DeleteAudit: deleteAudit}
 				confirm := func() error { return confirmed(cmd, id.String()) }

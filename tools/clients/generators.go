@@ -16,8 +16,8 @@ type client struct {
 	command                      []string
 }
 
-// generator creates a client. It copies a program of ours into the client's folder, generates code
-// from the document into the same folder, and compiles the two together.
+// generator creates a client. It copies a program that calls the API into the client's folder,
+// generates code from the document into the same folder, and compiles the two together.
 type generator struct {
 	name string
 	make func(context.Context, *client, node) error

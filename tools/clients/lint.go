@@ -24,7 +24,7 @@ var linters = []struct {
 	}},
 }
 
-// lint runs the linters on both documents. It also checks that they reject a document with an
+// lint runs the linters on both documents. It also checks that they reject a document that contains an
 // error.
 func lint(ctx context.Context, work string, npm node) error {
 	sound, err := os.ReadFile(documents["3.1"])

@@ -39,8 +39,8 @@ type service struct {
 	key, read, write string // keys of the demo workspace: with all permissions, with export.read, and with export.write
 }
 
-// unlimited lets any number of exports run at once. The exports of the idle API never end, so they would
-// use up the places of their workspace.
+// unlimited lets any number of exports run at once. The exports of the idle API never end. With a
+// limit, they would keep later exports of the same workspace from running.
 const unlimited = "EXPORT_WORKSPACE_RUNNING=0"
 
 // startService starts everything. If it returns an error, it has stopped everything again.
@@ -73,7 +73,7 @@ func startService(ctx context.Context) (_ *service, err error) {
 	}
 	s.url, s.key = written["base-url"], written["api-key"]
 	env := []string{unlimited, "DATABASE_URL=" + written["database-url"], "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"),
-		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0"}
+		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=off"}
 	idle, brief := append([]string{"TASK_QUEUE=idle"}, env...), append([]string{"TASK_QUEUE=brief", "EXPORT_RETENTION=1s"}, env...)
 	const listening = `"msg":"api listening","address":"([^"]+)"`
 	if s.idle, err = s.launch(ctx, idle, listening, "api"); err != nil {

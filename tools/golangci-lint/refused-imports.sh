@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks that the linter refuses forbidden imports. In a temporary copy of the project, it adds a file with each
-# of them to its package and runs depguard once. The arguments are the command that runs golangci-lint.
-# Imports that close a cycle are not in the list, because the compiler refuses those.
+# forbidden import to the importing package, and runs depguard once. The arguments are the command that runs
+# golangci-lint. Imports that close a cycle are not in the list, because the compiler refuses such imports.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 copy=$(mktemp -d)
@@ -21,6 +21,7 @@ forbidden=(
   "e2e internal/service/export"
   "erasure api"
   "internal/cli/progress internal/service/export"
+  "internal/service/admin internal/service/memory"
   "internal/service/apikey internal/service/memory"
   "internal/service/archive internal/service/apikey"
   "internal/service/attempt internal/service/format"
@@ -29,9 +30,10 @@ forbidden=(
   "internal/service/export internal/service/apikey"
   "internal/service/format internal/service/postgres"
   "internal/service/memory internal/workshop/devstack"
+  "internal/service/metrics internal/workshop/devstack"
   "internal/service/partwriter internal/cli/progress"
   "internal/service/rowid internal/service/memory"
-  "internal/service/telemetry client"
+  "internal/service/telemetry internal/service/postgres"
   "internal/service/token client"
   "internal/workshop/compare client"
   "internal/workshop/benchstack workflows"

@@ -1,12 +1,13 @@
-// Compares what a reader made of an export with what the table has. The table's memories come as NDJSON.
+// Compares the memories that a reader finds in an export with the memories in the table, which come as
+// NDJSON.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 
 const columns = ['id', 'memory', 'user_id', 'agent_id', 'session_id', 'priority', 'status', 'categories', 'metadata', 'workspace_id',
   'access_count', 'last_accessed_at', 'created_at', 'updated_at']
 
-// expected returns the memories of a file, one object each. Numbers in metadata are compared as text:
-// JavaScript would round them.
+// expected returns the memories of a file, one object each. Numbers in metadata are compared as text,
+// because JavaScript would round them.
 export function expected(path) {
   return readFileSync(path, 'utf8').split('\n').filter((line) => line !== '').map((line) => {
     const m = JSON.parse(line)
@@ -43,8 +44,8 @@ export function same(rows, memories) {
   }
 }
 
-// withoutMark removes a byte order mark at the start of a text: TextDecoder, which the readers use,
-// removes it too.
+// withoutMark removes a byte order mark at the start of a text, because TextDecoder, which the readers
+// use, removes it too.
 function withoutMark(value) {
   if (Array.isArray(value)) return value.map(withoutMark)
   return typeof value === 'string' ? value.replace(/^\ufeff/, '') : value

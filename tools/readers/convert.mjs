@@ -1,5 +1,5 @@
-// Converts a CSV file of psql to Parquet with DuckDB: what people do who have no exports as Parquet. The
-// benchmark compares with it. Usage: node convert.mjs memories.csv memories.parquet
+// Converts a CSV file of psql to Parquet with DuckDB. People do this if they have no exports as Parquet, so
+// the benchmark compares exports with this. Usage: node convert.mjs memories.csv memories.parquet
 import { DuckDBInstance } from '@duckdb/node-api'
 
 const [from, to] = process.argv.slice(2)

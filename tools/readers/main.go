@@ -1,5 +1,5 @@
-// Readers reads exports back with Arrow's library for Go, as readers.test.mjs does with others. It
-// compares every NAME.parquet of a directory with NAME.ndjson.
+// Command readers reads exports back with the Arrow library for Go. The test readers.test.mjs does the
+// same with other libraries. The command compares every NAME.parquet of a directory with NAME.ndjson.
 package main
 
 import (
@@ -127,12 +127,12 @@ func compareRow(batch arrow.RecordBatch, i int, want map[string]any) error {
 func encode(v any) string {
 	out, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only values that json has decoded
+		panic(err) // cannot happen: every value comes from json
 	}
 	return string(out)
 }
 
-// value returns a value as the JSON of an export has it.
+// value returns a value of a column in the form that it has in an export in JSON.
 func value(column arrow.Array, i int) any {
 	if column.IsNull(i) {
 		return nil

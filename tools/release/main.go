@@ -58,7 +58,7 @@ type release struct {
 	source
 	out       string // the directory to write to
 	platforms []platform
-	documents []entry // the documents' content, which make reads
+	documents []entry // content of the documents, which the method make reads
 	log       func(format string, args ...any)
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// writeSBOM writes the software bill of materials of a program in CycloneDX. It lists the modules
-// that are linked into this program. They differ a little between platforms.
+// writeSBOM writes the software bill of materials of a program in CycloneDX. It lists the modules that
+// are linked into this program. The modules differ a little between platforms.
 func (r *release) writeSBOM(p platform, program string) (string, error) {
 	generator, err := bin.NewGenerator(program, bin.WithIncludeStdlib(true), bin.WithVersionOverride("v"+r.version), bin.WithLogger(zerolog.Nop()))
 	if err != nil {

@@ -8,11 +8,12 @@ import (
 )
 
 // piece is how many bytes a client must accept within Limits.Stall: about 1 kB/s if Stall is a minute. A
-// smaller piece would permit slower clients. A larger one would need fewer system calls.
+// smaller piece would permit slower clients, but would need more system calls.
 const piece = 64 << 10
 
 // conn is a connection whose write deadline is extended while the client accepts data. It has no ReadFrom
-// method: with one, a deadline could end a response only because its source is slow.
+// method, because ReadFrom would also wait for the source of the data. The deadline could then pass
+// because the source is slow, not the client.
 type conn struct {
 	net.Conn
 	stall    time.Duration
@@ -23,8 +24,8 @@ type conn struct {
 // NetConn returns the wrapped connection, as tls.Conn.NetConn does.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// Write writes p. It returns a timeout error if the client does not accept data in time. Then Close resets
-// the connection.
+// Write writes p. It returns a timeout error if the client does not accept data in time. After such an
+// error, Close resets the connection.
 func (c *conn) Write(p []byte) (n int, err error) {
 	for {
 		c.extend()
@@ -78,7 +79,8 @@ func (c *conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection. The kernel goes on sending the data that is left for at most Limits.Stall.
+// Close closes the connection. After that, the kernel goes on sending unsent data, but for at most
+// Limits.Stall.
 func (c *conn) Close() error {
 	limitFarewell(c.Conn, c.stall)
 	c.closed()

@@ -108,7 +108,8 @@ func TestAClientThatNeverReadsIsReset(t *testing.T) {
 	}
 }
 
-// For all the data the client takes longer than the limit, but for each piece only a fraction of it.
+// The client needs longer than the limit for all the data, but only a fraction of the limit for each
+// piece.
 func TestASlowClientGetsEverything(t *testing.T) {
 	t.Parallel()
 	server, client := pair(t, listen(t, connection.Limits{Stall: time.Second}))

@@ -13,14 +13,14 @@ import (
 	"strconv"
 )
 
-// Serve serves l like server.Serve, except for the answers to requests that net/http refuses: these are
-// written by the function answer. answer gets the status that net/http chose and may write a different
-// one. After such an answer, the connection is closed. Serve changes fields of server, so call it before
-// anything else uses server.
+// Serve serves l like server.Serve, but calls the function answer to answer requests that net/http
+// refuses. answer gets the status that net/http chose and may write a different one. After such an
+// answer, Serve closes the connection. Serve changes fields of server, so call it before anything else
+// uses server.
 //
-// Serve tells such an answer from a response of a handler by the state of the connection, never by the
-// bytes: net/http writes an answer of its own only if no handler has run since the connection was opened
-// or was last idle. From the moment a handler runs, every byte is passed on unread.
+// Serve recognizes a refusal of net/http by the state of the connection, never by its bytes: net/http
+// writes a refusal only if no handler has run since the connection was opened or was last idle. Once a
+// handler runs, Serve passes every byte on without looking at it.
 //
 // The connections of l must not be TLS connections, because net/http would not recognize them through the
 // wrapper that Serve adds.

@@ -15,8 +15,8 @@ import (
 	"memexport/api/internal/refusal"
 )
 
-// start serves handler until the test ends and returns the address. The functions wrap wrap the listener.
-// The answer to a refused request is the word "refused".
+// start serves handler until the test ends and returns the address. Each function in wrap wraps the
+// listener. The answer to a refused request is the word "refused".
 func start(tb testing.TB, handler http.HandlerFunc, wrap ...func(net.Listener) net.Listener) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -84,14 +84,14 @@ func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 		if <-length {
 			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		}
-		for _, cut := range cuts { // an odd number flushes after the piece, an even one does not
+		for _, cut := range cuts { // flush after this piece if the number is odd
 			n := min(int(cut), len(body))
 			_, _ = w.Write(body[:n])
 			if body = body[n:]; cut%2 == 1 {
 				_ = http.NewResponseController(w).Flush()
 			}
 		}
-		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // in large pieces
+		_, _ = io.Copy(w, struct{ io.Reader }{bytes.NewReader(body)}) // io.Copy writes large pieces
 	})
 	f.Add([]byte(""), []byte{}, true)
 	f.Add([]byte(plainRefusal), []byte{}, true)

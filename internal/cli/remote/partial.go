@@ -35,7 +35,7 @@ func (s *saving) request() string {
 }
 
 // openPartial opens the partial file. If the file's state belongs to the same job, openPartial
-// continues that run. Otherwise it starts a new run, or returns ErrOther if the state belongs to
+// continues the earlier run. Otherwise it starts a new run, or returns ErrOther if the state belongs to
 // another export.
 func (s *saving) openPartial() error {
 	path := s.job.Output + ".partial"

@@ -45,7 +45,7 @@ func (svc *Service) refusal(response *http.Response) error {
 		return resume.Transient(err, response)
 	case resume.TransientStatus(response.StatusCode):
 		refused.text = "the server answered " + response.Status
-		if isProblem { // it says which limit was reached, or that the store is full
+		if isProblem { // the problem says which limit was reached, or that the store is full
 			refused.text = fmt.Sprintf("%s (%d %s)", p.Detail, p.Status, p.Code)
 		}
 		return resume.Transient(refused, response)

@@ -42,12 +42,12 @@ type Service struct {
 	files   *http.Client   // for downloads, which the API may redirect to the object store
 	api     *client.Client // over http
 	retry   resume.Retry
-	reached atomic.Bool // the service has answered a request of this process, or of the one that it continues
+	reached atomic.Bool // the service has answered a request of this process, or of the earlier process whose job this process continues
 }
 
-// answerTimeout is how long a request other than a download may take, in addition to the wait that
-// it asks for with Prefer. The API answers within a few seconds even if its database or Temporal
-// does not.
+// answerTimeout is how long a request other than a download may take, in addition to the wait that it
+// asks for with Prefer. The API answers within a few seconds even if its database or Temporal does not
+// answer.
 const answerTimeout = 30 * time.Second
 
 // New returns a Service. It does not send a request.
@@ -95,7 +95,7 @@ func withoutKey(request *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// noting sets reached when it has received a response.
+// noting is an http.RoundTripper that sets reached when it has received a response.
 type noting struct {
 	next    http.RoundTripper
 	reached *atomic.Bool

@@ -94,8 +94,8 @@ func (s *saving) run(ctx context.Context) (Saved, error) {
 	return saved, s.partial.Finish(saved.File, existing)
 }
 
-// ready waits until the file can be downloaded and returns the export. If an earlier process
-// created the export and it no longer exists, ready creates a new one.
+// ready waits until the file can be downloaded and returns the export. If an earlier process created
+// the export and the export no longer exists, ready creates a new one.
 func (s *saving) ready(ctx context.Context) (Export, error) {
 	if s.partial == nil {
 		if err := s.begin(); err != nil {

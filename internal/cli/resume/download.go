@@ -67,7 +67,7 @@ func (d *Download) To(ctx context.Context, out *Output) error {
 	if err := out.restart(""); err != nil {
 		return err
 	}
-	if inherited { // start over once: if the machine crashed, the bytes of the earlier process may be damaged
+	if inherited { // start over once, because after a crash of the machine the bytes of the earlier process may be damaged
 		return d.To(ctx, out)
 	}
 	return err

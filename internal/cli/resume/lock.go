@@ -13,8 +13,8 @@ import (
 // ErrBusy means that another process is using the partial file.
 var ErrBusy = errors.New("another process is downloading to it")
 
-// lock locks the partial file at path, so that only one process uses it. It locks a separate file,
-// because on Windows no other handle could write to the locked file.
+// lock locks the partial file at path, so that only one process uses it. It locks a separate file
+// beside the partial file, because on Windows no other handle can write to a locked file.
 func lock(path string) (*flock.Flock, error) {
 	for {
 		l := flock.New(path+".lock", flock.SetFlag(os.O_CREATE|os.O_RDWR))
@@ -47,13 +47,13 @@ func unlock(l *flock.Flock) error {
 		return nil
 	}
 	if runtime.GOOS == "windows" {
-		// Windows deletes a file only if no process has it open. So it is safe to delete the file
-		// after unlocking it: if another process uses the lock, it has the file open.
+		// Windows deletes a file only if no process has it open. So it is safe to delete the file after
+		// unlocking it: a process that uses the lock has the file open.
 		err := l.Unlock()
 		_ = os.Remove(l.Path()) // it fails if another process has the file open
 		return err
 	}
-	// On other systems, delete the file while it is still locked. After unlocking, it might already
-	// be locked by another process.
+	// On other systems, delete the lock file while it is still locked. After an unlock, another process
+	// might already have locked it.
 	return errors.Join(os.Remove(l.Path()), l.Unlock())
 }

@@ -153,7 +153,7 @@ func file(t *testing.T, path string, want []byte) {
 }
 
 // broken creates a partial file with the first n bytes of the server's file, as an earlier process
-// would leave it. It returns its path.
+// would leave it. It returns the path of the partial file.
 func (s *server) broken(t *testing.T, n int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "file.partial")

@@ -21,8 +21,8 @@ type Output struct {
 	received  int64 // number of bytes that this process wrote, including bytes that restart discarded
 }
 
-// ToStream returns an Output that writes to w. The download can continue after a break. It fails if
-// the file changes after the first byte was written.
+// ToStream returns an Output that writes to w. If the connection breaks, the download can continue. The
+// download fails if the file changes after the first byte was written.
 func ToStream(w io.Writer) *Output { return &Output{w: w, sum: sha256.New()} }
 
 // ToPartial returns an Output that appends to a partial file. It first reads the file to compute

@@ -39,8 +39,8 @@ type Partial struct {
 // ErrForeign means that the file exists but was not written by this package, or its state is lost.
 var ErrForeign = errors.New("it exists, but its state cannot be read")
 
-// OpenPartial opens or creates the partial file at path. It reads its state, which is zero for a
-// new file. The error wraps ErrBusy if another process uses the file, ErrForeign if the state
+// OpenPartial opens or creates the partial file at path, and reads the state of the file. A new file
+// has the zero State. The error wraps ErrBusy if another process uses the file, ErrForeign if the state
 // cannot be read, and fs.ErrNotExist if the directory does not exist.
 func OpenPartial(path string) (*Partial, error) {
 	p, err := openPartial(path)
@@ -171,8 +171,8 @@ func (p *Partial) Remove() error {
 	return errors.Join(p.file.Close(), p.removeState(), os.Remove(p.path), unlock(p.lock))
 }
 
-// removeState deletes the state. It also deletes the new state that a process leaves if it is
-// killed in Save.
+// removeState deletes the state. It also deletes the temporary file that remains if a process is killed
+// in Save.
 func (p *Partial) removeState() error {
 	for _, path := range []string{p.newStatePath(), p.statePath()} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -182,7 +182,7 @@ func (p *Partial) removeState() error {
 	return nil
 }
 
-// Close leaves the partial file and its state for a later process. After Finish or Remove it does
+// Close leaves the partial file and its state for a later process. After Finish or Remove, Close does
 // nothing.
 func (p *Partial) Close() error {
 	err := p.file.Close()

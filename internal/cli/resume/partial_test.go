@@ -21,7 +21,7 @@ func TestTheStateSurvivesTheProcess(t *testing.T) {
 		t.Errorf("the state is %+v, want %+v", p.State, want)
 	}
 	target := filepath.Join(filepath.Dir(path), "file")
-	for _, there := range []string{target, path + ".json.new"} { // the second one is left if a process is killed in Save
+	for _, there := range []string{target, path + ".json.new"} { // the second file is left if a process is killed in Save
 		if err := os.WriteFile(there, []byte("mine"), 0o600); err != nil {
 			t.Fatal(err)
 		}

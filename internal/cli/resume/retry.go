@@ -28,9 +28,8 @@ type Retry struct {
 // not flooded.
 const firstPause, longestPause = 500 * time.Millisecond, 15 * time.Second
 
-// Do calls attempt until attempt succeeds or returns an error that is not Transient. If attempts
-// have failed for longer than r.For, Do returns a *GaveUp. If ctx ends, it returns the cause of
-// ctx.
+// Do calls attempt until attempt succeeds or returns an error that is not Transient. If attempts have
+// failed for longer than r.For, Do returns a *GaveUp. If ctx ends, Do returns the cause of ctx.
 func (r Retry) Do(ctx context.Context, attempt func(context.Context) error) error {
 	return r.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
 		return false, attempt(ctx)

@@ -80,8 +80,8 @@ func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
 	if err := r.DoWithProgress(t.Context(), func(context.Context) (bool, error) { attempts++; return true, passing }); !errors.As(err, &gaveUp) || attempts != 1 {
 		t.Errorf("with a limit of 0: %d attempts and %v", attempts, err)
 	}
-	// Every attempt but the last makes progress and then fails. Together they take longer than the
-	// limit.
+	// Every attempt but the last makes progress and then fails. All attempts together take longer than
+	// the limit.
 	const limit = time.Second
 	waited := time.Duration(0)
 	r = Retry{For: func() time.Duration { return limit }, Notify: func(_ error, wait time.Duration) { waited += wait }}

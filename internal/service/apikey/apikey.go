@@ -33,7 +33,7 @@ type Key struct {
 	LastUsedAt  *time.Time // accurate to about a minute; nil if the key was never used
 	ExpiresAt   *time.Time // nil if the key does not expire
 	RevokedAt   *time.Time // nil if the key was not revoked
-	ReplacedBy  *string    // ID of the key that replaced this one, see Rotate; nil if there is none
+	ReplacedBy  *string    // ID of the key that replaced this key, see Rotate; nil if there is none
 }
 
 // Allows reports whether the key has the permission.

@@ -40,7 +40,7 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 		return "", Key{}, fmt.Errorf("rotate a key: %w", err)
 	}
 	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
-	// FOR UPDATE makes a concurrent rotation of the same key wait for this one. The other rotation
+	// FOR UPDATE makes a concurrent rotation of the same key wait for this rotation. The other rotation
 	// then finds that the key has been replaced.
 	old, err := scan(tx.QueryRowContext(ctx, selectKey+`WHERE id = $1 FOR UPDATE`, id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -75,9 +75,9 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 	return secret, key, nil
 }
 
-// Revoke makes the key with the given ID invalid. All processes refuse it from the next request on.
-// If the key was rotated, the other key of that rotation stays valid. Revoke returns ErrUnknown if
-// there is no such key or it has been revoked before.
+// Revoke makes the key with the given ID invalid. All processes refuse it from the next request on. If
+// the key was rotated, the other key of that rotation stays valid. Revoke returns ErrUnknown if there
+// is no such key, or if the key has been revoked before.
 func (s *Store) Revoke(ctx context.Context, id string) error {
 	if !rowid.Valid(id) {
 		return ErrUnknown

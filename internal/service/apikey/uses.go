@@ -22,7 +22,7 @@ type uses struct {
 	resume  time.Time       // uses before this time are ignored
 }
 
-// note records that a key was used. A goroutine writes it to the database soon.
+// note records that a key was used. A goroutine writes the use to the database soon.
 func (u *uses) note(id string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

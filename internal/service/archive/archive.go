@@ -76,7 +76,7 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 		a.dir = filepath.FromSlash(u.Path)
 		query.Set("create_dir", "1")
 		query.Set("metadata", "skip")
-		query.Set("no_tmp_dir", "1") // temporary files next to the objects: a rename cannot cross file systems
+		query.Set("no_tmp_dir", "1") // put temporary files next to the objects, because a rename cannot cross file systems
 		query.Set("dir_file_mode", "0700")
 		u.RawQuery = query.Encode()
 	case u.Scheme == "s3" && cmp.Or(query.Get("endpoint"), os.Getenv("AWS_ENDPOINT_URL_S3"), os.Getenv("AWS_ENDPOINT_URL")) != "":

@@ -185,8 +185,8 @@ func TestOpenCreatesTheDirectory(t *testing.T) {
 
 func TestDeniedMatchesRefusalsOnly(t *testing.T) {
 	a, dir := open(t)
-	// If a file has the name of the directory, every user gets an error that is not about
-	// permissions.
+	// A file in the place of the directory causes an error that is not about permissions, even for
+	// root.
 	if err := os.WriteFile(filepath.Join(dir, "exports"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// BenchmarkExtend measures the verification of a file before it becomes READY: reading its parts
-// back, comparing their checksums and hashing the whole.
+// BenchmarkExtend measures the verification of a file before its export becomes READY: reading the
+// parts back, comparing their checksums and hashing the whole.
 func BenchmarkExtend(b *testing.B) {
 	for _, compress := range []bool{false, true} {
 		b.Run(fmt.Sprintf("compressed=%t", compress), func(b *testing.B) {

@@ -9,7 +9,7 @@ import (
 	"gocloud.dev/blob"
 )
 
-// Check returns an error that says why the bucket cannot be read, or nil if it can.
+// Check returns an error that says why the bucket cannot be read, or nil if the bucket can be read.
 func (a *Archive) Check(ctx context.Context) error {
 	err := a.request(ctx, func(limited context.Context) error {
 		if a.dir != "" { // fileblob lists a directory without read permission as empty

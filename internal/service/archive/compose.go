@@ -23,8 +23,8 @@ type Composed struct {
 	SHA256 []byte `json:"sha256"`
 }
 
-// Limits of S3 on the pieces of a multipart upload. S3 calls them parts; here a part is always a
-// part of an export.
+// S3 limits the pieces of a multipart upload. S3 calls them parts, but here a part is always a part of
+// an export.
 const (
 	minPiece  = 5 << 20 // bytes; the last piece may be smaller
 	maxPieces = 10_000
@@ -59,9 +59,9 @@ func pieces(segments []segment) []piece {
 	return all
 }
 
-// Compose makes the store join the parts into one object next to them. It reads that object back and
-// returns it with its SHA-256. It returns a zero Composed if the file needs more pieces than S3
-// allows, and ErrNotJoined if the store refuses the lengths of the pieces.
+// Compose makes the store join the parts into one object next to them. Then it reads that object back,
+// and returns the key, size and SHA-256 of the object. It returns a zero Composed if the file needs
+// more pieces than S3 allows, and ErrNotJoined if the store refuses the lengths of the pieces.
 //
 // A repeated call writes the same object again. A call that fails or is cancelled aborts its
 // multipart upload. If the process dies before that, DeleteExport aborts the upload later. Only S3

@@ -48,7 +48,7 @@ var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
 // inflater reads the uncompressed bytes of a compressed part.
 type inflater struct {
 	io.ReadCloser           // from the pool inflaters
-	compressed    io.Closer // what the inflater reads the compressed bytes from
+	compressed    io.Closer // the source of the compressed bytes
 }
 
 func newInflater(compressed io.ReadCloser) *inflater {

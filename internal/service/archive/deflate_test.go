@@ -45,7 +45,7 @@ func TestCompressedPartsFormOneGzipMember(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.Multistream(false) // as browsers do, which read only one member
+			r.Multistream(false) // read only one gzip member, as browsers do
 			got, err := io.ReadAll(r)
 			if err != nil || string(got) != want || rest.Len() != 0 {
 				t.Errorf("%s, %d parts: %d bytes instead of %d, and %d after the member: %v", f.Name, n, len(got), len(want), rest.Len(), err)

@@ -28,7 +28,7 @@ func writeDirect(file *os.File, data []byte) (int, error) {
 	}
 	n, err := file.Write(data[:whole])
 	if errors.Is(err, unix.EINVAL) {
-		err = nil // the file system does not allow direct writes after all; n bytes are written
+		err = nil // the file system accepts the flag O_DIRECT but refuses direct writes; the caller writes the rest
 	}
 	return n, errors.Join(err, setDirect(file, false))
 }

@@ -17,7 +17,8 @@ import (
 
 const exampleExport = "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"
 
-// openExample opens an archive in a new directory. cleanup closes it and deletes the directory.
+// openExample opens an archive in a new directory. cleanup closes the archive and deletes the
+// directory.
 func openExample(options archive.Options) (a *archive.Archive, cleanup func()) {
 	dir, err := os.MkdirTemp("", "memexport-example-")
 	if err != nil {

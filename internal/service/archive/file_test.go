@@ -38,7 +38,8 @@ func TestTheFileIsPrefixPartsSeparatorsAndSuffix(t *testing.T) {
 	}
 }
 
-// Earlier releases stored parts without their separators. A file may contain both kinds of parts.
+// Earlier releases stored parts without their separators. A file may contain parts with and without a
+// separator.
 func TestAPartMayContainItsSeparator(t *testing.T) {
 	plain, _ := open(t)
 	for _, a := range []*Archive{plain, compressing(plain)} {

@@ -40,8 +40,8 @@ type multipart struct {
 }
 
 // uploadPieces writes an object that consists of pieces. It checks for cancellation between requests
-// and never interrupts a request. If it did, the store could finish the interrupted request after the
-// upload was aborted, and the piece would stay in the bucket.
+// and never interrupts a request. The store could finish an interrupted request after the upload was
+// aborted, and the piece would then stay in the bucket.
 func (a *Archive) uploadPieces(ctx context.Context, client *s3.Client, key, contentType string, all []piece) error {
 	m := multipart{archive: a, client: client, key: a.folder + key}
 	if err := m.create(ctx, contentType); err != nil {
@@ -171,7 +171,7 @@ func (m *multipart) abort(ctx context.Context) error {
 }
 
 // abortUploads aborts every unfinished multipart upload under a prefix. Such uploads remain when a
-// process dies while it composes.
+// process dies during Compose.
 func (a *Archive) abortUploads(ctx context.Context, prefix string) error {
 	client, err := a.s3Client()
 	if err != nil {

@@ -245,8 +245,8 @@ func composeAndCancel(c *inStore) {
 	}
 }
 
-// composeAndCrash checks that DeleteExport also aborts the upload of a process that was killed while
-// it composed.
+// composeAndCrash checks that DeleteExport also aborts the upload of a process that was killed during
+// Compose.
 func composeAndCrash(c *inStore) {
 	var client *s3.Client
 	if !c.store.Open(c.T).As(&client) {

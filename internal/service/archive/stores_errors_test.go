@@ -227,8 +227,7 @@ func readingRefused(c *inStore) {
 	c.wantDenied("Extend", err)
 }
 
-// A refused deletion must never count as done. Otherwise the bytes would stay without anybody
-// knowing.
+// A refused deletion must never count as done. Otherwise the bytes would stay in the store unnoticed.
 func deletingRefused(c *inStore) {
 	part := c.put(0, []byte("data"))
 	a, faults := faulty(c)

@@ -45,7 +45,7 @@ func sum(data []byte) []byte {
 func partsAreReadBack(c *inStore) {
 	var parts []Part
 	var contents [][]byte
-	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // around the sizes at which SDKs split uploads
+	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // sizes around those at which SDKs split uploads
 		contents = append(contents, noise(size, uint64(i)))
 		parts = append(parts, c.put(i, contents[i]))
 	}

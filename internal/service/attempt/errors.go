@@ -78,9 +78,15 @@ func FailureCode(err error, cancelled bool) string {
 
 // IsStorageFull reports whether err is the error of an activity that failed because the store has no
 // room.
-func IsStorageFull(err error) bool {
+func IsStorageFull(err error) bool { return ErrorType(err) == TypeStorageFull }
+
+// ErrorType returns the type of an activity's error: one of the constants above, or "" if err has none.
+func ErrorType(err error) string {
 	var applicationErr *temporal.ApplicationError
-	return errors.As(err, &applicationErr) && applicationErr.Type() == TypeStorageFull
+	if errors.As(err, &applicationErr) {
+		return applicationErr.Type()
+	}
+	return ""
 }
 
 // Final returns an error after which Temporal does not retry the activity.

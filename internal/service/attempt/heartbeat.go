@@ -1,5 +1,5 @@
-// Package attempt holds what every attempt of an activity has in common: heartbeats, the hand-over
-// to another worker when this one stops, and the errors that Temporal sees.
+// Package attempt holds what every attempt of an activity has in common: heartbeats, the hand-over to
+// another worker when the present worker stops, and the errors that Temporal sees.
 package attempt
 
 import (
@@ -11,7 +11,7 @@ import (
 
 const (
 	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
-	// activity about a cancellation, so an activity learns of one within this interval.
+	// activity whether it was cancelled. So an activity learns of a cancellation within this interval.
 	HeartbeatEvery = 5 * time.Second
 	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
 	// another worker. It is several intervals long, so that one late or lost heartbeat does not matter.

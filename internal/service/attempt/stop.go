@@ -9,8 +9,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// errWorkerStopping ends an attempt whose worker shuts down. Another worker takes over at once, and
-// the error does not count as a failure: it is benign.
+// errWorkerStopping ends an attempt whose worker shuts down. Another worker takes over at once. The
+// error is benign, so Temporal does not count it as a failure.
 var errWorkerStopping = temporal.NewApplicationErrorWithOptions("the worker is shutting down", TypeWorkerStopping,
 	temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond, Category: temporal.ApplicationErrorCategoryBenign})
 

@@ -13,7 +13,7 @@ import (
 // Action is what somebody did.
 type Action string
 
-// These are all actions. An action never changes its meaning.
+// These are all the actions that are recorded. An action never changes its meaning.
 const (
 	Create   Action = "export.create"   // a POST that was accepted, even if it repeats an earlier one
 	Read     Action = "export.read"     // a GET or HEAD of an export; only the first per key and hour is recorded
@@ -21,10 +21,16 @@ const (
 	Download Action = "export.download" // a GET of the file, or of a part of it
 	Delete   Action = "export.delete"
 	Erase    Action = "workspace.erase" // `memexport workspaces erase`
+
+	// A trigger on the table of keys records these.
+	KeyCreate Action = "key.create"
+	KeyRotate Action = "key.rotate" // the key was replaced; the new one has a key.create
+	KeyRevoke Action = "key.revoke"
+	KeyDelete Action = "key.delete" // by the erasure of its workspace
 )
 
 // Actions lists every action.
-var Actions = []Action{Create, Read, List, Download, Delete, Erase}
+var Actions = []Action{Create, Read, List, Download, Delete, Erase, KeyCreate, KeyRotate, KeyRevoke, KeyDelete}
 
 // Event says who did what and when. It contains ids, but no filter and no memory.
 type Event struct {
@@ -32,9 +38,10 @@ type Event struct {
 	At          time.Time `json:"at" db:"at"`
 	Action      Action    `json:"action" db:"action"`
 	WorkspaceID string    `json:"workspace_id" db:"workspace_id"`
-	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // the id of an API key, or "token:" and a hash of the token's subject; empty if the caller had neither
+	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // the id of the caller's API key, or "token:" and a hash of the token's subject; for key.* the id of the key that was changed
 	ExportID    string    `json:"export_id,omitempty" db:"export_id"` // empty if the action is not about one export
 	Address     string    `json:"address,omitempty" db:"address"`     // IP address of the caller; empty if it is not known
+	Operator    string    `json:"operator,omitempty" db:"operator"`   // the operator's role in Postgres; empty for what a request did
 	RequestID   string    `json:"request_id,omitempty" db:"request_id"`
 }
 
@@ -44,11 +51,21 @@ type Store struct{ db *sqlx.DB }
 // NewStore returns a store that uses db. postgres.Migrate creates the schema.
 func NewStore(db *sqlx.DB) *Store { return &Store{db: db} }
 
-// Record appends an event. The database sets its id and time.
+// Record appends an event of a request. The database sets its id and time, and Operator stays empty.
 func (s *Store) Record(ctx context.Context, e Event) error {
 	_, err := s.db.ExecContext(ctx, `INSERT INTO memexport.audit (action, workspace_id, key_id, export_id, address, request_id)
 		VALUES ($1, $2, nullif($3, ''), nullif($4, '')::uuid, $5, $6)`,
 		e.Action, e.WorkspaceID, e.KeyID, e.ExportID, e.Address, e.RequestID)
+	if err != nil {
+		return fmt.Errorf("record an audit event: %w", err)
+	}
+	return nil
+}
+
+// RecordErase appends the event that an operator has erased a workspace.
+func (s *Store) RecordErase(ctx context.Context, workspaceID string) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO memexport.audit (action, workspace_id, address, request_id, operator)
+		VALUES ($1, $2, coalesce(host(inet_client_addr()), ''), '', session_user)`, Erase, workspaceID)
 	if err != nil {
 		return fmt.Errorf("record an audit event: %w", err)
 	}
@@ -89,7 +106,7 @@ func (s *Store) Each(ctx context.Context, q Query, visit func(Event) error) erro
 		and("at <", q.Until)
 	}
 	query := `SELECT id, at, action, workspace_id, coalesce(key_id, '') AS key_id, coalesce(export_id::text, '') AS export_id,
-		address, request_id FROM memexport.audit WHERE ` + where + ` ORDER BY at, id`
+		address, request_id, coalesce(operator, '') AS operator FROM memexport.audit WHERE ` + where + ` ORDER BY at, id`
 	rows, err := s.db.QueryxContext(ctx, query, args...) //nolint:sqlclosecheck // the linter does not see the deferred Close of sqlx's rows
 	if err != nil {
 		return fmt.Errorf("read the audit events: %w", err)

@@ -112,6 +112,28 @@ func TestTheTableIsAppendOnly(t *testing.T) {
 	}
 }
 
+func TestAnErasureNamesTheOperator(t *testing.T) {
+	s, db := open(t)
+	workspace := uuid.NewString()
+	if err := s.RecordErase(t.Context(), workspace); err != nil {
+		t.Fatal(err)
+	}
+	var role string
+	if err := db.Get(&role, `SELECT session_user`); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Each(t.Context(), audit.Query{WorkspaceID: workspace}, func(e audit.Event) error {
+		if e.Action != audit.Erase || e.Operator != role || e.KeyID != "" {
+			t.Errorf("the event is %+v", e)
+		}
+		role = ""
+		return nil
+	})
+	if err != nil || role != "" {
+		t.Errorf("the event is missing: %v", err)
+	}
+}
+
 func TestOldEventsAreDeletedInBatches(t *testing.T) {
 	s, db := open(t)
 	workspace := uuid.NewString()

@@ -22,6 +22,9 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if _, _, err := net.SplitHostPort(c.HTTPAddr); err != nil {
 		wrong("HTTP_ADDR", "%q is not an address: set it to host:port, such as :8080 or 127.0.0.1:8080", c.HTTPAddr)
 	}
+	if _, _, err := net.SplitHostPort(c.AdminAddr); err != nil && c.AdminAddr != "off" {
+		wrong("ADMIN_ADDR", "%q is not an address: set it to host:port, such as :9090 or 127.0.0.1:9090, or to off", c.AdminAddr)
+	}
 	if c.AuthFailures < 0 {
 		wrong("AUTH_FAILURES_PER_MINUTE", "%d is negative: set it to 0 to turn the limit off, or to a greater number", c.AuthFailures)
 	}
@@ -29,7 +32,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if _, err := c.Proxies(); err != nil {
 		wrong("TRUSTED_PROXIES", "%v", err)
 	}
-	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery,
+	for name, d := range map[string]time.Duration{"EXPORT_RETENTION": c.Retention, "RECONCILE_EVERY": c.ReconcileEvery, "EXPORT_STUCK_AFTER": c.StuckAfter,
 		"SWEEP_EVERY": c.SweepEvery, "STOP_TIMEOUT": c.StopTimeout, "MEMORIES_READ_TIMEOUT": c.MemoriesReadTimeout} {
 		if d < time.Second {
 			wrong(name, "%s is too short: set it to at least 1s", d)
@@ -43,7 +46,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if c.Parallel < 1 || c.Parallel > 64 {
 		wrong("EXPORT_PARALLEL", "%d is out of range: set it to a number between 1 and 64", c.Parallel)
 	}
-	for name, n := range map[string]int{"EXPORT_WORKSPACE_RUNNING": c.WorkspaceRunning, "EXPORT_WORKSPACE_UNFINISHED": c.WorkspaceUnfinished,
+	for name, n := range map[string]int{"EXPORT_RUNNING": c.Running, "EXPORT_WORKSPACE_RUNNING": c.WorkspaceRunning, "EXPORT_WORKSPACE_UNFINISHED": c.WorkspaceUnfinished,
 		"API_CONNECTIONS": c.Connections, "API_CONNECTIONS_PER_ADDRESS": c.ConnectionsPerAddress, "API_REQUESTS_PER_SECOND": c.RequestsPerSecond,
 		"API_LONG_POLLS": c.LongPolls, "API_LONG_POLLS_PER_KEY": c.LongPollsPerKey,
 		"API_DOWNLOADS": c.Downloads, "API_DOWNLOADS_PER_KEY": c.DownloadsPerKey} {

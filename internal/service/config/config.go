@@ -43,6 +43,8 @@ type Config struct {
 
 	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" for:"api" doc:"The address on which the API listens: host:port, or :port for all interfaces. Port 0 takes a free one."`
 
+	AdminAddr string `env:"ADMIN_ADDR" envDefault:":9090" for:"api, worker" doc:"The address for operators: /healthz, /readyz and /metrics. host:port, or :port for all interfaces; port 0 takes a free one; off turns it off. Processes on one machine need different ones. Let no client of the API reach it. See operations.md."`
+
 	AuthFailures int `env:"AUTH_FAILURES_PER_MINUTE" envDefault:"100" for:"api" doc:"How many requests a minute from one address may have a wrong key or token. The next ones are answered with 429 and Retry-After, except those with a key or token that was valid before. 100 leaves room for a misconfigured client beside others. Each process counts for itself. 0 turns the limit off."`
 
 	OIDCIssuer           string `env:"OIDC_ISSUER" for:"api" doc:"Accepts access tokens (JWT) of this OpenID Connect provider as bearer tokens, beside API keys: its URL, exactly as its tokens have it in iss. Its keys are found by discovery. Empty accepts API keys only. See security.md."`
@@ -53,8 +55,9 @@ type Config struct {
 	// TrustedProxies is parsed by Proxies.
 	TrustedProxies string `env:"TRUSTED_PROXIES" for:"api" doc:"The proxies whose header X-Forwarded-For is believed, as addresses or networks with commas between them, such as 10.0.0.0/8,fd00::/8. The last address in it that is not a trusted proxy is the client. Empty believes nobody: the other end of a connection is the client. Set it if a proxy or load balancer stands before the API, since all clients have its address otherwise."`
 
-	// Connections keeps the process below its limit of open files. Otherwise strangers who open many
-	// connections could keep it from reaching Postgres and the bucket.
+	// Connections bounds the open connections, so that the process stays below its limit of open files.
+	// Otherwise anyone who opens many connections could keep the process from reaching Postgres and the
+	// bucket.
 	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
 	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
 
@@ -70,12 +73,12 @@ type Config struct {
 	// affect exports that are READY already.
 	Retention time.Duration `env:"EXPORT_RETENTION" envDefault:"72h" for:"worker" doc:"How long a READY export can be downloaded. After that the API answers 410. A change applies to exports that become READY later. At least 1s."`
 
-	// Grace must be at least as long as the longest download, because the objects are deleted when it
-	// ends.
+	// Grace must be at least as long as the longest download, because the objects are deleted at the
+	// end of the grace period.
 	Grace time.Duration `env:"EXPORT_GRACE" envDefault:"1h" for:"worker" doc:"How long the objects of an expired export stay in the bucket, for downloads that are still running. Choose the duration of the slowest download. 0s deletes them at once."`
 
-	// History starts when the objects are deleted. At that time the personal data in the row is
-	// erased too.
+	// History starts when the objects are deleted. The personal data in the row is erased
+	// at the same time.
 	History time.Duration `env:"EXPORT_HISTORY" envDefault:"2160h" for:"worker" doc:"How long an export is listed after its objects were deleted; then its row is deleted. The default is 90 days. 0s keeps it. See security.md."`
 
 	AuditRetention time.Duration `env:"AUDIT_RETENTION" envDefault:"8760h" for:"worker" doc:"How long audit events are kept. The default is 365 days. 0s keeps them for good. See security.md."`
@@ -88,9 +91,11 @@ type Config struct {
 	DownloadMode string `env:"DOWNLOAD_MODE" envDefault:"proxy" for:"api, worker" doc:"How clients get a file. proxy sends it through the API. redirect sends clients to the store, at a URL that is valid for 15 minutes at most; this needs an S3 store and EXPORT_COMPRESSION=none, and stores each file a second time. Set it alike for api and worker. See downloads.md."`
 
 	// WorkspaceRunning bounds how many workflows one workspace can start in Temporal. Temporal's
-	// fairness cannot do that: it distributes tasks, but a thousand workflows already wait before
-	// they have tasks.
+	// fairness cannot do that, because it only orders the tasks of workflows that have already started.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
+
+	// Running has no default, because each workspace has a limit already, and so have the workers.
+	Running int `env:"EXPORT_RUNNING" envDefault:"0" for:"api, worker" doc:"How many exports of all workspaces together run at the same time, about. Later ones wait as PENDING, and the workspaces take turns. 0 sets no limit. See limits.md."`
 
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
 
@@ -108,6 +113,7 @@ type Config struct {
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
 
 	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
+	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
 	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" envDefault:"memexport" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with WORKER_BUILD_ID."`
@@ -146,7 +152,7 @@ const (
 // wrong and says how to correct it.
 func Load(needs ...Need) (Config, error) { return load(nil, needs) }
 
-// LoadFrom is like Load, but reads the given environment instead of that of the process.
+// LoadFrom is like Load, but reads the given environment instead of the environment of the process.
 func LoadFrom(environment map[string]string, needs ...Need) (Config, error) {
 	if environment == nil {
 		environment = map[string]string{} // for nil, the env library would read the environment of the process
@@ -170,7 +176,7 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		return Config{}, err
 	}
 	c.check(needs, func(name, format string, args ...any) {
-		if problems[name] == "" { // if parsing failed, the value was not set and is not checked
+		if problems[name] == "" { // a value that cannot be parsed is not set, so it is not checked
 			problems[name] = fmt.Sprintf(format, args...)
 		}
 	})

@@ -12,12 +12,12 @@ import (
 
 func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 	want := config.Config{
-		MemoriesTable: "memories", MemoriesReadTimeout: 10 * time.Minute, HTTPAddr: ":8080", AuthFailures: 100, OIDCWorkspaceClaim: "workspace_id", OIDCPermissionsClaim: "scope",
+		MemoriesTable: "memories", MemoriesReadTimeout: 10 * time.Minute, HTTPAddr: ":8080", AdminAddr: ":9090", AuthFailures: 100, OIDCWorkspaceClaim: "workspace_id", OIDCPermissionsClaim: "scope",
 		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, AuditRetention: 365 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		Connections: 10_000, RequestsPerSecond: 100, LongPolls: 5000, LongPollsPerKey: 500, Downloads: 1000, DownloadsPerKey: 100,
 		WorkspaceRunning: 3, WorkspaceUnfinished: 1000, WorkspaceStorage: 100_000_000_000,
 		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
-		ReconcileEvery: time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
+		ReconcileEvery: time.Minute, StuckAfter: 15 * time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 	}
 	t.Setenv("TASK_QUEUE", "of the process") // LoadFrom must ignore the environment of the process
@@ -32,28 +32,28 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 // full is an environment in which every variable is set.
 var full = map[string]string{
 	"DATABASE_URL": "postgres://db", "MEMORIES_DATABASE_URL": "postgres://replica", "MEMORIES_TABLE": "service.memories",
-	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000",
+	"BUCKET_URL": "s3://bucket?region=eu-west-1", "HTTP_ADDR": "127.0.0.1:9000", "ADMIN_ADDR": "off",
 	"AUTH_FAILURES_PER_MINUTE": "0", "TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.7",
 	"OIDC_ISSUER": "https://login.example.com/", "OIDC_AUDIENCE": "exports", "OIDC_WORKSPACE_CLAIM": "https://example.com/workspace", "OIDC_PERMISSIONS_CLAIM": "permissions",
 	"EXPORT_RETENTION": "90m", "MEMORIES_READ_TIMEOUT": "1h", "EXPORT_GRACE": "0s", "EXPORT_HISTORY": "0s", "AUDIT_RETENTION": "1h", "EXPORT_PARALLEL": "64", "EXPORT_COMPRESSION": "none", "DOWNLOAD_MODE": "redirect",
 	"API_CONNECTIONS": "900", "API_CONNECTIONS_PER_ADDRESS": "90", "API_REQUESTS_PER_SECOND": "0", "API_LONG_POLLS": "80", "API_LONG_POLLS_PER_KEY": "8",
 	"API_DOWNLOADS": "70", "API_DOWNLOADS_PER_KEY": "6",
-	"EXPORT_WORKSPACE_RUNNING": "7", "EXPORT_WORKSPACE_UNFINISHED": "0", "EXPORT_WORKSPACE_STORAGE": "500MB", "EXPORT_STORAGE": "2TiB",
+	"EXPORT_WORKSPACE_RUNNING": "7", "EXPORT_RUNNING": "70", "EXPORT_WORKSPACE_UNFINISHED": "0", "EXPORT_WORKSPACE_STORAGE": "500MB", "EXPORT_STORAGE": "2TiB",
 	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
-	"RECONCILE_EVERY": "5s", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
+	"RECONCILE_EVERY": "5s", "EXPORT_STUCK_AFTER": "2h", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
 	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
 // fullConfig is what LoadFrom returns for full.
 var fullConfig = config.Config{
 	DatabaseURL: "postgres://db", MemoriesDatabaseURL: "postgres://replica", MemoriesTable: "service.memories", MemoriesReadTimeout: time.Hour,
-	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", TrustedProxies: "10.0.0.0/8, 192.0.2.7",
+	BucketURL: "s3://bucket?region=eu-west-1", HTTPAddr: "127.0.0.1:9000", AdminAddr: "off", TrustedProxies: "10.0.0.0/8, 192.0.2.7",
 	OIDCIssuer: "https://login.example.com/", OIDCAudience: "exports", OIDCWorkspaceClaim: "https://example.com/workspace", OIDCPermissionsClaim: "permissions",
 	Retention: 90 * time.Minute, AuditRetention: time.Hour, Parallel: 64, Compression: "none", DownloadMode: "redirect",
 	Connections: 900, ConnectionsPerAddress: 90, LongPolls: 80, LongPollsPerKey: 8, Downloads: 70, DownloadsPerKey: 6,
-	WorkspaceRunning: 7, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
+	WorkspaceRunning: 7, Running: 70, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
-	ReconcileEvery: 5 * time.Second, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
+	ReconcileEvery: 5 * time.Second, StuckAfter: 2 * time.Hour, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
 	LogLevel: slog.LevelDebug, LogFormat: "text",
 }
 
@@ -102,6 +102,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"BUCKET_URL", "s3://%zz", "s3://"},
 	{"HTTP_ADDR", "8080", "127.0.0.1:8080"},
 	{"HTTP_ADDR", "::1", "127.0.0.1:8080"},
+	{"ADMIN_ADDR", "9090", "127.0.0.1:9090"},
 	{"AUTH_FAILURES_PER_MINUTE", "-1", "0 to turn the limit off"},
 	{"AUTH_FAILURES_PER_MINUTE", "many", "whole number"},
 	{"OIDC_AUDIENCE", "", "the audience that the provider puts"},

@@ -15,11 +15,11 @@ import (
 // of the workspace's places to run is free, Create gives it to the export and sets DispatchedAt; the
 // caller must then start the export's workflow.
 //
-// Only a digest of the idempotency key is stored. If the workspace already has an export with the
-// same key, Create returns that export, or ErrKeyReused if its format or filter differs from e's. If
-// the earlier export was purged, its filter has been erased, and Create returns it without comparing
-// format and filter. Without an earlier export, Create returns a LimitError if the workspace has
-// reached a limit, and ErrStoreFull if the store is full.
+// Only a digest of the idempotency key is stored. If the workspace already has an export with the same
+// key, Create returns that export, or ErrKeyReused if its format or filter differs from e's. If that
+// export was purged, its filter has been erased, and Create returns the export without comparing format
+// and filter. Without an earlier export, Create returns a LimitError if the workspace has reached a
+// limit, and ErrStoreFull if the store is full.
 func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	id, err := uuid.NewV7() // ascending, so that inserts go to one end of the index
 	if err != nil {
@@ -37,6 +37,7 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		Status: Pending, StoredStatus: Pending, IdempotencyKey: storedKey(e.WorkspaceID, e.IdempotencyKey)}
 	for {
 		var created Export
+		isNew := false
 		err := s.transactFor(ctx, e.WorkspaceID, func(tx *sqlx.Tx) error {
 			if created, err = selectEarlier(ctx, tx, wanted, e.IdempotencyKey); !errors.Is(err, ErrNotFound) {
 				return err
@@ -45,8 +46,12 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 				return full
 			}
 			created, err = s.insert(ctx, tx, wanted)
+			isNew = err == nil
 			return err
 		})
+		if err == nil && isNew {
+			s.observe(ctx, StepCreated, created)
+		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return created, err
 		}
@@ -81,7 +86,7 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 // insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if the
 // workspace already has an export with the same idempotency key.
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
-	used, err := selectUsage(ctx, tx, wanted.WorkspaceID)
+	used, err := s.selectUsage(ctx, tx, wanted.WorkspaceID)
 	if err != nil {
 		return Export{}, err
 	}
@@ -91,8 +96,9 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 	if err := s.checkStored(ctx, tx, wanted.WorkspaceID); err != nil {
 		return Export{}, err
 	}
-	// If another export of the workspace is waiting, this one waits too, even if a place is free.
-	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running)
+	// If another export of the workspace is waiting, the new export waits too, even if a place is free.
+	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running) ||
+		s.limits.AllRunning > 0 && (used.AllRunning >= s.limits.AllRunning || used.Unfinished > used.Running)
 	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at)
 		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END)
 		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING

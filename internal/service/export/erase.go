@@ -26,8 +26,8 @@ func storedKey(workspaceID string, key *string) *string {
 const erasure = `filter = '{}', idempotency_key = CASE WHEN idempotency_key LIKE 'sha256:%' THEN idempotency_key
 	ELSE 'sha256:' || encode(sha256(convert_to(workspace_id::text || ' ' || idempotency_key, 'UTF8')), 'hex') END`
 
-// ErasePurged erases personal data from up to limit rows that a worker of an earlier version purged
-// without erasing it. It returns the number of rows.
+// ErasePurged erases personal data from up to limit rows that were purged by a worker of an earlier
+// version, which did not erase this data. It returns the number of rows.
 func (s *Store) ErasePurged(ctx context.Context, limit int) (int, error) {
 	return s.change(ctx, "erase purged exports", `UPDATE memexport.exports SET `+erasure+` WHERE id IN (
 		SELECT id FROM memexport.exports WHERE purged_at IS NOT NULL AND filter <> '{}' LIMIT $1 FOR UPDATE SKIP LOCKED)`, limit)

@@ -15,7 +15,7 @@ import (
 type Status string
 
 const (
-	Pending    Status = "PENDING"    // accepted; it may wait for its turn, or for its workflow to start
+	Pending    Status = "PENDING"    // accepted; it waits for a place to run, or its workflow has not begun yet
 	Processing Status = "PROCESSING" // memories are being read and written
 	Ready      Status = "READY"      // the whole file can be downloaded
 	Failed     Status = "FAILED"     // final; Failure says why
@@ -43,7 +43,7 @@ type Export struct {
 	ID          string
 	WorkspaceID string
 	Format      string
-	Filter      memory.Filter // empty once PurgedAt is set, because it is erased with the objects
+	Filter      memory.Filter // empty once PurgedAt is set, because the filter is erased with the objects
 	// Status is the status to show to callers: a READY export is EXPIRED from ExpiresAt on, even if
 	// no worker has recorded that yet.
 	Status Status
@@ -58,7 +58,7 @@ type Export struct {
 	// export waits for a place, DispatchedAt is nil and its workflow must not be started.
 	DispatchedAt *time.Time
 	StartedAt    *time.Time
-	CompletedAt  *time.Time // when it became READY or FAILED
+	CompletedAt  *time.Time // when the export became READY or FAILED
 	ExpiresAt    *time.Time
 	PurgedAt     *time.Time
 	DeletedAt    *time.Time
@@ -124,7 +124,8 @@ var Failures = map[string]Failure{
 // Errors of the store.
 var (
 	ErrNotFound = errors.New("no such export")
-	// ErrConflict means that a transition or a part came too late: another caller was first.
+	// ErrConflict means that another caller was first: it changed the status of the export, or recorded
+	// the same part.
 	ErrConflict = errors.New("the export is no longer in the state that this operation needs")
 	// ErrKeyReused means that the idempotency key belongs to an export with other parameters.
 	ErrKeyReused = errors.New("the idempotency key was used with other parameters")
@@ -140,7 +141,7 @@ type Part struct {
 	Last     memory.Key
 
 	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
-	// format has no footer. Parts and PartsOfRange do not read it; FooterParts does.
+	// format has no footer. Parts and PartsOfRange leave it nil; use FooterParts to read it.
 	FooterEntry []byte
 }
 

@@ -33,8 +33,8 @@ var operations = map[string]func(context.Context, *export.Store, string) error{
 	"Expire": func(ctx context.Context, s *export.Store, id string) error { return s.Expire(ctx, id) },
 }
 
-// legal maps each operation to the status that follows each status. Any other combination must be a
-// conflict that changes nothing.
+// legal says which status follows after an operation: legal[operation][before] is the status after the
+// operation. A combination that is not in the map must return ErrConflict and change nothing.
 var legal = map[string]map[export.Status]export.Status{
 	"Start":   {export.Pending: export.Processing, export.Processing: export.Processing, export.Ready: export.Ready},
 	"Record":  {export.Processing: export.Processing},

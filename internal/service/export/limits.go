@@ -16,6 +16,10 @@ type Limits struct {
 	// Running is how many exports of a workspace may run at the same time. Further exports wait and
 	// start in the order of their creation.
 	Running int
+	// AllRunning is how many exports of all workspaces together may run at the same time. Further
+	// exports wait, and the workspaces take turns. Transactions of several workspaces at the same
+	// instant may exceed it, by one export each.
+	AllRunning int
 	// Unfinished is how many exports of a workspace may run or wait. Once this number is reached,
 	// Create refuses more exports.
 	Unfinished int
@@ -52,20 +56,22 @@ var ErrStoreFull = errors.New("the object store is full")
 // WithLimits returns a store for the same database that enforces limits. Every process must use the
 // same limits.
 func (s *Store) WithLimits(limits Limits) *Store {
-	return &Store{db: s.db, limits: limits}
+	return &Store{db: s.db, limits: limits, observer: s.observer}
 }
 
 // usage counts the unfinished exports of a workspace.
 type usage struct {
-	Running    int `db:"running"`    // have a place; includes deleted exports that have not stopped yet
-	Unfinished int `db:"unfinished"` // the running ones, and those that wait and have not been deleted
+	Running    int `db:"running"`     // exports that have a place to run, including deleted ones that have not stopped yet
+	Unfinished int `db:"unfinished"`  // the running exports, and the waiting exports that have not been deleted
+	AllRunning int `db:"all_running"` // the running exports of all workspaces; 0 if Limits.AllRunning is 0
 }
 
-func selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
+func (s *Store) selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
 	var u usage
 	err := tx.GetContext(ctx, &u, `SELECT count(*) FILTER (WHERE `+dispatched+`) AS running,
-		count(*) FILTER (WHERE `+dispatched+` OR deleted_at IS NULL) AS unfinished
-		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID)
+		count(*) FILTER (WHERE `+dispatched+` OR deleted_at IS NULL) AS unfinished,
+		CASE WHEN $2 THEN (SELECT count(*) FROM memexport.exports WHERE status IN ('PENDING', 'PROCESSING') AND `+dispatched+`) ELSE 0 END AS all_running
+		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID, s.limits.AllRunning > 0)
 	if err != nil {
 		return u, fmt.Errorf("count the unfinished exports: %w", err)
 	}
@@ -112,9 +118,9 @@ func (s *Store) checkStored(ctx context.Context, tx *sqlx.Tx, workspaceID string
 }
 
 const (
-	// fullLasts is how long the store counts as full after an attempt to write has failed for lack of
-	// room. It is twice the longest wait between two attempts, so that the store does not count as
-	// having room between two failures.
+	// fullLasts is how long the store counts as full after a write has failed for lack of room. It is
+	// twice the longest wait between two attempts, so that the store still counts as full when the next
+	// attempt fails.
 	fullLasts = 2 * time.Minute
 	// fullCached is how long a process uses the result of its last check whether the store is full.
 	fullCached = 5 * time.Second
@@ -163,8 +169,8 @@ func (s *Store) full(ctx context.Context) (bool, error) {
 	return stored >= s.limits.Bytes, err
 }
 
-// StoreFull records that an export cannot go on because the store has no room. Create refuses new
-// exports until fullLasts has passed since the last such record, or the export has finished.
+// StoreFull records that an export cannot go on because the store has no room. Create then refuses new
+// exports until the export has finished, or until fullLasts has passed since the last call.
 func (s *Store) StoreFull(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET store_full_at = now() WHERE id = $1`, id)
 	if err != nil {

@@ -15,8 +15,9 @@ import (
 type Store struct {
 	db       *sqlx.DB
 	limits   Limits
+	observer Observer // may be nil
 	fullness fullness
-	turns    turns // the keys are workspace ids
+	turns    turns // serializes callers by workspace id
 }
 
 // NewStore returns a store that uses db and enforces no limits. postgres.Migrate creates the schema.
@@ -76,28 +77,30 @@ func (s *Store) List(ctx context.Context, workspaceID string, page, pageSize int
 	return exports, total, err
 }
 
-// Delete hides an export from its workspace. Its objects remain until they are purged. It returns
-// ErrNotFound in the same cases as Get.
+// Delete hides an export from its workspace. The export's objects remain until they are purged. Delete
+// returns ErrNotFound in the same cases as Get.
 func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	if !rowid.Valid(id) {
 		return ErrNotFound
 	}
-	result, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET deleted_at = now(), updated_at = now()
+	deleted, err := updateOne(ctx, s.db, `deleted_at = now(), updated_at = now()
 		WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL`, id, workspaceID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("delete an export: %w", err)
 	}
-	return oneChanged(result, ErrNotFound)
+	s.observe(ctx, StepDeleted, deleted)
+	return nil
 }
 
-// oneChanged returns the error missed if the statement changed no row.
-func oneChanged(result sql.Result, missed error) error {
-	changed, err := result.RowsAffected()
-	if err != nil {
-		return err
+// updateOne changes one row and returns the export as it is then. It returns sql.ErrNoRows if the
+// condition in set selects no row.
+func updateOne(ctx context.Context, q sqlx.QueryerContext, set string, args ...any) (Export, error) {
+	var r record
+	if err := sqlx.GetContext(ctx, q, &r, `UPDATE memexport.exports e SET `+set+` RETURNING `+recordColumns, args...); err != nil {
+		return Export{}, err
 	}
-	if changed == 0 {
-		return missed
-	}
-	return nil
+	return r.export()
 }

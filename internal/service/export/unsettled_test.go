@@ -1,8 +1,11 @@
 package export_test
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"memexport/internal/service/export"
 )
@@ -39,7 +42,7 @@ func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := in(t, s, c.status)
 			db.MustExec(`UPDATE memexport.exports SET `+c.set+` WHERE id = $1`, e.ID)
-			list, err := s.Unsettled(t.Context(), slack, grace, 10)
+			list, err := s.Unsettled(t.Context(), slack, grace, uuid.Nil.String(), 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,24 +57,24 @@ func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
 	}
 }
 
-func TestUnsettledListsTheOldestChangesFirstUpToTheLimit(t *testing.T) {
+func TestUnsettledListsEveryExportInBatches(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
-	var want []string
-	for range 5 {
-		e := create(t, s)
-		db.MustExec(`UPDATE memexport.exports SET updated_at = '2020-01-10'::timestamptz - $2 * interval '1 day' WHERE id = $1`, e.ID, len(want))
-		want = append([]string{e.ID}, want...)
-	}
+	want := createN(t, s, 5)
+	slices.Sort(want)
+	db.MustExec(`UPDATE memexport.exports SET updated_at = now() - interval '1 hour'`)
 	for limit := 1; limit <= 6; limit++ {
-		list, err := s.Unsettled(t.Context(), time.Second, time.Second, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var got []string
-		for _, e := range list {
-			got = append(got, e.ID)
+		for after := uuid.Nil.String(); ; after = got[len(got)-1] {
+			batch, err := s.Unsettled(t.Context(), time.Second, time.Second, after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, idsOf(batch)...)
+			if len(batch) < limit {
+				break
+			}
 		}
-		equal(t, "the list", got, want[:min(limit, 5)])
+		equal(t, "the exports", got, want)
 	}
 }

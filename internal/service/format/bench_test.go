@@ -35,7 +35,7 @@ func BenchmarkAppend(b *testing.B) {
 	memories := typical()
 	for _, f := range format.All {
 		if f.Footer != nil {
-			continue // the work is done in Finish, see BenchmarkFile
+			continue // this encoder does its work in Finish, which BenchmarkFile measures
 		}
 		b.Run(f.Name, func(b *testing.B) {
 			encoder := f.NewEncoder()

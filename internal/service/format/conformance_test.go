@@ -60,7 +60,7 @@ func TestPiecesMakeTheSameBytesAsTheWhole(t *testing.T) {
 				whole := appendWhole(f, nil, &m)
 				for _, size := range []int{1, 3, 1 << 16} {
 					if len(m.Text) > 1<<20 && size < 1<<16 {
-						continue // a text of megabytes takes too long byte by byte
+						continue // splitting a text of megabytes at every byte takes too long
 					}
 					pieces := cut(m, func(rest []byte) int { return size })
 					if got := appendPieces(f.NewEncoder(), nil, &pieces); !bytes.Equal(got, whole) {
@@ -230,7 +230,7 @@ func encode(f *format.Format, memories []memory.Memory, oversize func(memory.Mem
 		finish()
 		start := len(file)
 		file = appendPieces(encoder, file, &m)
-		cut := int64(len(file)-start) / 2 // in two parts
+		cut := int64(len(file)-start) / 2 // put the memory into two parts
 		parts = append(parts, format.FooterPart{Size: cut})
 		_, entry, err := encoder.Finish(nil)
 		if err != nil {

@@ -34,8 +34,8 @@ var CSV = &Format{
 	NewEncoder:  newText(csvBefore, csvText, csvAfter),
 }
 
-// csvBefore quotes the text whether or not the text needs it: when the text comes in pieces, a later
-// piece may be the first that needs quotes.
+// csvBefore always quotes the text. A text may come in pieces, and the first piece does not show
+// whether a later one needs quotes.
 func csvBefore(dst []byte, m *memory.Memory) []byte {
 	dst = append(append(dst, m.ID...), ',')
 	if m.Text != nil {

@@ -28,9 +28,9 @@ type Encoder interface {
 	// Pending returns an upper bound for the number of bytes that Finish appends.
 	Pending() int
 
-	// Finish ends a part: it appends what the encoder has kept so far. The entry describes the part
-	// for Format.Footer; it is nil if the format has no footer. The error is the first one since the
-	// last Finish.
+	// Finish ends a part: it appends what the encoder has kept so far. The entry describes the part for
+	// Format.Footer; it is nil if the format has no footer. The error is the first one that any call
+	// has met since the last Finish.
 	Finish(dst []byte) (_, entry []byte, err error)
 }
 
@@ -43,8 +43,8 @@ type textEncoder struct {
 	prev byte // last byte of the previous piece; 0 before the first piece
 }
 
-// newText returns a constructor of encoders. The function text gets a piece of a text, never empty,
-// and the last byte of the previous piece, or 0 if the piece is the first.
+// newText returns a constructor of encoders. The function text gets a piece of a text, which is never
+// empty, and the last byte of the previous piece. For the first piece that byte is 0.
 func newText(before func([]byte, *memory.Memory) []byte, text func(dst, piece []byte, prev byte) []byte, after func([]byte, *memory.Memory) []byte) func() Encoder {
 	return func() Encoder { return &textEncoder{before: before, text: text, after: after} }
 }

@@ -1,11 +1,11 @@
-// Package format encodes memories as the files that users download. A new format is one file like
-// csv.go and one line in All. The conformance suite then fails until the format has a parser that
-// reads its files back.
+// Package format encodes memories as the files that users download. To add a format, write a file like
+// csv.go and add a line to All. The conformance suite then fails until the format also has a parser
+// that reads its files back.
 package format
 
-// Format is one file format. It holds everything in which formats differ. A file consists of the
-// Prefix, the memories with the Separator between them, and the Suffix. A format with a Footer has
-// the footer instead of the Suffix. The same memories in the same parts always give the same bytes.
+// Format is one file format. It holds everything that differs between formats. A file consists of the
+// Prefix, the memories with the Separator between them, and the Suffix. A format with a Footer has the
+// footer instead of the Suffix. The same memories in the same parts always give the same bytes.
 type Format struct {
 	Name        string // the value of the API's parameter "format"
 	ContentType string
@@ -26,7 +26,7 @@ type Format struct {
 	Footer func(Info, []FooterPart) ([]byte, error)
 }
 
-// Info is what a file says about the export that it comes from.
+// Info is what the file of an export says about the export.
 type Info struct {
 	ExportID string
 	Filters  []string // the names of the filters that were set

@@ -6,9 +6,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// JSON is one array with one object per line. The object's keys are memory.Columns, in that order.
-// NULL is null, metadata is embedded unchanged, and timestamps are strings. One distinction is lost:
-// metadata that holds the JSON value null looks like metadata that is NULL.
+// JSON is one array with one object per line. The object's keys are memory.Columns, in that order. NULL
+// is written as null, metadata is embedded unchanged, and timestamps are strings. One distinction is
+// lost: metadata that holds the JSON value null looks like metadata that is NULL.
 var JSON = &Format{
 	Name:        "json",
 	ContentType: "application/json",

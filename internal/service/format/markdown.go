@@ -27,8 +27,9 @@ import (
 //   - < is written as &lt;. This prevents HTML. For example, an unclosed comment or <textarea> would
 //     hide the rest of the page. An & before a letter or # is written as &amp;, so that a reader shows
 //     "&copy;" in a text as it is and not as a copyright sign.
-//   - A / after : is written as &#47;, and a w after a w as &#119; (W as &#87;). This keeps readers of
-//     GitHub's Markdown from turning a bare address into a link, in which they would show escapes.
+//   - A / after : is written as &#47;, and a w after a w as &#119; (W as &#87;). Otherwise
+//     readers of GitHub's Markdown would turn a bare address into a link, and would show the escapes
+//     in that link.
 //
 // Other Markdown is unchanged. Markdown has no escapes in code spans and code blocks, so readers show
 // the backslashes and entities there.
@@ -108,10 +109,10 @@ func markdownText(dst, piece []byte, prev byte) []byte {
 	}
 }
 
-// quoteRun returns how many bytes at the start of s it has found to need no escape. Like stops.run,
-// it checks eight bytes at a time. It stops at control characters, at < & : and at the bytes from X
-// to _, which include [ and \. It also stops at a w or W if the next byte is, or may be, a w or W
-// too.
+// quoteRun returns the length of a prefix of s that needs no escapes; a longer such prefix may exist.
+// Like stops.run, it checks eight bytes at a time. It stops at control characters, at < & : and at the
+// bytes from X to _, which include [ and \. It also stops at a w or W if the next byte is, or may be, a
+// w or W too.
 func quoteRun(s []byte) int {
 	rest := s
 	for len(rest) >= 8 {

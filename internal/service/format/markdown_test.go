@@ -230,7 +230,8 @@ func TestAGFMReaderShowsTheTextAsStored(t *testing.T) {
 	}
 }
 
-// shown are texts that earlier versions let a reader render as HTML or as a different text.
+// shown lists texts that earlier versions encoded wrongly, so that a reader rendered them as HTML or as
+// a different text.
 var shown = []string{
 	"http://a.example<img src=x onerror=alert(1)>", "http://a.example<textarea>", "https://a.example<!-- b", "ftp://a.example/<version>",
 	"www.a.example<script>alert(1)</script>", "AT&amp;T &copy; R&D a&b && c", "http://a.example/?a=1&lt=2&copy;[3](4)\\5", "a\\<b>", "\\&lt;",

@@ -14,15 +14,16 @@ import (
 // id), which the row groups declare as their sorting columns. Columns are compressed with zstd.
 //
 // A timestamp before the year 1 or after the year 9999, which includes infinity, is replaced by the
-// first or last microsecond of these years. If an array of categories has more than one dimension, the
-// list contains the elements of all dimensions. In both cases exact_values is a JSON object that maps
-// the name of the column to the exact value, spelled as in the other formats. For all other memories
-// exact_values is NULL.
+// first microsecond of the year 1 or the last microsecond of the year 9999. If an array of categories
+// has more than one dimension, the list contains the elements of all dimensions. In both cases
+// exact_values is a JSON object that maps the name of the column to the exact value, spelled as in the
+// other formats. For all other memories exact_values is NULL.
 //
-// A part is a whole row group. An oversize memory has a row group of its own, of one or more parts, in
-// which its text is not compressed. The footer says where the row groups are. Its key-value metadata
-// contains memexport.export_id, memexport.memories (their number), and memexport.filters (the names of
-// the filters that were set, separated by commas).
+// Each part of the file is a whole row group, with one exception: an oversize memory has a row group of
+// its own, which may span several parts. In such a row group the text is not compressed. The footer
+// says where the row groups are. The footer's key-value metadata contains memexport.export_id,
+// memexport.memories (their number), and memexport.filters (the names of the filters that were set,
+// separated by commas).
 var Parquet = &Format{
 	Name:        "parquet",
 	ContentType: "application/vnd.apache.parquet",

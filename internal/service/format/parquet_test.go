@@ -52,8 +52,8 @@ func parseParquet(file []byte) ([]row, error) {
 	return rows, nil
 }
 
-// parseParquetRow returns the row with the values in exact_values in place of those in the typed
-// columns.
+// parseParquetRow returns a row. A value in exact_values takes the place of the value in the typed
+// column.
 func parseParquetRow(values parquet.Row) (row, error) {
 	r := row{}
 	var exact map[string]json.RawMessage

@@ -14,7 +14,8 @@ import (
 )
 
 // TestMarkdownReaders renders texts with five Markdown readers: cmark-gfm, marked, markdown-it,
-// remark-gfm and commonmark.js. It needs the program cmark-gfm, and npm ci in tools/markdown.
+// remark-gfm and commonmark.js. It needs the program cmark-gfm, and the packages that npm ci installs
+// in tools/markdown.
 func TestMarkdownReaders(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	wants := append([]string{}, shown...)

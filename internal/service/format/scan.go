@@ -21,8 +21,9 @@ func stopAt(a, b, c byte) stops {
 // run returns the number of bytes at the start of s that precede the first stop.
 //
 // It checks eight bytes at a time. Each of the four subtractions sets the high bit of a byte that
-// matches. A borrow may also set the high bit of the byte above a match, but never of a byte below
-// it, so the lowest bit that is set is right. &^ word clears the bits of bytes from 0x80 up.
+// matches. A borrow may also set the high bit of the byte above a match, but never of a byte below the
+// match. So the lowest bit that is set always belongs to the first match. &^ word clears the bits of
+// bytes from 0x80 up.
 func (st stops) run(s []byte) int {
 	rest := s
 	for len(rest) >= 8 {

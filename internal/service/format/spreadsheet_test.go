@@ -50,7 +50,8 @@ func openSpreadsheet(t *testing.T, dir string, separator byte, file []byte) []st
 	if err := os.WriteFile(filepath.Join(dir, "export.csv"), file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The numbers are the separator, the quote, UTF-8 and the first line to import.
+	// The numbers in the filter are the character codes of the separator and of the quote, the code for
+	// UTF-8, and the first line to import.
 	filter := fmt.Sprintf("--infilter=CSV:%d,34,76,1", separator)
 	cmd := exec.Command("soffice", "-env:UserInstallation=file://"+filepath.Join(dir, "profile"), "--headless", "--convert-to", "fods", filter, "export.csv")
 	cmd.Dir = dir

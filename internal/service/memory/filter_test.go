@@ -13,7 +13,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// fact is a memory in the model that matches applies a filter to.
+// fact is a memory in the model of the test. The function matches applies a filter to a fact.
 type fact struct {
 	id               string
 	workspace        string

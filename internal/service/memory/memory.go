@@ -1,7 +1,7 @@
 // Package memory reads memories from the table of the memory service that owns them. Memories are
 // facts that AI agents store about users. The package never writes to that table.
 //
-// In this package, "memory" always means such a row. The machine's memory is called RAM.
+// In this package, "memory" always means a row of that table. The machine's memory is called RAM.
 package memory
 
 // Memory is one row of the source table. Its byte slices belong to the reader and are valid only

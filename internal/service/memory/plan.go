@@ -125,7 +125,8 @@ type planner struct {
 }
 
 // split halves a range at the middle between its first and last key, and shrinks both halves so that
-// they begin and end with an existing key. It returns a range that cannot be split as the only element.
+// they begin and end with an existing key. If the range cannot be split, split returns it as the only
+// element.
 func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
 	if r.First.Compare(r.Last) >= 0 {
 		return []PlannedRange{r}, nil
@@ -177,8 +178,7 @@ func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
 // it considers only keys k for which "k comparison bound" is true. It returns sql.ErrNoRows if there
 // is no such key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// Of the filter, only the time window is used, because the index does not contain the other
-	// columns.
+	// Only the time window of the filter is used, because the index does not contain the other columns.
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
 	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 	if len(bound) > 0 {

@@ -65,8 +65,8 @@ func TestEveryMemoryIsReadOnceAndInOrderForEveryPageSize(t *testing.T) {
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), nil)
 }
 
-// All memories of an export may have the same created_at. If reading a range went on to the last key
-// with that created_at, and not only to the end of the range, every range would read the index to its
+// All memories of an export may have the same created_at. A range must be read only up to its last key.
+// If a read went on to the last memory with that created_at, every range would read the index to its
 // end.
 func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 	t.Parallel()
@@ -96,7 +96,7 @@ func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The query may read one block of the table per memory, and a few blocks of the index, which has
-	// more than 100.
+	// more than 100 blocks.
 	if p := plans[0].Plan; p.Rows != 50 || p.Hit+p.Read > 50+10 {
 		t.Errorf("%d memories were read from %d blocks:\n%s", p.Rows, p.Hit+p.Read, explained)
 	}

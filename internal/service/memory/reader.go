@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/metrics"
 )
 
 // Query selects the memories of one workspace that match a filter.
@@ -38,9 +41,9 @@ var columns = selectList(
 	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
-// Read calls visit once for every memory that q matches and whose key is in r, in the order of keys.
-// If after is not nil, it skips all keys up to and including after. It stops at the first error of
-// visit and returns it; visit has then been called for a prefix of the memories.
+// Read calls visit once for every memory that q matches and whose key is in r, in the order of keys. If
+// after is not nil, Read skips all keys up to and including after. If visit returns an error, Read
+// stops and returns that error; visit has then been called for a prefix of the memories.
 //
 // Read fetches keyset pages, each in a read-only transaction of its own, so that a long export does
 // not hold an old snapshot. A memory that is inserted, changed or deleted during the export is seen
@@ -86,11 +89,13 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 
 	statement, args := s.page(q, r, after)
+	began := time.Now()
 	result, err := tx.QueryxContext(ctx, statement, args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
 	}
 	defer result.Close()
+	metrics.SourceSeconds.Record(ctx, time.Since(began).Seconds())
 
 	scanner := newRow(q.WorkspaceID)
 	for result.Next() {

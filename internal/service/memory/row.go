@@ -37,7 +37,7 @@ func newRow(workspaceID string) *row {
 	return r
 }
 
-// scan reads the current row of result. The next call overwrites the memory that it returns.
+// scan reads the current row of result. The memory that it returns is valid until the next call.
 func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 	if err := result.Scan(r.dest...); err != nil {
 		return nil, fmt.Errorf("scan a memory: %w", err)

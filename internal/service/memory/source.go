@@ -65,10 +65,10 @@ var columnTypes = map[string][]string{
 	"updated_at": {"timestamp with time zone"},
 }
 
-// Check returns an error that lists everything that prevents the table from being exported: it does
-// not exist, a column is missing or has the wrong type, the database is encoded as SQL_ASCII, the user
-// may not read it or, for a table, the index that pages are read along is missing. A view cannot have
-// an index, so its tables are not checked: see docs/adopting.md.
+// Check returns an error that lists everything that prevents the table from being exported: it does not
+// exist, a column is missing or has the wrong type, the database is encoded as SQL_ASCII, the user may
+// not read it or, for a table, the index for keyset pagination is missing. A view cannot have an index,
+// so its tables are not checked: see docs/adopting.md.
 func (s *Source) Check(ctx context.Context) error {
 	var encoding string
 	if err := s.db.GetContext(ctx, &encoding, `SHOW server_encoding`); err != nil {
@@ -131,8 +131,8 @@ func (s *Source) Check(ctx context.Context) error {
 	return nil
 }
 
-// checkReadable runs the query of a page without reading a row. Postgres checks the permissions of a
-// query when it starts, including those of a view's owner.
+// checkReadable runs the query of a page without reading a row. When a query starts, Postgres checks
+// its permissions, including the permissions of a view's owner.
 func (s *Source) checkReadable(ctx context.Context) error {
 	if _, err := s.db.ExecContext(ctx, `SELECT `+columns+` FROM `+s.table+` LIMIT 0`); err != nil {
 		return fmt.Errorf("it cannot be read: %w: grant the user of MEMORIES_DATABASE_URL what is missing, such as GRANT SELECT ON %s TO that user", err, s.table)

@@ -34,7 +34,7 @@ func TimeOf(t time.Time) Time {
 }
 
 // Std converts t to a time.Time in UTC. The result is meaningless for Infinity and NegativeInfinity,
-// which have no counterpart.
+// which have no counterpart in time.Time.
 func (t Time) Std() time.Time {
 	return time.Unix(int64(t)/1_000_000+postgresEpoch, int64(t)%1_000_000*1000).UTC()
 }

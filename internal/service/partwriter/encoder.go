@@ -28,7 +28,7 @@ type encoder struct {
 	memories int64       // memories whose encoding ends in the part
 	lastTime memory.Time // created_at of the last memory
 	lastID   [36]byte
-	first    bool // the next memory is the first of the file: no separator precedes it
+	first    bool // the next memory is the first of the file, so no separator precedes it
 
 	queue   chan part
 	waiting *part         // a part that the uploader has not taken in time; see flush
@@ -51,7 +51,7 @@ type part struct {
 // part holds whole memories only.
 type cut struct {
 	startsInside bool // the part starts in the middle of a memory
-	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next one
+	endsInside   bool // the part ends in the middle of a memory, and is recorded together with the next part
 }
 
 // startEncoder starts the uploader. The caller must call wait in the end.
@@ -107,8 +107,8 @@ func (e *encoder) encode(m *memory.Memory) error {
 	return nil
 }
 
-// addOversize encodes a memory that is read in pieces. The memory gets parts of its own. They are
-// recorded together, so that an attempt never resumes in the middle of the memory.
+// addOversize encodes a memory that is read in pieces. The memory gets parts of its own. These parts
+// are recorded together, so that an attempt never resumes in the middle of the memory.
 func (e *encoder) addOversize(m *memory.Memory) error {
 	if e.size() > 0 {
 		if err := e.flush(cut{}); err != nil {

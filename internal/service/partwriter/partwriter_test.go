@@ -124,7 +124,7 @@ func TestALateWriterRecordsNothing(t *testing.T) {
 	const final, retryable = true, false
 	late := func(errorType string, nonRetryable bool) {
 		t.Helper()
-		written, err := w.Write(t.Context(), r) // r does not contain the parts recorded meanwhile
+		written, err := w.Write(t.Context(), r) // r does not contain the parts that the first Write recorded
 		var applicationErr *temporal.ApplicationError
 		if !errors.As(err, &applicationErr) || applicationErr.Type() != errorType || applicationErr.NonRetryable() != nonRetryable {
 			t.Errorf("the error is %v, want a %s (final: %v)", err, errorType, nonRetryable)

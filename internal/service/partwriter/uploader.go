@@ -8,6 +8,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/metrics"
 )
 
 // uploader stores and records the parts of a range, one after the other.
@@ -20,9 +21,9 @@ type uploader struct {
 	nextPart    int // number of the next part
 }
 
-// atStartOfFile reports whether the next part is the first of range 0. If range 0 turns out to be
-// empty, the file begins with a part of a later range, which starts with a separator; archive.File
-// then skips the separator.
+// atStartOfFile reports whether the next part is the first of range 0. Range 0 may turn out to be
+// empty. Then the file begins with a part of a later range, which starts with a separator, and
+// archive.File skips that separator.
 func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
 
 // run stores and records the parts in queue until queue is closed, and returns how much it has
@@ -40,7 +41,7 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 		*p.data = (*p.data)[:0]
 		buffers.Put(p.data)
 		if err != nil {
-			return written, attempt.StorageError(ctx, err)
+			return written, u.retried(ctx, 1, attempt.StorageError(ctx, err))
 		}
 		stored.Continues, stored.Separated = p.startsInside, separated
 		group = append(group, export.Part{
@@ -51,12 +52,31 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 			continue
 		}
 		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, recordError(ctx, u.exports, u.exportID, err)
+			return written, u.retried(ctx, len(group), recordError(ctx, u.exports, u.exportID, err))
 		}
-		written = written.Plus(export.Count(group))
+		recorded := export.Count(group)
+		u.count(ctx, recorded)
+		written = written.Plus(recorded)
 		group = group[:0]
 	}
 	return written, nil
+}
+
+// count counts what has been recorded.
+func (u *uploader) count(ctx context.Context, recorded export.Written) {
+	metrics.PartsWritten.Add(ctx, int64(recorded.Parts), u.format.Name)
+	metrics.MemoriesWritten.Add(ctx, recorded.Memories, u.format.Name)
+	metrics.BytesWritten.Add(ctx, recorded.Bytes, u.format.Name)
+}
+
+// retried counts parts that another attempt must write again because of err, and returns err.
+func (u *uploader) retried(ctx context.Context, parts int, err error) error {
+	reason := "Stopped" // the attempt was cancelled, or its worker stops
+	if ctx.Err() == nil {
+		reason = attempt.ErrorType(err)
+	}
+	metrics.PartsRetried.Add(ctx, int64(parts), reason)
+	return err
 }
 
 // recordError classifies an error from recording parts. If another attempt has recorded a part first, or

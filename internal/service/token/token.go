@@ -40,7 +40,7 @@ type Options struct {
 	PermissionsClaim string // name of the claim with the permissions: an array, or text with spaces between them
 }
 
-// Token is what a valid token says.
+// Token holds the contents of a valid token.
 type Token struct {
 	WorkspaceID string // UUID in lower case
 	CallerID    string // "token:" and a hash of the workspace and of sub: the same for all tokens of one caller
@@ -75,7 +75,7 @@ func NewVerifier(o Options) *Verifier {
 	return &Verifier{options: o, keys: &keySet{issuer: o.Issuer, client: client, now: time.Now}}
 }
 
-// Check fetches the provider's keys. It returns an error that wraps ErrUnavailable if that fails.
+// Check fetches the provider's keys. If that fails, the error wraps ErrUnavailable.
 func (v *Verifier) Check(ctx context.Context) error { return v.keys.refresh(ctx) }
 
 // Looks reports whether a secret looks like a token and not like an API key.
@@ -114,7 +114,8 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	return Token{WorkspaceID: workspace.String(), CallerID: "token:" + hex.EncodeToString(sum[:12]), Permissions: permissions(all[v.options.PermissionsClaim])}, nil
 }
 
-// refuse returns the reason why the claims of a signed token are not acceptable, or "" if they are.
+// refuse returns the reason why the claims of a signed token are not acceptable, or "" if the claims
+// are acceptable.
 func (v *Verifier) refuse(claims jwt.Claims) string {
 	err := claims.ValidateWithLeeway(jwt.Expected{Issuer: v.options.Issuer, AnyAudience: jwt.Audience{v.options.Audience}, Time: v.keys.now()}, leeway)
 	switch {

@@ -128,7 +128,7 @@ func (c Client) Export(ctx context.Context, format string) (Export, time.Duratio
 	return e, time.Since(began), err
 }
 
-// Delete deletes an export. Its objects are deleted a little later: see Stack.Discard.
+// Delete deletes an export. The export's objects are deleted a little later: see Stack.Discard.
 func (c Client) Delete(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/v1/exports/"+id, "", nil)
 }

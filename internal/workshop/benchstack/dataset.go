@@ -43,8 +43,7 @@ func (d Dataset) Workspace() string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, []byte("memexport benchmark "+d.Name)).String()
 }
 
-// Distinct returns a data set of n memories. As in the demo, at most two of them share a
-// created_at.
+// Distinct returns a data set of n memories. As in the demo, at most two memories share a created_at.
 func Distinct(n int) Dataset {
 	// The seed spans a little more than six days, so copies that are seven days apart do not
 	// overlap.

@@ -100,8 +100,8 @@ func (s *Stack) stopProcesses() error {
 	return errors.Join(problems...)
 }
 
-// ResetPeaks resets the peak memory of the API and the workers to their current memory. If the
-// kernel does not allow that, it restarts them.
+// ResetPeaks resets the peak memory of the API and the workers to their current memory. If the kernel
+// does not allow that, ResetPeaks restarts the processes.
 func (s *Stack) ResetPeaks(ctx context.Context) error {
 	allowed := measure.ResetPeak(s.api.PID())
 	for _, worker := range s.workers {

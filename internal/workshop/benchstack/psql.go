@@ -85,8 +85,8 @@ func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, err
 	return run, nil
 }
 
-// PsqlPlan says how Postgres reads a data set for psql: it either scans the index, or reads all
-// rows and sorts them. The second is slower, so it is easier for an export to be faster than psql.
+// PsqlPlan says how Postgres reads a data set for psql: it either scans the index, or reads all rows
+// and sorts them. Sorting is slower, so an export can beat psql more easily then.
 func (s *Stack) PsqlPlan(ctx context.Context, d Dataset) (string, error) {
 	var lines []string
 	if err := s.DB.SelectContext(ctx, &lines, `EXPLAIN (COSTS off) `+selectMemories(d)); err != nil {

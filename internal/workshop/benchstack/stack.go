@@ -31,8 +31,10 @@ type Options struct {
 	SharedBuffers string    // the setting shared_buffers of Postgres, such as "256MB"
 	Datasets      []Dataset // workspaces that must exist; Tiny always exists
 	Psql          bool      // whether the benchmark uses psql, which must then be installed
+	NoFairness    bool      // whether Temporal's fairness is off
 
-	// Log prints a progress message. Its arguments are those of fmt.Printf, without a newline.
+	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+	// no newline.
 	Log func(format string, args ...any)
 	// Fail is called when a process ends unexpectedly. It should end the benchmark.
 	Fail func(error)
@@ -146,7 +148,7 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.Postgres.Stop)
-	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, Log: o.Log})
+	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, NoFairness: o.NoFairness, Log: o.Log})
 	if err != nil {
 		return err
 	}
@@ -184,8 +186,8 @@ func (s *Stack) makeEnvironment() error {
 	}
 	s.environment = append(s.environment, "HOME="+s.WorkDir, // an empty home, so that no configuration file for Temporal is read
 		"DATABASE_URL="+s.Postgres.URL, "TEMPORAL_ADDRESS="+s.Temporal.Address,
-		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address,
-		"API_REQUESTS_PER_SECOND=0", // one key makes more requests than a client may
+		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address, "ADMIN_ADDR=off",
+		"API_REQUESTS_PER_SECOND=0", // this process makes more requests with one key than the API allows by default
 		"STOP_TIMEOUT=5s", "LOG_LEVEL=warn")
 	return nil
 }

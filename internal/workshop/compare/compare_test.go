@@ -7,7 +7,7 @@ import (
 	"memexport/internal/workshop/compare"
 )
 
-// These are the same memory as an export writes it and as psql writes it.
+// These are the same memory, once as an export writes it and once as psql writes it.
 const (
 	header   = "id,memory,user_id,agent_id,session_id,priority,status,categories,metadata,workspace_id,access_count,last_accessed_at,created_at,updated_at\n"
 	ourCSV   = header + "a,'=1,,,,LOW,FAILED,\"[\"\"x y\"\"]\",\"{\"\"a\"\": 1}\",w,3,,2025-01-01T08:00:00.000000Z,2025-01-01T08:00:00.500000Z\r\n"

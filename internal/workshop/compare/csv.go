@@ -19,8 +19,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// Func compares the file of an export with psql's file. It returns an error if they differ, and
-// otherwise how many memories each has.
+// Func compares the file of an export with psql's file. It returns an error if the files differ, and
+// otherwise the number of memories in each file.
 type Func func(ours, psqls io.Reader) (memories int, err error)
 
 // Files opens the two files and compares them.

@@ -36,7 +36,8 @@ func (m *jsonMemory) equal(other *jsonMemory) bool {
 	} else {
 		sameTime = sameTime && m.LastAccessedAt.Equal(*other.LastAccessedAt)
 	}
-	// Both files contain metadata exactly as Postgres writes it, so its bytes must be equal.
+	// Both files contain metadata exactly as Postgres writes it, so the bytes of the two values must be
+	// equal.
 	return sameTime && m.ID == other.ID && sameText(m.Memory, other.Memory) && sameText(m.UserID, other.UserID) &&
 		sameText(m.AgentID, other.AgentID) && sameText(m.SessionID, other.SessionID) && sameText(m.Priority, other.Priority) &&
 		sameText(m.Status, other.Status) && reflect.DeepEqual(m.Categories, other.Categories) &&

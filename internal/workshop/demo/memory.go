@@ -35,7 +35,7 @@ func row(workspaceID string, i int) []any {
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // version 4
 
-	// On average there is about one memory per minute. Every two memories share an instant.
+	// On average there is about one memory per minute. Memories come in pairs with the same created_at.
 	created := epoch.Add(time.Duration(i/4*4) * 53 * time.Second).Add(time.Duration(i%4/2) * 1234567 * time.Microsecond)
 	var accessed *time.Time
 	count := 0

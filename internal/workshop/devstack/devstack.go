@@ -25,8 +25,8 @@ import (
 	"os"
 )
 
-// Prepare builds or downloads the Temporal CLI if it is missing, so that no later start has to wait
-// for that: see TemporalOptions.Archives. log prints progress messages and may be nil.
+// Prepare builds or downloads the Temporal CLI if it is missing, so that no later start has to wait for
+// the CLI: see TemporalOptions.Archives. log prints progress messages and may be nil.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	_, err := temporalFinder{log: log}.find(ctx)
 	return err
@@ -41,8 +41,8 @@ func dirMode() os.FileMode {
 	return 0o700
 }
 
-// logFunc prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
-// newline. A nil logFunc prints nothing.
+// logFunc prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+// no newline. A nil logFunc prints nothing.
 type logFunc func(format string, args ...any)
 
 func (l logFunc) printf(format string, args ...any) {

@@ -38,8 +38,8 @@ type PostgresOptions struct {
 	Fast bool
 	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
 	SharedBuffers string
-	// Log prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
-	// newline. Log may be nil.
+	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+	// no newline. Log may be nil.
 	Log func(format string, args ...any)
 }
 
@@ -153,7 +153,7 @@ func serverArgs(data string, port int, o PostgresOptions) []string {
 	settings := []string{
 		"listen_addresses=127.0.0.1",
 		"port=" + strconv.Itoa(port),
-		"unix_socket_directories=", // no Unix socket, because the path of one may not exceed about 100 bytes
+		"unix_socket_directories=", // no Unix socket, because its path may not exceed about 100 bytes
 		"max_connections=100",
 		"timezone=UTC", // so that results are the same on every machine
 		"log_timezone=UTC",

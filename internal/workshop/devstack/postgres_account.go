@@ -74,7 +74,7 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	if err := os.Mkdir(elsewhere, 0o711); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", nil, fmt.Errorf("make a place for the Postgres data directory: %w", err)
 	}
-	// Everybody can create directories in /var/tmp, so check that this one belongs to root.
+	// Everybody can create directories in /var/tmp, so check that this directory belongs to root.
 	info, err := os.Lstat(elsewhere)
 	if err != nil {
 		return "", nil, fmt.Errorf("the place of the Postgres data directory: %w", err)
@@ -88,7 +88,7 @@ func placeData(base string, log logFunc) (data string, _ *account, _ error) {
 	return data, runAs, err
 }
 
-// dataOutside returns the directory that replaces base if the user that runs Postgres cannot enter
+// dataOutside returns the directory for Postgres's data if the user that runs Postgres cannot enter
 // base. The result depends only on base.
 func dataOutside(base string) string {
 	hash := sha256.Sum256([]byte(base))

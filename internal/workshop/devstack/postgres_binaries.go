@@ -36,7 +36,7 @@ var packageDirs = []string{
 //  2. a downloaded Postgres, if want is the version to download or no version is installed;
 //  3. an installed Postgres with another major version.
 //
-// Of several installed ones, the one on PATH comes first, then the newest package.
+// If several versions are installed, the one on PATH comes first, then the newest package.
 func findBinaries(ctx context.Context, runAs *account, want string, log logFunc) (binaries, error) {
 	var usable []binaries
 	var refused []error

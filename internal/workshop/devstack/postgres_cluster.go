@@ -73,7 +73,7 @@ func openCluster(ctx context.Context, o PostgresOptions) (*cluster, error) {
 	return c, c.requirePassword(ctx)
 }
 
-// clusterVersion returns the major version of Postgres that created the data directory, or "" if
+// clusterVersion returns the major version of the Postgres that created the data directory, or "" if
 // there is no data directory.
 func clusterVersion(data string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
@@ -150,7 +150,7 @@ func (c *cluster) initdb(ctx context.Context, dir string, fast bool) error {
 	}
 	err := run("C.UTF-8")
 	if failure, ok := errors.AsType[*process.Failure](err); ok && strings.Contains(failure.Output, "invalid locale") {
-		err = run("C") // C sorts the same way; it differs only in upper and lower case of non-ASCII letters
+		err = run("C") // the locale C differs from C.UTF-8 only in upper and lower case of non-ASCII letters
 	}
 	return err
 }
@@ -183,9 +183,9 @@ func waitPreviousRun(ctx context.Context, data string, log logFunc) error {
 		return nil
 	}
 	if !serves(old.pid, data) {
-		// Delete the file, because Postgres only checks whether a process with the process id in it
-		// exists. Postgres would refuse to start if that process is a zombie, or a different program that
-		// got the same process id later.
+		// Delete the file, because Postgres only checks whether a process exists that has the process
+		// id in the file. Postgres would refuse to start if that process is a zombie, or a different
+		// program that got the same process id later.
 		if err := os.Remove(filepath.Join(data, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove the postmaster.pid of a killed Postgres: %w", err)
 		}

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// without returns the URL of p with this password instead of its own, or with no password if it is nil.
+// without returns the URL of p with this password instead of its own. If password is nil, the URL
+// contains no password.
 func without(t *testing.T, p *Postgres, password *url.Userinfo) string {
 	t.Helper()
 	u, err := url.Parse(p.URL)

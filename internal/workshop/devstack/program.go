@@ -43,7 +43,8 @@ func NodePackages(ctx context.Context, module string, log func(format string, ar
 		return "", err
 	}
 	name, files := path.Base(module), []string{"package.json", "package-lock.json"}
-	// Copy the settings of npm, and those of TypeScript, which some packages look for above node_modules.
+	// Copy the settings of npm and of TypeScript. Some packages look for tsconfig.json in the folder
+	// that contains node_modules.
 	for _, file := range []string{".npmrc", "tsconfig.json"} {
 		if found, _ := exists(filepath.Join(source, file)); found {
 			files = append(files, file)

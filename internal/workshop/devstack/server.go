@@ -60,8 +60,8 @@ func StartServer(ctx context.Context, o ServerOptions) (*Server, error) {
 // and after Stop.
 func (s *Server) Err() error { return s.process.Err() }
 
-// Stop stops the server. If that takes more than 5 seconds, Stop kills it, because nobody needs its data
-// any more.
+// Stop stops the server. If that takes more than 5 seconds, Stop kills the server, because nobody needs
+// the server's data any more.
 func (s *Server) Stop() { _ = s.process.Stop() }
 
 func (o ServerOptions) serve(ctx context.Context, port int) (*Server, error) {

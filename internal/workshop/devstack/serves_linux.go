@@ -7,10 +7,11 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// serves reports whether the process with this id is running and uses dir. The process uses dir if dir is
-// its working directory or one of its arguments. (The arguments help in a container, where root may not be
-// able to see the working directory of another user's process.) serves returns false for a zombie, which
-// has neither, and for a different program that got the id of a process that has ended.
+// serves reports whether the process with this id is running and uses dir. The process uses dir if dir
+// is its working directory or one of its arguments. (The arguments help in a container, where root may
+// not be able to see the working directory of another user's process.) serves returns false for a
+// zombie, which has no working directory and no arguments. It also returns false for a different
+// program that got the id of a process that has ended.
 func serves(pid int, dir string) bool {
 	target, err := os.Stat(dir)
 	if err != nil {

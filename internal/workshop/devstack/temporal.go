@@ -36,13 +36,15 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
+	// NoFairness turns off that the server divides the tasks of a queue fairly between fairness keys.
+	NoFairness bool
 	// Archives is the URL from which the Temporal CLI is downloaded if neither PATH nor the user's cache
 	// has it. /v<version>/<file> is appended to the URL. Defaults to the value of the environment variable
 	// MEMEXPORT_TEMPORAL_ARCHIVES, or, if that is not set, to the Temporal project's releases on GitHub.
 	// The SHA-256 of the archive is verified. If the download fails, the CLI is built from source.
 	Archives string
-	// Log prints a progress message. Its arguments are those of fmt.Printf, and the format contains no
-	// newline. Log may be nil.
+	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
+	// no newline. Log may be nil.
 	Log func(format string, args ...any)
 }
 
@@ -62,10 +64,10 @@ type Temporal struct {
 	process *process.Process
 }
 
-// StartTemporal starts the dev server and returns once the server answers. It runs the temporal on PATH if
-// that is recent enough, and otherwise the one in the user's cache. If the cache has none, StartTemporal
-// downloads the CLI. If the download fails, it builds the CLI from the source that tools/temporal names,
-// which takes about five minutes on two cores.
+// StartTemporal starts the dev server and returns once the server answers. It runs the Temporal CLI on
+// PATH if that CLI is recent enough, and otherwise the CLI in the user's cache. If the cache does not
+// contain the CLI, StartTemporal downloads it. If the download fails, StartTemporal builds the CLI from
+// the source that tools/temporal names, which takes about five minutes on two cores.
 func StartTemporal(ctx context.Context, o TemporalOptions) (*Temporal, error) {
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -145,15 +147,17 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []string {
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
-		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
-		// A small export runs several short activities one after the other. With this setting, the worker
-		// that completes the workflow task gets the next activity together with its answer and need not
-		// poll the task queue for it.
+		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=" + strconv.FormatBool(!o.NoFairness),
+		// A small export runs several short activities one after the other. With this setting, the
+		// server answers a completed workflow task with the next activity, so that the worker need not
+		// poll the task queue for that activity.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
 		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
 		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every
 		// task was measured to wait for about 40 ms.
-		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000"}
+		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
+		// Pausing a workflow is off by default in server 1.31.
+		"--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"}
 	if uiPort == 0 {
 		args = append(args, "--headless")
 	} else {

@@ -26,10 +26,10 @@ const (
 )
 
 // temporalSums are the SHA-256 sums of the archives of temporalRelease, by operating system and
-// architecture. They are part of the source code, so that nobody who controls the server or a mirror can
-// change which program runs. The sums were copied from several package definitions of other projects,
-// which agree; they were not computed from the archives. For a newer release, copy the sums from the file
-// checksums.txt of that release.
+// architecture. They are part of the source code, so that somebody who controls the server or a mirror
+// cannot change which program runs. The sums were copied from several package definitions of other
+// projects, which agree; they were not computed from the archives. For a newer release, copy the sums
+// from the file checksums.txt of that release.
 var temporalSums = map[string]string{
 	"linux_amd64":  "d8421bda989e6514b4bdb4d63a9012a8a05a806892e881a5aad8510496349a94",
 	"linux_arm64":  "83600a8fac6e3da54093e5da6918d399f501532b9f1172235603f9606f4ac6e4",

@@ -31,9 +31,9 @@ type temporalFinder struct {
 	patience time.Duration
 }
 
-// find returns the CLI on PATH if that is recent enough, and otherwise the CLI in the user's cache. If the
-// cache does not contain the CLI, find downloads the official archive. If the download fails, find builds
-// the CLI from source.
+// find returns the CLI on PATH if that CLI is recent enough, and otherwise the CLI in the user's cache.
+// If the cache does not contain the CLI, find downloads the official archive. If the download fails,
+// find builds the CLI from source.
 func (f temporalFinder) find(ctx context.Context) (temporalProgram, error) {
 	log := f.log
 	if program, ok := temporalOnPath(ctx, log); ok {

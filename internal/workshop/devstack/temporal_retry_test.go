@@ -22,8 +22,8 @@ exit 2
 `
 )
 
-// wrapTemporal puts a script named temporal on PATH. The script counts its starts in the returned file.
-// Its text can run the real CLI as "$real".
+// wrapTemporal puts a script named temporal on PATH. The script counts its starts in the returned file,
+// and can run the real CLI as "$real".
 func wrapTemporal(t *testing.T, script string) (starts string) {
 	t.Helper()
 	program, err := temporalFinder{log: t.Logf}.find(t.Context())

@@ -22,7 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Audience is in the tokens that Claims describes.
+// Audience is the audience of the tokens whose claims Claims returns.
 const Audience = "exports"
 
 // Issuer is a running provider.
@@ -69,7 +69,7 @@ func Start(tb testing.TB) *Issuer {
 	return i
 }
 
-// Fail lets failure answer every request; nil ends that.
+// Fail makes the provider answer every request with failure. Fail(nil) ends that.
 func (i *Issuer) Fail(failure http.HandlerFunc) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -2,8 +2,9 @@ package measure
 
 import "github.com/prometheus/procfs"
 
-// The states of TCP that Sockets does not count: see include/net/tcp_states.h of Linux. In the first two
-// everything has been sent and acknowledged, and the kernel keeps only a note of the connection.
+// These are the TCP states that Sockets does not count: see include/net/tcp_states.h of Linux. In the
+// first two states, everything has been sent and acknowledged, and the kernel keeps only a small record
+// of the connection.
 const (
 	tcpFinWait2 = 5
 	tcpTimeWait = 6
@@ -12,9 +13,9 @@ const (
 
 // Sockets describes the TCP connections of a server on this machine.
 type Sockets struct {
-	Open   int   // connections that its process holds
-	Closed int   // connections that its process has closed, for which the kernel still has bytes
-	Unread int64 // bytes that the clients of both have not taken yet
+	Open   int   // connections that the server's process has open
+	Closed int   // connections that the process has closed, while the kernel still has bytes to send
+	Unread int64 // bytes that the clients of open and closed connections have not acknowledged yet
 }
 
 // SocketsOf returns the IPv4 connections to a port of this machine, as their server sees them.
@@ -23,7 +24,7 @@ func SocketsOf(port int) (s Sockets) {
 	if err != nil {
 		return s
 	}
-	lines, err := kernel.NetTCP() //nolint:staticcheck // what it advises needs one more library, for a benchmark
+	lines, err := kernel.NetTCP() //nolint:staticcheck // the suggested replacement would add another library, only for a benchmark
 	if err != nil {
 		return s
 	}

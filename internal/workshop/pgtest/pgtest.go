@@ -43,7 +43,7 @@ var server struct {
 // exit code of the tests. Before the tests, it runs the steps in order. They fill the template
 // database, which New copies for each test. Without steps, the template is empty.
 func Main(m *testing.M, steps ...Step) {
-	flag.Parse() // tell needs the flags before m.Run parses them
+	flag.Parse() // the function tell needs the flags before m.Run parses them
 	code, err := run(m, steps)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "pgtest:", err)

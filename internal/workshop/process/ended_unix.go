@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/procfs"
 )
 
-// Ended reports whether the process with this number has ended. A zombie has ended; only Linux tells
-// zombies from processes that run.
+// Ended reports whether the process with this number has ended. A zombie has ended, but only on Linux
+// can Ended tell a zombie from a running process.
 func Ended(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true

@@ -1,4 +1,4 @@
-// Package process starts child processes that do not outlive this one, for the development stack,
+// Package process starts child processes that do not outlive this process, for the development stack,
 // tests and benchmarks.
 //
 // On Linux, the kernel signals a child when its parent dies, even after kill -9. On other Unix
@@ -41,8 +41,7 @@ type Options struct {
 	// StopSignal is the signal that asks the child to stop. Defaults to SIGTERM. On Windows, the
 	// child is killed instead.
 	StopSignal syscall.Signal
-	// Grace is how long Stop waits after it sent StopSignal. Then it kills the child. Defaults to
-	// 15 s.
+	// Grace is how long Stop waits after StopSignal before it kills the child. Defaults to 15 s.
 	Grace time.Duration
 	// OrphanSignal is the signal that the child gets when this process dies. Defaults to SIGKILL.
 	OrphanSignal syscall.Signal
@@ -96,8 +95,8 @@ func (p *Process) PID() int { return p.cmd.Process.Pid }
 // Done is closed when the child has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err says why the child has ended and shows the end of its output. It is nil while the child runs,
-// and after Stop or Kill.
+// Err says why the child has ended and shows the end of its output. Err returns nil while the child
+// runs, and after Stop or Kill.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -145,14 +144,14 @@ func (p *Process) Stop() error {
 	return fmt.Errorf("%s did not stop within %v and was killed; %s", p.name, p.grace, p.describeOutput())
 }
 
-// WaitReady calls ready every 20 ms until ready returns nil. If the child ends first, it returns
-// the error of Err. If ctx ends first, its error contains the cause of ctx, the last error of ready
-// and the end of the child's output.
+// WaitReady calls ready every 20 ms until ready returns nil. If the child ends first, WaitReady returns
+// the error of Err. If ctx ends first, WaitReady returns an error with the cause of ctx, the last error
+// of ready and the end of the child's output.
 func (p *Process) WaitReady(ctx context.Context, ready func(context.Context) error) error {
 	for {
 		last := ready(ctx)
 		if gone := p.gone(); gone != nil {
-			return gone // ready may still have succeeded, with another server on the same port
+			return gone // ready may have reached another server on the same port
 		}
 		if last == nil {
 			return nil

@@ -19,9 +19,9 @@ const progressEvery = 15 * time.Second
 type RunOptions struct {
 	// Progress is called every 15 seconds with the time since the start, unless it is nil.
 	Progress func(since time.Duration)
-	// Grace is how long the program may take to stop. When ctx ends, the program gets SIGTERM, and
-	// after Grace it is killed together with its child processes. If Grace is 0, they are killed at
-	// once.
+	// Grace is how long the program may take to stop. When ctx ends, the program gets SIGTERM. After
+	// Grace, the program is killed together with its child processes. If Grace is 0, all of them are
+	// killed at once.
 	Grace time.Duration
 }
 
@@ -33,7 +33,7 @@ func Run(ctx context.Context, cmd *exec.Cmd, o RunOptions) (string, error) {
 		return "", context.Cause(ctx)
 	}
 	var stdout bytes.Buffer
-	var all Buffer // both streams, in the order in which they were written
+	var all Buffer // standard output and standard error, in the order in which they were written
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&stdout, &all), &all
 	exited, err := spawn(cmd, syscall.SIGTERM)
 	if errors.Is(err, exec.ErrNotFound) {

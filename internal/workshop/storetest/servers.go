@@ -28,7 +28,7 @@ var goPrograms = map[string]struct{ name, pkg string }{
 	toxiproxy: {"toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server"},
 }
 
-// Prepare builds or installs all servers, so that no test has to wait for that. log prints progress
+// Prepare builds or installs all servers, so that no test has to wait for them. log prints progress
 // messages.
 func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 	for _, program := range goPrograms {

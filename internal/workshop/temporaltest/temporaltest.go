@@ -15,7 +15,7 @@ import (
 // Main runs the tests of a package with one server, and exits with the exit code of the tests. It calls
 // prepare with the server's address before the tests; if prepare fails, no test runs.
 func Main(m *testing.M, prepare func(address string) error) {
-	flag.Parse() // m.Run does this too late for tell
+	flag.Parse() // the function tell needs the flags before m.Run parses them
 	code, err := run(m, prepare)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "temporaltest:", err)

@@ -9,9 +9,9 @@ import (
 
 var failed bool
 
-// did prints a line about a call: the operation, the status of the response, and a few words about
-// what was requested. The problems are differences from the document. If there is one, the program
-// will exit with an error.
+// did prints a line about a call: the operation, the status of the response, and a few words about what
+// was requested. The problems are differences from the document. If there are any, the program will
+// exit with an error.
 func did(operation string, status int, what string, problems ...error) {
 	if err := errors.Join(problems...); err != nil {
 		failed = true

@@ -3,8 +3,9 @@
 //
 // A Parquet file is "PAR1", the row groups, and the footer. The footer says where the columns of each
 // row group are. Writers usually collect this information until the end of the file. Here the encoder
-// returns it with each row group as an entry, in which positions count from the start of the row
-// group. So different processes can make the row groups, and yet another one the footer.
+// returns this information with each row group, as an entry. Positions in an entry count from the start
+// of the row group. So different processes can make the row groups, and another process can make the
+// footer.
 package rowgroup
 
 import (
@@ -30,7 +31,7 @@ const (
 	// Readers such as pandas hold a whole uncompressed row group in RAM.
 	maxRatio = 8
 	// recount is the number of uncompressed bytes after which the size of the row group is measured
-	// again. It is not measured for every row, because measuring costs as much as encoding a row.
+	// again. The size is not measured for every row, because measuring costs as much as encoding a row.
 	recount = 32 << 10
 	// overhead is the size in bytes of the first page headers, which the library does not include in
 	// the size of a row group.
@@ -43,7 +44,7 @@ const (
 // Encoder encodes memories as row groups. The zero value is ready to use. An Encoder is not safe for
 // concurrent use.
 type Encoder struct {
-	group *group // nil while nothing is held back
+	group *group // nil while the encoder keeps no memory
 	large *large // not nil from Before to Finish
 
 	// These fields are scratch space for one row.
@@ -64,7 +65,7 @@ type group struct {
 	rows    int
 	raw     int  // uncompressed bytes, approximately
 	counted int  // the value of raw when size was measured
-	size    int  // upper bound, in bytes, for what the writer held then and will write
+	size    int  // upper bound for the row group's encoded size in bytes at that time
 	clamped bool // at least one created_at is not exact
 }
 
@@ -78,7 +79,7 @@ func newGroup() *group {
 		parquet.DataPageVersion(1), // every reader supports version 1
 		parquet.DataPageStatistics(false),
 		parquet.DictionaryMaxBytes(maxDictionary),
-		parquet.BloomFilters(parquet.SplitBlockFilter(10, "user_id")), // 10 bits: 1 % of false positives
+		parquet.BloomFilters(parquet.SplitBlockFilter(10, "user_id")), // 10 bits for each value: 1 % of false positives
 		parquet.SkipPageBounds("memory"),
 		parquet.SkipPageBounds("metadata"),
 		parquet.SkipPageBounds("categories", "list", "element"),
@@ -88,8 +89,8 @@ func newGroup() *group {
 	return &group{writer: w, columns: w.ColumnWriters(), out: out}
 }
 
-// Append encodes a memory whose text is complete. It returns dst unchanged, because the row group is
-// only written by Finish.
+// Append encodes a memory whose text is complete. It returns dst unchanged, because only Finish writes
+// the row group.
 func (e *Encoder) Append(dst []byte, m *memory.Memory) []byte {
 	if e.group == nil {
 		e.group = newGroup()
@@ -201,7 +202,7 @@ func (e *Encoder) write(g *group, m *memory.Memory, text []byte) {
 		e.fail(err)
 	}
 	g.rows++
-	const fixed = 100 // bytes of all values of fixed size, of the lengths and of the levels
+	const fixed = 100 // bytes of the values of fixed size, the lengths and the levels in one row
 	g.raw += fixed + len(text) + len(m.UserID) + len(m.AgentID) + len(m.SessionID) + len(m.Categories) + len(m.Metadata) + len(e.exact)
 	if g.raw-g.counted >= recount {
 		g.counted, g.size = g.raw, int(g.writer.Size())

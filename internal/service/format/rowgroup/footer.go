@@ -133,8 +133,8 @@ type Entry struct {
 // Property is an entry of the key-value metadata of a file.
 type Property struct{ Key, Value string }
 
-// Footer returns the footer of a file, up to its last byte. The entries are those of the file's row
-// groups, in the order of the file.
+// Footer returns the footer of a file, up to the last byte of the file. The entries describe the file's
+// row groups, in the order of the file.
 func Footer(entries []Entry, properties []Property) ([]byte, error) {
 	var rows int64
 	var groups bytes.Buffer
@@ -169,8 +169,8 @@ var fileMetaData = sync.OnceValues(func() (*format.FileMetaData, error) {
 	return g.writer.File().Metadata(), nil
 })
 
-// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already.
-// The library could only write it from decoded row groups, all in memory at once.
+// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already. The
+// library could write it only from decoded row groups, which would all be in memory at once.
 func writeMetaData(w thrift.Writer, rows int64, count int, groups []byte, properties []Property) error {
 	common, err := fileMetaData()
 	if err != nil {

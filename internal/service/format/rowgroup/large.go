@@ -103,7 +103,7 @@ func (e *Encoder) Text(dst, piece []byte) []byte {
 	return e.large.append(dst, piece)
 }
 
-// After appends the rest of an oversize memory's row group, from the end of the text.
+// After appends the part of an oversize memory's row group that follows the text.
 func (e *Encoder) After(dst []byte, _ *memory.Memory) []byte {
 	if e.large == nil {
 		return dst
@@ -137,7 +137,7 @@ func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, 
 	levels := page[:len(page)-length]
 	header.UncompressedPageSize = int32(content)
 	header.CompressedPageSize = int32(frameSize(content))
-	header.CRC = 0 // no checksum, because it would precede the text in the file
+	header.CRC = 0 // no checksum, because the checksum would precede the text in the file
 	encoded, err := thrift.Marshal(protocol, &header)
 	if err != nil {
 		return dst, nil, fmt.Errorf("write a page header: %w", err)

@@ -163,8 +163,8 @@ func TestBloomFiltersFindEveryUser(t *testing.T) {
 	}
 }
 
-// The library puts only the values of the dictionary into a Bloom filter, so the filter would hide
-// all other values.
+// If only some pages of a column use the dictionary, the library puts only the values of the dictionary
+// into the Bloom filter. With such a filter a reader would miss the other values.
 func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
 	var memories []*memory.Memory
 	for n := range 60_000 {

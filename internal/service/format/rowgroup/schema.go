@@ -30,8 +30,8 @@ const (
 	columnCount
 )
 
-// exactValues names the last column. It is NULL for nearly every memory. Otherwise it is a JSON
-// object, by column name, of the values that the typed columns cannot hold.
+// exactValues names the last column. It is NULL for nearly every memory. Otherwise it is a JSON object
+// that maps names of columns to the values that the typed columns cannot hold.
 const exactValues = "exact_values"
 
 // minTime and maxTime bound the timestamp columns. SQL, Python, Java and JavaScript support the years

@@ -93,7 +93,7 @@ func appendCategories(dst []parquet.Value, array []byte) (_ []parquet.Value, fla
 			element := array[i+1 : end]
 			if escaped {
 				var s string
-				if json.Unmarshal(array[i:end+1], &s) != nil { // not returned, because its text would quote the category
+				if json.Unmarshal(array[i:end+1], &s) != nil { // the error is not returned, because its text would quote the category
 					return dst, flat, errors.New("a category is not a JSON string")
 				}
 				element = []byte(s)

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/admin"
+)
+
+// apiPart and workerPart name the parts of a process. A process is ready when all its parts are ready.
+const apiPart, workerPart = "api", "worker"
+
+// listenAdmin serves /healthz, /readyz and /metrics on address. The process is not ready until each part has
+// a check.
+func listenAdmin(address string, scraped http.Handler, log *slog.Logger, parts ...string) (*admin.Server, error) {
+	return admin.Listen(address, admin.Options{Parts: parts, Metrics: scraped, Version: version, Log: log})
+}
+
+// closeAdmin closes the admin server. Call it last, so that probes and scrapers get answers while the
+// process stops.
+func closeAdmin(s *admin.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.Close(ctx) // an error means that a scraper was cut off, and the scraper notices that itself
+}
+
+// checkAPI is the readiness check of the API. It returns an error if the API's database does not answer.
+// It does not check Temporal and the bucket: without them, the API can still accept exports and show
+// their status.
+func (s *service) checkAPI(ctx context.Context) (any, error) {
+	return nil, ping(ctx, "DATABASE_URL", s.db)
+}
+
+// checkWorker returns the readiness check of the worker. The check returns an error if one of the
+// worker's two databases does not answer.
+func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
+	return func(ctx context.Context) (any, error) {
+		if err := ping(ctx, "DATABASE_URL", s.db); err != nil {
+			return nil, err
+		}
+		return nil, ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories)
+	}
+}
+
+// ping returns an error if the database does not answer. The error names the setting that contains the
+// database's URL.
+func ping(ctx context.Context, setting string, db *sqlx.DB) error {
+	if err := db.PingContext(ctx); err != nil {
+		return fmt.Errorf("the database in %s does not answer: check that it runs and can be reached: %w", setting, err)
+	}
+	return nil
+}
