@@ -45,7 +45,7 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	})
 	a.noteFull(ctx, in.ExportID, err)
 	if err == nil && composed.Object == "" {
-		activity.GetLogger(ctx).Warn("the file stays in parts, and the API will send it", "export", in.ExportID, "reason", reason)
+		activity.GetLogger(ctx).Warn("the file stays in parts, and the API will send it", "export_id", in.ExportID, "reason", reason)
 	}
 	return composed, err
 }

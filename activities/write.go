@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/archive"
@@ -68,6 +70,7 @@ type WriteRangeInput struct {
 // added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return export.Written{}, err
@@ -84,7 +87,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	activity.GetLogger(ctx).Debug("writing a range", "export_id", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
 	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
@@ -99,7 +102,7 @@ func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 		return
 	}
 	if err := a.Exports.StoreFull(ctx, id); err != nil {
-		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export_id", id, "error", attempt.SafeMessage(err))
 	}
 }
 
@@ -115,6 +118,7 @@ type VerifyInput struct {
 // the digest of the file up to and including the range.
 func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return in.Digest, err

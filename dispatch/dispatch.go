@@ -54,7 +54,7 @@ func (d *Dispatcher) Next(ctx context.Context, workspaceID string) {
 }
 
 func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
-	d.Log.WarnContext(ctx, "waiting exports could not be started; the reconciler tries again", "workspace", workspaceID, "error", attempt.SafeMessage(err))
+	d.Log.WarnContext(ctx, "waiting exports could not be started; the reconciler tries again", "workspace_id", workspaceID, "error", attempt.SafeMessage(err))
 }
 
 // next claims the exports that may run and starts their workflows. It returns how many exports it claimed,

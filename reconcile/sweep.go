@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/attempt"
@@ -34,6 +35,7 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 			return err
 		}
 		metrics.Swept.Add(ctx, 1, "objects")
+		activity.GetLogger(ctx).Info("export swept", "export_id", id)
 		return nil
 	})
 	var typed *temporal.ApplicationError

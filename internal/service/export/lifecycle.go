@@ -124,6 +124,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		return err
 	})
 	if err == nil {
+		failed.Failure.Cause = f.Cause
 		s.observe(ctx, StepFailed, failed)
 	}
 	return err

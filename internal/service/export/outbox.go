@@ -50,6 +50,7 @@ func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export
 	})
 	if err == nil {
 		for _, e := range failed {
+			e.Failure.Cause = "EXPORT_WORKSPACE_STORAGE is reached"
 			s.observe(ctx, StepFailed, e)
 		}
 	}

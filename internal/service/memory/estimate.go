@@ -109,4 +109,3 @@ func (p *planner) expected(ctx context.Context, r Range) (int64, error) {
 	}
 	return int64(min(plans[0].Plan.Rows, maxEstimate)), nil
 }
-
