@@ -48,11 +48,6 @@ func (w *world) checkAftermath(ctx context.Context) {
 	w.checkRows(rows)
 	w.checkBucket(rows)
 	w.checkSecrecy()
-	for _, m := range append(w.apis, w.workers...) {
-		if err := m.ended(); err != nil {
-			w.violate("", "a process ended by itself: %v", err)
-		}
-	}
 }
 
 func (w *world) rows(ctx context.Context) (rows []row, err error) {

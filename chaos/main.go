@@ -98,7 +98,7 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	w.say("all processes run; the faults begin")
-	w.began = time.Now()
+	go w.supervise(ctx)
 	w.disturb(ctx)
 	w.say("the faults have ended")
 	w.healed.Store(new(time.Now()))

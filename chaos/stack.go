@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -134,7 +136,7 @@ func (s *stack) startService(ctx context.Context) error {
 		s.apis = append(s.apis, &member{name: fmt.Sprintf("api-%d", i+1), stack: s, command: "api", address: address})
 		s.workers = append(s.workers, &member{name: fmt.Sprintf("worker-%d", i+1), stack: s, command: "worker"})
 	}
-	for _, m := range append(s.apis, s.workers...) {
+	for _, m := range s.members() {
 		if err := m.start(); err != nil {
 			return err
 		}
@@ -150,7 +152,7 @@ func (s *stack) command(ctx context.Context, args ...string) (string, error) {
 }
 
 func (s *stack) close() {
-	for _, m := range append(s.apis, s.workers...) {
+	for _, m := range s.members() {
 		m.kill()
 	}
 	for _, p := range []*proxy{s.postgresProxy, s.temporalProxy} {
@@ -185,6 +187,7 @@ type member struct {
 
 	mu      sync.Mutex
 	process *process.Process
+	down    bool // the nemesis wants it to stay down
 }
 
 // start starts the process unless it runs.
@@ -204,6 +207,7 @@ func (m *member) start() error {
 	if m.address == "" {
 		cmd.Env = m.stack.environment
 	}
+	m.down = false
 	var err error
 	m.process, err = process.Start(cmd, process.Options{Name: m.name, Log: filepath.Join(m.stack.dir, m.name+".log")})
 	return err
@@ -213,6 +217,7 @@ func (m *member) kill() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.process != nil {
+		m.down = true
 		m.process.Kill()
 	}
 }
@@ -221,6 +226,7 @@ func (m *member) kill() {
 func (m *member) terminate() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.down = true
 	return m.process.Stop()
 }
 
@@ -234,8 +240,33 @@ func (m *member) signal(s syscall.Signal) {
 func (m *member) ended() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.down || m.process == nil {
+		return nil
+	}
 	return m.process.Err()
 }
+
+// supervise starts processes again that have ended by themselves, as systemd or Kubernetes does. A process ends if
+// it finds no database when it starts.
+func (w *world) supervise(ctx context.Context) {
+	for pause(ctx, time.Second) {
+		for _, m := range w.members() {
+			err := m.ended()
+			if err == nil {
+				continue
+			}
+			w.count("starts that failed")
+			if !strings.Contains(err.Error(), "does not answer") && !strings.Contains(err.Error(), "the bucket") {
+				w.violate("", "a process ended by itself: %v", err)
+			}
+			if err := m.start(); err != nil {
+				w.violate("", "%s cannot be started, so the test has failed: %v", m.name, err)
+			}
+		}
+	}
+}
+
+func (s *stack) members() []*member { return slices.Concat(s.apis, s.workers) }
 
 // killPostgres kills the postmaster as the machine's out-of-memory killer would.
 func (s *stack) killPostgres() {
