@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ func (w *world) checkAftermath(ctx context.Context) {
 		}
 	}
 	w.checkRows(rows)
-	w.checkBucket(rows)
+	w.checkBucket(ctx, rows)
 	w.checkSecrecy()
 }
 
@@ -87,35 +86,25 @@ func (w *world) checkRows(rows []row) {
 
 // checkBucket checks that no object is left. The service keeps what an attempt wrote after the purge for a day, so
 // that is only counted.
-func (w *world) checkBucket(rows []row) {
+func (w *world) checkBucket(ctx context.Context, rows []row) {
 	purged := map[string]*time.Time{}
 	for _, r := range rows {
 		purged[r.ID] = r.Purged
 	}
-	err := filepath.WalkDir(w.bucket, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) || err == nil && d.IsDir() {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		id := filepath.Base(filepath.Dir(path))
-		switch at := purged[id]; {
-		case at == nil:
-			w.violate(id, "an object is left of an export that is unknown or not purged: %s", path)
-		case info.ModTime().After(*at):
-			w.count("objects written after the purge")
-		default:
-			w.violate(id, "an object is left that is older than the purge by %s: %s", at.Sub(info.ModTime()), path)
-		}
-		return nil
-	})
+	objects, err := w.objects(ctx)
 	if err != nil {
 		w.violate("", "the bucket cannot be listed: %v", err)
+	}
+	for _, o := range objects {
+		id := path.Base(path.Dir(o.key))
+		switch at := purged[id]; {
+		case at == nil:
+			w.violate(id, "an object is left of an export that is unknown or not purged: %s", o.key)
+		case o.when.After(at.Add(-time.Second)): // S3 knows only seconds
+			w.count("objects written after the purge")
+		default:
+			w.violate(id, "an object is left that is older than the purge by %s: %s", at.Sub(o.when), o.key)
+		}
 	}
 }
 
@@ -140,21 +129,4 @@ func (w *world) checkSecrecy() {
 		}
 		w.count("logs and state files searched")
 	}
-}
-
-// loseBucket puts a file in the place of the bucket, so that every access fails, as when a disk is gone.
-func (s *stack) loseBucket() {
-	if os.Rename(s.bucket, s.bucket+".away") == nil {
-		_ = os.WriteFile(s.bucket, nil, 0o600) // if it fails, findBucket succeeds all the same
-	}
-}
-
-func (s *stack) findBucket() error {
-	if _, err := os.Stat(s.bucket + ".away"); err != nil {
-		return nil
-	}
-	if err := os.Remove(s.bucket); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.Rename(s.bucket+".away", s.bucket)
 }

@@ -48,6 +48,7 @@ type options struct {
 	keep      string
 	firstOnly bool
 	large     int
+	store     string
 }
 
 func parseOptions(args []string) (o options, err error) {
@@ -70,6 +71,7 @@ func parseOptions(args []string) (o options, err error) {
 	flags.StringVar(&o.keep, "keep", "", "an empty or missing directory for the logs and the state of this run, which then stay there")
 	flags.BoolVar(&o.firstOnly, "first", false, "stop at the first violation")
 	flags.IntVar(&o.large, "large", 20_000, "how many memories the largest workspace has at first")
+	flags.StringVar(&o.store, "store", "file", "where exports are kept: file, or s3 for an S3 server behind a proxy")
 	return o, flags.Parse(args)
 }
 

@@ -91,12 +91,25 @@ func (w *world) serverFaults() lane {
 	name := func(s string, do func()) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string { do(); return s }
 	}
-	return lane{
+	l := lane{
 		{kind: "kill -9 of Postgres", from: 10 * time.Millisecond, to: 5 * time.Second, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "kill -9 of Temporal", from: 10 * time.Millisecond, to: 8 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away", from: heartbeat, to: 45 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
-		{kind: "bucket replaced by a file", from: time.Second, to: 8 * time.Second, strike: name("bucket", w.loseBucket), heal: func(context.Context) error { return w.findBucket() }, pauseAfter: 10 * time.Second},
+		{kind: "Temporal away, then kill -9 of all APIs", from: 5 * time.Second, to: 12 * time.Second, strike: name("temporal and APIs", w.killTemporal), heal: func(ctx context.Context) error {
+			for _, m := range w.apis { // they forget which workflows they wanted to start
+				m.kill()
+				if err := m.start(); err != nil {
+					return err
+				}
+			}
+			return w.restartTemporal(ctx)
+		}, pauseAfter: 15 * time.Second},
 	}
+	if w.stack.store == nil {
+		l = append(l, fault{kind: "bucket replaced by a file", from: time.Second, to: 8 * time.Second, strike: name("bucket", w.loseBucket),
+			heal: func(context.Context) error { return w.findBucket() }, pauseAfter: 10 * time.Second})
+	}
+	return l
 }
 
 func (w *world) networkFaults() lane {
@@ -114,7 +127,10 @@ func (w *world) networkFaults() lane {
 	for _, server := range []struct {
 		name  string
 		proxy *proxy
-	}{{"postgres", w.postgresProxy}, {"temporal", w.temporalProxy}} {
+	}{{"postgres", w.postgresProxy}, {"temporal", w.temporalProxy}, {"the store", w.storeProxy}} {
+		if server.proxy == nil {
+			continue
+		}
 		l = append(l,
 			fault{kind: "cut " + server.name, from: 10 * time.Millisecond, to: 6 * time.Second, strike: set(server.proxy, server.name, cut), heal: resume},
 			fault{kind: "slow " + server.name, from: 4 * time.Second, to: 15 * time.Second, strike: set(server.proxy, server.name, slow), heal: resume},

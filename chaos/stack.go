@@ -36,9 +36,12 @@ const (
 // stack is the service and its servers. The service reaches the servers only through proxies. This process reaches
 // them directly.
 type stack struct {
-	dir, bucket, program string
-	keep                 bool
-	tell                 func(format string, args ...any)
+	dir, program      string
+	bucket, bucketURL string           // bucket is the directory, if the store is one
+	store             *devstack.Server // nil if the store is a directory
+	storeProxy        *proxy
+	keep              bool
+	tell              func(format string, args ...any)
 
 	postgresOptions devstack.PostgresOptions
 	temporalOptions devstack.TemporalOptions
@@ -63,10 +66,9 @@ func startStack(ctx context.Context, o options, say func(string, ...any)) (s *st
 	if s.dir, err = filepath.Abs(s.dir); err != nil {
 		return nil, err
 	}
-	s.bucket = filepath.Join(s.dir, "bucket")
 	// Postgres refuses to run as root. If root runs chaos, Postgres runs as another user, which must be able to
 	// enter the directory.
-	if err := errors.Join(os.MkdirAll(s.dir, 0o755), os.Chmod(s.dir, 0o755), os.MkdirAll(s.bucket, 0o755)); err != nil {
+	if err := errors.Join(os.MkdirAll(s.dir, 0o755), os.Chmod(s.dir, 0o755)); err != nil {
 		return s, err
 	}
 	if s.program == "" {
@@ -77,6 +79,9 @@ func startStack(ctx context.Context, o options, say func(string, ...any)) (s *st
 		}
 	}
 	if err := s.startServers(ctx); err != nil {
+		return s, err
+	}
+	if err := s.startStore(ctx, o.store); err != nil {
 		return s, err
 	}
 	if _, err := s.command(ctx, "migrate"); err != nil {
@@ -124,7 +129,7 @@ func (s *stack) startService(ctx context.Context) error {
 	}
 	database.Host = s.postgresProxy.address
 	s.environment = append(process.CleanEnviron(), "HOME="+s.dir, // an empty home, so that no configuration file for Temporal is read
-		"DATABASE_URL="+database.String(), "TEMPORAL_ADDRESS="+s.temporalProxy.address, "BUCKET_URL=file://"+filepath.ToSlash(s.bucket),
+		"DATABASE_URL="+database.String(), "TEMPORAL_ADDRESS="+s.temporalProxy.address, "BUCKET_URL="+s.bucketURL,
 		"EXPORT_RETENTION="+retention.String(), "EXPORT_GRACE="+grace.String(), "RECONCILE_EVERY=2s", "SWEEP_EVERY=10s",
 		"EXPORT_WORKSPACE_UNFINISHED=12", "WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "ADMIN_ADDR=off", "LOG_LEVEL=debug")
 	for i := range 2 {
@@ -155,10 +160,13 @@ func (s *stack) close() {
 	for _, m := range s.members() {
 		m.kill()
 	}
-	for _, p := range []*proxy{s.postgresProxy, s.temporalProxy} {
+	for _, p := range []*proxy{s.postgresProxy, s.temporalProxy, s.storeProxy} {
 		if p != nil {
 			p.close()
 		}
+	}
+	if s.store != nil {
+		s.store.Stop()
 	}
 	if s.operator != nil {
 		s.operator.Close()
