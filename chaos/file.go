@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 
 	"memexport/internal/workshop/parse"
@@ -96,7 +97,7 @@ func (j *job) checkFile(e *object, file []byte) {
 // workspace must not find the export.
 func (j *job) outlive(ctx context.Context, e *object) {
 	w := j.ws.world
-	stranger := w.workspaces[(j.random.IntN(len(w.workspaces)-1)+1+j.number())%len(w.workspaces)]
+	stranger := w.workspaces[(slices.Index(w.workspaces, j.ws)+1+j.random.IntN(len(w.workspaces)-1))%len(w.workspaces)]
 	for e.Status == "READY" && !w.late() {
 		if a := stranger.ask(ctx, j.random.IntN(2), "GET", "/v1/exports/"+j.id, 0); a != nil && a.status == 200 {
 			w.violate(j.id, "the workspace %s can read an export of %s", stranger.id, j.ws.id)
@@ -126,16 +127,6 @@ func (j *job) outlive(ctx context.Context, e *object) {
 		}
 	}
 	w.violate(j.id, "no answer about the end of the export within the bound")
-}
-
-// number returns the place of the job's workspace in the list.
-func (j *job) number() int {
-	for i, ws := range j.ws.world.workspaces {
-		if ws == j.ws {
-			return i
-		}
-	}
-	return 0
 }
 
 // delete deletes the export and checks that it is gone.

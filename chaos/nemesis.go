@@ -31,25 +31,21 @@ func (w *world) lanes() []lane {
 
 func (w *world) processFaults() lane {
 	var hit []*member
-	choose := func(from []*member, all bool) func(context.Context, *rand.Rand) string {
+	one := func(from []*member, do func(*member)) func(context.Context, *rand.Rand) string {
 		return func(_ context.Context, r *rand.Rand) string {
-			hit = []*member{from[r.IntN(len(from))]}
-			if all {
-				hit = from
-			}
-			return hit[0].name
+			m := from[r.IntN(len(from))]
+			hit = []*member{m}
+			do(m)
+			return m.name
 		}
 	}
-	struck := func(from []*member, all bool, do func(*member)) func(context.Context, *rand.Rand) string {
-		return func(ctx context.Context, r *rand.Rand) string {
-			victim := choose(from, all)(ctx, r)
-			for _, m := range hit {
+	all := func(from []*member, do func(*member)) func(context.Context, *rand.Rand) string {
+		return func(context.Context, *rand.Rand) string {
+			hit = from
+			for _, m := range from {
 				do(m)
 			}
-			if all {
-				return "all"
-			}
-			return victim
+			return "all"
 		}
 	}
 	kill := func(m *member) { m.kill() }
@@ -75,15 +71,15 @@ func (w *world) processFaults() lane {
 	}
 	const moment, short = 10 * time.Millisecond, 4 * time.Second
 	return lane{
-		{kind: "kill -9 of a worker", from: moment, to: short, strike: struck(w.workers, false, kill), heal: restart, whileBusy: true},
-		{kind: "kill -9 of a worker", from: moment, to: short, strike: struck(w.workers, false, kill), heal: restart, whileBusy: true},
-		{kind: "kill -9 of all workers", from: moment, to: 3 * short, strike: struck(w.workers, true, kill), heal: restart, whileBusy: true},
-		{kind: "kill -9 of an API", from: moment, to: short, strike: struck(w.apis, false, kill), heal: restart},
-		{kind: "kill -9 of all APIs", from: moment, to: short, strike: struck(w.apis, true, kill), heal: restart},
-		{kind: "SIGSTOP of a worker", from: heartbeat, to: heartbeat + short, strike: struck(w.workers, false, freeze), heal: thaw, whileBusy: true},
-		{kind: "SIGSTOP of an API", from: time.Second, to: 2 * short, strike: struck(w.apis, false, freeze), heal: thaw},
-		{kind: "SIGTERM of a worker", from: moment, to: short, strike: struck(w.workers, false, term), heal: restart, whileBusy: true},
-		{kind: "SIGTERM of an API", from: moment, to: short, strike: struck(w.apis, false, term), heal: restart},
+		{kind: "kill -9 of a worker", from: moment, to: short, strike: one(w.workers, kill), heal: restart, whileBusy: true},
+		{kind: "kill -9 of a worker", from: moment, to: short, strike: one(w.workers, kill), heal: restart, whileBusy: true},
+		{kind: "kill -9 of all workers", from: moment, to: 3 * short, strike: all(w.workers, kill), heal: restart, whileBusy: true},
+		{kind: "kill -9 of an API", from: moment, to: short, strike: one(w.apis, kill), heal: restart},
+		{kind: "kill -9 of all APIs", from: moment, to: short, strike: all(w.apis, kill), heal: restart},
+		{kind: "SIGSTOP of a worker", from: heartbeat, to: heartbeat + short, strike: one(w.workers, freeze), heal: thaw, whileBusy: true},
+		{kind: "SIGSTOP of an API", from: time.Second, to: 2 * short, strike: one(w.apis, freeze), heal: thaw},
+		{kind: "SIGTERM of a worker", from: moment, to: short, strike: one(w.workers, term), heal: restart, whileBusy: true},
+		{kind: "SIGTERM of an API", from: moment, to: short, strike: one(w.apis, term), heal: restart},
 	}
 }
 
@@ -113,31 +109,51 @@ func (w *world) serverFaults() lane {
 }
 
 func (w *world) networkFaults() lane {
-	var hit *proxy
-	set := func(p *proxy, name string, m mode) func(context.Context, *rand.Rand) string {
+	var hit []*proxy
+	set := func(victim string, m mode, proxies ...*proxy) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string {
-			hit = p
-			p.set(m)
-			return name
+			hit = proxies
+			setAll(hit, m)
+			return victim
 		}
 	}
-	resume := func(context.Context) error { hit.set(pass); return nil }
-	breakOff := func(context.Context) error { hit.set(cut); hit.set(pass); return nil } // the connections are lost without notice
-	var l lane
+	resume := func(context.Context) error { setAll(hit, pass); return nil }
+	breakOff := func(context.Context) error { setAll(hit, cut); setAll(hit, pass); return nil } // the connections are lost without notice
+	l := lane{{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 8 * time.Second, to: 20 * time.Second,
+		whileBusy: true, heal: resume, strike: func(ctx context.Context, r *rand.Rand) string {
+			j := w.jobs.choose(r, "PROCESSING")
+			if j == nil {
+				return ""
+			}
+			w.postgresProxy.set(crawl) // so that both attempts write at once
+			worker := w.temporalProxies[1+r.IntN(2)]
+			worker.set(hang)
+			hit = []*proxy{worker, w.postgresProxy}
+			ctx, stop := context.WithTimeout(ctx, 5*time.Second)
+			defer stop()
+			w.reset(ctx, j)
+			return j.id
+		}}}
 	for _, server := range []struct {
-		name  string
-		proxy *proxy
-	}{{"postgres", w.postgresProxy}, {"temporal", w.temporalProxy}, {"the store", w.storeProxy}} {
-		if server.proxy == nil {
+		name    string
+		proxies []*proxy
+	}{{"postgres", []*proxy{w.postgresProxy}}, {"temporal", w.temporalProxies}, {"the store", []*proxy{w.storeProxy}}} {
+		if server.proxies[0] == nil {
 			continue
 		}
 		l = append(l,
-			fault{kind: "cut " + server.name, from: 10 * time.Millisecond, to: 6 * time.Second, strike: set(server.proxy, server.name, cut), heal: resume},
-			fault{kind: "slow " + server.name, from: 4 * time.Second, to: 15 * time.Second, strike: set(server.proxy, server.name, slow), heal: resume},
-			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.proxy, server.name, hang), heal: resume},
-			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.proxy, server.name, hang), heal: breakOff})
+			fault{kind: "cut " + server.name, from: 10 * time.Millisecond, to: 6 * time.Second, strike: set(server.name, cut, server.proxies...), heal: resume},
+			fault{kind: "slow " + server.name, from: 4 * time.Second, to: 15 * time.Second, strike: set(server.name, slow, server.proxies...), heal: resume},
+			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
+			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
-	return l
+	return append(l, l[0], l[0]) // the first one needs luck, so it comes more often
+}
+
+func setAll(proxies []*proxy, m mode) {
+	for _, p := range proxies {
+		p.set(m)
+	}
 }
 
 // strike injects faults of a lane until ctx ends, and heals the last one.

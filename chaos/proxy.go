@@ -10,15 +10,17 @@ import (
 type mode int
 
 const (
-	pass mode = iota
-	cut       // closes connections, and refuses new ones
-	slow      // delays data, and limits its rate
-	hang      // passes nothing on, but keeps connections open
+	pass  mode = iota
+	cut        // closes connections, and refuses new ones
+	slow       // delays data, and limits its rate
+	crawl      // limits the rate so much that a large export takes a minute
+	hang       // passes nothing on, but keeps connections open
 )
 
 const (
 	slowDelay = 30 * time.Millisecond
-	slowRate  = 1 << 20 // bytes per second and direction
+	slowRate  = 1 << 20   // bytes per second and direction of a connection
+	crawlRate = 256 << 10 // the same for crawl
 )
 
 // proxy forwards TCP connections to a server and disturbs them.
@@ -141,9 +143,13 @@ func (p *proxy) wait(n int) bool {
 			return true
 		case cut:
 			return false
-		case slow:
+		case slow, crawl:
+			rate := slowRate
+			if m == crawl {
+				rate = crawlRate
+			}
 			select {
-			case <-time.After(slowDelay + time.Duration(n)*time.Second/slowRate):
+			case <-time.After(slowDelay + time.Duration(n)*time.Second/time.Duration(rate)):
 			case <-changed:
 			}
 			return true

@@ -9,10 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
-	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -48,7 +45,7 @@ type stack struct {
 	postgres        *devstack.Postgres
 	temporal        *devstack.Temporal
 	postgresProxy   *proxy
-	temporalProxy   *proxy
+	temporalProxies []*proxy      // of the APIs, and of each worker
 	db              *sqlx.DB      // over a direct connection
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
@@ -111,8 +108,12 @@ func (s *stack) startServers(ctx context.Context) (err error) {
 	if s.postgresProxy, err = newProxy(net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))); err != nil {
 		return err
 	}
-	if s.temporalProxy, err = newProxy(s.temporal.Address); err != nil {
-		return err
+	for range 3 {
+		p, err := newProxy(s.temporal.Address)
+		if err != nil {
+			return err
+		}
+		s.temporalProxies = append(s.temporalProxies, p)
 	}
 	if s.db, err = postgres.Open(s.postgres.URL, 16); err != nil {
 		return err
@@ -129,7 +130,7 @@ func (s *stack) startService(ctx context.Context) error {
 	}
 	database.Host = s.postgresProxy.address
 	s.environment = append(process.CleanEnviron(), "HOME="+s.dir, // an empty home, so that no configuration file for Temporal is read
-		"DATABASE_URL="+database.String(), "TEMPORAL_ADDRESS="+s.temporalProxy.address, "BUCKET_URL="+s.bucketURL,
+		"DATABASE_URL="+database.String(), "BUCKET_URL="+s.bucketURL,
 		"EXPORT_RETENTION="+retention.String(), "EXPORT_GRACE="+grace.String(), "RECONCILE_EVERY=2s", "SWEEP_EVERY=10s",
 		"EXPORT_WORKSPACE_UNFINISHED=12", "WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "ADMIN_ADDR=off", "LOG_LEVEL=debug")
 	for i := range 2 {
@@ -138,8 +139,10 @@ func (s *stack) startService(ctx context.Context) error {
 			return err
 		}
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
-		s.apis = append(s.apis, &member{name: fmt.Sprintf("api-%d", i+1), stack: s, command: "api", address: address})
-		s.workers = append(s.workers, &member{name: fmt.Sprintf("worker-%d", i+1), stack: s, command: "worker"})
+		s.apis = append(s.apis, &member{name: fmt.Sprintf("api-%d", i+1), stack: s, command: "api", address: address,
+			environment: []string{"HTTP_ADDR=" + address, "TEMPORAL_ADDRESS=" + s.temporalProxies[0].address}})
+		s.workers = append(s.workers, &member{name: fmt.Sprintf("worker-%d", i+1), stack: s, command: "worker",
+			environment: []string{"TEMPORAL_ADDRESS=" + s.temporalProxies[1+i].address}})
 	}
 	for _, m := range s.members() {
 		if err := m.start(); err != nil {
@@ -160,7 +163,7 @@ func (s *stack) close() {
 	for _, m := range s.members() {
 		m.kill()
 	}
-	for _, p := range []*proxy{s.postgresProxy, s.temporalProxy, s.storeProxy} {
+	for _, p := range append(s.temporalProxies, s.postgresProxy, s.storeProxy) {
 		if p != nil {
 			p.close()
 		}
@@ -186,95 +189,6 @@ func (s *stack) close() {
 		}
 	}
 }
-
-// member is one process of the service, which can be started again.
-type member struct {
-	name, command string
-	address       string // of an API
-	stack         *stack
-
-	mu      sync.Mutex
-	process *process.Process
-	down    bool // the nemesis wants it to stay down
-}
-
-// start starts the process unless it runs.
-func (m *member) start() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.process != nil {
-		select {
-		case <-m.process.Done():
-		default:
-			return nil
-		}
-	}
-	cmd := exec.Command(m.stack.program, m.command)
-	cmd.Dir = m.stack.dir
-	cmd.Env = append(m.stack.environment, "HTTP_ADDR="+m.address)
-	if m.address == "" {
-		cmd.Env = m.stack.environment
-	}
-	m.down = false
-	var err error
-	m.process, err = process.Start(cmd, process.Options{Name: m.name, Log: filepath.Join(m.stack.dir, m.name+".log")})
-	return err
-}
-
-func (m *member) kill() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.process != nil {
-		m.down = true
-		m.process.Kill()
-	}
-}
-
-// terminate asks the process to stop and returns when it has stopped.
-func (m *member) terminate() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.down = true
-	return m.process.Stop()
-}
-
-func (m *member) signal(s syscall.Signal) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.process.Signal(s)
-}
-
-// ended says how the process ended by itself, or returns nil.
-func (m *member) ended() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.down || m.process == nil {
-		return nil
-	}
-	return m.process.Err()
-}
-
-// supervise starts processes again that have ended by themselves, as systemd or Kubernetes does. A process ends if
-// it finds no database when it starts.
-func (w *world) supervise(ctx context.Context) {
-	for pause(ctx, time.Second) {
-		for _, m := range w.members() {
-			err := m.ended()
-			if err == nil {
-				continue
-			}
-			w.count("starts that failed")
-			if !strings.Contains(err.Error(), "does not answer") && !strings.Contains(err.Error(), "the bucket") {
-				w.violate("", "a process ended by itself: %v", err)
-			}
-			if err := m.start(); err != nil {
-				w.violate("", "%s cannot be started, so the test has failed: %v", m.name, err)
-			}
-		}
-	}
-}
-
-func (s *stack) members() []*member { return slices.Concat(s.apis, s.workers) }
 
 // killPostgres kills the postmaster as the machine's out-of-memory killer would.
 func (s *stack) killPostgres() {
