@@ -108,7 +108,7 @@ func (w *world) checkBucket(ctx context.Context, rows []row) {
 	}
 }
 
-// checkSecrecy looks for the canary in the logs of the service and in the files of Temporal.
+// checkSecrecy looks for the canary in the logs of the service and in the files of Temporal, and for panics.
 func (w *world) checkSecrecy() {
 	files, _ := filepath.Glob(filepath.Join(w.dir, "*.*")) // the only error is a malformed pattern
 	for _, file := range files {
