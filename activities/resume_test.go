@@ -148,7 +148,8 @@ func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
 		t.Errorf("it ended with %v", err)
 	}
 	release()
-	if parts := h.parts(in.ExportID); len(parts) != 2 {
+	// Postgres may finish the statement that records the third part before it learns of the cancellation.
+	if parts := h.parts(in.ExportID); len(parts) != 2 && len(parts) != 3 {
 		t.Errorf("%d parts are recorded", len(parts))
 	}
 	h.finish(in, format.JSON, 400)

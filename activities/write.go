@@ -14,24 +14,38 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
+// PlanInput names the export to plan. It is encoded like ExportRef, which earlier versions passed to Plan.
+type PlanInput struct {
+	ExportID string `json:"export_id"`
+	// PublishSmall allows Plan to publish a small export. It is false in workflows that the code of an
+	// earlier version has started.
+	PublishSmall bool `json:"publish_small,omitempty"`
+}
+
 // PlanResult says how an export is divided into ranges. It has no ranges if no memory matches the filter.
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
 	Parallel int                   `json:"parallel"`         // ranges to write at the same time
 	Compose  bool                  `json:"compose"`          // whether to run Compose
 	Settled  Settled               `json:"settled,omitzero"` // set if the export has ended: then there is nothing to write
+	// Published is set if Plan has also written and published the export.
+	Published *PublishedSmall `json:"published,omitempty"`
 }
 
 // Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
 // key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
 // ended, Plan changes nothing and returns how the export ended.
-func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
+//
+// If the input allows it and the export is small, Plan also does the work of WriteRange and Publish. This
+// saves two activities, which cost much more than writing a few memories.
+func (a *Activities) Plan(ctx context.Context, in PlanInput) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
-	e, err := a.Exports.Find(ctx, in.ExportID)
+	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
-		return PlanResult{}, attempt.DatabaseError(ctx, err)
+		return PlanResult{}, err
 	}
 	if settled := a.settled(e); settled.Is() {
+		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
 		return PlanResult{Settled: settled}, nil
 	}
 	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
@@ -48,7 +62,11 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if err != nil {
 		return PlanResult{}, attempt.DatabaseError(ctx, err)
 	}
-	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}, nil
+	plan := PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}
+	if in.PublishSmall && small(plan) {
+		plan.Published, err = a.publishSmall(ctx, e, f, plan)
+	}
+	return plan, err
 }
 
 // WriteRangeInput names a range of an export's plan.
@@ -75,12 +93,17 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
-	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
-		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
-	})
-	a.noteFull(ctx, in.ExportID, err)
+	added, err := a.write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	return written.Plus(added), err
+}
+
+func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Written, error) {
+	activity.GetLogger(ctx).Debug("writing a range", "export", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
+	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
+		return a.writer().Write(ctx, job)
+	})
+	a.noteFull(ctx, job.Export.ID, err)
+	return added, err
 }
 
 // noteFull records that the store is full, if err means that. The API then refuses new exports.
@@ -112,16 +135,17 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return in.Digest, nil
 	}
-	return a.verify(ctx, f, in)
-}
-
-func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInput) (archive.Digest, error) {
 	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
+	return a.verify(ctx, f, in.Digest, recorded)
+}
+
+// verify reads parts back from the store, and returns the digest that also covers them.
+func (a *Activities) verify(ctx context.Context, f *format.Format, digest archive.Digest, parts []export.Part) (archive.Digest, error) {
 	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
-		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
-		return digest, attempt.StorageError(ctx, err)
+		extended, err := a.Archive.Extend(ctx, f, digest, export.Stored(parts))
+		return extended, attempt.StorageError(ctx, err)
 	})
 }

@@ -76,10 +76,11 @@ func (b *benchmark) sequence(ctx context.Context, c benchstack.Client) (outside,
 // clients.
 func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Small exports: sustained, %d clients", clients),
-		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "worker CPU ms/export", "Postgres CPU ms/export"}}
+		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "CPU ms/export", "Temporal", "Postgres", "worker", "API"},
+		Note: "CPU ms/export is the processor time of all processes but the clients. The columns after it divide it among them."}
 	var mu sync.Mutex
 	var ids []string
-	worker, server := b.WorkerCPU(), b.PostgresCPU()
+	used := b.CPU()
 	calls, took, err := load(ctx, b.sustained, func(ctx context.Context) error {
 		e, _, err := c.Export(ctx, "json")
 		mu.Lock()
@@ -93,9 +94,10 @@ func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (me
 	if err != nil {
 		return t, err
 	}
-	n := time.Duration(len(calls))
+	used = b.CPU().Minus(used)
+	each := func(d time.Duration) string { return measure.Millis(d / time.Duration(len(calls))) }
 	t.Add(benchstack.Tiny.Name+", JSON", len(calls), fmt.Sprintf("%.1f", float64(len(calls))/took.Seconds()), measure.Millis(measure.Percentile(calls, 50)),
-		measure.Millis(measure.Percentile(calls, 99)), measure.Millis((b.WorkerCPU()-worker)/n), measure.Millis((b.PostgresCPU()-server)/n))
-	say("sustained: %.1f exports/s", float64(len(calls))/took.Seconds())
+		measure.Millis(measure.Percentile(calls, 99)), each(used.All()), each(used.Temporal), each(used.Postgres), each(used.Workers), each(used.API))
+	say("sustained: %.1f exports/s, %s ms of CPU each", float64(len(calls))/took.Seconds(), each(used.All()))
 	return t, b.Discard(ctx, c, ids...)
 }

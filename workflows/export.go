@@ -77,9 +77,8 @@ func newRun(in ExportInput) *run {
 // write plans the export, writes and verifies its ranges, and publishes the file. If the plan says so,
 // write also makes the store join the parts into one object.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
-	var plan activities.PlanResult
-	r.show(ctx, export.Processing)
-	if err := workflow.ExecuteActivity(r.working(ctx, "divide the memories into ranges"), a.Plan, r.export).Get(ctx, &plan); err != nil {
+	plan, err := r.plan(ctx)
+	if err != nil {
 		return published, err
 	}
 	if s := plan.Settled; s.Is() { // this run was reset, or started again, after the export had ended
@@ -87,6 +86,11 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
 	}
 	r.details.ranges = len(plan.Ranges)
+	if small := plan.Published; small != nil {
+		r.details.rangesDone, r.details.written = r.details.ranges, small.Written
+		r.published(ctx, small.PublishResult)
+		return small.PublishResult, nil
+	}
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
 	digest, err := r.verify(ctx, ranges)
@@ -106,9 +110,33 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.adopt(ctx, s)
 		return published, nil
 	}
+	r.published(ctx, published)
+	return published, nil
+}
+
+// plan makes the export PROCESSING and runs Plan, which also publishes the export if it is small.
+func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error) {
+	options := workflow.GetActivityOptions(r.working(ctx, "divide the memories into ranges; publish a small export"))
+	input := activities.PlanInput{ExportID: r.export.ExportID}
+	if workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 1) == 1 {
+		input.PublishSmall = true
+		// Older code gives the activity another id. So a worker that still runs older code cannot continue this
+		// workflow, and would not understand that the export is already published.
+		options.ActivityID = "plan"
+		// Starter sets the search attribute, so that no upsert is needed here. An older version set PENDING.
+		if started, ok := workflow.GetTypedSearchAttributes(ctx).GetKeyword(AttributeStatus); ok {
+			r.details.status = export.Status(started)
+		}
+	}
+	r.show(ctx, export.Processing)
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Plan, input).Get(ctx, &plan)
+	return plan, err
+}
+
+// published shows that the export is READY.
+func (r *run) published(ctx workflow.Context, published activities.PublishResult) {
 	r.details.expiresAt = published.ExpiresAt
 	r.show(ctx, export.Ready)
-	return published, nil
 }
 
 // verify waits for the ranges in order and verifies each one while later ranges are still being written.

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -40,35 +41,45 @@ var recordings = map[string]func(t *testing.T) *live{
 		s := newStub(3)
 		s.parallel = 2
 		s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
-		l := recorded(t, s)
-		if err := l.result(); err != nil {
-			t.Error(err)
-		}
-		return l
+		return completed(t, s)
 	},
 	"composed": func(t *testing.T) *live {
 		s := newComposing(2)
 		s.ready, s.grace = 0, 0
-		l := recorded(t, s)
-		if err := l.result(); err != nil {
-			t.Error(err)
-		}
-		return l
+		return completed(t, s)
 	},
 	"retried": func(t *testing.T) *live {
 		s := newStub(2).failing("Publish", 1, sdk.NewApplicationError("the database is away", "DatabaseUnavailable"))
 		s.ready, s.grace = 0, 0
-		l := recorded(t, s)
-		if err := l.result(); err != nil {
-			t.Error(err)
-		}
-		return l
+		return completed(t, s)
 	},
 	"nothing-matches": func(t *testing.T) *live {
 		s := newStub(0)
 		s.ready, s.grace = 0, 0
+		return completed(t, s)
+	},
+	"three-ranges": func(t *testing.T) *live {
+		s := newStub(3)
+		s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
+		return completed(t, s)
+	},
+	"small": func(t *testing.T) *live {
+		s := newSmall()
+		s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
+		return completed(t, s)
+	},
+	"small-retried": func(t *testing.T) *live {
+		s := newSmall().failing("Plan", 1, sdk.NewApplicationError("the store is away", "StorageUnavailable"))
+		s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
+		return completed(t, s)
+	},
+	"small-cancelled": func(t *testing.T) *live {
+		s := newSmall()
+		s.on["Plan"] = func(ctx context.Context, _ int) error { return untilCancelled(ctx) }
 		l := recorded(t, s)
-		if err := l.result(); err != nil {
+		await.True(t, patience, "Plan runs", func() bool { return len(l.called("Plan")) == 1 })
+		l.cancel()
+		if err := l.result(); !sdk.IsCanceledError(err) {
 			t.Error(err)
 		}
 		return l
@@ -167,6 +178,14 @@ func recorded(t *testing.T, s *stub) *live {
 	return l
 }
 
+func completed(t *testing.T, s *stub) *live {
+	l := recorded(t, s)
+	if err := l.result(); err != nil {
+		t.Error(err)
+	}
+	return l
+}
+
 // untilAsleep returns when the workflow has started its timer and waits for it.
 func (l *live) untilAsleep() {
 	l.Helper()
@@ -183,16 +202,17 @@ func TestRecordHistories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := record(t)
 			history := l.history()
+			// Encode the history before the replay, which changes the search attributes in its first event.
+			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
+			if err != nil {
+				t.Fatal(err)
+			}
 			replayer := newReplayer(workflows.Export)
 			if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
 				t.Error(err)
 			}
 			if !*update {
 				return
-			}
-			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
-			if err != nil {
-				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o644); err != nil {
 				t.Fatal(err)

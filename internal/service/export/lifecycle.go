@@ -18,39 +18,54 @@ import (
 // call has started the export, Start changes nothing and returns the plan of that call, because an
 // activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
-	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
-		if err != nil {
-			return err
-		}
-		switch status {
-		case Pending:
-			return insertPlan(ctx, tx, id, ranges)
-		case Processing, Ready:
-			ranges, err = selectPlan(ctx, tx, id)
-			return err
-		}
-		return ErrConflict
-	})
-	return ranges, err
-}
-
-func insertPlan(ctx context.Context, tx *sqlx.Tx, id string, ranges []memory.PlannedRange) error {
-	var estimate int64
-	for i, r := range ranges {
-		estimate += r.Estimate
-		_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_ranges
-			(export_id, range, first_created_at, first_id, last_created_at, last_id, estimate) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			id, i, int64(r.First.CreatedAt), r.First.ID, int64(r.Last.CreatedAt), r.Last.ID, r.Estimate)
-		if err != nil {
-			return fmt.Errorf("record a range: %w", err)
-		}
+	_, err := insertPlan(ctx, s.db, id, ranges)
+	if !errors.Is(err, ErrConflict) {
+		return ranges, err
 	}
-	return transition(ctx, tx, id, Processing, `started_at = now(), estimate = $4`, estimate)
+	e, err := s.Find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.StoredStatus != Processing && e.StoredStatus != Ready {
+		return nil, ErrConflict
+	}
+	return s.selectPlan(ctx, id)
 }
 
-func selectPlan(ctx context.Context, tx *sqlx.Tx, id string) ([]memory.PlannedRange, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate
+// insertPlan makes a PENDING export PROCESSING, records its ranges in the same statement, and returns the
+// export. It returns ErrConflict if the export has another status.
+func insertPlan(ctx context.Context, q sqlx.QueryerContext, id string, ranges []memory.PlannedRange) (Export, error) {
+	var estimate int64
+	n := len(ranges)
+	numbers, firstTimes, lastTimes, estimates := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	firstIDs, lastIDs := make([]string, n), make([]string, n)
+	for i, r := range ranges {
+		numbers[i], estimates[i] = int64(i), r.Estimate
+		firstTimes[i], firstIDs[i] = int64(r.First.CreatedAt), r.First.ID
+		lastTimes[i], lastIDs[i] = int64(r.Last.CreatedAt), r.Last.ID
+		estimate += r.Estimate
+	}
+	var r record
+	err := sqlx.GetContext(ctx, q, &r, `WITH started AS (
+			UPDATE memexport.exports SET status = $2, updated_at = now(), started_at = now(), estimate = $4
+			WHERE id = $1 AND status = ANY($3) RETURNING *),
+		planned AS (
+			INSERT INTO memexport.export_ranges (export_id, range, first_created_at, first_id, last_created_at, last_id, estimate)
+			SELECT started.id, planned.* FROM started,
+				unnest($5::integer[], $6::bigint[], $7::uuid[], $8::bigint[], $9::uuid[], $10::bigint[]) AS planned)
+		SELECT `+recordColumns+` FROM started e`, id, Processing, pq.Array(transitions[Processing]), estimate,
+		pq.Array(numbers), pq.Array(firstTimes), pq.Array(firstIDs), pq.Array(lastTimes), pq.Array(lastIDs), pq.Array(estimates))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Export{}, ErrConflict
+	}
+	if err != nil {
+		return Export{}, fmt.Errorf("record the ranges: %w", err)
+	}
+	return r.export()
+}
+
+func (s *Store) selectPlan(ctx context.Context, id string) ([]memory.PlannedRange, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate
 		FROM memexport.export_ranges WHERE export_id = $1 ORDER BY range`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the ranges: %w", err)
@@ -79,25 +94,25 @@ type File struct {
 // export. An export that has been published before is returned unchanged. Publish returns ErrConflict
 // if the export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
-	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
+	e, err := transition(ctx, s.db, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
 		stored_bytes = `+recordedBytes+` + CASE WHEN $8 <> '' THEN $6::bigint ELSE 0 END`,
 		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
-	if err != nil && !errors.Is(err, ErrConflict) {
-		return Export{}, err
+	if !errors.Is(err, ErrConflict) {
+		return e, err
 	}
-	e, findErr := s.Find(ctx, id)
-	if findErr == nil && e.ExpiresAt == nil {
-		findErr = ErrConflict // the export failed before it could be published
+	e, err = s.Find(ctx, id)
+	if err == nil && e.ExpiresAt == nil {
+		err = ErrConflict // the export failed before it could be published
 	}
-	return e, findErr
+	return e, err
 }
 
 // Fail makes a PENDING or PROCESSING export FAILED and records its progress so far. It returns
 // ErrConflict if the export has another status.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -112,15 +127,17 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		if err != nil {
 			return err
 		}
-		return transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
+		_, err = transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
 			progress = $7, memory_count = $8, stored_bytes = `+recordedBytes, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
+		return err
 	})
 }
 
 // Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
 // It returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
-	return s.transition(ctx, id, Expired, `expires_at = least(expires_at, now())`)
+	_, err := transition(ctx, s.db, id, Expired, `expires_at = least(expires_at, now())`)
+	return err
 }
 
 // Purged records that the objects of the export are deleted. In the same transaction it deletes the
@@ -144,32 +161,25 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
 // transition changes the status to the given one, if the map transitions allows that from the current
-// status. The string set contains further SQL assignments, whose parameters start at $4.
-func transition(ctx context.Context, tx sqlx.ExecerContext, id string, to Status, set string, args ...any) error {
-	result, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = $2, updated_at = now(), `+set+`
-		WHERE id = $1 AND status = ANY($3)`, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
-	if err != nil {
-		return fmt.Errorf("make an export %s: %w", to, err)
+// status, and returns the export. The string set contains further SQL assignments, whose parameters start
+// at $4.
+func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
+	var r record
+	err := sqlx.GetContext(ctx, q, &r, `UPDATE memexport.exports e SET status = $2, updated_at = now(), `+set+`
+		WHERE id = $1 AND status = ANY($3) RETURNING `+recordColumns, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Export{}, ErrConflict
 	}
-	return oneChanged(result, ErrConflict)
+	if err != nil {
+		return Export{}, fmt.Errorf("make an export %s: %w", to, err)
+	}
+	return r.export()
 }
-
-func (s *Store) transition(ctx context.Context, id string, to Status, set string, args ...any) error {
-	return transition(ctx, s.db, id, to, set, args...)
-}
-
-// rowLock is the strength of a Postgres row lock: what follows FOR in a SELECT.
-type rowLock string
-
-const (
-	forUpdate rowLock = "UPDATE" // for a transaction that changes the status
-	forShare  rowLock = "SHARE"  // for a transaction that needs the status not to change; several can hold this lock at once
-)
 
 // lockStatus reads the status of an export and keeps it from changing until the transaction ends.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id string, lock rowLock) (Status, error) {
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
 	var status Status
-	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+string(lock), id)
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}

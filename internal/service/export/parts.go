@@ -16,30 +16,39 @@ import (
 // recorded one of the parts, or if the export is not PROCESSING. The caller must then stop. The
 // objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
-	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		// The lock keeps the status from changing until the parts are committed.
-		status, err := lockStatus(ctx, tx, id, forShare)
-		if err != nil {
-			return err
-		}
-		if status != Processing {
-			return ErrConflict
-		}
-		for _, p := range parts {
-			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
-				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, id, p.Range, p.Number, p.Object, p.Size,
-				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
-			if err != nil {
-				return err
+	var err error
+	if len(parts) == 1 {
+		err = insertPart(ctx, s.db, id, parts[0]) // a statement alone costs less than a transaction
+	} else {
+		err = s.transact(ctx, func(tx *sqlx.Tx) error {
+			for _, p := range parts {
+				if err := insertPart(ctx, tx, id, p); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 	if uniqueViolation(err) {
 		return ErrConflict
 	}
 	return err
+}
+
+// insertPart records a part. The row lock keeps the status of the export from changing until the part is
+// committed.
+func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) error {
+	result, err := q.ExecContext(ctx, `INSERT INTO memexport.export_parts
+		(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
+		SELECT id, $2::integer, $3::integer, $4, $5::bigint, $6::bigint, $7::boolean, $8::boolean, $9::bigint, $10::bigint,
+			$11::bigint, $12::bigint, $13::uuid, $14::bytea
+		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' FOR SHARE`,
+		id, p.Range, p.Number, p.Object, p.Size, int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC),
+		p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
+	if err != nil {
+		return err
+	}
+	return oneChanged(result, ErrConflict)
 }
 
 // Parts returns the recorded parts of an export, in the order of the file.

@@ -34,17 +34,19 @@ type record struct {
 	ErrorRetryable *bool      `db:"error_retryable"`
 }
 
-// selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so callers
-// see the right status even if a worker is late to record EXPIRED. The memory count of a PROCESSING
-// export is the sum over its parts.
-const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
+// recordColumns are the columns of a record. The database's clock decides whether an export is EXPIRED, so
+// callers see the right status even if a worker is late to record EXPIRED. The memory count of a
+// PROCESSING export is the sum over its parts.
+const recordColumns = `id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
 	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,
 	CASE WHEN status = 'PROCESSING' THEN
 		(SELECT coalesce(sum(memories), 0)::bigint FROM memexport.export_parts p WHERE p.export_id = e.id)
-	ELSE coalesce(memory_count, 0) END AS memory_count
-	FROM memexport.exports e `
+	ELSE coalesce(memory_count, 0) END AS memory_count`
+
+// selectRecord reads exports.
+const selectRecord = `SELECT ` + recordColumns + ` FROM memexport.exports e `
 
 func (r *record) export() (Export, error) {
 	e := Export{

@@ -5,6 +5,7 @@ package partwriter
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"memexport/internal/service/archive"
 	"memexport/internal/service/attempt"
@@ -36,7 +37,12 @@ type Job struct {
 	Number   int // number of the range within the plan, from 0
 	Bounds   memory.Range
 	Recorded []export.Part
+	OnePart  bool // whether to return ErrMore if the range has memories after its first part
 }
+
+// ErrMore means that a range has more than one part, although Job.OnePart is set. The first part is
+// recorded.
+var ErrMore = errors.New("the range has more than one part")
 
 // Write writes the memories of the job's range that follow the last recorded part, and returns what it
 // has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
@@ -50,13 +56,25 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	enc := startEncoder(ctx, j.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
 		exports: w.Exports, archive: w.Archive, exportID: j.Export.ID, format: j.Format, rangeNumber: j.Number, nextPart: len(j.Recorded),
 	})
-	readErr := w.Source.Read(enc.ctx, j.Export.Query(), j.Bounds, after, enc.add)
+	visit := enc.add
+	if j.OnePart {
+		visit = func(m *memory.Memory) error {
+			if len(j.Recorded) > 0 || enc.parts > 0 {
+				return ErrMore
+			}
+			return enc.add(m)
+		}
+	}
+	readErr := w.Source.Read(enc.ctx, j.Export.Query(), j.Bounds, after, visit)
 	if readErr == nil {
 		readErr = enc.flushLast()
 	}
 	written, uploadErr := enc.wait()
 	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
+	}
+	if errors.Is(readErr, ErrMore) {
+		return written, ErrMore
 	}
 	return written, attempt.SourceError(ctx, readErr)
 }
