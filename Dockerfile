@@ -1,8 +1,8 @@
-# syntax=docker/dockerfile:1
 # The Go toolchain runs on the builder's own platform and compiles for the image's platform, so that
 # `docker buildx build --platform linux/amd64,linux/arm64 .` needs no emulation. The image has the static
 # program, root certificates and a user other than root: no shell and no package manager.
-FROM --platform=$BUILDPLATFORM golang:1.26-trixie AS build
+# It needs BuildKit, which Docker has used since version 23. docs/security.md says how to pin the base images.
+FROM --platform=$BUILDPLATFORM golang:1.26.8-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
@@ -17,6 +17,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 
 FROM gcr.io/distroless/static-debian13:nonroot
 COPY --from=build /memexport /memexport
-EXPOSE 8080
+# The API, and health and metrics (ADMIN_ADDR).
+EXPOSE 8080 9090
 ENTRYPOINT ["/memexport"]
 CMD ["api"]

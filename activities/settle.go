@@ -62,7 +62,7 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 	defer attempt.Heartbeat(ctx)()
 	if err := a.Archive.DeleteExport(ctx, in.ExportID); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return attempt.Interruption(ctx)
 		}
 		// Return a retryable error even if the store denies access. WriteRange would give up in this
 		// case, but Purge must not, because the objects must be deleted at some time.

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -11,6 +12,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/partwriter"
 )
 
@@ -48,14 +50,15 @@ func (a *Activities) Plan(ctx context.Context, in PlanInput) (PlanResult, error)
 		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
 		return PlanResult{Settled: settled}, nil
 	}
-	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
 	if e.DeletedAt != nil {
 		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
@@ -99,6 +102,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 
 func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Written, error) {
 	activity.GetLogger(ctx).Debug("writing a range", "export", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
+	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, job)
 	})
@@ -144,8 +148,14 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 
 // verify reads parts back from the store, and returns the digest that also covers them.
 func (a *Activities) verify(ctx context.Context, f *format.Format, digest archive.Digest, parts []export.Part) (archive.Digest, error) {
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+	began := time.Now()
+	extended, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
 		extended, err := a.Archive.Extend(ctx, f, digest, export.Stored(parts))
 		return extended, attempt.StorageError(ctx, err)
 	})
+	if err == nil {
+		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
+		metrics.BytesVerified.Add(ctx, extended.Size-digest.Size, f.Name)
+	}
+	return extended, err
 }

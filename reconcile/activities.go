@@ -75,9 +75,9 @@ type Reconciled struct {
 // lost workflow has left behind, and starts waiting exports that may run. It also settles what is late
 // although its workflow is running, and reports the exports that are stuck. If one export fails, Reconcile
 // goes on with the others.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
-	var done Reconciled
+	defer func() { done.count(ctx, err) }()
 	if err := a.settleOverdue(ctx, &done); err != nil {
 		return done, err
 	}

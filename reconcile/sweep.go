@@ -8,6 +8,7 @@ import (
 
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/service/metrics"
 )
 
 const defaultOrphanAge = 24 * time.Hour
@@ -15,19 +16,23 @@ const defaultOrphanAge = 24 * time.Hour
 // Sweep deletes three things: rows that are older than their retention, objects of exports that have no
 // row, and objects that a late attempt wrote after its export was purged. It returns the number of exports
 // whose objects it deleted.
-func (a *Activities) Sweep(ctx context.Context) (int, error) {
+func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 	defer attempt.Heartbeat(ctx)()
-	swept := 0
+	defer func() { succeeded(ctx, metrics.SweeperSuccess, err) }()
 	if err := a.sweepRows(ctx); err != nil {
 		return swept, attempt.DatabaseError(ctx, err)
 	}
-	err := a.Steps.Archive.Exports(ctx, func(id string) error {
+	err = a.Steps.Archive.Exports(ctx, func(id string) error {
 		orphaned, err := a.orphaned(ctx, id)
 		if err != nil || !orphaned {
 			return err
 		}
 		swept++
-		return a.Steps.Archive.DeleteExport(ctx, id)
+		if err := a.Steps.Archive.DeleteExport(ctx, id); err != nil {
+			return err
+		}
+		metrics.Swept.Add(ctx, 1, "objects")
+		return nil
 	})
 	if err != nil {
 		if ctx.Err() != nil {

@@ -85,11 +85,14 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.adopt(ctx, s)
 		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
 	}
-	r.details.ranges = len(plan.Ranges)
+	r.details.ranges, r.details.began = len(plan.Ranges), workflow.Now(ctx)
 	if small := plan.Published; small != nil {
 		r.details.rangesDone, r.details.written = r.details.ranges, small.Written
 		r.published(ctx, small.PublishResult)
 		return small.PublishResult, nil
+	}
+	for _, planned := range plan.Ranges {
+		r.details.estimate += planned.Estimate
 	}
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
@@ -163,7 +166,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 // had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	code := attempt.FailureCode(err)
+	code := attempt.FailureCode(err, ctx.Err() != nil)
 	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
@@ -171,6 +174,12 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	}
 	if !settled.Is() { // a history that was recorded before Fail returned the state
 		settled = activities.Settled{Status: export.Failed, Code: code}
+	}
+	if settled.Code == code {
+		r.details.cause = causeOf(err)
+	}
+	if code == export.CodeCancelled && ctx.Err() != nil {
+		err = ctx.Err() // err may be a timeout that was not retried because of the cancellation
 	}
 	return r.conclude(ctx, settled, err)
 }

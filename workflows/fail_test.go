@@ -26,6 +26,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeInvalidExport:       export.CodeInternal,
 		attempt.TypeCountMismatch:       export.CodeInternal,
 		attempt.TypeSourceInvalid:       export.CodeSourceInvalid,
+		attempt.TypeSourceChanged:       export.CodeSourceInvalid,
 		attempt.TypeStorageDenied:       export.CodeStorageDenied,
 		attempt.TypeStorageCorrupt:      export.CodeStorageUnavailable,
 		attempt.TypeSourceUnavailable:   export.CodeSourceUnavailable,
@@ -34,6 +35,8 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeOvertaken:           export.CodeTimedOut,
 		attempt.TypeStorageFull:         export.CodeStorageUnavailable,
 		attempt.TypeExportDeleted:       export.CodeCancelled,
+		attempt.TypeWorkerStopping:      export.CodeTimedOut,
+		attempt.TypeInterrupted:         export.CodeTimedOut,
 	}
 	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {

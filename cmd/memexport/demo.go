@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"memexport/internal/service/apikey"
 	"memexport/internal/service/config"
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
@@ -13,7 +12,6 @@ import (
 
 func demoCommand() *cobra.Command {
 	var memories int
-	var withKey bool
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Create a demo memories table in MEMORIES_DATABASE_URL",
@@ -38,19 +36,9 @@ func demoCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "added %d memories to the workspace %s\n", added, demo.WorkspaceID)
-			if !withKey {
-				return nil
-			}
-			return withKeys(cmd, func(keys *apikey.Store) error {
-				secret, _, err := keys.Create(cmd.Context(), demo.WorkspaceID, "memexport demo", apikey.TestPrefix, apikey.Permissions)
-				if err == nil {
-					fmt.Fprintln(cmd.OutOrStdout(), secret)
-				}
-				return err
-			})
+			return nil
 		},
 	}
 	c.Flags().IntVar(&memories, "memories", 10_000, "how many memories the workspace has at the end")
-	c.Flags().BoolVar(&withKey, "key", false, "also create an API key for the workspace, and print it")
 	return c
 }

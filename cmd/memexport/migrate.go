@@ -11,10 +11,13 @@ import (
 )
 
 func migrateCommand() *cobra.Command {
-	return &cobra.Command{
+	var api, worker string
+	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create or update the schema memexport in DATABASE_URL",
-		Args:  cobra.NoArgs,
+		Long: "Creates or updates the schema memexport in DATABASE_URL. With --api-role and --worker-role, it also\n" +
+			"gives these roles the privileges that api and worker need. docs/security.md shows how to create the roles.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(config.Database)
 			if err != nil {
@@ -38,7 +41,18 @@ func migrateCommand() *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "the schema memexport is up to date: %d migrations applied\n", applied)
+			if api == "" {
+				return nil
+			}
+			if err := postgres.Grant(cmd.Context(), db, api, worker); err != nil {
+				return fmt.Errorf("%w: create both roles first, and connect as the owner of the schema (docs/security.md)", err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "the roles %q and %q have the privileges of api and worker\n", api, worker)
 			return nil
 		},
 	}
+	c.Flags().StringVar(&api, "api-role", "", "the role in Postgres of memexport api")
+	c.Flags().StringVar(&worker, "worker-role", "", "the role in Postgres of memexport worker")
+	c.MarkFlagsRequiredTogether("api-role", "worker-role")
+	return c
 }

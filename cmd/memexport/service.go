@@ -73,24 +73,30 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 	if err != nil {
 		return err
 	}
-	operators, err := listenAdmin(cfg.AdminAddr, newLogger(cfg), part)
+	log := newLogger(cfg)
+	t, err := startTelemetry(ctx, cfg.AdminAddr, log, part)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, log)
+	operators, err := listenAdmin(cfg.AdminAddr, t.Handler, log, part)
 	if err != nil {
 		return err
 	}
 	defer closeAdmin(operators)
-	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
+	return withService(ctx, cfg, t, func(ctx context.Context, s *service) error {
 		s.admin = operators
 		return do(ctx, s)
 	})
 }
 
 // withService connects to the database and the other services, and calls do with the connected service.
-func withService(ctx context.Context, cfg config.Config, do func(context.Context, *service) error) error {
+func withService(ctx context.Context, cfg config.Config, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, newLogger(cfg))
+	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg))
 	if err != nil {
 		return err
 	}
@@ -113,11 +119,14 @@ type service struct {
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
+
+	telemetry *telemetry.Telemetry
+	unobserve func() // ends the metrics about the connections of db
 }
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger) (*service, error) {
 	db, err := openMigrated(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -134,17 +143,24 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
 	temporal.Logger = temporallog.NewStructuredLogger(log)
-	c, err := client.NewLazyClient(temporal)
+	err = t.Observe(&temporal)
+	var c client.Client
+	if err == nil {
+		c, err = client.NewLazyClient(temporal)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
 	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
+	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
+	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: c,
+		telemetry: t, unobserve: observePool(db, "exports", log),
 		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
+	s.unobserve()
 	s.temporal.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
@@ -158,7 +174,7 @@ const silence = 2 * time.Minute
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence})
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -272,12 +288,20 @@ func (s *service) runWorker(ctx context.Context) error {
 		return err
 	}
 	defer memories.Close()
+	defer observePool(memories, "memories", s.log)()
+	if err := s.telemetry.ObserveExports(s.exports, s.config.Grace); err != nil {
+		return err
+	}
 	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
+	}
+	stuck, err := s.telemetry.ObserveStuck(s.config.ReconcileEvery)
+	if err != nil {
+		return err
 	}
 	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
@@ -293,7 +317,8 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
+			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            s.log,
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,

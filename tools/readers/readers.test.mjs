@@ -9,6 +9,7 @@ import { tableFromIPC } from 'apache-arrow'
 import { asyncBufferFromFile, asyncBufferFromUrl, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { readParquet } from 'parquet-wasm/node'
+import { startDuckDB } from './browser.mjs'
 import { expected, same } from './compare.mjs'
 
 const dir = process.env.READERS_DIR
@@ -98,7 +99,7 @@ function jsonColumns() {
   return csvColumns().replace(`'categories': 'VARCHAR'`, `'categories': 'JSON'`).replace(`'metadata': 'VARCHAR'`, `'metadata': 'JSON'`)
 }
 
-test('a query over HTTP reads less than the file', async () => {
+test('a query of hyparquet over HTTP reads less than the file', async () => {
   let bytes = 0
   const fetchCounting = async (url, init) => {
     const response = await fetch(url, init)
@@ -113,4 +114,31 @@ test('a query over HTTP reads less than the file', async () => {
   assert.ok(metadata.row_groups.length > 1)
   assert.equal(rows.length, Number(metadata.num_rows))
   assert.ok(bytes > 0 && bytes < size / 2, `${bytes} of ${size} bytes were read`)
+})
+
+test('queries of DuckDB in a browser over HTTP read less than the file', async (t) => {
+  const address = new URL(process.env.READERS_URL)
+  const memories = expected(`${dir}/large.ndjson`)
+  const size = statSync(`${dir}/large.parquet`).size
+  const duckdb = await startDuckDB(address.origin, process.env.READERS_KEY)
+  try {
+    const from = `read_parquet('${duckdb.base}${address.pathname}')`
+    const last = memories.at(-1)
+    for (const [sql, want, share] of [
+      [`SELECT count(*)::INT AS n, sum(access_count)::DOUBLE AS sum, count(DISTINCT user_id)::INT AS users FROM ${from}`,
+        { n: memories.length, sum: memories.reduce((sum, m) => sum + Number(m.access_count), 0), users: new Set(memories.map((m) => m.user_id)).size }, 0.5],
+      // One row group has the time, and only its columns are read.
+      [`SELECT id::VARCHAR AS id, memory FROM ${from} WHERE created_at = '${last.created_at}'::TIMESTAMPTZ AND id = '${last.id}'`, { id: last.id, memory: last.memory }, 0.8],
+    ]) {
+      const before = duckdb.served.length
+      assert.deepEqual(await duckdb.query(sql), [want])
+      const requests = duckdb.served.slice(before)
+      const bytes = requests.reduce((sum, request) => sum + request.bytes, 0)
+      t.diagnostic(`${requests.length} requests, ${bytes} of ${size} bytes for ${sql.slice(0, sql.indexOf(' FROM'))}`)
+      assert.ok(requests.every(({ method, range, status }) => method === 'HEAD' || (range && status === 206)), JSON.stringify(requests))
+      assert.ok(bytes > 0 && bytes < size * share, `${bytes} of ${size} bytes were read`)
+    }
+  } finally {
+    await duckdb.stop()
+  }
 })

@@ -37,6 +37,7 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		Status: Pending, StoredStatus: Pending, IdempotencyKey: storedKey(e.WorkspaceID, e.IdempotencyKey)}
 	for {
 		var created Export
+		isNew := false
 		err := s.transactFor(ctx, e.WorkspaceID, func(tx *sqlx.Tx) error {
 			if created, err = selectEarlier(ctx, tx, wanted, e.IdempotencyKey); !errors.Is(err, ErrNotFound) {
 				return err
@@ -45,8 +46,12 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 				return full
 			}
 			created, err = s.insert(ctx, tx, wanted)
+			isNew = err == nil
 			return err
 		})
+		if err == nil && isNew {
+			s.observe(ctx, StepCreated, created)
+		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return created, err
 		}

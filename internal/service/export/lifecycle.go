@@ -18,12 +18,14 @@ import (
 // call has started the export, Start changes nothing and returns the plan of that call, because an
 // activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
-	_, err := insertPlan(ctx, s.db, id, ranges)
+	e, err := insertPlan(ctx, s.db, id, ranges)
+	if err == nil {
+		s.observe(ctx, StepStarted, e)
+	}
 	if !errors.Is(err, ErrConflict) {
 		return ranges, err
 	}
-	e, err := s.Find(ctx, id)
-	if err != nil {
+	if e, err = s.Find(ctx, id); err != nil {
 		return nil, err
 	}
 	if e.StoredStatus != Processing && e.StoredStatus != Ready {
@@ -94,7 +96,7 @@ type File struct {
 // export. An export that has been published before is returned unchanged. Publish returns ErrConflict
 // if the export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
-	e, err := transition(ctx, s.db, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
+	e, err := s.transition(ctx, id, Ready, StepReady, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
 		stored_bytes = `+recordedBytes+` + CASE WHEN $8 <> '' THEN $6::bigint ELSE 0 END`,
 		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
@@ -111,7 +113,8 @@ func (s *Store) Publish(ctx context.Context, id string, f File, retention time.D
 // Fail makes a PENDING or PROCESSING export FAILED and records its progress so far. It returns
 // ErrConflict if the export has another status.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
-	return s.transact(ctx, func(tx *sqlx.Tx) error {
+	var failed Export
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
@@ -127,53 +130,73 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		if err != nil {
 			return err
 		}
-		_, err = transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
+		failed, err = transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
 			progress = $7, memory_count = $8, stored_bytes = `+recordedBytes, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
 		return err
 	})
+	if err == nil {
+		s.observe(ctx, StepFailed, failed)
+	}
+	return err
 }
 
 // Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
 // It returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
-	_, err := transition(ctx, s.db, id, Expired, `expires_at = least(expires_at, now())`)
+	_, err := s.transition(ctx, id, Expired, StepExpired, `expires_at = least(expires_at, now())`)
 	return err
 }
 
 // Purged records that the objects of the export are deleted. In the same transaction it deletes the
 // ranges and parts, and erases the filter and the idempotency key. A second call changes nothing.
 func (s *Store) Purged(ctx context.Context, id string) error {
-	return s.transact(ctx, func(tx *sqlx.Tx) error {
+	var purged Export
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
-			`UPDATE memexport.exports SET purged_at = now(), file_object = NULL, updated_at = now(), ` + erasure + ` WHERE id = $1 AND purged_at IS NULL`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)
 			}
 		}
+		var err error
+		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, updated_at = now(), `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("record a purge: %w", err)
+		}
 		return nil
 	})
+	if err == nil && purged.ID != "" {
+		s.observe(ctx, StepPurged, purged)
+	}
+	return err
 }
 
 // recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
 // transition changes the status to the given one, if the map transitions allows that from the current
-// status, and returns the export. The string set contains further SQL assignments, whose parameters start
-// at $4.
+// status, and returns the export. Set holds further SQL assignments; their parameters start at $4.
 func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
-	var r record
-	err := sqlx.GetContext(ctx, q, &r, `UPDATE memexport.exports e SET status = $2, updated_at = now(), `+set+`
-		WHERE id = $1 AND status = ANY($3) RETURNING `+recordColumns, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
+	e, err := updateOne(ctx, q, `status = $2, updated_at = now(), `+set+` WHERE id = $1 AND status = ANY($3)`,
+		append([]any{id, to, pq.Array(transitions[to])}, args...)...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Export{}, ErrConflict
+		return e, ErrConflict
 	}
 	if err != nil {
-		return Export{}, fmt.Errorf("make an export %s: %w", to, err)
+		return e, fmt.Errorf("make an export %s: %w", to, err)
 	}
-	return r.export()
+	return e, nil
+}
+
+// transition is like the function transition, and calls the observer.
+func (s *Store) transition(ctx context.Context, id string, to Status, step Step, set string, args ...any) (Export, error) {
+	e, err := transition(ctx, s.db, id, to, set, args...)
+	if err == nil {
+		s.observe(ctx, step, e)
+	}
+	return e, err
 }
 
 // lockStatus reads the status of an export and keeps it from changing until the transaction ends.

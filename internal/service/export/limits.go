@@ -52,7 +52,7 @@ var ErrStoreFull = errors.New("the object store is full")
 // WithLimits returns a store for the same database that enforces limits. Every process must use the
 // same limits.
 func (s *Store) WithLimits(limits Limits) *Store {
-	return &Store{db: s.db, limits: limits}
+	return &Store{db: s.db, limits: limits, observer: s.observer}
 }
 
 // usage counts the unfinished exports of a workspace.

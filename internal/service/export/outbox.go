@@ -28,6 +28,7 @@ const claimBatch = 100
 // is full, they go on waiting and Claim returns ErrStoreFull.
 func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export, err error) {
 	full := s.checkFull(ctx)
+	var failed []Export
 	err = s.transactFor(ctx, workspaceID, func(tx *sqlx.Tx) error {
 		free, err := s.freePlaces(ctx, tx, workspaceID)
 		if err != nil || free == 0 {
@@ -38,13 +39,19 @@ func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export
 		}
 		var limit *LimitError
 		if err := s.checkStored(ctx, tx, workspaceID); errors.As(err, &limit) {
-			return failWaiting(ctx, tx, workspaceID)
+			failed, err = failWaiting(ctx, tx, workspaceID)
+			return err
 		} else if err != nil {
 			return err
 		}
 		claimed, err = claim(ctx, tx, workspaceID, free)
 		return err
 	})
+	if err == nil {
+		for _, e := range failed {
+			s.observe(ctx, StepFailed, e)
+		}
+	}
 	return claimed, err
 }
 
@@ -78,16 +85,17 @@ func claim(ctx context.Context, tx *sqlx.Tx, workspaceID string, places int) ([]
 }
 
 // failWaiting makes the waiting exports of a workspace FAILED, because the workspace has reached
-// Limits.WorkspaceBytes.
-func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
+// Limits.WorkspaceBytes, and returns these exports.
+func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) ([]Export, error) {
 	f := Failures[CodeStorageLimit]
-	_, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = 'FAILED', updated_at = now(), completed_at = now(),
-		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting,
+	var records []record
+	err := tx.SelectContext(ctx, &records, `UPDATE memexport.exports e SET status = 'FAILED', updated_at = now(), completed_at = now(),
+		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting+` RETURNING `+recordColumns,
 		workspaceID, f.Code, f.Message, f.Retryable)
 	if err != nil {
-		return fmt.Errorf("fail the waiting exports: %w", err)
+		return nil, fmt.Errorf("fail the waiting exports: %w", err)
 	}
-	return nil
+	return exportsOf(records)
 }
 
 // WorkspacesWaiting returns the workspaces that have waiting exports. The workspace whose oldest

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,7 +49,10 @@ func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) er
 	if err != nil {
 		return err
 	}
-	return oneChanged(result, ErrConflict)
+	if recorded, err := result.RowsAffected(); err != nil || recorded == 0 {
+		return cmp.Or(err, ErrConflict)
+	}
+	return nil
 }
 
 // Parts returns the recorded parts of an export, in the order of the file.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/metrics"
 )
 
 // Query selects the memories of one workspace that match a filter.
@@ -86,11 +89,13 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 
 	statement, args := s.page(q, r, after)
+	began := time.Now()
 	result, err := tx.QueryxContext(ctx, statement, args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
 	}
 	defer result.Close()
+	metrics.SourceSeconds.Record(ctx, time.Since(began).Seconds())
 
 	scanner := newRow(q.WorkspaceID)
 	for result.Next() {

@@ -76,5 +76,5 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	if errors.Is(readErr, ErrMore) {
 		return written, ErrMore
 	}
-	return written, attempt.SourceError(ctx, readErr)
+	return written, attempt.SourceError(ctx, w.Source.Name(), readErr)
 }

@@ -8,6 +8,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/metrics"
 )
 
 // uploader stores and records the parts of a range, one after the other.
@@ -40,7 +41,7 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 		*p.data = (*p.data)[:0]
 		buffers.Put(p.data)
 		if err != nil {
-			return written, attempt.StorageError(ctx, err)
+			return written, u.retried(ctx, 1, attempt.StorageError(ctx, err))
 		}
 		stored.Continues, stored.Separated = p.startsInside, separated
 		group = append(group, export.Part{
@@ -51,12 +52,31 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 			continue
 		}
 		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, recordError(ctx, u.exports, u.exportID, err)
+			return written, u.retried(ctx, len(group), recordError(ctx, u.exports, u.exportID, err))
 		}
-		written = written.Plus(export.Count(group))
+		recorded := export.Count(group)
+		u.count(ctx, recorded)
+		written = written.Plus(recorded)
 		group = group[:0]
 	}
 	return written, nil
+}
+
+// count counts what has been recorded.
+func (u *uploader) count(ctx context.Context, recorded export.Written) {
+	metrics.PartsWritten.Add(ctx, int64(recorded.Parts), u.format.Name)
+	metrics.MemoriesWritten.Add(ctx, recorded.Memories, u.format.Name)
+	metrics.BytesWritten.Add(ctx, recorded.Bytes, u.format.Name)
+}
+
+// retried counts parts that another attempt must write again because of err, and returns err.
+func (u *uploader) retried(ctx context.Context, parts int, err error) error {
+	reason := "Stopped" // the attempt was cancelled, or its worker stops
+	if ctx.Err() == nil {
+		reason = attempt.ErrorType(err)
+	}
+	metrics.PartsRetried.Add(ctx, int64(parts), reason)
+	return err
 }
 
 // recordError classifies an error from recording parts. If another attempt has recorded a part first,

@@ -166,5 +166,11 @@ func (c CPU) Minus(earlier CPU) CPU {
 	return CPU{Temporal: c.Temporal - earlier.Temporal, Postgres: c.Postgres - earlier.Postgres, Workers: c.Workers - earlier.Workers, API: c.API - earlier.API}
 }
 
+// Times returns f times the time.
+func (c CPU) Times(f float64) CPU {
+	scale := func(d time.Duration) time.Duration { return time.Duration(f * float64(d)) }
+	return CPU{Temporal: scale(c.Temporal), Postgres: scale(c.Postgres), Workers: scale(c.Workers), API: scale(c.API)}
+}
+
 // All returns the time of all parts together.
 func (c CPU) All() time.Duration { return c.Temporal + c.Postgres + c.Workers + c.API }

@@ -1,0 +1,187 @@
+package kubernetes
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+func TestPodsOfMemexportAreRestricted(t *testing.T) {
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		ours := memexport(objects)
+		if len(ours) < 3 {
+			t.Fatalf("%d workloads run memexport", len(ours))
+		}
+		for _, w := range ours {
+			pod, c := w.pod.Spec, w.pod.Spec.Containers[0]
+			if pod.SecurityContext == nil || !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Errorf("%s runs as root or without seccomp", w.name)
+			}
+			if c.SecurityContext == nil || *c.SecurityContext.AllowPrivilegeEscalation || !*c.SecurityContext.ReadOnlyRootFilesystem ||
+				!slices.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"}) {
+				t.Errorf("%s may write to its root or has capabilities", w.name)
+			}
+			if token := pod.AutomountServiceAccountToken; (token == nil || *token) && !accountWithoutToken(objects, pod.ServiceAccountName) {
+				t.Errorf("%s gets a token for the API of Kubernetes", w.name)
+			}
+		}
+	})
+}
+
+// accountWithoutToken reports whether pods with a service account get no token.
+func accountWithoutToken(objects []runtime.Object, name string) bool {
+	for _, object := range objects {
+		if a, ok := object.(*corev1.ServiceAccount); ok && a.Name == name {
+			return a.AutomountServiceAccountToken != nil && !*a.AutomountServiceAccountToken
+		}
+	}
+	return false
+}
+
+func TestGoCollectsGarbageBeforeTheLimitOfMemory(t *testing.T) {
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		for _, w := range memexport(objects) {
+			c := w.pod.Spec.Containers[0]
+			limit := c.Resources.Limits.Memory().Value()
+			if limit == 0 || c.Resources.Requests.Memory().Value() > limit || c.Resources.Requests.Cpu().IsZero() {
+				t.Errorf("%s has the resources %+v", w.name, c.Resources)
+			}
+			if w.kind == "Job" {
+				continue
+			}
+			i := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
+			if i < 0 {
+				t.Errorf("%s has no GOMEMLIMIT", w.name)
+				continue
+			}
+			soft := resource.MustParse(strings.TrimSuffix(c.Env[i].Value, "B")) // Go writes 200MiB, Kubernetes 200Mi
+			if share := float64(soft.Value()) / float64(limit); share < 0.6 || share > 0.9 {
+				t.Errorf("%s has a GOMEMLIMIT of %.0f %% of its limit, want 60 to 90", w.name, 100*share)
+			}
+		}
+	})
+}
+
+func TestProcessesHaveTimeToStopAndAreProbed(t *testing.T) {
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		stop, err := time.ParseDuration(settingOr(objects, "STOP_TIMEOUT", defaultOf(t, "STOP_TIMEOUT")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range memexport(objects) {
+			if w.kind == "Job" {
+				continue
+			}
+			grace := time.Duration(*w.pod.Spec.TerminationGracePeriodSeconds) * time.Second
+			if grace < stop+3*time.Second {
+				t.Errorf("%s is killed after %s, and STOP_TIMEOUT is %s", w.name, grace, stop)
+			}
+			c := w.pod.Spec.Containers[0]
+			for path, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe} {
+				// The admin port answers within 4 seconds.
+				if probe == nil || probe.HTTPGet.Path != path || probe.HTTPGet.Port.StrVal != "admin" || probe.TimeoutSeconds < 5 {
+					t.Errorf("%s has the probe %+v for %s", w.name, probe, path)
+				}
+			}
+			start := c.StartupProbe
+			if start == nil || start.PeriodSeconds*start.FailureThreshold < 30 {
+				t.Errorf("%s has too little time to start: %+v", w.name, start)
+			}
+			if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == "admin" && p.ContainerPort == 9090 }) {
+				t.Errorf("%s has no port named admin", w.name)
+			}
+		}
+	})
+}
+
+func TestSelectorsFindTheirPods(t *testing.T) {
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		pods := map[string]labels.Set{}
+		for _, w := range workloads(objects) {
+			pods[w.name] = w.pod.Labels
+			if w.selector != nil && !selects(t, w.selector, w.pod.Labels) {
+				t.Errorf("%s does not select its own pods", w.name)
+			}
+			for _, c := range w.pod.Spec.TopologySpreadConstraints {
+				if !selects(t, c.LabelSelector, w.pod.Labels) {
+					t.Errorf("%s spreads other pods", w.name)
+				}
+			}
+		}
+		for _, object := range objects {
+			switch o := object.(type) {
+			case *corev1.Service:
+				if !labels.SelectorFromSet(o.Spec.Selector).Matches(pods[o.Name]) {
+					t.Errorf("the Service %s selects %v", o.Name, o.Spec.Selector)
+				}
+			case *policyv1.PodDisruptionBudget:
+				if !selects(t, o.Spec.Selector, pods[o.Name]) {
+					t.Errorf("the PodDisruptionBudget %s selects %v", o.Name, o.Spec.Selector)
+				}
+			case *autoscalingv2.HorizontalPodAutoscaler:
+				target := named(objects, func(d *appsv1.Deployment) string { return d.Name }, o.Spec.ScaleTargetRef.Name)
+				if target == nil || target.Spec.Replicas != nil {
+					t.Errorf("the autoscaler %s has no Deployment without replicas to scale", o.Name)
+				}
+			}
+		}
+	})
+}
+
+func selects(t *testing.T, selector *metav1.LabelSelector, set labels.Set) bool {
+	t.Helper()
+	s, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !s.Empty() && s.Matches(set)
+}
+
+func TestEveryImageHasAFixedVersion(t *testing.T) {
+	compose, err := os.ReadFile(filepath.Join(root, "docker-compose.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := regexp.MustCompile(`:(dev$|v?[0-9]+\.[0-9]+)|@sha256:`)
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		for _, w := range workloads(objects) {
+			image := w.pod.Spec.Containers[0].Image
+			if !fixed.MatchString(image) {
+				t.Errorf("%s has the image %s", w.name, image)
+			}
+			if !strings.Contains(image, "memexport:") && !strings.Contains(string(compose), "image: "+image+"\n") {
+				t.Errorf("%s has the image %s, and docker-compose.yml another", w.name, image)
+			}
+		}
+	})
+}
+
+func TestTheSecretsOfAllProcessesDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, object := range build(t, "demo") {
+		if s, ok := object.(*corev1.Secret); ok {
+			if url := string(s.Data["DATABASE_URL"]); url != "" {
+				if other := seen[url]; other != "" || strings.Contains(url, "//postgres:") {
+					t.Errorf("the Secret %s has the database URL of %s%s", s.Name, other, url)
+				}
+				seen[url] = s.Name
+			}
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d Secrets have a database URL, want those of migrate, api, worker and demo", len(seen))
+	}
+}
