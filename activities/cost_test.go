@@ -24,6 +24,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -206,7 +207,11 @@ func TestTheCostPageSaysHowOftenASmallExportWaitsForPostgres(t *testing.T) {
 	h := newHarness(t)
 	h.fill(100)
 	var own, memories roundTrips
-	db := pgtest.OpenURL(t, own.proxy(t, h.url), 4)
+	db, err := postgres.OpenWith(own.proxy(t, h.url), postgres.Options{MaxConns: 1, Prepare: true}) // as cmd/memexport opens it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
 	source, err := memory.NewSource(pgtest.OpenURL(t, memories.proxy(t, h.url), 4), "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +222,9 @@ func TestTheCostPageSaysHowOftenASmallExportWaitsForPostgres(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	id := h.smallPublished(format.JSON) // opens the connections
+	id := h.smallPublished(format.JSON) // opens the connections and prepares the statements
+	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[any](h, h.Purge, h.ref(id))
 	own.n.Store(0)
 	id = h.create(format.JSON)
 	wantTold(t, "insert the row", own.n.Swap(0), 0)

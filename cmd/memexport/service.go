@@ -174,7 +174,7 @@ const silence = 2 * time.Minute
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied.
 func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Prepare: true, Observed: true})
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,11 @@ type Options struct {
 	// Pooled says that a pooler gives each transaction another session of Postgres: see SharesSessions.
 	Pooled bool
 
+	// Prepare keeps the statements that have arguments prepared in each connection. This saves a round trip
+	// and Postgres's work to parse them. It is for tables whose columns keep their types: Postgres refuses a
+	// prepared statement when the types of its result have changed. It has no effect if Pooled is set.
+	Prepare bool
+
 	// Observed measures and traces each statement. Each row of a result then costs a little more, so the
 	// pool that reads memories is not observed.
 	Observed bool
@@ -58,7 +63,7 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	if o.Observed {
 		openDB = openObserved
 	}
-	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled}), "postgres")
+	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled, prepare: o.Prepare}), "postgres")
 	db.SetMaxOpenConns(o.MaxConns)
 	db.SetMaxIdleConns(cmp.Or(o.MaxConns, 2))
 	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened
