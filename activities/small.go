@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/partwriter"
@@ -30,14 +29,15 @@ func small(plan PlanResult) bool {
 // estimate was too low, it stops after the first part and returns nil, and WriteRange writes the rest.
 func (a *Activities) publishSmall(ctx context.Context, e export.Export, f *format.Format, plan PlanResult) (*PublishedSmall, error) {
 	var recorded []export.Part
-	if e.StartedAt != nil { // an earlier attempt may have recorded the part
+	complete := len(plan.Ranges) == 0
+	if e.StartedAt != nil && !complete { // an earlier attempt may have recorded the part
 		var err error
-		if recorded, err = a.Exports.PartsOfRange(ctx, e.ID, 0); err != nil {
-			return nil, attempt.DatabaseError(ctx, err)
+		if complete, recorded, err = a.recorded(ctx, e.ID, 0); err != nil {
+			return nil, err
 		}
 	}
 	written := export.Count(recorded)
-	if len(plan.Ranges) > 0 {
+	if !complete {
 		added, err := a.write(ctx, partwriter.Job{Export: e, Format: f, Bounds: plan.Ranges[0].Range, Recorded: recorded, OnePart: true})
 		if errors.Is(err, partwriter.ErrMore) {
 			return nil, nil

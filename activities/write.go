@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/archive"
@@ -80,28 +82,40 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part first, WriteRange returns
-// an error: the recorded part stays, and Purge later deletes the object that WriteRange could not record.
+// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
+// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
+// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
+// added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return export.Written{}, err
 	}
-	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
+	complete, recorded, err := a.recorded(ctx, in.ExportID, in.Number)
 	if err != nil {
-		return export.Written{}, attempt.DatabaseError(ctx, err)
+		return export.Written{}, err
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // the workflow was reset after it had published this export
+	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
 	added, err := a.write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	return written.Plus(added), err
 }
 
+// recorded returns the recorded parts of a range, and whether the range is complete.
+func (a *Activities) recorded(ctx context.Context, id string, number int) (complete bool, parts []export.Part, err error) {
+	complete, err = a.Exports.RangeComplete(ctx, id, number) // before the parts are read, so that these are all
+	if err == nil {
+		parts, err = a.Exports.PartsOfRange(ctx, id, number)
+	}
+	return complete, parts, attempt.DatabaseError(ctx, err)
+}
+
 func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Written, error) {
-	activity.GetLogger(ctx).Debug("writing a range", "export", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
+	activity.GetLogger(ctx).Debug("writing a range", "export_id", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
 	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, job)
@@ -116,7 +130,7 @@ func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 		return
 	}
 	if err := a.Exports.StoreFull(ctx, id); err != nil {
-		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export_id", id, "error", attempt.SafeMessage(err))
 	}
 }
 
@@ -132,6 +146,7 @@ type VerifyInput struct {
 // the digest of the file up to and including the range.
 func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return in.Digest, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -34,6 +35,13 @@ func startSpan(r *http.Request) (*http.Request, trace.Span) {
 	ctx := otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 	ctx, span := tracer.Start(ctx, knownMethod(r), trace.WithSpanKind(trace.SpanKindServer))
 	return r.WithContext(ctx), span
+}
+
+// traceParent returns the trace of a request in the form of the header traceparent, or "" without a trace.
+func traceParent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 // endRequest ends the span of a request that has been answered, and records its duration.

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/metrics"
@@ -32,15 +35,17 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 			return err
 		}
 		metrics.Swept.Add(ctx, 1, "objects")
+		activity.GetLogger(ctx).Info("export swept", "export_id", id)
 		return nil
 	})
-	if err != nil {
-		if ctx.Err() != nil {
-			return swept, ctx.Err()
-		}
-		return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)
+	var typed *temporal.ApplicationError
+	switch {
+	case ctx.Err() != nil:
+		return swept, attempt.Interruption(ctx)
+	case err == nil || errors.As(err, &typed): // an error of orphaned has a type already
+		return swept, err
 	}
-	return swept, nil
+	return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)
 }
 
 // orphaned reports whether the objects stored under this id belong to no export, or to a purged one, and
@@ -49,7 +54,7 @@ func (a *Activities) orphaned(ctx context.Context, id string) (bool, error) {
 	e, err := a.Steps.Exports.Find(ctx, id)
 	unknown := errors.Is(err, export.ErrNotFound)
 	if err != nil && !unknown {
-		return false, err
+		return false, attempt.DatabaseError(ctx, err)
 	}
 	if !unknown && e.PurgedAt == nil {
 		return false, nil

@@ -187,6 +187,13 @@ func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 		if key := scheduled.GetPriority().GetFairnessKey(); key != workspaceID {
 			t.Errorf("the fairness key of %s is %q", scheduled.GetActivityType().GetName(), key)
 		}
+		longest := time.Minute
+		if scheduled.GetActivityType().GetName() == "Purge" {
+			longest = time.Hour
+		}
+		if pause := scheduled.GetRetryPolicy().GetMaximumInterval().AsDuration(); pause != longest {
+			t.Errorf("the longest pause between attempts of %s is %v, want %v", scheduled.GetActivityType().GetName(), pause, longest)
+		}
 		budgets[scheduled.GetActivityType().GetName()] = scheduled.GetScheduleToCloseTimeout().AsDuration()
 	}
 	const night = 12 * time.Hour

@@ -23,8 +23,9 @@ type details struct {
 	began      time.Time // when the ranges were started
 	updated    time.Time // when the details were last shown
 	expiresAt  time.Time
-	failure    string // the failure code
-	cause      string // the error behind the failure code
+	purgeAt    time.Time // when the objects are deleted
+	failure    string    // the failure code
+	cause      string    // the error behind the failure code
 	purged     bool
 	deleted    bool // the owner deleted the export
 }
@@ -75,10 +76,17 @@ func (d *details) markdown() string {
 	}
 	b.WriteString("\n" + d.speed())
 	if !d.expiresAt.IsZero() {
-		b.WriteString("- expires " + d.expiresAt.UTC().Format(time.RFC3339) + "\n")
+		verb := "expires "
+		if d.status == export.Expired {
+			verb = "expired "
+		}
+		b.WriteString("- " + verb + d.expiresAt.UTC().Format(time.RFC3339) + "\n")
 	}
 	if d.deleted {
 		b.WriteString("- deleted by its owner\n")
+	}
+	if !d.purged && d.status == export.Expired {
+		b.WriteString("- its objects are deleted at " + d.purgeAt.UTC().Format(time.RFC3339) + "\n")
 	}
 	if d.purged {
 		b.WriteString("- its objects have been deleted\n")

@@ -40,6 +40,11 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err != nil {
 		return r.fail(ctx, err)
 	}
+	if !published.Settled.Is() && wasReset(ctx) && workflow.GetVersion(ctx, "look-after-reset", workflow.DefaultVersion, 1) == 1 {
+		if err := r.look(ctx, &published); err != nil {
+			return r.fail(ctx, err)
+		}
+	}
 	if s := published.Settled; s.Is() && s.Status != export.Ready {
 		return r.conclude(ctx, s, failedBefore(s))
 	}
@@ -167,7 +172,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
 	code := attempt.FailureCode(err, ctx.Err() != nil)
-	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
+	input := activities.FailInput{ExportID: r.export.ExportID, Code: code, Cause: attempt.Cause(err)}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
@@ -193,6 +198,10 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	if err != nil {
 		return purgeAt, err
 	}
+	if !expired.ExpiresAt.IsZero() {
+		r.details.expiresAt = expired.ExpiresAt
+	}
+	r.details.purgeAt = expired.PurgeAt
 	r.expireNow = false // reset it, or it would end the grace period early
 	r.show(cleanup, export.Expired)
 	return expired.PurgeAt, nil
@@ -201,7 +210,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 // purge deletes the objects, even if the workflow was cancelled.
 func (r *run) purge(ctx workflow.Context) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.ExecuteActivity(r.settling(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
+	if err := workflow.ExecuteActivity(r.cleaning(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
 		return err
 	}
 	r.details.purged = true

@@ -209,8 +209,9 @@ func TestTheDetailsFollowTheExport(t *testing.T) {
 	want := []string{
 		"**PROCESSING**, about 66 % written\n\n- 2 of 3 ranges written\n- 2,000 memories, 8.0 kB in 2 parts\n",
 		"**READY**\n\n" + all + expires,
-		"**EXPIRED**\n\n" + all + expires,
-		"**EXPIRED**\n\n" + all + expires + "- its objects have been deleted\n",
+		"**EXPIRED**\n\n" + all + strings.Replace(expires, "expires", "expired", 1) +
+			"- its objects are deleted at " + k.begin.Add(74*time.Hour).UTC().Format(time.RFC3339) + "\n",
+		"**EXPIRED**\n\n" + all + strings.Replace(expires, "expires", "expired", 1) + "- its objects have been deleted\n",
 	}
 	if !slices.Equal(stages, want) {
 		t.Errorf("the details were\n%q, want\n%q", stages, want)

@@ -151,7 +151,7 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, t 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
 	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
 	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: c,

@@ -76,6 +76,16 @@ func FailureCode(err error, cancelled bool) string {
 	return export.CodeInternal
 }
 
+// Cause describes the error with which an activity failed: its type and its message, without the names that
+// Temporal adds.
+func Cause(err error) string {
+	var applicationErr *temporal.ApplicationError
+	if errors.As(err, &applicationErr) {
+		return applicationErr.Type() + ": " + applicationErr.Message()
+	}
+	return err.Error()
+}
+
 // IsStorageFull reports whether err is the error of an activity that failed because the store has no
 // room.
 func IsStorageFull(err error) bool { return ErrorType(err) == TypeStorageFull }

@@ -135,6 +135,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		return err
 	})
 	if err == nil {
+		failed.Failure.Cause = f.Cause
 		s.observe(ctx, StepFailed, failed)
 	}
 	return err
@@ -161,7 +162,7 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 			}
 		}
 		var err error
-		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, updated_at = now(), `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
+		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("record a purge: %w", err)
 		}
@@ -199,7 +200,8 @@ func (s *Store) transition(ctx context.Context, id string, to Status, step Step,
 	return e, err
 }
 
-// lockStatus reads the status of an export and keeps it from changing until the transaction ends.
+// lockStatus reads the status of an export and keeps other transactions from locking or changing the row until
+// the transaction ends.
 func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
 	var status Status
 	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id)

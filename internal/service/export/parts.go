@@ -13,10 +13,13 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds all parts in one transaction, or none. It returns ErrConflict if another attempt has
-// recorded one of the parts, or if the export is not PROCESSING. The caller must then stop. The
-// objects of its parts are orphans, which the sweep deletes later.
+// Record adds all parts, which belong to one range, in one transaction, or none. It returns ErrConflict if
+// another attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING.
+// The caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
+	if len(parts) == 0 {
+		return nil
+	}
 	var err error
 	if len(parts) == 1 {
 		err = insertPart(ctx, s.db, id, parts[0]) // a statement alone costs less than a transaction
@@ -36,14 +39,13 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	return err
 }
 
-// insertPart records a part. The row lock keeps the status of the export from changing until the part is
-// committed.
+// insertPart records a part. The lock keeps the row of the export from changing until the part is committed.
 func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) error {
 	result, err := q.ExecContext(ctx, `INSERT INTO memexport.export_parts
 		(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
 		SELECT id, $2::integer, $3::integer, $4, $5::bigint, $6::bigint, $7::boolean, $8::boolean, $9::bigint, $10::bigint,
 			$11::bigint, $12::bigint, $13::uuid, $14::bytea
-		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' FOR SHARE`,
+		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' AND $2::integer <> ALL(complete_ranges) FOR SHARE`,
 		id, p.Range, p.Number, p.Object, p.Size, int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC),
 		p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
 	if err != nil {
@@ -53,6 +55,43 @@ func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) er
 		return cmp.Or(err, ErrConflict)
 	}
 	return nil
+}
+
+// CompleteRange records that a range is complete with this number of parts, so that Record refuses further
+// ones. It returns ErrConflict if another number of parts is recorded, or if the export is not PROCESSING. A
+// repeated call changes nothing.
+func (s *Store) CompleteRange(ctx context.Context, id string, number, parts int) error {
+	return s.transact(ctx, func(tx *sqlx.Tx) error {
+		// The lock waits for transactions of Record, and keeps later ones out until the commit.
+		status, err := lockStatus(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		var recorded int
+		err = tx.GetContext(ctx, &recorded, `SELECT count(*) FROM memexport.export_parts WHERE export_id = $1 AND range = $2`, id, number)
+		if err != nil {
+			return fmt.Errorf("count the parts of a range: %w", err)
+		}
+		if status != Processing || recorded != parts {
+			return ErrConflict
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE memexport.exports SET complete_ranges = array_append(complete_ranges, $2::integer)
+			WHERE id = $1 AND $2 <> ALL(complete_ranges)`, id, number)
+		if err != nil {
+			return fmt.Errorf("complete a range: %w", err)
+		}
+		return nil
+	})
+}
+
+// RangeComplete reports whether CompleteRange was called for a range. The parts of the range then do not
+// change any more.
+func (s *Store) RangeComplete(ctx context.Context, id string, number int) (complete bool, err error) {
+	err = s.db.GetContext(ctx, &complete, `SELECT $2::integer = ANY(complete_ranges) FROM memexport.exports WHERE id = $1`, id, number)
+	if err != nil {
+		return false, fmt.Errorf("ask whether a range is complete: %w", err)
+	}
+	return complete, nil
 }
 
 // Parts returns the recorded parts of an export, in the order of the file.

@@ -44,10 +44,10 @@ type Job struct {
 // recorded.
 var ErrMore = errors.New("the range has more than one part")
 
-// Write writes the memories of the job's range that follow the last recorded part, and returns what it
-// has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
-// attempt. After an error, the parts recorded so far stay; an object that was uploaded but not recorded
-// is an orphan, which the sweep deletes later.
+// Write writes the memories of the job's range that follow the last recorded part, marks the range as
+// complete, and returns what it has recorded. It uploads one part while it reads and encodes the next. Its
+// errors come from package attempt, except for ErrMore. After an error, the parts recorded so far stay; an
+// object that was uploaded but not recorded is an orphan, which the sweep deletes later.
 func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	var after *memory.Key
 	if n := len(j.Recorded); n > 0 {
@@ -76,5 +76,11 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	if errors.Is(readErr, ErrMore) {
 		return written, ErrMore
 	}
-	return written, attempt.SourceError(ctx, w.Source.Name(), readErr)
+	if readErr != nil {
+		return written, attempt.SourceError(ctx, w.Source.Name(), readErr)
+	}
+	if err := w.Exports.CompleteRange(ctx, j.Export.ID, j.Number, len(j.Recorded)+written.Parts); err != nil {
+		return written, recordError(ctx, w.Exports, j.Export.ID, err)
+	}
+	return written, nil
 }

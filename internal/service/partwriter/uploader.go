@@ -79,9 +79,9 @@ func (u *uploader) retried(ctx context.Context, parts int, err error) error {
 	return err
 }
 
-// recordError classifies an error from recording parts. If another attempt has recorded a part first,
-// the error is retryable: Temporal may have given up the other attempt already, and then only a retry
-// of the present attempt can finish the range.
+// recordError classifies an error from recording parts. If another attempt has recorded a part first, or
+// has completed the range, the error is retryable: Temporal may have given up that attempt already, and
+// then only a retry of this one can finish the range.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)
@@ -89,7 +89,7 @@ func recordError(ctx context.Context, exports *export.Store, exportID string, er
 			return attempt.DatabaseError(ctx, findErr)
 		}
 		if e.Status == export.Processing {
-			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part"))
+			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part or completed this range"))
 		}
 	}
 	return attempt.DatabaseError(ctx, err)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"log/slog"
 
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"memexport/internal/service/export"
 	"memexport/internal/service/metrics"
 )
@@ -13,11 +16,19 @@ import (
 func ObserveLife(log *slog.Logger) export.Observer {
 	return func(ctx context.Context, step export.Step, e export.Export) {
 		count(ctx, step, e)
-		attrs := []any{"export_id", e.ID, "workspace_id", e.WorkspaceID, "format", e.Format}
-		if e.Failure != nil {
-			attrs = append(attrs, "code", e.Failure.Code)
+		if !trace.SpanContextFromContext(ctx).IsValid() {
+			ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.TraceParent})
 		}
-		log.InfoContext(ctx, "export "+string(step), attrs...)
+		attrs := []any{"export_id", e.ID, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy, "format", e.Format}
+		level := slog.LevelInfo
+		switch step {
+		case export.StepReady:
+			attrs = append(attrs, "memories", e.MemoryCount, "bytes", *e.SizeBytes, "seconds", e.CompletedAt.Sub(e.CreatedAt).Seconds())
+		case export.StepFailed:
+			level = slog.LevelWarn
+			attrs = append(attrs, "code", e.Failure.Code, "cause", e.Failure.Cause)
+		}
+		log.Log(ctx, level, "export "+string(step), attrs...)
 	}
 }
 

@@ -7,15 +7,18 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	semconv "go.opentelemetry.io/otel/semconv/v1.40.0"
-	temporaltelemetry "go.temporal.io/sdk/contrib/opentelemetry"
-
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
+	temporaltelemetry "go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/interceptor"
 
 	"memexport/internal/service/metrics"
 )
@@ -96,5 +99,38 @@ func (t *Telemetry) Observe(options *client.Options) error {
 			OnError:              func(err error) { t.log.Warn("a metric of the Temporal SDK is missing", "error", err) },
 		})
 	}
+	if !t.tracing {
+		return nil
+	}
+	tracing, err := TemporalTracing()
+	if err != nil {
+		return fmt.Errorf("start the traces of Temporal: %w", err)
+	}
+	options.Interceptors = append(options.Interceptors, tracing)
 	return nil
+}
+
+// TemporalTracing returns an interceptor for clients and workers of Temporal that passes traces on in headers.
+// It does not change what a workflow does.
+func TemporalTracing() (interceptor.Interceptor, error) {
+	return temporaltelemetry.NewTracingInterceptor(temporaltelemetry.TracerOptions{
+		TextMapPropagator:       propagation.TraceContext{},
+		DisableBaggage:          true,
+		SpanStarter:             startTemporalSpan,
+		AllowInvalidParentSpans: true, // a header that cannot be read must not fail a workflow
+	})
+}
+
+// startTemporalSpan starts a span of the Temporal SDK, except two. The span of the workflow Export would last
+// as long as the export is kept, and be lost when a worker stops: activities become children of the span
+// that started the workflow. And the runs of a schedule must not all belong to the trace of its creation.
+func startTemporalSpan(ctx context.Context, tracer trace.Tracer, name string, options ...trace.SpanStartOption) trace.Span {
+	switch {
+	case name == "RunWorkflow:Export":
+		return trace.SpanFromContext(ctx)
+	case strings.HasPrefix(name, "CreateSchedule:"):
+		return trace.SpanFromContext(context.Background())
+	}
+	_, span := tracer.Start(ctx, name, options...)
+	return span
 }
