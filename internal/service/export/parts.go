@@ -20,19 +20,15 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	var err error
-	if len(parts) == 1 {
-		err = insertPart(ctx, s.db, id, parts[0]) // a statement alone costs less than a transaction
-	} else {
-		err = s.transact(ctx, func(tx *sqlx.Tx) error {
-			for _, p := range parts {
-				if err := insertPart(ctx, tx, id, p); err != nil {
-					return err
-				}
+	// A transaction also for one part: when the attempt ends while Postgres works, nothing is recorded later.
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
+		for _, p := range parts {
+			if err := insertPart(ctx, tx, id, p); err != nil {
+				return err
 			}
-			return nil
-		})
-	}
+		}
+		return nil
+	})
 	if uniqueViolation(err) {
 		return ErrConflict
 	}
