@@ -46,7 +46,11 @@ func TestRecordHistories(t *testing.T) {
 
 // replay replays a history with this code.
 func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History) error {
-	replayer := worker.NewWorkflowReplayer()
+	return replayOn(worker.NewWorkflowReplayer(), code, history)
+}
+
+// replayOn replays a history with this code on a new replayer.
+func replayOn(replayer worker.WorkflowReplayer, code func(workflow.Context, workflows.ExportInput) error, history *historypb.History) error {
 	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
 	var options worker.ReplayWorkflowHistoryOptions
 	for _, event := range history.GetEvents() {
