@@ -8,14 +8,12 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 
 	"memexport/activities"
 	"memexport/api"
@@ -29,6 +27,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/internal/service/temporalclient"
 	"memexport/internal/service/token"
 	"memexport/reconcile"
 	"memexport/worker"
@@ -84,19 +83,22 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 		return err
 	}
 	defer closeAdmin(operators)
-	return withService(ctx, cfg, t, func(ctx context.Context, s *service) error {
+	role := map[string]string{apiPart: postgres.APIRole, workerPart: postgres.WorkerRole}[part]
+	return withService(ctx, cfg, role, t, func(ctx context.Context, s *service) error {
 		s.admin = operators
+		go s.temporal.Watch(ctx)
 		return do(ctx, s)
 	})
 }
 
-// withService connects to the database and the other services, and calls do with the connected service.
-func withService(ctx context.Context, cfg config.Config, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
+// withService connects to the database and the other services, and calls do with the connected service. If
+// role is not empty, the user of the database must have the privileges of that role.
+func withService(ctx context.Context, cfg config.Config, role string, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg))
+	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg), role)
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ type service struct {
 	db       *sqlx.DB
 	exports  *export.Store
 	archive  *archive.Archive
-	temporal client.Client
+	temporal *temporalclient.Connection
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
@@ -126,8 +128,8 @@ type service struct {
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger) (*service, error) {
-	db, err := openMigrated(ctx, cfg)
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger, role string) (*service, error) {
+	db, err := openMigrated(ctx, cfg, role)
 	if err != nil {
 		return nil, err
 	}
@@ -142,11 +144,11 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, t 
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
-	temporal.Logger = temporallog.NewStructuredLogger(log)
 	err = t.Observe(&temporal)
-	var c client.Client
+	var connection *temporalclient.Connection
 	if err == nil {
-		c, err = client.NewLazyClient(temporal)
+		connection, err = temporalclient.Open(temporalclient.Options{Client: temporal, TaskQueue: cfg.TaskQueue,
+			DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID, Log: log})
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
@@ -154,14 +156,14 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, t 
 	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
 	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
-	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: c,
+	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: connection,
 		telemetry: t, unobserve: observePool(db, "exports", log),
-		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+		name: temporal.Namespace, starter: workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
 	s.unobserve()
-	s.temporal.Close()
+	s.temporal.Client.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
 	}
@@ -172,13 +174,19 @@ func (s *service) close() {
 const silence = 2 * time.Minute
 
 // openMigrated opens the service's database. It returns an error unless all migrations have been
-// applied.
-func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
+// applied. If role is not empty, the user of the database must have the privileges of that role.
+func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
 	if err != nil {
 		return nil, err
 	}
-	if err := postgres.CheckMigrated(ctx, db); err != nil {
+	if role != "" {
+		err = postgres.CheckGrants(ctx, db, role)
+	}
+	if err == nil {
+		err = postgres.CheckMigrated(ctx, db)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -210,7 +218,10 @@ func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	shared, err := postgres.SharesSessions(ctx, db)
+	shared := false
+	if err = postgres.WaitReady(ctx, db); err == nil {
+		shared, err = postgres.SharesSessions(ctx, db)
+	}
 	if err != nil {
 		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
@@ -262,6 +273,8 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
+	s.admin.Stopping()
+	time.Sleep(min(s.config.StopDelay, s.config.StopTimeout/2)) // load balancers notice that /readyz has changed
 	if err := server.Shutdown(stopping); err != nil {
 		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
@@ -303,7 +316,6 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tuneMemory()
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
 		Exports: s.exports, Source: source, Archive: s.archive,
@@ -311,41 +323,22 @@ func (s *service) runWorker(ctx context.Context) error {
 		Ended: dispatcher.Next,
 	}
 	s.admin.SetCheck(workerPart, s.checkWorker(memories))
+	context.AfterFunc(ctx, s.admin.Stopping)
 	return worker.Run(ctx, worker.Options{
-		Client:     s.temporal,
+		Client:     s.temporal.Client,
 		Namespace:  s.name,
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
-		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
+		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
 			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
-		Log:            s.log,
+		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
+		Load:           tuneMemory(),
 		StopTimeout:    s.config.StopTimeout,
 		ReconcileEvery: s.config.ReconcileEvery,
 		SweepEvery:     s.config.SweepEvery,
 		DeploymentName: s.config.DeploymentName,
 		BuildID:        s.config.BuildID,
 	})
-}
-
-// collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
-// collections cost little processor time, because the API mostly copies bytes. The environment variable
-// GOGC overrides this.
-func collectGarbageEarly() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
-}
-
-// tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
-// default settings a collection would start after few allocations. The memory limit of 100 MiB still keeps
-// the worker small. The environment variables GOGC and GOMEMLIMIT override this.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(100 << 20)
-	}
 }

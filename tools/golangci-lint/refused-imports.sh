@@ -34,6 +34,7 @@ forbidden=(
   "internal/service/partwriter internal/cli/progress"
   "internal/service/rowid internal/service/memory"
   "internal/service/telemetry internal/service/postgres"
+  "internal/service/temporalclient client"
   "internal/service/token client"
   "internal/workshop/compare client"
   "internal/workshop/benchstack workflows"
