@@ -1,9 +1,17 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"memexport/internal/workshop/await"
 )
 
 // health is the answer of an admin port to /readyz.
@@ -49,4 +57,97 @@ func TestATakenAdminPortIsNamed(t *testing.T) {
 	for _, command := range []string{"api", "worker"} {
 		refuses(t, env, []string{command}, "ADMIN_ADDR", address, "off")
 	}
+}
+
+var operating = regexp.MustCompile(`"msg":"admin listening","address":"([^"]+)"`)
+
+// adminURL waits until a process serves its admin port and returns its URL.
+func adminURL(t *testing.T, p *command) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	match, err := p.WaitOutput(ctx, operating)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + match[1]
+}
+
+func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t, "health")
+	worker, api := launch(t, d.env, "worker"), launch(t, append(d.env, "STOP_DELAY=3s"), "api")
+	workerURL, operators := adminURL(t, worker), adminURL(t, api)
+	wantHealth := func(url, problem string) { // no problem means ready
+		t.Helper()
+		await.True(t, time.Minute, "the problem is "+strconv.Quote(problem), func() bool {
+			began := time.Now()
+			status, h := readiness(t, url)
+			if took := time.Since(began); took > 10*time.Second { // 4 s and room for a busy machine
+				t.Errorf("/readyz took %s", took)
+			}
+			return (status == 200) == (problem == "") && strings.Contains(h.Problem, problem)
+		})
+	}
+	publicURL := apiURL(t, api)
+	wantHealth(workerURL, "")
+	wantHealth(operators, "")
+	newClient(workerURL, "").do(t, "GET", "/metrics").want(t, 404)
+	if code, out, _ := finish(t, nil, "health", "--url", workerURL); code != 0 || !strings.Contains(out, "ready: memexport worker") {
+		t.Errorf("memexport health ends with %d and prints %q", code, out)
+	}
+
+	resume := freeze(t, d.temporal.PID)
+	wantHealth(workerURL, "does not answer in time")
+	wantHealth(operators, "") // it accepts exports while Temporal is away
+	if code, _, stderr := finish(t, nil, "health", "--url", workerURL); code != 1 || !strings.Contains(stderr, "TEMPORAL_ADDRESS") {
+		t.Errorf("memexport health ends with %d and prints %q", code, stderr)
+	}
+	resume()
+	wantHealth(workerURL, "")
+	for _, told := range []string{"Temporal cannot be used", "Temporal can be used again"} {
+		if n := strings.Count(worker.Output(), told); n != 1 {
+			t.Errorf("the worker has logged %q %d times:\n%s", told, n, worker.Output())
+		}
+	}
+
+	resume = freeze(t, d.postgres.PID)
+	wantHealth(workerURL, "worker: ")
+	wantHealth(operators, "api: ")
+	newClient(operators, "").do(t, "GET", "/healthz").want(t, 200)
+	resume()
+	wantHealth(workerURL, "")
+	wantHealth(operators, "")
+
+	public := newClient(publicURL, "")
+	public.do(t, "GET", "/readyz").want(t, 200)
+	api.Signal(syscall.SIGTERM)
+	await.True(t, 2*time.Second, "the public port says that the API is not ready", func() bool {
+		a, err := public.try(t.Context(), "GET", "/readyz", "Connection", "close")
+		return err == nil && a.status == 503
+	})
+	wantHealth(operators, "the process is stopping")
+	api.wantCode(t, 0)
+	worker.Signal(syscall.SIGTERM)
+	worker.wantCode(t, 0)
+}
+
+// freeze stops a process and its children until resume is called or the test ends: they keep their connections
+// and answer nothing.
+func freeze(t *testing.T, pid int) (resume func()) {
+	t.Helper()
+	frozen := []int{pid}
+	signal := func(s syscall.Signal) {
+		for _, pid := range frozen {
+			_ = syscall.Kill(pid, s) // it fails only if the process has ended
+		}
+	}
+	signal(syscall.SIGSTOP) // it has no new children from now on
+	for _, child := range descendants(t, pid) {
+		frozen = append(frozen, child.pid)
+	}
+	signal(syscall.SIGSTOP)
+	resume = func() { signal(syscall.SIGCONT) }
+	t.Cleanup(resume)
+	return resume
 }

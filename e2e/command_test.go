@@ -25,7 +25,8 @@ type command struct {
 }
 
 // start starts memexport. Its environment is the environment of the tests, without the variables
-// that configure memexport, plus env. Every process gets an admin port of its own.
+// that configure memexport, plus env. Every process gets an admin port of its own, and
+// stops without a delay.
 func start(env []string, args ...string) (*command, error) { return startIn("", env, args...) }
 
 // startIn is like start, but sets the working directory. If dir is "", the command runs in the
@@ -33,7 +34,7 @@ func start(env []string, args ...string) (*command, error) { return startIn("", 
 func startIn(dir string, env []string, args ...string) (*command, error) {
 	c := &command{args: strings.Join(args, " ")}
 	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.Env = dir, append(append(process.CleanEnviron(), "ADMIN_ADDR=127.0.0.1:0"), env...)
+	cmd.Dir, cmd.Env = dir, append(append(process.CleanEnviron(), "ADMIN_ADDR=127.0.0.1:0", "STOP_DELAY=0s"), env...)
 	cmd.Stdout, cmd.Stderr = &c.stdout, &c.stderr
 	var err error
 	c.Process, err = process.Start(cmd, process.Options{})

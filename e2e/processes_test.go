@@ -28,15 +28,17 @@ type deployment struct {
 	env      []string
 	dir      string
 	database string
+	postgres *devstack.Postgres
 	temporal *devstack.Temporal
 }
 
 func newDeployment(t *testing.T, name string) *deployment {
 	t.Helper()
 	dir := newDir(t, name)
-	database := startPostgres(t, dir).URL
+	postgres := startPostgres(t, dir)
+	database := postgres.URL
 	temporal := startTemporal(t, devstack.TemporalOptions{Dir: dir})
-	d := &deployment{dir: dir, database: database, temporal: temporal, env: []string{
+	d := &deployment{dir: dir, database: database, postgres: postgres, temporal: temporal, env: []string{
 		"DATABASE_URL=" + database, "BUCKET_URL=file://" + filepath.Join(dir, "bucket"), "TEMPORAL_ADDRESS=" + temporal.Address,
 		"HTTP_ADDR=127.0.0.1:0", "EXPORT_PARALLEL=4", "WORKER_CONCURRENCY=2", "RECONCILE_EVERY=2s", "LOG_LEVEL=debug"}}
 	mustRun(t, d.env, "migrate")

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"golang.org/x/sync/errgroup"
 
 	"memexport/internal/service/admin"
 )
@@ -32,17 +34,19 @@ func closeAdmin(s *admin.Server) {
 // It does not check Temporal and the bucket: without them, the API can still accept exports and show
 // their status.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
-	return nil, ping(ctx, "DATABASE_URL", s.db)
+	return map[string]any{"temporal": s.temporal.State()}, ping(ctx, "DATABASE_URL", s.db)
 }
 
-// checkWorker returns the readiness check of the worker. The check returns an error if one of the
-// worker's two databases does not answer.
+// checkWorker returns the readiness check of the worker. The check returns an error if the worker does not
+// poll its task queue, or if one of its two databases does not answer. A build that is not the current one
+// counts as ready, because operators make a build current when its workers are ready.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
-		if err := ping(ctx, "DATABASE_URL", s.db); err != nil {
-			return nil, err
-		}
-		return nil, ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories)
+		var group errgroup.Group
+		group.Go(func() error { return ping(ctx, "DATABASE_URL", s.db) })
+		group.Go(func() error { return ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories) })
+		temporal := s.temporal.Look(ctx)
+		return map[string]any{"temporal": temporal}, cmp.Or(temporal.Err(), group.Wait())
 	}
 }
 

@@ -33,7 +33,7 @@ func auditCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			db, err := openMigrated(cmd.Context(), cfg)
+			db, err := openMigrated(cmd.Context(), cfg, "")
 			if err != nil {
 				return err
 			}

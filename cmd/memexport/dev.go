@@ -132,11 +132,12 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	s, err := connect(ctx, d.config, d.temporal, d.log)
+	s, err := connect(ctx, d.config, d.temporal, d.log, "")
 	if err != nil {
 		return err
 	}
 	s.admin = operators
+	go s.temporal.Watch(ctx)
 	d.closers = append(d.closers, func() error { s.close(); return nil })
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.serveAPI(ctx, listener) })

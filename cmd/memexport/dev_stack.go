@@ -85,8 +85,10 @@ func (d *dev) startChildren(ctx context.Context) (err error) {
 	if environment["BUCKET_URL"] == "" {
 		environment["BUCKET_URL"] = "file://" + filepath.ToSlash(filepath.Join(d.flags.dir, "bucket"))
 	}
-	if environment["RECONCILE_EVERY"] == "" {
-		environment["RECONCILE_EVERY"] = "10s"
+	for name, value := range map[string]string{"RECONCILE_EVERY": "10s", "STOP_DELAY": "0s"} {
+		if environment[name] == "" {
+			environment[name] = value
+		}
 	}
 	d.config, err = config.LoadFrom(environment, config.Database, config.Bucket)
 	return err

@@ -24,7 +24,7 @@ func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 	if err != nil {
 		return err
 	}
-	db, err := openMigrated(cmd.Context(), cfg)
+	db, err := openMigrated(cmd.Context(), cfg, "")
 	if err != nil {
 		return err
 	}

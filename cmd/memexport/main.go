@@ -40,7 +40,7 @@ func command() *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: remoteGroup, Title: "Commands for users of a service (MEMEXPORT_URL, MEMEXPORT_API_KEY):"},
 		&cobra.Group{ID: serviceGroup, Title: "Commands that run a service:"})
 	root.AddCommand(exportCommand(), listCommand(), getCommand(), downloadCommand(), deleteCommand())
-	for _, c := range []*cobra.Command{devCommand(), apiCommand(), workerCommand(), migrateCommand(), keysCommand(), workspacesCommand(), auditCommand(), demoCommand()} {
+	for _, c := range []*cobra.Command{devCommand(), apiCommand(), workerCommand(), healthCommand(), migrateCommand(), keysCommand(), workspacesCommand(), auditCommand(), demoCommand()} {
 		c.GroupID = serviceGroup
 		root.AddCommand(c)
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
-	temporallog "go.temporal.io/sdk/log"
 
 	"memexport/activities"
 	"memexport/api"
@@ -29,6 +28,7 @@ import (
 	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
+	"memexport/internal/service/temporalclient"
 	"memexport/internal/service/token"
 	"memexport/reconcile"
 	"memexport/worker"
@@ -78,19 +78,22 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 		return err
 	}
 	defer closeAdmin(operators)
-	return withService(ctx, cfg, func(ctx context.Context, s *service) error {
+	role := map[string]string{apiPart: postgres.APIRole, workerPart: postgres.WorkerRole}[part]
+	return withService(ctx, cfg, role, func(ctx context.Context, s *service) error {
 		s.admin = operators
+		go s.temporal.Watch(ctx)
 		return do(ctx, s)
 	})
 }
 
-// withService connects to the database and the other services, and calls do with the connected service.
-func withService(ctx context.Context, cfg config.Config, do func(context.Context, *service) error) error {
+// withService connects to the database and the other services, and calls do with the connected service. If
+// role is not empty, the user of the database must have the privileges of that role.
+func withService(ctx context.Context, cfg config.Config, role string, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, newLogger(cfg))
+	s, err := connect(ctx, cfg, temporal, newLogger(cfg), role)
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ type service struct {
 	db       *sqlx.DB
 	exports  *export.Store
 	archive  *archive.Archive
-	temporal client.Client
+	temporal *temporalclient.Connection
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
@@ -117,8 +120,8 @@ type service struct {
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger) (*service, error) {
-	db, err := openMigrated(ctx, cfg)
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger, role string) (*service, error) {
+	db, err := openMigrated(ctx, cfg, role)
 	if err != nil {
 		return nil, err
 	}
@@ -133,19 +136,19 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
-	temporal.Logger = temporallog.NewStructuredLogger(log)
-	c, err := client.NewLazyClient(temporal)
+	connection, err := temporalclient.Open(temporalclient.Options{Client: temporal, TaskQueue: cfg.TaskQueue,
+		DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID, Log: log})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
 	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: c,
-		name: temporal.Namespace, starter: workflows.NewStarter(c, temporal.Namespace, cfg.TaskQueue)}, nil
+	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: connection,
+		name: temporal.Namespace, starter: workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
-	s.temporal.Close()
+	s.temporal.Client.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
 	}
@@ -156,13 +159,19 @@ func (s *service) close() {
 const silence = 2 * time.Minute
 
 // openMigrated opens the service's database. It returns an error unless all migrations have been
-// applied.
-func openMigrated(ctx context.Context, cfg config.Config) (*sqlx.DB, error) {
+// applied. If role is not empty, the user of the database must have the privileges of that role.
+func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence})
 	if err != nil {
 		return nil, err
 	}
-	if err := postgres.CheckMigrated(ctx, db); err != nil {
+	if role != "" {
+		err = postgres.CheckGrants(ctx, db, role)
+	}
+	if err == nil {
+		err = postgres.CheckMigrated(ctx, db)
+	}
+	if err != nil {
 		db.Close()
 		return nil, err
 	}
@@ -194,7 +203,10 @@ func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
 	defer db.Close()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	shared, err := postgres.SharesSessions(ctx, db)
+	shared := false
+	if err = postgres.WaitReady(ctx, db); err == nil {
+		shared, err = postgres.SharesSessions(ctx, db)
+	}
 	if err != nil {
 		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
 	}
@@ -246,6 +258,8 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
+	s.admin.Stopping()
+	time.Sleep(min(s.config.StopDelay, s.config.StopTimeout/2)) // load balancers notice that /readyz has changed
 	if err := server.Shutdown(stopping); err != nil {
 		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}
@@ -287,14 +301,15 @@ func (s *service) runWorker(ctx context.Context) error {
 		Ended: dispatcher.Next,
 	}
 	s.admin.SetCheck(workerPart, s.checkWorker(memories))
+	context.AfterFunc(ctx, s.admin.Stopping)
 	return worker.Run(ctx, worker.Options{
-		Client:     s.temporal,
+		Client:     s.temporal.Client,
 		Namespace:  s.name,
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
-		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal, Starter: s.starter, Dispatcher: dispatcher,
+		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
-		Log:            s.log,
+		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
 		StopTimeout:    s.config.StopTimeout,
 		ReconcileEvery: s.config.ReconcileEvery,

@@ -45,9 +45,9 @@ func workspacesEraseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withService(cmd.Context(), cfg, func(ctx context.Context, s *service) error {
+			return withService(cmd.Context(), cfg, "", func(ctx context.Context, s *service) error {
 				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db), Audit: audit.NewStore(s.db),
-					Archive: s.archive, Client: s.temporal, Starter: s.starter, DeleteAudit: deleteAudit}
+					Archive: s.archive, Client: s.temporal.Client, Starter: s.starter, DeleteAudit: deleteAudit}
 				confirm := func() error { return confirmed(cmd, id.String()) }
 				if yes {
 					confirm = func() error { return nil }

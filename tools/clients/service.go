@@ -73,7 +73,7 @@ func startService(ctx context.Context) (_ *service, err error) {
 	}
 	s.url, s.key = written["base-url"], written["api-key"]
 	env := []string{unlimited, "DATABASE_URL=" + written["database-url"], "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"),
-		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=off"}
+		"TEMPORAL_ADDRESS=" + net.JoinHostPort("127.0.0.1", written["temporal.port"]), "HTTP_ADDR=127.0.0.1:0", "ADMIN_ADDR=off", "STOP_DELAY=0s"}
 	idle, brief := append([]string{"TASK_QUEUE=idle"}, env...), append([]string{"TASK_QUEUE=brief", "EXPORT_RETENTION=1s"}, env...)
 	const listening = `"msg":"api listening","address":"([^"]+)"`
 	if s.idle, err = s.launch(ctx, idle, listening, "api"); err != nil {

@@ -33,6 +33,7 @@ forbidden=(
   "internal/service/partwriter internal/cli/progress"
   "internal/service/rowid internal/service/memory"
   "internal/service/telemetry client"
+  "internal/service/temporalclient client"
   "internal/service/token client"
   "internal/workshop/compare client"
   "internal/workshop/benchstack workflows"

@@ -21,6 +21,13 @@ const Limit = 3 * time.Second
 // The details are shown as JSON whether or not there is an error. The context ends after Limit.
 type Check func(ctx context.Context) (details any, err error)
 
+// These are the values of State.Status. /healthz answers Alive.
+const (
+	Ready    = "ready"
+	NotReady = "not ready"
+	Alive    = "ok"
+)
+
 var errStopping = errors.New("the process is stopping")
 
 // part is a part of the process, such as api or worker. check is nil until SetCheck is called.
@@ -33,7 +40,7 @@ type part struct {
 
 // State is the answer to /readyz.
 type State struct {
-	Status  string               `json:"status"` // ready or not ready
+	Status  string               `json:"status"`
 	Problem string               `json:"problem,omitempty"`
 	Version string               `json:"version"`
 	Go      string               `json:"go"`
@@ -104,7 +111,7 @@ func (p *part) run(ctx context.Context) (details any, err error) {
 
 // State runs all checks and returns what /readyz answers.
 func (s *Server) State(ctx context.Context) State {
-	state := State{Status: "ready", Version: s.version, Go: runtime.Version(), Started: s.started, Parts: map[string]PartState{}}
+	state := State{Status: Ready, Version: s.version, Go: runtime.Version(), Started: s.started, Parts: map[string]PartState{}}
 	results := make([]PartState, len(s.parts))
 	var group sync.WaitGroup
 	for i, p := range s.parts {
@@ -127,7 +134,7 @@ func (s *Server) State(ctx context.Context) State {
 		state.Problem = errStopping.Error()
 	}
 	if state.Problem != "" {
-		state.Status = "not ready"
+		state.Status = NotReady
 	}
 	return state
 }
@@ -135,7 +142,7 @@ func (s *Server) State(ctx context.Context) State {
 // healthz answers that the process lives. It checks nothing else, because a restart of the process would not
 // repair a database or another server.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
-	write(w, http.StatusOK, map[string]string{"status": "ok", "version": s.version})
+	write(w, http.StatusOK, map[string]string{"status": Alive, "version": s.version})
 }
 
 // readyz answers whether every part of the process is ready.

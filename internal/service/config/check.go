@@ -38,7 +38,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong(name, "%s is too short: set it to at least 1s", d)
 		}
 	}
-	for name, d := range map[string]time.Duration{"EXPORT_GRACE": c.Grace, "EXPORT_HISTORY": c.History, "AUDIT_RETENTION": c.AuditRetention} {
+	for name, d := range map[string]time.Duration{"STOP_DELAY": c.StopDelay, "EXPORT_GRACE": c.Grace, "EXPORT_HISTORY": c.History, "AUDIT_RETENTION": c.AuditRetention} {
 		if d < 0 {
 			wrong(name, "%s is negative: set it to 0s or longer", d)
 		}
@@ -66,6 +66,14 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 		wrong("DOWNLOAD_MODE", "%q is unknown: set it to proxy or redirect", c.DownloadMode)
 	case c.Compression == "gzip":
 		wrong("DOWNLOAD_MODE", "redirect needs uncompressed files: set EXPORT_COMPRESSION to none, or DOWNLOAD_MODE to proxy")
+	}
+	for name, values := range map[string][3]string{
+		"WORKER_DEPLOYMENT_NAME": {c.DeploymentName, "TEMPORAL_DEPLOYMENT_NAME", c.TemporalDeploymentName},
+		"WORKER_BUILD_ID":        {c.BuildID, "TEMPORAL_WORKER_BUILD_ID", c.TemporalBuildID},
+	} {
+		if own, other, temporal := values[0], values[1], values[2]; own != "" && temporal != "" && own != temporal {
+			wrong(name, "%q differs from %s, which is %q: unset one of them, or set both alike", own, other, temporal)
+		}
 	}
 	if c.LogFormat != "json" && c.LogFormat != "text" {
 		wrong("LOG_FORMAT", "%q is unknown: set it to json or text", c.LogFormat)

@@ -109,12 +109,19 @@ type Config struct {
 	// StopTimeout is shorter than the 30 seconds that Kubernetes waits before it kills a process.
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
 
+	// StopDelay is capped by cmd/memexport, so that a short StopTimeout needs no second setting.
+	StopDelay time.Duration `env:"STOP_DELAY" envDefault:"5s" for:"api" doc:"How long an API that was told to stop goes on accepting connections while /readyz says that it is not ready, so that load balancers and Kubernetes send it no new ones. It is part of STOP_TIMEOUT, and at most half of it. 0s stops at once. A worker needs no delay."`
+
 	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
 	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
-	DeploymentName string `env:"WORKER_DEPLOYMENT_NAME" envDefault:"memexport" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with WORKER_BUILD_ID."`
-	BuildID        string `env:"WORKER_BUILD_ID" for:"worker" doc:"Turns on Temporal's Worker Versioning, with this build ID. The build gets work only after you have made it the current version. Empty turns versioning off."`
+	// DeploymentName and BuildID are set by Load if only their TEMPORAL_ variables are set. The Worker
+	// Controller for Kubernetes sets those.
+	DeploymentName         string `env:"WORKER_DEPLOYMENT_NAME" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with a build ID. Defaults to the value of TEMPORAL_DEPLOYMENT_NAME, and then to memexport."`
+	BuildID                string `env:"WORKER_BUILD_ID" for:"worker" doc:"Turns on Temporal's Worker Versioning, with this build ID. The build gets work only after you have made it the current version. Defaults to the value of TEMPORAL_WORKER_BUILD_ID. Empty turns versioning off."`
+	TemporalDeploymentName string `env:"TEMPORAL_DEPLOYMENT_NAME" for:"worker" doc:"The same as WORKER_DEPLOYMENT_NAME, under the name that Temporal's Worker Controller for Kubernetes sets. If both are set, they must be equal."`
+	TemporalBuildID        string `env:"TEMPORAL_WORKER_BUILD_ID" for:"worker" doc:"The same as WORKER_BUILD_ID, under the name that Temporal's Worker Controller for Kubernetes sets. If both are set, they must be equal."`
 
 	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info" for:"api, worker" doc:"The least severe level that is logged: debug, info, warn or error."`
 	LogFormat string     `env:"LOG_FORMAT" envDefault:"json" for:"api, worker" doc:"json writes one JSON object per line, text writes key=value pairs. Logs go to standard error."`
@@ -185,6 +192,8 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		return Config{}, errors.New(message)
 	}
 	c.MemoriesDatabaseURL = cmp.Or(c.MemoriesDatabaseURL, c.DatabaseURL)
+	c.DeploymentName = cmp.Or(c.DeploymentName, c.TemporalDeploymentName, "memexport")
+	c.BuildID = cmp.Or(c.BuildID, c.TemporalBuildID)
 	return c, nil
 }
 

@@ -16,7 +16,7 @@ func TestAnEmptyEnvironmentHasDefaults(t *testing.T) {
 		Retention: 72 * time.Hour, Grace: time.Hour, History: 90 * 24 * time.Hour, AuditRetention: 365 * 24 * time.Hour, Parallel: 2, Compression: "none", DownloadMode: "proxy",
 		Connections: 10_000, RequestsPerSecond: 100, LongPolls: 5000, LongPollsPerKey: 500, Downloads: 1000, DownloadsPerKey: 100,
 		WorkspaceRunning: 3, WorkspaceUnfinished: 1000, WorkspaceStorage: 100_000_000_000,
-		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second,
+		TaskQueue: "memexport", Concurrency: 8, StopTimeout: 25 * time.Second, StopDelay: 5 * time.Second,
 		ReconcileEvery: time.Minute, StuckAfter: 15 * time.Minute, SweepEvery: time.Hour, DeploymentName: "memexport",
 		LogLevel: slog.LevelInfo, LogFormat: "json",
 	}
@@ -39,8 +39,9 @@ var full = map[string]string{
 	"API_CONNECTIONS": "900", "API_CONNECTIONS_PER_ADDRESS": "90", "API_REQUESTS_PER_SECOND": "0", "API_LONG_POLLS": "80", "API_LONG_POLLS_PER_KEY": "8",
 	"API_DOWNLOADS": "70", "API_DOWNLOADS_PER_KEY": "6",
 	"EXPORT_WORKSPACE_RUNNING": "7", "EXPORT_WORKSPACE_UNFINISHED": "0", "EXPORT_WORKSPACE_STORAGE": "500MB", "EXPORT_STORAGE": "2TiB",
-	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s",
+	"TASK_QUEUE": "queue", "WORKER_CONCURRENCY": "1000", "STOP_TIMEOUT": "1s", "STOP_DELAY": "0s",
 	"RECONCILE_EVERY": "5s", "EXPORT_STUCK_AFTER": "2h", "SWEEP_EVERY": "24h", "WORKER_DEPLOYMENT_NAME": "deployment", "WORKER_BUILD_ID": "v1",
+	"TEMPORAL_DEPLOYMENT_NAME": "deployment", "TEMPORAL_WORKER_BUILD_ID": "v1",
 	"LOG_LEVEL": "debug", "LOG_FORMAT": "text",
 }
 
@@ -53,7 +54,7 @@ var fullConfig = config.Config{
 	Connections: 900, ConnectionsPerAddress: 90, LongPolls: 80, LongPollsPerKey: 8, Downloads: 70, DownloadsPerKey: 6,
 	WorkspaceRunning: 7, WorkspaceStorage: 500_000_000, Storage: 2 << 40,
 	TaskQueue: "queue", Concurrency: 1000, StopTimeout: time.Second,
-	ReconcileEvery: 5 * time.Second, StuckAfter: 2 * time.Hour, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1",
+	ReconcileEvery: 5 * time.Second, StuckAfter: 2 * time.Hour, SweepEvery: 24 * time.Hour, DeploymentName: "deployment", BuildID: "v1", TemporalDeploymentName: "deployment", TemporalBuildID: "v1",
 	LogLevel: slog.LevelDebug, LogFormat: "text",
 }
 
@@ -103,6 +104,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"HTTP_ADDR", "8080", "127.0.0.1:8080"},
 	{"HTTP_ADDR", "::1", "127.0.0.1:8080"},
 	{"ADMIN_ADDR", "9090", "127.0.0.1:9090"},
+	{"STOP_DELAY", "-1s", "0s or longer"},
 	{"AUTH_FAILURES_PER_MINUTE", "-1", "0 to turn the limit off"},
 	{"AUTH_FAILURES_PER_MINUTE", "many", "whole number"},
 	{"OIDC_AUDIENCE", "", "the audience that the provider puts"},
@@ -162,6 +164,30 @@ func TestEveryWrongSettingIsNamedWithAHint(t *testing.T) {
 		_, err := config.LoadFrom(environment, config.Database, config.Bucket)
 		if err == nil || !strings.Contains(err.Error(), "\n  "+w.name+": ") || !strings.Contains(err.Error(), w.hint) || strings.Count(err.Error(), "\n") != 1 {
 			t.Errorf("%s=%q: %v", w.name, w.value, err)
+		}
+	}
+}
+
+func TestTheVersionOfAWorkerHasTwoNames(t *testing.T) {
+	for _, c := range []struct {
+		environment       map[string]string
+		deployment, build string
+	}{
+		{map[string]string{"TEMPORAL_DEPLOYMENT_NAME": "exports/worker", "TEMPORAL_WORKER_BUILD_ID": "v2"}, "exports/worker", "v2"},
+		{map[string]string{"WORKER_DEPLOYMENT_NAME": "d", "TEMPORAL_WORKER_BUILD_ID": "v2"}, "d", "v2"},
+		{map[string]string{"WORKER_DEPLOYMENT_NAME": "memexport", "TEMPORAL_DEPLOYMENT_NAME": "memexport"}, "memexport", ""},
+	} {
+		got, err := config.LoadFrom(c.environment)
+		if err != nil || got.DeploymentName != c.deployment || got.BuildID != c.build {
+			t.Errorf("%v: %q, %q, %v", c.environment, got.DeploymentName, got.BuildID, err)
+		}
+	}
+	_, err := config.LoadFrom(map[string]string{"WORKER_BUILD_ID": "v1", "TEMPORAL_WORKER_BUILD_ID": "v2",
+		"WORKER_DEPLOYMENT_NAME": "memexport", "TEMPORAL_DEPLOYMENT_NAME": "exports"})
+	for _, text := range []string{`WORKER_BUILD_ID: "v1" differs from TEMPORAL_WORKER_BUILD_ID, which is "v2"`, "unset one of them",
+		`WORKER_DEPLOYMENT_NAME: "memexport" differs from TEMPORAL_DEPLOYMENT_NAME, which is "exports"`} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("the error does not say %q: %v", text, err)
 		}
 	}
 }

@@ -84,6 +84,9 @@ func (s *Source) Check(ctx context.Context) error {
 		return fmt.Errorf("there is no table or view %q in the memories database: set MEMORIES_TABLE to the memory service's table, or MEMORIES_DATABASE_URL to its database, "+
 			"or grant USAGE on its schema", s.name)
 	}
+	if isDenied(err) {
+		return s.missingUsage(ctx, err)
+	}
 	if err != nil {
 		return fmt.Errorf("look up the table %q: %w", s.name, err)
 	}
@@ -113,7 +116,7 @@ func (s *Source) Check(ctx context.Context) error {
 		}
 	}
 	if len(problems) == 0 {
-		if err := s.checkReadable(ctx); err != nil {
+		if err := s.checkReadable(ctx, table.OID); err != nil {
 			problems = append(problems, err)
 		}
 		if table.Kind == "r" || table.Kind == "p" { // an ordinary or a partitioned table
@@ -124,15 +127,6 @@ func (s *Source) Check(ctx context.Context) error {
 	}
 	if len(problems) > 0 {
 		return fmt.Errorf("the table %q cannot be exported: %w", s.name, errors.Join(problems...))
-	}
-	return nil
-}
-
-// checkReadable runs the query of a page without reading a row. When a query starts, Postgres checks
-// its permissions, including the permissions of a view's owner.
-func (s *Source) checkReadable(ctx context.Context) error {
-	if _, err := s.db.ExecContext(ctx, `SELECT `+columns+` FROM `+s.table+` LIMIT 0`); err != nil {
-		return fmt.Errorf("it cannot be read: %w: grant the user of MEMORIES_DATABASE_URL what is missing, such as GRANT SELECT ON %s TO that user", err, s.table)
 	}
 	return nil
 }

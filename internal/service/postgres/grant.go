@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"strings"
 
@@ -10,17 +9,12 @@ import (
 	"github.com/lib/pq"
 )
 
-// grants is also in docs/security.md. It names the roles memexport_api and memexport_worker.
-//
-//go:embed grants.sql
-var grants string
-
-// Grant gives the roles of the API and of the worker the privileges that they need in the schema
-// memexport, and no others. Both roles must exist, and db must be connected as the owner of the schema.
-// Grant may be repeated. It does not touch the table of memories.
+// Grant gives two roles the privileges that APIRole and WorkerRole have in Grants, and no others. Both roles must
+// exist, and db must be connected as the owner of the schema memexport. Grant may be repeated. It does not
+// touch the table of memories.
 func Grant(ctx context.Context, db *sqlx.DB, api, worker string) error {
-	statements := strings.NewReplacer("memexport_api", pq.QuoteIdentifier(api), "memexport_worker", pq.QuoteIdentifier(worker)).Replace(grants)
-	if _, err := db.ExecContext(ctx, statements); err != nil {
+	names := strings.NewReplacer(APIRole, pq.QuoteIdentifier(api), WorkerRole, pq.QuoteIdentifier(worker))
+	if _, err := db.ExecContext(ctx, names.Replace(Grants)); err != nil {
 		return fmt.Errorf("grant privileges to the roles %q and %q: %w", api, worker, err)
 	}
 	return nil

@@ -187,6 +187,6 @@ func (s *Stack) makeEnvironment() error {
 		"DATABASE_URL="+s.Postgres.URL, "TEMPORAL_ADDRESS="+s.Temporal.Address,
 		"BUCKET_URL=file://"+filepath.ToSlash(s.bucket), "HTTP_ADDR="+address, "ADMIN_ADDR=off",
 		"API_REQUESTS_PER_SECOND=0", // this process makes more requests with one key than the API allows by default
-		"STOP_TIMEOUT=5s", "LOG_LEVEL=warn")
+		"STOP_TIMEOUT=5s", "STOP_DELAY=0s", "LOG_LEVEL=warn")
 	return nil
 }

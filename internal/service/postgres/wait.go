@@ -1,0 +1,36 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+)
+
+// WaitReady waits until the database answers or ctx ends. It waits only if the server may be starting: its
+// name or its socket does not exist yet, it refuses connections, or it says that it starts up. Other errors,
+// such as a wrong password, are returned at once.
+func WaitReady(ctx context.Context, db *sqlx.DB) error {
+	for {
+		err := db.PingContext(ctx)
+		if err == nil || !mayBeStarting(err) {
+			return err
+		}
+		select {
+		case <-time.After(250 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func mayBeStarting(err error) bool {
+	var unknownHost *net.DNSError
+	var answer *pq.Error
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) || errors.As(err, &unknownHost) ||
+		errors.As(err, &answer) && answer.Code.Name() == "cannot_connect_now"
+}

@@ -1,0 +1,108 @@
+package temporalclient
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.temporal.io/api/serviceerror"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// problem is why Temporal cannot be used.
+type problem struct {
+	kind   string
+	remedy string // what is wrong, with which setting, and what to do
+}
+
+// These are the kinds of problems.
+const (
+	unreachable = "unreachable"
+	silent      = "silent"
+	wrongTLS    = "tls"
+	noNamespace = "namespace"
+	denied      = "denied"
+)
+
+// endedBy reports whether the problem, which a call of the method failed had, is over when a call of the
+// method answered was answered.
+func (p *problem) endedBy(answered, failed string) bool {
+	if answered == failed {
+		return true
+	}
+	switch p.kind {
+	case denied:
+		return false // other calls may be allowed
+	case noNamespace:
+		return strings.HasPrefix(answered, workflowService) && !strings.HasSuffix(answered, "/GetSystemInfo")
+	}
+	return true
+}
+
+// explain returns what is wrong with the connection if a call of the method returned err, or nil if the error
+// concerns only the call.
+func (c *Connection) explain(method string, err error) *problem {
+	address, namespace := c.address(), c.namespace()
+	text := err.Error()
+	switch status.Code(err) {
+	case codes.Unavailable:
+		return c.explainConnection(address, text)
+	case codes.DeadlineExceeded:
+		return &problem{silent, fmt.Sprintf("the server at %s (TEMPORAL_ADDRESS) does not answer in time: check that it is healthy and not overloaded", address)}
+	case codes.Unauthenticated, codes.PermissionDenied:
+		if !needed(method) {
+			return nil
+		}
+		return &problem{denied, fmt.Sprintf("the server refuses access to the namespace %q (TEMPORAL_NAMESPACE): set TEMPORAL_API_KEY, or TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, "+
+			"to credentials that may read and write it", namespace)}
+	}
+	var missing *serviceerror.NamespaceNotFound
+	if errors.As(serviceerror.FromStatus(status.Convert(err)), &missing) {
+		return &problem{noNamespace, fmt.Sprintf("the namespace %q does not exist at %s: set TEMPORAL_NAMESPACE to one that does, or create it with `temporal operator namespace create --namespace %s`",
+			namespace, address, namespace)}
+	}
+	return nil
+}
+
+// needed reports whether exports cannot do without a method. The others only inform, or prepare what an
+// operator may have prepared.
+func needed(method string) bool {
+	name, found := strings.CutPrefix(method, workflowService)
+	return found && !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "RecordWorkerHeartbeat")
+}
+
+// explainConnection explains the error of a connection that could not be made. gRPC hands on the errors of
+// TLS as texts only.
+func (c *Connection) explainConnection(address, text string) *problem {
+	says := func(parts ...string) bool {
+		for _, part := range parts {
+			if strings.Contains(text, part) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case says("first record does not look like a TLS handshake"):
+		return &problem{wrongTLS, fmt.Sprintf("the server at %s does not speak TLS, but this process does: set TEMPORAL_TLS=false, unset TEMPORAL_API_KEY and the TEMPORAL_TLS_ variables, or correct TEMPORAL_ADDRESS", address)}
+	case says("certificate required", "bad certificate", "unknown certificate authority", "handshake failure", "certificate expired"):
+		return &problem{wrongTLS, fmt.Sprintf("the server at %s refuses the certificate of this process: set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH to a certificate that it accepts", address)}
+	case says("x509:", "failed to verify certificate"):
+		return &problem{wrongTLS, fmt.Sprintf("the certificate of the server at %s is not valid for this process: set TEMPORAL_TLS_SERVER_CA_CERT_PATH to its authority, "+
+			"or TEMPORAL_TLS_SERVER_NAME to the name in it", address)}
+	case says("authentication handshake failed"):
+		return &problem{wrongTLS, fmt.Sprintf("the TLS handshake with the server at %s fails: check TEMPORAL_ADDRESS and the TEMPORAL_TLS_ variables", address)}
+	}
+	c.mu.Lock()
+	worked := c.worked
+	c.mu.Unlock()
+	if !worked && !says("dial ", "name resolver", "zero addresses") {
+		hint := "set TEMPORAL_TLS=true if it expects TLS"
+		if c.options.Client.ConnectionOptions.TLS != nil {
+			hint = "set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH if it expects a client certificate"
+		}
+		return &problem{wrongTLS, fmt.Sprintf("something at %s (TEMPORAL_ADDRESS) accepts connections, but does not answer as Temporal does: %s", address, hint)}
+	}
+	return &problem{unreachable, fmt.Sprintf("no Temporal server can be reached at %s: check that it runs, TEMPORAL_ADDRESS, and the network between", address)}
+}
