@@ -92,7 +92,11 @@ build_images() {
     if [ "$target" = memexport ]; then continue; fi
     if [ "$target" = static-debian13 ]; then target=distroless; fi
     say "building a stand-in for $name"
-    DOCKER_BUILDKIT=0 docker build --quiet --tag "$name" "$state/images/$target" >/dev/null
+    # The old builder is enough, and newer Docker clients have BuildKit only as a plugin.
+    if ! DOCKER_BUILDKIT=0 docker build --tag "$name" "$state/images/$target" > "$state/build.log" 2>&1; then
+      cat "$state/build.log" >&2
+      return 1
+    fi
   done
 }
 
