@@ -72,7 +72,8 @@ start_engine() {
   ip link set lo up
   export DOCKER_HOST=unix://$state/docker.sock DOCKER_CONFIG=$state/config
   rm -rf "$state/exec" "$state/docker.pid"
-  dockerd --host "$DOCKER_HOST" --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
+  # There is no other network, so questions about names outside must fail at once.
+  dockerd --host "$DOCKER_HOST" --dns 127.0.0.1 --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
   for _ in $(seq 60); do
     if docker version >/dev/null 2>&1; then return; fi
     sleep 1
@@ -106,6 +107,9 @@ if [ "${1:-}" = inside ]; then
   build_images
   exec ./walk.sh
 fi
+mkdir -p "$state"
+exec 9> "$state/lock"
+flock --nonblock 9 || { say "another run uses $state" >&2; exit 1; }
 prepare
 say "starting"
 exec unshare --net --pid --fork --kill-child --mount --mount-proc "$0" inside
