@@ -62,6 +62,7 @@ test-downloads: bin/memexport ## break and resume downloads with curl, aria2 and
 test-readers: ## read exports back with DuckDB, hyparquet, Rust's parquet, Arrow for Go and jq, and compare every value
 	@$(GO) run ./cmd/memexport dev prepare
 	@cd tools/readers && npm ci --ignore-scripts --no-audit --no-fund
+	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund # starts Chromium, for DuckDB in a browser
 	@$(GO) test -tags readers,$(TAGS) -run '^TestReaders$$' -count=1 -timeout 20m ./e2e
 
 .PHONY: test-markdown
@@ -127,8 +128,8 @@ test-compose: ## run docker-compose.yml and walk through it, with images made fr
 	@tools/compose/run.sh
 
 .PHONY: generate
-generate: ## rewrite the OpenAPI documents, the client for Go and docs/configuration.md
-	$(GO) generate ./openapi ./client ./internal/service/config
+generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md and the table in docs/metrics.md
+	$(GO) generate ./openapi ./client ./internal/service/config ./internal/service/metrics
 
 .PHONY: clean
 clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built

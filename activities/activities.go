@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"memexport/internal/service/archive"
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
@@ -46,12 +49,13 @@ func (a *Activities) ended(ctx context.Context, workspaceID string) {
 	}
 }
 
-// load reads an export and looks up its format. An activity can return the error to Temporal as it is.
+// load reads an export, looks up its format, and names the export in the span of the activity. An activity can return the error to Temporal as it is.
 func (a *Activities) load(ctx context.Context, id string) (export.Export, *format.Format, error) {
 	e, err := a.Exports.Find(ctx, id)
 	if err != nil {
 		return e, nil, attempt.DatabaseError(ctx, err)
 	}
+	trace.SpanFromContext(ctx).SetAttributes(attribute.String("memexport.export_id", e.ID), attribute.String("memexport.workspace_id", e.WorkspaceID))
 	f, ok := format.Lookup(e.Format)
 	if !ok {
 		return e, nil, attempt.Final(attempt.TypeInvalidExport, fmt.Errorf("unknown format %q", e.Format))

@@ -39,7 +39,7 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	})
 	a.noteFull(ctx, in.ExportID, err)
 	if err == nil && composed.Object == "" {
-		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export", in.ExportID)
+		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export_id", in.ExportID)
 	}
 	return composed, err
 }

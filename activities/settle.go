@@ -12,7 +12,8 @@ import (
 // FailInput says why an export failed.
 type FailInput struct {
 	ExportID string `json:"export_id"`
-	Code     string `json:"code"` // a key of export.Failures
+	Code     string `json:"code"`            // a key of export.Failures
+	Cause    string `json:"cause,omitempty"` // the error behind it, for the log; it has nothing of a memory
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
@@ -23,6 +24,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
 	}
+	failure.Cause = in.Cause
 	err := a.Exports.Fail(ctx, in.ExportID, failure)
 	if errors.Is(err, export.ErrConflict) {
 		err = a.Exports.Expire(ctx, in.ExportID)
@@ -40,7 +42,8 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 
 // ExpireResult says when to delete the objects.
 type ExpireResult struct {
-	PurgeAt time.Time `json:"purge_at"`
+	PurgeAt   time.Time `json:"purge_at"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // when the downloads ended; earlier than planned after a cancellation or expire-now
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
@@ -54,7 +57,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
-	return ExpireResult{PurgeAt: a.purgeAt(e)}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.
@@ -62,7 +65,7 @@ func (a *Activities) Purge(ctx context.Context, in ExportRef) error {
 	defer attempt.Heartbeat(ctx)()
 	if err := a.Archive.DeleteExport(ctx, in.ExportID); err != nil {
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return attempt.Interruption(ctx)
 		}
 		// Return a retryable error even if the store denies access. WriteRange would give up in this
 		// case, but Purge must not, because the objects must be deleted at some time.

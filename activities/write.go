@@ -3,7 +3,10 @@ package activities
 import (
 	"context"
 	"errors"
+	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/archive"
@@ -11,6 +14,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/partwriter"
 )
 
@@ -34,14 +38,15 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if settled := a.settled(e); settled.Is() {
 		return PlanResult{Settled: settled}, nil
 	}
-	// Check for a deletion here, because deleting cannot cancel a workflow that is only just being started.
+	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
+	// only just being started.
 	if e.DeletedAt != nil {
 		return PlanResult{}, attempt.Final(attempt.TypeExportDeleted, errors.New("the export was deleted before it was written"))
 	}
 	var ranges []memory.PlannedRange
 	if e.StartedAt == nil {
 		if ranges, err = a.Source.Plan(ctx, e.Query()); err != nil {
-			return PlanResult{}, attempt.SourceError(ctx, err)
+			return PlanResult{}, attempt.SourceError(ctx, a.Source.Name(), err)
 		}
 	}
 	ranges, err = a.Exports.Start(ctx, in.ExportID, ranges)
@@ -59,23 +64,31 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part first, WriteRange returns
-// an error: the recorded part stays, and Purge later deletes the object that WriteRange could not record.
+// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
+// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
+// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
+// added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return export.Written{}, err
+	}
+	complete, err := a.Exports.RangeComplete(ctx, in.ExportID, in.Number) // before the parts are read, so that these are all
+	if err != nil {
+		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
 		return export.Written{}, attempt.DatabaseError(ctx, err)
 	}
 	written := export.Count(recorded)
-	if e.Status != export.Processing { // the workflow was reset after it had published this export
+	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	activity.GetLogger(ctx).Debug("writing a range", "export_id", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
 		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
 	})
@@ -89,7 +102,7 @@ func (a *Activities) noteFull(ctx context.Context, id string, err error) {
 		return
 	}
 	if err := a.Exports.StoreFull(ctx, id); err != nil {
-		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export", id, "error", attempt.SafeMessage(err))
+		activity.GetLogger(ctx).Warn("the API does not learn that the store is full", "export_id", id, "error", attempt.SafeMessage(err))
 	}
 }
 
@@ -105,6 +118,7 @@ type VerifyInput struct {
 // the digest of the file up to and including the range.
 func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest, error) {
 	defer attempt.Heartbeat(ctx)()
+	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
 	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
 		return in.Digest, err
@@ -120,8 +134,14 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInpu
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+	began := time.Now()
+	digest, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
 		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
 		return digest, attempt.StorageError(ctx, err)
 	})
+	if err == nil {
+		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
+		metrics.BytesVerified.Add(ctx, digest.Size-in.Digest.Size, f.Name)
+	}
+	return digest, err
 }

@@ -232,7 +232,7 @@ func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T
 	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
 	wantFinal(t, err, attempt.TypeExportDeleted)
 	h.wantStatus(id, export.Pending)
-	if code := attempt.FailureCode(err); code != export.CodeCancelled {
+	if code := attempt.FailureCode(err, false); code != export.CodeCancelled {
 		t.Errorf("the export fails with %s", code)
 	}
 }

@@ -16,6 +16,7 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 		start := time.Now()
 		info := &requestInfo{id: requestID(r)}
 		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, info))
+		r, span := startSpan(r)
 		recorder := &responseRecorder{ResponseWriter: w}
 		setCommonHeaders(w.Header(), info.id)
 		if len(r.TransferEncoding) > 0 {
@@ -34,10 +35,12 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 					failure = nil
 				}
 			}
+			took := time.Since(start)
+			endRequest(r, span, info, recorder.status, took)
 			// Log the route, never the path or query of the request, because a filter in the query may be
 			// personal data.
 			attrs := append(info.attrs(), "method", r.Method, "route", r.Pattern, "status", recorder.status,
-				"duration", time.Since(start), "bytes", recorder.bytes)
+				"duration", took, "bytes", recorder.bytes)
 			if failure != nil {
 				attrs = append(attrs, "aborted", true)
 			}

@@ -61,8 +61,8 @@ func New(o Options) *Server {
 		exports: o.Exports, keys: o.Keys, archive: o.Archive, starter: o.Starter, audit: o.Audit,
 		watchers:  newWatchers(o.Exports.Get),
 		rates:     newRates(o.Limits.RequestsPerSecond),
-		longPolls: newSlots("long-polls", "requests that wait", o.Limits.LongPolls, o.Limits.LongPollsPerKey),
-		downloads: newSlots("downloads", "downloads", o.Limits.Downloads, o.Limits.DownloadsPerKey),
+		longPolls: newLongPolls(o.Limits.LongPolls, o.Limits.LongPollsPerKey),
+		downloads: newDownloads(o.Limits.Downloads, o.Limits.DownloadsPerKey),
 		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"memexport/internal/service/apikey"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/token"
 )
 
@@ -35,6 +36,7 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	address := clientAddress(r, s.trustedProxies)
 	wait, done := s.failures.try(address, sent.secret, time.Now())
 	if wait > 0 {
+		metrics.LimitsHit.Add(r.Context(), 1, metrics.LimitFailures)
 		writeProblem(w, newProblem(codeTooManyFailures).with("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds())))))
 		return
 	}

@@ -66,7 +66,8 @@ type createOutput struct {
 }
 
 func (s *service) createExport(ctx context.Context, in *createInput) (*createOutput, error) {
-	wanted := export.Export{WorkspaceID: workspaceOf(ctx), Format: string(cmp.Or(in.Format, defaultFormat)), Filter: in.filter}
+	wanted := export.Export{WorkspaceID: workspaceOf(ctx), Format: string(cmp.Or(in.Format, defaultFormat)), Filter: in.filter,
+		CreatedBy: infoOf(ctx).keyID, TraceParent: traceParent(ctx)}
 	if in.IdempotencyKey != "" {
 		wanted.IdempotencyKey = &in.IdempotencyKey
 	}

@@ -12,6 +12,7 @@ import (
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 )
 
 func downloadOperation() huma.Operation {
@@ -102,6 +103,7 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 		if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
 			return nil, refusal
 		}
+		metrics.Downloads.Add(ctx, 1, metrics.DownloadRedirected, e.Format)
 		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			hctx.SetHeader("Location", address)
 			hctx.SetHeader("Cache-Control", "private, no-store") // do not cache the redirect: the signed URL works only for some minutes
@@ -112,7 +114,7 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	if err != nil {
 		return nil, s.unreadable(ctx, e, err)
 	}
-	release, refusal := s.downloads.take(infoOf(ctx).keyID)
+	release, refusal := s.downloads.take(ctx, infoOf(ctx).keyID)
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+
+	"memexport/internal/service/metrics"
 )
 
 // maxRanges is how many ranges of the file one request may ask for. Each range opens an object in the
@@ -67,10 +69,20 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) 
 	h.Set("X-Accel-Buffering", "no")
 
 	reader := &downloadReader{file: file}
-	writer := &downloadWriter{ResponseWriter: w, size: file.Size()}
+	writer := &downloadWriter{ResponseWriter: w, size: file.Size(),
+		count: func(bytes int64) { metrics.BytesDownloaded.Add(r.Context(), bytes, f.Name) }}
 	http.ServeContent(writer, r, "", *e.CompletedAt, reader)
 
-	switch err := reader.close(); {
+	err = reader.close()
+	writer.countRest()
+	if writer.begun && r.Method == http.MethodGet {
+		outcome := metrics.DownloadSent
+		if err != nil || writer.broken {
+			outcome = metrics.DownloadBroken
+		}
+		metrics.Downloads.Add(r.Context(), 1, outcome, f.Name)
+	}
+	switch {
 	case err != nil && writer.begun:
 		if r.Context().Err() == nil {
 			s.log.ErrorContext(r.Context(), "a download broke off", append(infoOf(r.Context()).attrs(), "error", err)...)

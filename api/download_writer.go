@@ -14,7 +14,14 @@ type downloadWriter struct {
 	size   int64 // size of the whole file in bytes; the compressed size if the file is sent compressed
 	status int
 	begun  bool // the header has been written
+
+	count     func(bytes int64) // counts sent bytes
+	uncounted int64
+	broken    bool // a write has failed, because the client has gone away
 }
+
+// countEvery is how many bytes are counted at once.
+const countEvery = 1 << 20
 
 func (d *downloadWriter) WriteHeader(status int) {
 	d.status = status
@@ -31,7 +38,18 @@ func (d *downloadWriter) Write(p []byte) (int, error) {
 		d.begun = true
 		d.ResponseWriter.WriteHeader(d.status)
 	}
-	return d.ResponseWriter.Write(p)
+	n, err := d.ResponseWriter.Write(p)
+	d.broken = d.broken || err != nil
+	if d.uncounted += int64(n); d.uncounted >= countEvery {
+		d.countRest()
+	}
+	return n, err
+}
+
+// countRest counts the bytes that are not counted yet.
+func (d *downloadWriter) countRest() {
+	d.count(d.uncounted)
+	d.uncounted = 0
 }
 
 // reset closes the connection with a TCP reset. If a compressed body is cut off without a reset, some

@@ -79,7 +79,7 @@ func (s *service) await(ctx context.Context, e export.Export, wait time.Duration
 	if e.Status.Terminal() || wait == 0 {
 		return e, nil
 	}
-	release, refusal := s.longPolls.take(infoOf(ctx).keyID)
+	release, refusal := s.longPolls.take(ctx, infoOf(ctx).keyID)
 	if refusal != nil {
 		return e, refusal
 	}

@@ -39,6 +39,9 @@ const (
 	codeClientClosed        = "CLIENT_CLOSED_REQUEST"
 )
 
+// statusClientClosed is the status of a request whose client has gone away, as in nginx.
+const statusClientClosed = 499
+
 // kind describes all problems with one code.
 type kind struct {
 	code   string
@@ -86,9 +89,8 @@ var kinds = []kind{
 	// minute.
 	{code: codeStorageFull, status: 503, detail: "The service has no room for new exports at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"60"}}},
-	// The client has gone away, so nobody reads this answer. The status 499, which nginx uses too,
-	// appears only in the access log.
-	{code: codeClientClosed, status: 499, detail: "The client went away.", undocumented: true},
+	// The client has gone away and reads no answer. The status is only for the access log.
+	{code: codeClientClosed, status: statusClientClosed, detail: "The client went away.", undocumented: true},
 }
 
 // Problem is the body of an answer that refuses a request or reports a failure (RFC 9457).

@@ -11,6 +11,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"golang.org/x/time/rate"
+
+	"memexport/internal/service/metrics"
 )
 
 const (
@@ -73,6 +75,7 @@ func credentialHash(h http.Header) [sha256.Size]byte {
 // refuse answers a request that exceeds the limit.
 func (r *rates) refuse(ctx huma.Context) {
 	_, w := humago.Unwrap(ctx)
+	metrics.LimitsHit.Add(ctx.Context(), 1, metrics.LimitRequests)
 	p := newProblem(codeRateLimited)
 	p.Detail += fmt.Sprintf(" The limit is %d requests a second for each key, with bursts of %d.", r.perSecond, burstSeconds*r.perSecond)
 	writeProblem(w, p.with("RateLimit", `"requests";r=0;t=1`).

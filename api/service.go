@@ -19,6 +19,7 @@ import (
 	"memexport/internal/service/archive"
 	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/rowid"
 	"memexport/internal/service/token"
 	"memexport/workflows"
@@ -89,8 +90,10 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 	var limit *export.LimitError
 	switch {
 	case errors.As(err, &limit):
+		metrics.LimitsHit.Add(ctx, 1, string(limit.Limit))
 		return limitProblem(limit)
 	case errors.Is(err, export.ErrStoreFull):
+		metrics.LimitsHit.Add(ctx, 1, metrics.LimitStoreFull)
 		return newProblem(codeStorageFull)
 	case errors.Is(err, export.ErrNotFound):
 		return newProblem(codeExportNotFound)

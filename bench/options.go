@@ -22,6 +22,8 @@ type options struct {
 	sections []string
 	timeout  time.Duration
 
+	noFairness bool // whether Temporal's fairness is off
+
 	rows   []int // numbers of memories, ascending
 	rounds int
 
@@ -91,8 +93,9 @@ func parse(args []string) (options, error) {
 	isQuick := flags.Bool("quick", false, "use little data and short times: shows that everything works, not how fast it is")
 	dir := flags.String("dir", filepath.Join(".dev", "bench"), "the `directory` that keeps the data sets for the next run")
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
+	noFairness := flags.Bool("no-fairness", false, "turn Temporal's fairness off, which divides tasks between workspaces")
 	known, byDefault := sectionNames()
-	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there is also siege")
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also formats and siege")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -113,7 +116,7 @@ func parse(args []string) (options, error) {
 	if *timeout != 0 {
 		o.timeout = *timeout
 	}
-	o.buffers = *buffers
+	o.buffers, o.noFairness = *buffers, *noFairness
 	o.sections = strings.Split(*names, ",")
 	for _, name := range o.sections {
 		if !slices.Contains(known, name) {

@@ -140,7 +140,7 @@ type Export struct {
 	// Examples: HIGH
 	Priority *Priority `json:"priority"`
 
-	// Progress Percent of the memories that have been written. It never falls, and is 100 only when READY.
+	// Progress About how much of the work is done, in percent. It never falls, and is 100 only when READY. The number of memories is an estimate, so the last tenth may take longer than the others.
 	Progress int32 `json:"progress"`
 
 	// SessionID Only memories of this session. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.

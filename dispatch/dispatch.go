@@ -54,15 +54,38 @@ func (d *Dispatcher) Next(ctx context.Context, workspaceID string) {
 }
 
 func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
-	d.Log.WarnContext(ctx, "waiting exports could not be started; the reconciler tries again", "workspace", workspaceID, "error", attempt.SafeMessage(err))
+	d.Log.WarnContext(ctx, "waiting exports could not be started; the reconciler tries again", "workspace_id", workspaceID, "error", attempt.SafeMessage(err))
 }
 
 // next claims the exports that may run and starts their workflows. It returns how many exports it claimed,
 // and the first error. If the workflow of a claimed export could not be started, the reconciler starts it
 // later.
+//
+// If all workspaces share a number of places, a free place goes to the workspace whose turn it is, which may
+// be another one.
 func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, defaultTimeout))
 	defer cancel()
+	if !d.Exports.ByTurns() {
+		return d.startOf(ctx, workspaceID)
+	}
+	started := 0
+	for last := ""; ; {
+		turn, err := d.Exports.NextTurn(ctx)
+		if err != nil || turn == "" {
+			return started, err
+		}
+		n, err := d.startOf(ctx, turn)
+		started += n
+		if err != nil || n == 0 && turn == last { // another process took the place, or the workspace's exports were failed
+			return started, err
+		}
+		last = turn
+	}
+}
+
+// startOf claims the exports of one workspace that may run and starts their workflows.
+func (d *Dispatcher) startOf(ctx context.Context, workspaceID string) (int, error) {
 	claimed, err := d.Exports.Claim(ctx, workspaceID)
 	if err != nil {
 		return 0, err
@@ -89,6 +112,9 @@ func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 	waiting, err := d.Exports.WorkspacesWaiting(ctx)
 	if err != nil {
 		return done, err
+	}
+	if d.Exports.ByTurns() {
+		waiting = waiting[:min(1, len(waiting))] // one call gives places to all workspaces
 	}
 	for _, workspaceID := range waiting {
 		dispatched, err := d.next(ctx, workspaceID)

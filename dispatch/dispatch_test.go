@@ -88,14 +88,19 @@ func startTemporal(t *testing.T) (address string) {
 func (s *site) queue(workspaceID string, n int) (waiting []string) {
 	s.Helper()
 	for range n + 1 {
-		e, err := s.Exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
-		if err != nil {
-			s.Fatal(err)
-		}
-		waiting = append(waiting, e.ID)
+		waiting = append(waiting, s.create(workspaceID))
 	}
 	s.end(waiting[0])
 	return waiting[1:]
+}
+
+func (s *site) create(workspaceID string) (id string) {
+	s.Helper()
+	e, err := s.Exports.Create(s.Context(), export.Export{WorkspaceID: workspaceID, Format: "json"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e.ID
 }
 
 func (s *site) end(id string) {
@@ -144,6 +149,28 @@ func TestWaitingExportsAreStartedByTurns(t *testing.T) {
 	if log := s.log.String(); log != "" {
 		t.Errorf("the log says %s", log)
 	}
+}
+
+func TestAPlaceThatAllShareGoesToTheWorkspaceWhoseTurnItIs(t *testing.T) {
+	s := newSite(t, startTemporal(t))
+	s.Exports = s.Exports.WithLimits(export.Limits{Running: 2, AllRunning: 2})
+	flood, other := uuid.NewString(), uuid.NewString()
+	var many []string
+	for range 4 {
+		many = append(many, s.create(flood))
+	}
+	few := []string{s.create(other)}
+	s.end(many[0])
+	s.Next(t.Context(), flood)
+	s.wantStarted(few, few...)
+	s.wantStarted(many) // the workflow of the one that runs was not started by the dispatcher
+	s.end(few[0])
+	s.end(many[1])
+	done, err := s.All(t.Context())
+	if err != nil || done != (dispatch.Done{Dispatched: 2}) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	s.wantStarted(many, many[2:]...)
 }
 
 func TestAFailureIsLoggedAndLeavesTheExportToTheReconciler(t *testing.T) {

@@ -1,10 +1,8 @@
 package e2e
 
 import (
-	"context"
 	"encoding/json"
 	"net"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -59,20 +57,6 @@ func TestATakenAdminPortIsNamed(t *testing.T) {
 	}
 }
 
-var operating = regexp.MustCompile(`"msg":"admin listening","address":"([^"]+)"`)
-
-// adminURL waits until a process serves its admin port and returns its URL.
-func adminURL(t *testing.T, p *command) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	match, err := p.WaitOutput(ctx, operating)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return "http://" + match[1]
-}
-
 func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "health")
@@ -92,7 +76,7 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	publicURL := apiURL(t, api)
 	wantHealth(workerURL, "")
 	wantHealth(operators, "")
-	newClient(workerURL, "").do(t, "GET", "/metrics").want(t, 404)
+	newClient(workerURL, "").do(t, "GET", "/metrics").want(t, 200)
 	if code, out, _ := finish(t, nil, "health", "--url", workerURL); code != 0 || !strings.Contains(out, "ready: memexport worker") {
 		t.Errorf("memexport health ends with %d and prints %q", code, out)
 	}

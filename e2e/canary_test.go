@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	temporalclient "go.temporal.io/sdk/client"
 
 	"memexport/internal/workshop/await"
 )
@@ -18,7 +19,7 @@ import (
 // A canary is a unique word. This test puts one canary into the text of memories and another into a
 // filter. Both canaries may appear in the file and in the table of memories. The canary of the filter may
 // also appear in the row of the export. Even if something fails, no canary may appear in a log, in an
-// error response, in another table or in Temporal.
+// error response, in another table or in Temporal. After the purge, only the memories contain the canaries.
 func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "canary")
@@ -65,36 +66,74 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	if err := os.Remove(filepath.Join(bucket, "exports")); err != nil {
 		t.Fatal(err)
 	}
-	successor := d.worker(t, "MEMORIES_TABLE=poisoned")
+	successor := d.worker(t, "MEMORIES_TABLE=poisoned", "EXPORT_GRACE=1s")
 	e = c.ready(t, e.ID, 3*time.Minute)
 	file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200).body
 	if !bytes.Contains(file, []byte(inText)) || !bytes.Contains(file, []byte(inFilter)) || bytes.Contains(file, []byte("poison-")) {
 		t.Errorf("the file does not contain the memories that were asked for: %.500s", file)
 	}
 
-	for name, p := range map[string]*command{"API": api, "killed worker": worker, "second worker": successor} {
-		absent(t, "the log of the "+name, []byte(p.Output()), inText, inFilter, c.key)
-	}
-	absent(t, "an answer", errorsOf(c.answers()), inText, inFilter, c.key)
-	absentFromFiles(t, d.dir, "temporal*", inText, inFilter, c.key)
-	await.True(t, time.Minute, "the failed export is purged, and its filter with it", func() bool {
-		var purged bool
-		if err := db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, failing.ID).Scan(&purged); err != nil {
-			t.Fatal(err)
+	nowhereElse := func() {
+		t.Helper()
+		for name, p := range map[string]*command{"API": api, "killed worker": worker, "second worker": successor} {
+			absent(t, "the log of the "+name, []byte(p.Output()), inText, inFilter, c.key)
 		}
-		return purged
+		absent(t, "an answer", errorsOf(c.answers()), inText, inFilter, c.key)
+		absentFromFiles(t, d.dir, "temporal*", inText, inFilter, c.key)
+	}
+	nowhereElse()
+	purged := func(id string) {
+		t.Helper()
+		await.True(t, time.Minute, "the export is purged", func() bool {
+			var purged bool
+			if err := db.QueryRow(`SELECT purged_at IS NOT NULL FROM memexport.exports WHERE id = $1`, id).Scan(&purged); err != nil {
+				t.Fatal(err)
+			}
+			return purged
+		})
+	}
+	purged(failing.ID)
+	want := map[string]int{"canary-tex in public.memories": len(memories) / 3 * 2, "canary-fil in public.memories": len(memories), "canary-fil in memexport.exports": 1}
+	same(t, "what the database has while one export is READY", fmt.Sprint(inTables(t, d.database, inText, inFilter, c.key)), fmt.Sprint(want))
+
+	// 3. The other export expires and is purged.
+	d.expireNow(t, e.ID)
+	purged(e.ID)
+	same(t, "the status", c.get(t, e.ID).Status, "EXPIRED")
+	delete(want, "canary-fil in memexport.exports")
+	same(t, "what the database has after the purge", fmt.Sprint(inTables(t, d.database, inText, inFilter, c.key)), fmt.Sprint(want))
+	for _, id := range []string{failing.ID, e.ID} {
+		absent(t, "a purged export", c.do(t, "GET", "/v1/exports/"+id).want(t, 200).body, inFilter)
+		same(t, "objects of a purged export", len(objects(t, bucket, id)), 0)
+	}
+	nowhereElse()
+}
+
+// expireNow makes an export expire at once.
+func (d *deployment) expireNow(t *testing.T, exportID string) {
+	t.Helper()
+	c, err := temporalclient.Dial(temporalclient.Options{HostPort: d.temporal.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	await.True(t, time.Minute, "the workflow lets the export expire", func() bool { // the row becomes READY shortly before the workflow accepts this update
+		update, err := c.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{WorkflowID: "export-" + exportID,
+			UpdateName: "expire-now", WaitForStage: temporalclient.WorkflowUpdateStageCompleted})
+		return err == nil && update.Get(t.Context(), nil) == nil
 	})
+}
+
+// inTables returns how many rows have each of the texts, by the text's first characters and the table.
+func inTables(t *testing.T, database string, texts ...string) map[string]int {
+	t.Helper()
 	found := map[string]int{}
-	for _, canary := range []string{inText, inFilter, c.key} {
-		for table, n := range tablesWith(t, d.database, canary) {
-			found[fmt.Sprintf("%.10s in %s", canary, table)] += n
+	for _, text := range texts {
+		for table, n := range tablesWith(t, database, text) {
+			found[fmt.Sprintf("%.10s in %s", text, table)] += n
 		}
 	}
-	t.Logf("found in the database: %v", found)
-	want := fmt.Sprint(map[string]int{"canary-tex in public.memories": len(memories) / 3 * 2, "canary-fil in public.memories": len(memories), "canary-fil in memexport.exports": 1})
-	if got := fmt.Sprint(found); got != want {
-		t.Errorf("found in the database: %s, want %s", got, want)
-	}
+	return found
 }
 
 // errorsOf returns answers without those that contain an Export object. Such an object repeats the filter

@@ -75,9 +75,9 @@ type Reconciled struct {
 // lost workflow has left behind, and starts waiting exports that may run. It also settles what is late
 // although its workflow is running, and reports the exports that are stuck. If one export fails, Reconcile
 // goes on with the others.
-func (a *Activities) Reconcile(ctx context.Context) (Reconciled, error) {
+func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
-	var done Reconciled
+	defer func() { done.count(ctx, err) }()
 	if err := a.settleOverdue(ctx, &done); err != nil {
 		return done, err
 	}
@@ -109,7 +109,7 @@ func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error 
 				}
 				done.Errors++
 				activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
-					"export", e.ID, "error", attempt.SafeMessage(err))
+					"export_id", e.ID, "error", attempt.SafeMessage(err))
 			}
 		}
 		if len(overdue) < batch {
@@ -141,6 +141,10 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 			return err
 		}
 	}
+	if what != leave {
+		activity.GetLogger(ctx).Info("export reconciled", "export_id", e.ID, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy,
+			"action", what.String(), "status", e.StoredStatus, "workflow", state)
+	}
 	ref := activities.ExportRef{ExportID: e.ID}
 	switch what {
 	case start:
@@ -148,7 +152,7 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 		return a.Starter.Start(ctx, e)
 	case fail:
 		done.Settled++
-		if _, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code}); err != nil {
+		if _, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code, Cause: "found by the reconciler: its workflow is " + string(state)}); err != nil {
 			return err
 		}
 		return a.Steps.Purge(ctx, ref)

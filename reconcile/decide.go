@@ -28,6 +28,11 @@ const (
 	purge                // make the export EXPIRED if it is READY, and delete its objects
 )
 
+// String returns the name of an action, for the log.
+func (a action) String() string {
+	return [...]string{leave: "leave", cancel: "cancel", start: "start", fail: "fail", expire: "expire", purge: "purge"}[a]
+}
+
 // decide returns the action for an overdue export, and the failure code if the action is fail.
 //
 // A running workflow settles its export by itself, so decide leaves the export to it, unless the export is

@@ -21,7 +21,7 @@ func TestDecide(t *testing.T) {
 	states := []workflowState{running, running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status
-		kept, deleted  [5]outcome // the outcomes for each of states, if the export was kept and if it was deleted
+		kept, deleted  [5]outcome // the outcomes for each of states: in kept for an export that was not deleted, in deleted for one that was
 	}{
 		{export.Pending, export.Pending,
 			[5]outcome{nothing, nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},

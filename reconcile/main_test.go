@@ -96,8 +96,17 @@ func (f *fixture) exec(statement string, args ...any) {
 }
 
 // run runs an activity and returns its result.
-func run[T any](f *fixture, activity any) (result T) {
+func run[T any](f *fixture, activity any) T {
 	f.Helper()
+	result, err := try[T](f, activity)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return result
+}
+
+// try runs an activity and returns its result and error.
+func try[T any](f *fixture, activity any) (result T, err error) {
 	suite := testsuite.WorkflowTestSuite{}
 	suite.SetLogger(silent)
 	env := suite.NewTestActivityEnvironment()
@@ -106,10 +115,7 @@ func run[T any](f *fixture, activity any) (result T) {
 	if err == nil {
 		err = value.Get(&result)
 	}
-	if err != nil {
-		f.Fatal(err)
-	}
-	return result
+	return result, err
 }
 
 func (f *fixture) reconcile() reconcile.Reconciled {

@@ -80,7 +80,7 @@ func (a *Activities) tell(ctx context.Context, stuck []Stuck) {
 			a.told = map[string]time.Time{}
 		}
 		a.told[s.ExportID] = time.Now()
-		activity.GetLogger(ctx).Warn("an export is stuck: "+s.Detail, "export", s.ExportID, "workspace", s.WorkspaceID,
+		activity.GetLogger(ctx).Warn("an export is stuck: "+s.Detail, "export_id", s.ExportID, "workspace_id", s.WorkspaceID,
 			"status", s.Status, "since", s.Since, "reason", s.Reason)
 	}
 }

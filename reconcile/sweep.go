@@ -6,8 +6,12 @@ import (
 	"errors"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
+	"memexport/internal/service/metrics"
 )
 
 const defaultOrphanAge = 24 * time.Hour
@@ -15,27 +19,33 @@ const defaultOrphanAge = 24 * time.Hour
 // Sweep deletes three things: rows that are older than their retention, objects of exports that have no
 // row, and objects that a late attempt wrote after its export was purged. It returns the number of exports
 // whose objects it deleted.
-func (a *Activities) Sweep(ctx context.Context) (int, error) {
+func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 	defer attempt.Heartbeat(ctx)()
-	swept := 0
+	defer func() { succeeded(ctx, metrics.SweeperSuccess, err) }()
 	if err := a.sweepRows(ctx); err != nil {
 		return swept, attempt.DatabaseError(ctx, err)
 	}
-	err := a.Steps.Archive.Exports(ctx, func(id string) error {
+	err = a.Steps.Archive.Exports(ctx, func(id string) error {
 		orphaned, err := a.orphaned(ctx, id)
 		if err != nil || !orphaned {
 			return err
 		}
 		swept++
-		return a.Steps.Archive.DeleteExport(ctx, id)
-	})
-	if err != nil {
-		if ctx.Err() != nil {
-			return swept, ctx.Err()
+		if err := a.Steps.Archive.DeleteExport(ctx, id); err != nil {
+			return err
 		}
-		return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)
+		metrics.Swept.Add(ctx, 1, "objects")
+		activity.GetLogger(ctx).Info("export swept", "export_id", id)
+		return nil
+	})
+	var typed *temporal.ApplicationError
+	switch {
+	case ctx.Err() != nil:
+		return swept, attempt.Interruption(ctx)
+	case err == nil || errors.As(err, &typed): // an error of orphaned has a type already
+		return swept, err
 	}
-	return swept, nil
+	return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)
 }
 
 // orphaned reports whether the objects stored under this id belong to no export, or to a purged one, and
@@ -44,7 +54,7 @@ func (a *Activities) orphaned(ctx context.Context, id string) (bool, error) {
 	e, err := a.Steps.Exports.Find(ctx, id)
 	unknown := errors.Is(err, export.ErrNotFound)
 	if err != nil && !unknown {
-		return false, err
+		return false, attempt.DatabaseError(ctx, err)
 	}
 	if !unknown && e.PurgedAt == nil {
 		return false, nil

@@ -1,12 +1,16 @@
 package reconcile_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+
+	"memexport/internal/service/attempt"
 )
 
 const (
@@ -68,5 +72,26 @@ func TestSweepKeepsForeignFoldersAndGoesOn(t *testing.T) {
 func TestSweepOfAnEmptyBucketDoesNothing(t *testing.T) {
 	if swept := newFixture(t).sweep(); swept != 0 {
 		t.Errorf("the objects of %d exports were deleted", swept)
+	}
+}
+
+func TestSweepNamesWhatIsAway(t *testing.T) {
+	f := newFixture(t)
+	f.orphan(uuid.NewString(), old)
+	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN sha256 TO away`) // erasing rows still works
+	f.wantSweepError(attempt.TypeDatabaseUnavailable)
+	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN away TO sha256`)
+	if err := f.archive.Close(); err != nil { // its requests fail from now on
+		t.Fatal(err)
+	}
+	f.wantSweepError(attempt.TypeStorageUnavailable)
+}
+
+func (f *fixture) wantSweepError(kind string) {
+	f.Helper()
+	_, err := try[int](f, f.activities.Sweep)
+	var typed *temporal.ApplicationError
+	if !errors.As(err, &typed) || typed.Type() != kind || typed.NonRetryable() {
+		f.Errorf("the error is %v, want a retryable %s", err, kind)
 	}
 }

@@ -51,6 +51,7 @@ func dial(t *testing.T, address string) client.Client {
 type site struct {
 	*testing.T
 	db      *sqlx.DB
+	dir     string // the directory of the bucket
 	exports *export.Store
 	starter *workflows.Starter
 	options worker.Options
@@ -59,7 +60,8 @@ type site struct {
 func newSite(t *testing.T, c client.Client) *site {
 	t.Helper()
 	db := pgtest.Open(t, 32)
-	files, err := archive.Open(t.Context(), "file://"+t.TempDir(), archive.Options{})
+	dir := t.TempDir()
+	files, err := archive.Open(t.Context(), "file://"+dir, archive.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +70,7 @@ func newSite(t *testing.T, c client.Client) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{T: t, db: db, exports: export.NewStore(db), starter: workflows.NewStarter(c, "default", t.Name())}
+	s := &site{T: t, db: db, dir: dir, exports: export.NewStore(db), starter: workflows.NewStarter(c, "default", t.Name())}
 	steps := &activities.Activities{
 		Exports: s.exports, Source: source, Archive: files, Retention: time.Hour, Grace: time.Minute, Parallel: 2,
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -32,6 +33,10 @@ type Options struct {
 	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
 	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
 	ScheduleCheck  time.Duration // how often the worker looks whether the schedules still exist; defaults to 5 minutes
+
+	// Load is called twice a second with the number of activities that have run at the same time since the last
+	// call. It may be nil.
+	Load func(activities int)
 
 	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches no tasks to this build
 	// until an operator makes it the current version. Without them, every worker takes every task.
@@ -66,8 +71,14 @@ func (o *Options) start(ctx context.Context) error {
 	if err := o.prepareNamespace(ctx, schedules); err != nil {
 		return err
 	}
+	var activities load
+	if o.Load != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go activities.tell(ctx, o.Load)
+	}
 	fatal := make(chan error, 1) // holds the first fatal error, after which the SDK stops the worker
-	w := o.worker(func(err error) {
+	w := o.worker(&activities, func(err error) {
 		select {
 		case fatal <- err:
 		default: // ignore later errors
@@ -90,11 +101,12 @@ func (o *Options) start(ctx context.Context) error {
 }
 
 // worker returns a worker that is not started yet.
-func (o *Options) worker(onFatalError func(error)) worker.Worker {
+func (o *Options) worker(activities *load, onFatalError func(error)) worker.Worker {
 	options := worker.Options{
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
 		WorkerStopTimeout:                  o.StopTimeout,
+		Interceptors:                       []interceptor.WorkerInterceptor{activities},
 		// By default, the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}

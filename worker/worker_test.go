@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ func waitsForTemporal(t *testing.T, server string) {
 	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // use a separate Starter, as an API in another process would
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
+	var load atomic.Int64 // the most activities at the same time
+	s.options.Load = func(activities int) { load.Store(max(load.Load(), int64(activities))) }
 	worker := s.run(s.options)
 	select {
 	case <-tried:
@@ -51,6 +54,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	forward(t, address, server)
 	id := s.start()
 	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
+	await.True(t, patience, "its activities are counted", func() bool { return load.Load() > 0 })
 }
 
 func keepsSchedules(t *testing.T, server string) {

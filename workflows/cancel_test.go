@@ -91,6 +91,41 @@ func TestACancelWhileWritingWaitsForTheRangesAndThenCleansUp(t *testing.T) {
 	}
 }
 
+// A worker that dies while it writes is noticed by its missing heartbeats. If the workflow was cancelled
+// meanwhile, Temporal does not retry the activity, and the workflow sees a timeout instead of a cancellation.
+func TestACancelWhileTheWorkersAreDeadIsRecordedAsACancel(t *testing.T) {
+	t.Parallel()
+	s := newStub(2)
+	over := make(chan struct{})
+	t.Cleanup(func() { close(over) })
+	s.on["WriteRange"] = func(context.Context, int) error {
+		<-over // like a dead worker, it sends no heartbeat
+		return nil
+	}
+	l := newLive(t, s)
+	l.start()
+	l.work()
+	await.True(t, patience, "two ranges are being written", func() bool { return len(l.called("WriteRange")) == 2 })
+	l.cancel()
+	ctx, cancel := context.WithTimeout(t.Context(), attempt.HeartbeatTimeout+patience)
+	defer cancel()
+	if err := temporal.client.GetWorkflow(ctx, l.id, "").Get(ctx, nil); !sdk.IsCanceledError(err) {
+		t.Errorf("the workflow ended with %v", err)
+	}
+	timeouts := 0
+	for _, event := range l.history().GetEvents() {
+		if event.GetActivityTaskTimedOutEventAttributes() != nil {
+			timeouts++
+		}
+	}
+	if timeouts != 2 {
+		t.Errorf("%d ranges timed out, want both", timeouts)
+	}
+	if l.code != export.CodeCancelled {
+		t.Errorf("the code is %q", l.code)
+	}
+}
+
 func failedWhileWriting(t *testing.T) *live {
 	s := newStub(5)
 	s.parallel = 3
@@ -151,6 +186,13 @@ func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 		}
 		if key := scheduled.GetPriority().GetFairnessKey(); key != workspaceID {
 			t.Errorf("the fairness key of %s is %q", scheduled.GetActivityType().GetName(), key)
+		}
+		longest := time.Minute
+		if scheduled.GetActivityType().GetName() == "Purge" {
+			longest = time.Hour
+		}
+		if pause := scheduled.GetRetryPolicy().GetMaximumInterval().AsDuration(); pause != longest {
+			t.Errorf("the longest pause between attempts of %s is %v, want %v", scheduled.GetActivityType().GetName(), pause, longest)
 		}
 		budgets[scheduled.GetActivityType().GetName()] = scheduled.GetScheduleToCloseTimeout().AsDuration()
 	}

@@ -40,6 +40,11 @@ func Export(ctx workflow.Context, in ExportInput) error {
 	if err != nil {
 		return r.fail(ctx, err)
 	}
+	if !published.Settled.Is() && wasReset(ctx) && workflow.GetVersion(ctx, "look-after-reset", workflow.DefaultVersion, 1) == 1 {
+		if err := r.look(ctx, &published); err != nil {
+			return r.fail(ctx, err)
+		}
+	}
 	if s := published.Settled; s.Is() && s.Status != export.Ready {
 		return r.conclude(ctx, s, failedBefore(s))
 	}
@@ -86,7 +91,10 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.adopt(ctx, s)
 		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
 	}
-	r.details.ranges = len(plan.Ranges)
+	r.details.ranges, r.details.began = len(plan.Ranges), workflow.Now(ctx)
+	for _, planned := range plan.Ranges {
+		r.details.estimate += planned.Estimate
+	}
 	ranges := r.startRanges(ctx, plan)
 	defer ranges.stop(ctx)
 	digest, err := r.verify(ctx, ranges)
@@ -135,14 +143,20 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 // had already ended, fail keeps the recorded outcome.
 func (r *run) fail(ctx workflow.Context, err error) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	code := attempt.FailureCode(err)
-	input := activities.FailInput{ExportID: r.export.ExportID, Code: code}
+	code := attempt.FailureCode(err, ctx.Err() != nil)
+	input := activities.FailInput{ExportID: r.export.ExportID, Code: code, Cause: attempt.Cause(err)}
 	var settled activities.Settled
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
 	}
 	if !settled.Is() { // a history that was recorded before Fail returned the state
 		settled = activities.Settled{Status: export.Failed, Code: code}
+	}
+	if settled.Code == code {
+		r.details.cause = causeOf(err)
+	}
+	if code == export.CodeCancelled && ctx.Err() != nil {
+		err = ctx.Err() // err may be a timeout that was not retried because of the cancellation
 	}
 	return r.conclude(ctx, settled, err)
 }
@@ -156,6 +170,10 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	if err != nil {
 		return purgeAt, err
 	}
+	if !expired.ExpiresAt.IsZero() {
+		r.details.expiresAt = expired.ExpiresAt
+	}
+	r.details.purgeAt = expired.PurgeAt
 	r.expireNow = false // reset it, or it would end the grace period early
 	r.show(cleanup, export.Expired)
 	return expired.PurgeAt, nil
@@ -164,7 +182,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 // purge deletes the objects, even if the workflow was cancelled.
 func (r *run) purge(ctx workflow.Context) error {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	if err := workflow.ExecuteActivity(r.settling(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
+	if err := workflow.ExecuteActivity(r.cleaning(cleanup, "delete the objects"), a.Purge, r.export).Get(cleanup, nil); err != nil {
 		return err
 	}
 	r.details.purged = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -189,26 +190,28 @@ func TestTheDetailsFollowTheExport(t *testing.T) {
 		defer s.mu.Unlock()
 		if number == 2 && !failed {
 			failed = true
-			return errors.New("try again")
+			// The retry comes after an hour of skipped time, so a busy machine makes no difference.
+			return sdk.NewApplicationErrorWithOptions("try again", "Test", sdk.ApplicationErrorOptions{NextRetryDelay: time.Hour})
 		}
 		return nil
 	}
 	k := newSkipping(t, s)
 	var stages []string
-	for _, at := range []time.Duration{100 * time.Millisecond, time.Hour, 72*time.Hour + time.Minute} {
+	for _, at := range []time.Duration{time.Minute, 2 * time.Hour, 73*time.Hour + time.Minute} {
 		k.RegisterDelayedCallback(func() { stages = append(stages, k.details()) }, at)
 	}
 	if err := k.export(); err != nil {
 		t.Fatal(err)
 	}
 	stages = append(stages, k.details())
-	expires := "- expires " + k.begin.Add(72*time.Hour+500*time.Millisecond).UTC().Format(time.RFC3339) + "\n"
-	all := "- 3 of 3 ranges written\n- 3000 memories, 12000 bytes in 3 parts\n"
+	expires := "- expires " + k.begin.Add(73*time.Hour).UTC().Format(time.RFC3339) + "\n"
+	all := "- 3 of 3 ranges written\n- 3,000 memories, 12 kB in 3 parts\n"
 	want := []string{
-		"**PROCESSING**\n\n- 2 of 3 ranges written\n- 2000 memories, 8000 bytes in 2 parts\n",
+		"**PROCESSING**, about 66 % written\n\n- 2 of 3 ranges written\n- 2,000 memories, 8.0 kB in 2 parts\n",
 		"**READY**\n\n" + all + expires,
-		"**EXPIRED**\n\n" + all + expires,
-		"**EXPIRED**\n\n" + all + expires + "- its objects have been deleted\n",
+		"**EXPIRED**\n\n" + all + strings.Replace(expires, "expires", "expired", 1) +
+			"- its objects are deleted at " + k.begin.Add(74*time.Hour).UTC().Format(time.RFC3339) + "\n",
+		"**EXPIRED**\n\n" + all + strings.Replace(expires, "expires", "expired", 1) + "- its objects have been deleted\n",
 	}
 	if !slices.Equal(stages, want) {
 		t.Errorf("the details were\n%q, want\n%q", stages, want)
@@ -216,13 +219,20 @@ func TestTheDetailsFollowTheExport(t *testing.T) {
 }
 
 func TestTheDetailsOfAFailedExportSayWhy(t *testing.T) {
-	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", attempt.TypeSourceInvalid, nil)))
+	k := newSkipping(t, newStub(1).failing("Plan", 0, sdk.NewNonRetryableApplicationError("no column memory", attempt.TypeSourceInvalid, nil)))
 	if k.export() == nil {
 		t.Fatal("the workflow did not fail")
 	}
-	for _, part := range []string{"**FAILED**", "`SOURCE_INVALID`", "objects have been deleted"} {
+	for _, part := range []string{"**FAILED**", "`SOURCE_INVALID`", "because of `SourceInvalid`: no column memory", "docs/architecture.md#why-an-export-is-failed", "objects have been deleted"} {
 		if !strings.Contains(k.details(), part) {
 			t.Errorf("the details lack %q: %q", part, k.details())
 		}
+	}
+}
+
+func TestTheDetailsNameASectionThatExists(t *testing.T) {
+	page, err := os.ReadFile("../docs/architecture.md")
+	if err != nil || !strings.Contains(string(page), "\n## Why an export is FAILED\n") {
+		t.Errorf("docs/architecture.md lacks the section: %v", err)
 	}
 }

@@ -26,6 +26,7 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeInvalidExport:       export.CodeInternal,
 		attempt.TypeCountMismatch:       export.CodeInternal,
 		attempt.TypeSourceInvalid:       export.CodeSourceInvalid,
+		attempt.TypeSourceChanged:       export.CodeSourceInvalid,
 		attempt.TypeStorageDenied:       export.CodeStorageDenied,
 		attempt.TypeStorageCorrupt:      export.CodeStorageUnavailable,
 		attempt.TypeSourceUnavailable:   export.CodeSourceUnavailable,
@@ -34,6 +35,8 @@ func TestAnActivityThatFailsEndsTheExportWithItsCode(t *testing.T) {
 		attempt.TypeOvertaken:           export.CodeTimedOut,
 		attempt.TypeStorageFull:         export.CodeStorageUnavailable,
 		attempt.TypeExportDeleted:       export.CodeCancelled,
+		attempt.TypeWorkerStopping:      export.CodeTimedOut,
+		attempt.TypeInterrupted:         export.CodeTimedOut,
 	}
 	for kind := range attempt.FailureCodes {
 		if _, ok := codes[kind]; !ok {
@@ -159,19 +162,23 @@ func TestAnExpireThatFailsForGoodFailsTheWorkflow(t *testing.T) {
 	}
 }
 
-func TestTheLongestPauseBetweenAttemptsIsAMinute(t *testing.T) {
-	k := newSkipping(t, newStub(1).failing("Purge", 9, errors.New("the store is away")))
-	if err := k.export(); err != nil {
-		t.Fatal(err)
-	}
-	calls := k.called("Purge")
-	waits := make([]time.Duration, 0, len(calls))
-	for i := range calls[1:] {
-		waits = append(waits, calls[i+1].at.Sub(calls[i].at))
-	}
-	want := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second,
-		16 * time.Second, 32 * time.Second, time.Minute, time.Minute}
-	if !slices.Equal(waits, want) {
-		t.Errorf("the pauses were %v, want %v", waits, want)
+func TestThePausesBetweenAttemptsGrow(t *testing.T) {
+	short := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 32 * time.Second}
+	for name, longer := range map[string][]time.Duration{
+		"Publish": {time.Minute, time.Minute}, "Expire": {time.Minute, time.Minute},
+		"Purge": {64 * time.Second, 128 * time.Second}, // the test environment makes only 10 attempts
+	} {
+		k := newSkipping(t, newStub(1).failing(name, 9, errors.New("the store is away")))
+		if err := k.export(); err != nil {
+			t.Fatal(err)
+		}
+		calls := k.called(name)
+		waits := make([]time.Duration, 0, len(calls))
+		for i := range calls[1:] {
+			waits = append(waits, calls[i+1].at.Sub(calls[i].at))
+		}
+		if want := slices.Concat(short, longer); !slices.Equal(waits, want) {
+			t.Errorf("the pauses of %s were %v, want %v", name, waits, want)
+		}
 	}
 }

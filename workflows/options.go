@@ -20,10 +20,19 @@ const (
 	longestCleanup = time.Hour
 )
 
-// retryPolicy returns a policy whose first waits are short, because most faults are short. Later it
-// retries every minute.
-func retryPolicy() *temporal.RetryPolicy {
-	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: time.Minute}
+const (
+	// soon is the longest pause between two attempts of an activity that somebody waits for.
+	soon = time.Minute
+	// later is the longest pause between two attempts to delete objects. Nobody waits for that, and it may
+	// go on failing for months, for example if the credentials may not delete. An hour makes 720 attempts a
+	// month instead of 43,200.
+	later = time.Hour
+)
+
+// retryPolicy returns a policy that starts with short pauses, because most faults are short, and doubles them
+// up to longest.
+func retryPolicy(longest time.Duration) *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: 500 * time.Millisecond, MaximumInterval: longest}
 }
 
 // working sets the options of the activities that read memories and write parts. With these options, an
@@ -35,19 +44,28 @@ func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
 		ScheduleToCloseTimeout: outageBudget,
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		WaitForCancellation:    true, // the cleanup must not begin while objects are still being written
-		RetryPolicy:            retryPolicy(),
+		RetryPolicy:            retryPolicy(soon),
 		Priority:               temporal.Priority{FairnessKey: r.workspace},
 		Summary:                summary,
 	})
 }
 
-// settling sets the options of the activities that record a final status or delete objects. They are
-// retried without limit, because no other activity would do their work.
+// settling sets the options of the activities that record a final status. They are retried without limit,
+// because no other activity would do their work.
 func (r *run) settling(ctx workflow.Context, summary string) workflow.Context {
+	return r.endless(ctx, summary, soon)
+}
+
+// cleaning sets the options of the activity that deletes objects, which is also retried without limit.
+func (r *run) cleaning(ctx workflow.Context, summary string) workflow.Context {
+	return r.endless(ctx, summary, later)
+}
+
+func (r *run) endless(ctx workflow.Context, summary string, longestPause time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: longestCleanup,
 		HeartbeatTimeout:    attempt.HeartbeatTimeout,
-		RetryPolicy:         retryPolicy(),
+		RetryPolicy:         retryPolicy(longestPause),
 		Priority:            temporal.Priority{FairnessKey: r.workspace},
 		Summary:             summary,
 	})

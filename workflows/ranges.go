@@ -3,6 +3,7 @@ package workflows
 import (
 	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"go.temporal.io/sdk/workflow"
 
 	"memexport/activities"
@@ -44,7 +45,7 @@ func (r *run) writeRange(ctx workflow.Context, slots workflow.Semaphore, number 
 	}
 	defer slots.Release(1)
 	input := activities.WriteRangeInput{ExportID: r.export.ExportID, Number: number, Range: planned.Range}
-	summary := fmt.Sprintf("range %d of %d, about %d memories", number+1, r.details.ranges, planned.Estimate)
+	summary := fmt.Sprintf("range %d of %d, about %s memories", number+1, r.details.ranges, humanize.Comma(planned.Estimate))
 	var written export.Written
 	if err := workflow.ExecuteActivity(r.working(ctx, summary), a.WriteRange, input).Get(ctx, &written); err != nil {
 		return err

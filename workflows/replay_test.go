@@ -12,7 +12,9 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sdk "go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
@@ -110,6 +112,21 @@ var recordings = map[string]func(t *testing.T) *live{
 		}
 		return l
 	},
+	"reset-after-publish": func(t *testing.T) *live { // recorded while the new run is still running
+		l := recorded(t, newStub(1))
+		l.untilAsleep()
+		l.stub.planned = activities.Settled{Status: export.Ready, Memories: 1000, ExpiresAt: time.Now().Add(72 * time.Hour)}
+		events := l.history().GetEvents()
+		_, err := temporal.client.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: l.id}, RequestId: t.Name(),
+			WorkflowTaskFinishEventId: events[len(events)-1].GetEventId() - 2, // the task that started the timer
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.untilAsleep()
+		return l
+	},
 	"cancelled-while-writing": cancelledWhileWriting,
 	"failed-while-writing":    failedWhileWriting,
 	"cancelled-before-start": func(t *testing.T) *live {
@@ -183,8 +200,7 @@ func TestRecordHistories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := record(t)
 			history := l.history()
-			replayer := newReplayer(workflows.Export)
-			if err := replayer.ReplayWorkflowHistory(silent, history); err != nil {
+			if err := replay(workflows.Export, history); err != nil {
 				t.Error(err)
 			}
 			if !*update {
@@ -201,10 +217,34 @@ func TestRecordHistories(t *testing.T) {
 	}
 }
 
-func newReplayer(code func(workflow.Context, workflows.ExportInput) error) worker.WorkflowReplayer {
+// replay replays a history with this code.
+func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History) error {
 	replayer := worker.NewWorkflowReplayer()
 	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
-	return replayer
+	var options worker.ReplayWorkflowHistoryOptions
+	for _, event := range history.GetEvents() {
+		if event.GetWorkflowTaskFailedEventAttributes().GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
+			// A history does not contain the id of its own run. By default the replayer takes the id of the
+			// run before the reset, and then the code cannot tell that there was one.
+			options.OriginalExecution.RunID = "the run that the reset made"
+		}
+	}
+	return replayer.ReplayWorkflowHistoryWithOptions(silent, history, options)
+}
+
+// read reads a recorded history.
+func read(t *testing.T, path string) *historypb.History {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return history
 }
 
 // files returns the paths of the recorded histories by name.
@@ -229,7 +269,7 @@ func files(t *testing.T) map[string]string {
 func TestTheCodeReplaysEveryRecordedHistory(t *testing.T) {
 	for name, path := range files(t) {
 		t.Run(name, func(t *testing.T) {
-			if err := newReplayer(workflows.Export).ReplayWorkflowHistoryFromJSONFile(silent, path); err != nil {
+			if err := replay(workflows.Export, read(t, path)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -248,7 +288,7 @@ func TestOtherCodeDoesNotReplayARecordedHistory(t *testing.T) {
 		if name == "cancelled-before-start" {
 			continue // this history ends with a cancellation before changed adds its timer, so a replay cannot notice the difference
 		}
-		if newReplayer(changed).ReplayWorkflowHistoryFromJSONFile(silent, path) == nil {
+		if replay(changed, read(t, path)) == nil {
 			t.Errorf("%s replays with other code", name)
 		}
 	}
@@ -284,22 +324,13 @@ func TestRecordedHistoriesDoNotNameTheMachine(t *testing.T) {
 // payloads returns the payloads of a history, decoded from the base64 in its JSON file.
 func payloads(t *testing.T, path string) [][]byte {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var all [][]byte
 	add := func(p *commonpb.Payloads) {
 		for _, payload := range p.GetPayloads() {
 			all = append(all, payload.GetData())
 		}
 	}
-	for _, event := range history.GetEvents() {
+	for _, event := range read(t, path).GetEvents() {
 		add(event.GetWorkflowExecutionStartedEventAttributes().GetInput())
 		add(event.GetActivityTaskScheduledEventAttributes().GetInput())
 		add(event.GetActivityTaskCompletedEventAttributes().GetResult())

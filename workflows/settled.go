@@ -14,7 +14,7 @@ import (
 // adopt shows the state of an export that has ended as the state of this run.
 func (r *run) adopt(ctx workflow.Context, s activities.Settled) {
 	r.details.failure = s.Code
-	r.details.expiresAt = s.ExpiresAt
+	r.details.expiresAt, r.details.purgeAt = s.ExpiresAt, s.PurgeAt
 	r.details.purged, r.details.deleted = s.Purged, s.Deleted
 	if s.Memories > 0 {
 		r.details.written.Memories = s.Memories
@@ -23,6 +23,25 @@ func (r *run) adopt(ctx workflow.Context, s activities.Settled) {
 		r.details.written.Bytes = s.Bytes
 	}
 	r.show(ctx, s.Status)
+}
+
+// wasReset reports whether this run was made by a reset.
+func wasReset(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID // the test environment sets no OriginalRunID
+}
+
+// look reads the state of the export again. After a reset, the result of Publish may come from the history,
+// and the export may have expired since. Plan changes nothing if the export has ended.
+func (r *run) look(ctx workflow.Context, published *activities.PublishResult) error {
+	var found activities.PlanResult
+	if err := workflow.ExecuteActivity(r.working(ctx, "look whether the export has ended"), a.Plan, r.export).Get(ctx, &found); err != nil {
+		return err
+	}
+	if found.Settled.Is() {
+		published.Settled, published.ExpiresAt = found.Settled, found.Settled.ExpiresAt
+	}
+	return nil
 }
 
 // conclude ends a run whose export is FAILED or EXPIRED. It shows that, deletes the objects when their time

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -64,14 +67,25 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes tempora
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("%s export for workspace %s", e.Format, e.WorkspaceID),
-		StaticDetails:                            describeFilter(e),
+		StaticDetails:                            describe(e),
+		Memo:                                     map[string]any{"format": e.Format, "workspace": e.WorkspaceID},
 		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
 		EnableEagerStart:                         true, // this saves a round trip if the API and the worker run in one process
 	}
 	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
-	_, err := s.client.ExecuteWorkflow(ctx, options, Export, input)
+	_, err := s.client.ExecuteWorkflow(inTrace(ctx, e), options, Export, input)
 	return err
+}
+
+// inTrace returns a context that belongs to the trace in which the export was created, even if the export
+// is started later, by another process.
+func inTrace(ctx context.Context, e export.Export) context.Context {
+	created := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.TraceParent})
+	if trace.SpanContextFromContext(created).TraceID() == trace.SpanContextFromContext(ctx).TraceID() {
+		return ctx
+	}
+	return created
 }
 
 // Cancel asks the workflow of an export to stop and clean up. It returns nil if the workflow has ended
@@ -85,14 +99,15 @@ func (s *Starter) Cancel(ctx context.Context, exportID string) error {
 	return nil
 }
 
-// describeFilter returns the names of an export's filters without their values, because the values may be
-// personal data.
-func describeFilter(e export.Export) string {
-	used := e.Filter.Names()
-	if len(used) == 0 {
-		return "All memories of the workspace."
+// describe returns what the Temporal UI shows about an export even if no worker runs. It names the filters
+// without their values, because the values may be personal data.
+func describe(e export.Export) string {
+	content := "All memories of the workspace."
+	if used := e.Filter.Names(); len(used) > 0 {
+		content = "Filtered by " + strings.Join(used, ", ") + "."
 	}
-	return "Filtered by " + strings.Join(used, ", ") + "."
+	return fmt.Sprintf("%s\n\n- format: %s\n- workspace: %s\n- created: %s\n- what each button does: docs/temporal-ui.md\n",
+		content, e.Format, e.WorkspaceID, e.CreatedAt.UTC().Format(time.RFC3339))
 }
 
 // attributesRegistered reports whether the namespace has the search attributes. The first call tries to

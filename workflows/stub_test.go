@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"memexport/activities"
 	"memexport/internal/service/archive"
@@ -214,7 +215,8 @@ func newSkipping(t *testing.T, s *stub) *skipping {
 	suite := testsuite.WorkflowTestSuite{}
 	suite.SetLogger(silent)
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetTestTimeout(patience) // this limits real time, and the default is too short for a busy machine
+	env.SetTestTimeout(patience)                                             // this limits real time, and the default is too short for a busy machine
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience}) // the default is too short as well
 	env.RegisterWorkflow(workflows.Export)
 	env.RegisterActivity(s)
 	s.now = env.Now

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -18,8 +19,8 @@ const apiPart, workerPart = "api", "worker"
 
 // listenAdmin serves /healthz, /readyz and /metrics on address. The process is not ready until each part has
 // a check.
-func listenAdmin(address string, log *slog.Logger, parts ...string) (*admin.Server, error) {
-	return admin.Listen(address, admin.Options{Parts: parts, Version: version, Log: log})
+func listenAdmin(address string, scraped http.Handler, log *slog.Logger, parts ...string) (*admin.Server, error) {
+	return admin.Listen(address, admin.Options{Parts: parts, Metrics: scraped, Version: version, Log: log})
 }
 
 // closeAdmin closes the admin server. Call it last, so that probes and scrapers get answers while the

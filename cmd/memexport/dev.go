@@ -114,7 +114,13 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	defer logFile.Close()
 	d := &dev{flags: f, out: out, log: telemetry.NewLogger(logFile, slog.LevelInfo, "text"), died: make(chan error, 2)}
 	defer func() { err = errors.Join(err, d.close()) }()
-	operators, err := listenAdmin(cmp.Or(os.Getenv("ADMIN_ADDR"), "127.0.0.1:0"), d.log, apiPart, workerPart)
+	adminAddress := cmp.Or(os.Getenv("ADMIN_ADDR"), "127.0.0.1:0")
+	t, err := startTelemetry(ctx, adminAddress, d.log, apiPart, workerPart)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, d.log)
+	operators, err := listenAdmin(adminAddress, t.Handler, d.log, apiPart, workerPart)
 	if err != nil {
 		return err
 	}
@@ -132,7 +138,7 @@ func runDev(ctx context.Context, f devFlags, out io.Writer) (err error) {
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
-	s, err := connect(ctx, d.config, d.temporal, d.log, "")
+	s, err := connect(ctx, d.config, d.temporal, t, d.log, "")
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -73,13 +72,19 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 	if err != nil {
 		return err
 	}
-	operators, err := listenAdmin(cfg.AdminAddr, newLogger(cfg), part)
+	log := newLogger(cfg)
+	t, err := startTelemetry(ctx, cfg.AdminAddr, log, part)
+	if err != nil {
+		return err
+	}
+	defer stopTelemetry(t, log)
+	operators, err := listenAdmin(cfg.AdminAddr, t.Handler, log, part)
 	if err != nil {
 		return err
 	}
 	defer closeAdmin(operators)
 	role := map[string]string{apiPart: postgres.APIRole, workerPart: postgres.WorkerRole}[part]
-	return withService(ctx, cfg, role, func(ctx context.Context, s *service) error {
+	return withService(ctx, cfg, role, t, func(ctx context.Context, s *service) error {
 		s.admin = operators
 		go s.temporal.Watch(ctx)
 		return do(ctx, s)
@@ -88,12 +93,12 @@ func serve(ctx context.Context, part string, do func(context.Context, *service) 
 
 // withService connects to the database and the other services, and calls do with the connected service. If
 // role is not empty, the user of the database must have the privileges of that role.
-func withService(ctx context.Context, cfg config.Config, role string, do func(context.Context, *service) error) error {
+func withService(ctx context.Context, cfg config.Config, role string, t *telemetry.Telemetry, do func(context.Context, *service) error) error {
 	temporal, err := config.Temporal()
 	if err != nil {
 		return err
 	}
-	s, err := connect(ctx, cfg, temporal, newLogger(cfg), role)
+	s, err := connect(ctx, cfg, temporal, t, newLogger(cfg), role)
 	if err != nil {
 		return err
 	}
@@ -116,11 +121,14 @@ type service struct {
 	starter  *workflows.Starter
 	admin    *admin.Server // nil in commands that serve nothing
 	name     string        // the Temporal namespace
+
+	telemetry *telemetry.Telemetry
+	unobserve func() // ends the metrics about the connections of db
 }
 
 // connect opens what both the API and the worker need. It fails if the database does not answer or
 // is not migrated. Temporal need not be running yet.
-func connect(ctx context.Context, cfg config.Config, temporal client.Options, log *slog.Logger, role string) (*service, error) {
+func connect(ctx context.Context, cfg config.Config, temporal client.Options, t *telemetry.Telemetry, log *slog.Logger, role string) (*service, error) {
 	db, err := openMigrated(ctx, cfg, role)
 	if err != nil {
 		return nil, err
@@ -136,18 +144,25 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, lo
 		db.Close()
 		return nil, fmt.Errorf("BUCKET_URL: %w (docs/stores.md has the URL and the permissions for each store)", err)
 	}
-	connection, err := temporalclient.Open(temporalclient.Options{Client: temporal, TaskQueue: cfg.TaskQueue,
-		DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID, Log: log})
+	err = t.Observe(&temporal)
+	var connection *temporalclient.Connection
+	if err == nil {
+		connection, err = temporalclient.Open(temporalclient.Options{Client: temporal, TaskQueue: cfg.TaskQueue,
+			DeploymentName: cfg.DeploymentName, BuildID: cfg.BuildID, Log: log})
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("the TEMPORAL_ variables are wrong: correct or unset them: %w", err), db.Close(), files.Close())
 	}
-	limits := export.Limits{Running: cfg.WorkspaceRunning, Unfinished: cfg.WorkspaceUnfinished,
+	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
-	return &service{config: cfg, log: log, db: db, exports: export.NewStore(db).WithLimits(limits), archive: files, temporal: connection,
+	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
+	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: connection,
+		telemetry: t, unobserve: observePool(db, "exports", log),
 		name: temporal.Namespace, starter: workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)}, nil
 }
 
 func (s *service) close() {
+	s.unobserve()
 	s.temporal.Client.Close()
 	if err := errors.Join(s.archive.Close(), s.db.Close()); err != nil {
 		s.log.Warn("closing", "error", err)
@@ -161,7 +176,7 @@ const silence = 2 * time.Minute
 // openMigrated opens the service's database. It returns an error unless all migrations have been
 // applied. If role is not empty, the user of the database must have the privileges of that role.
 func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
-	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence})
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Observed: true})
 	if err != nil {
 		return nil, err
 	}
@@ -286,6 +301,10 @@ func (s *service) runWorker(ctx context.Context) error {
 		return err
 	}
 	defer memories.Close()
+	defer observePool(memories, "memories", s.log)()
+	if err := s.telemetry.ObserveExports(s.exports, s.config.Grace); err != nil {
+		return err
+	}
 	source, err := memory.NewSource(memories, s.config.MemoriesTable, memory.SourceOptions{})
 	if err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
@@ -293,7 +312,10 @@ func (s *service) runWorker(ctx context.Context) error {
 	if err := source.Check(ctx); err != nil {
 		return fmt.Errorf("MEMORIES_TABLE: %w", err)
 	}
-	tuneMemory()
+	stuck, err := s.telemetry.ObserveStuck(s.config.ReconcileEvery)
+	if err != nil {
+		return err
+	}
 	dispatcher := &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: s.log}
 	steps := &activities.Activities{
 		Exports: s.exports, Source: source, Archive: s.archive,
@@ -308,34 +330,15 @@ func (s *service) runWorker(ctx context.Context) error {
 		TaskQueue:  s.config.TaskQueue,
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
-			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter},
+			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
+			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
+		Load:           tuneMemory(),
 		StopTimeout:    s.config.StopTimeout,
 		ReconcileEvery: s.config.ReconcileEvery,
 		SweepEvery:     s.config.SweepEvery,
 		DeploymentName: s.config.DeploymentName,
 		BuildID:        s.config.BuildID,
 	})
-}
-
-// collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
-// collections cost little processor time, because the API mostly copies bytes. The environment variable
-// GOGC overrides this.
-func collectGarbageEarly() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
-}
-
-// tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
-// default settings a collection would start after few allocations. The memory limit of 100 MiB still keeps
-// the worker small. The environment variables GOGC and GOMEMLIMIT override this.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(100 << 20)
-	}
 }

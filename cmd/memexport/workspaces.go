@@ -16,6 +16,7 @@ import (
 	"memexport/internal/service/config"
 	"memexport/internal/service/export"
 	"memexport/internal/service/rowid"
+	"memexport/internal/service/telemetry"
 )
 
 func workspacesCommand() *cobra.Command {
@@ -45,7 +46,7 @@ func workspacesEraseCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return withService(cmd.Context(), cfg, "", func(ctx context.Context, s *service) error {
+			return withService(cmd.Context(), cfg, "", telemetry.Off(), func(ctx context.Context, s *service) error {
 				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db), Audit: audit.NewStore(s.db),
 					Archive: s.archive, Client: s.temporal.Client, Starter: s.starter, DeleteAudit: deleteAudit}
 				confirm := func() error { return confirmed(cmd, id.String()) }

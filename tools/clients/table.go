@@ -36,7 +36,7 @@ func checkComplete(calls []call) error {
 		}
 	}
 	required := []call{{"createExport", "202", "every filter"}, {"listExports", "200", "pages"}}
-	for _, format := range []string{"json", "csv", "markdown"} {
+	for _, format := range []string{"json", "csv", "markdown", "ndjson", "parquet"} {
 		required = append(required, call{"createExport", "202", format}, call{"getExport", "200", format}, call{"downloadExport", "200", format})
 	}
 	for _, c := range required {

@@ -105,6 +105,9 @@ if [ "${1:-}" = inside ]; then
   start_engine
   say "the engine runs: $(docker version --format '{{.Server.Version}}'), $(docker info --format '{{.Driver}}'), $(docker compose version)"
   build_images
+  # What a run that was killed has left.
+  docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null
+  docker volume ls --quiet | xargs --no-run-if-empty docker volume rm >/dev/null
   exec ./walk.sh
 fi
 mkdir -p "$state"

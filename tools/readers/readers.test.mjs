@@ -9,6 +9,7 @@ import { tableFromIPC } from 'apache-arrow'
 import { asyncBufferFromFile, asyncBufferFromUrl, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { readParquet } from 'parquet-wasm/node'
+import { startDuckDB } from './browser.mjs'
 import { expected, same } from './compare.mjs'
 
 const dir = process.env.READERS_DIR
@@ -98,7 +99,7 @@ function jsonColumns() {
   return csvColumns().replace(`'categories': 'VARCHAR'`, `'categories': 'JSON'`).replace(`'metadata': 'VARCHAR'`, `'metadata': 'JSON'`)
 }
 
-test('a query over HTTP reads less than the file', async () => {
+test('a query of hyparquet over HTTP reads less than the file', async () => {
   let bytes = 0
   const fetchCounting = async (url, init) => {
     const response = await fetch(url, init)
@@ -113,4 +114,31 @@ test('a query over HTTP reads less than the file', async () => {
   assert.ok(metadata.row_groups.length > 1)
   assert.equal(rows.length, Number(metadata.num_rows))
   assert.ok(bytes > 0 && bytes < size / 2, `${bytes} of ${size} bytes were read`)
+})
+
+test('queries of DuckDB in a browser over HTTP read less than the file', async (t) => {
+  const { origin, pathname } = new URL(process.env.READERS_URL)
+  const memories = expected(`${dir}/large.ndjson`)
+  const last = memories.at(-1)
+  const size = statSync(`${dir}/large.parquet`).size
+  for (const [select, where, want] of [
+    ['count(*)::INT AS n, sum(access_count)::DOUBLE AS sum, count(DISTINCT user_id)::INT AS users', 'true', {
+      n: memories.length,
+      sum: memories.reduce((sum, m) => sum + Number(m.access_count), 0),
+      users: new Set(memories.map((m) => m.user_id).filter((user) => user !== null)).size,
+    }],
+    ['user_id, session_id', `created_at = '${last.created_at}'::TIMESTAMPTZ AND access_count = ${last.access_count}`,
+      { user_id: last.user_id, session_id: last.session_id }],
+  ]) {
+    const duckdb = await startDuckDB(origin, process.env.READERS_KEY) // a new one, because it keeps what it has read
+    try {
+      assert.deepEqual(await duckdb.query(`SELECT ${select} FROM read_parquet('${duckdb.base}${pathname}') WHERE ${where}`), [want])
+    } finally {
+      await duckdb.stop()
+    }
+    const bytes = duckdb.served.reduce((sum, request) => sum + request.bytes, 0)
+    t.diagnostic(`${duckdb.served.length} requests, ${bytes} of ${size} bytes for ${select}`)
+    assert.ok(duckdb.served.every(({ method, range, status }) => method === 'HEAD' || (range && status === 206)), JSON.stringify(duckdb.served))
+    assert.ok(bytes > 0 && bytes < size / 2, `${bytes} of ${size} bytes were read`)
+  }
 })

@@ -7,10 +7,13 @@
 package connection
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"memexport/internal/service/metrics"
 )
 
 // Limits bound the connections of a listener.
@@ -67,6 +70,7 @@ func (l *listener) Accept() (net.Conn, error) {
 // report counts a refused connection, and calls Limits.Refused if the last call was more than a minute
 // ago.
 func (l *listener) report() {
+	metrics.LimitsHit.Add(context.Background(), 1, metrics.LimitConnections)
 	l.refused++
 	if now := time.Now(); l.limits.Refused != nil && now.Sub(l.reported) > time.Minute {
 		l.limits.Refused(l.refused)

@@ -150,12 +150,16 @@ func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 		return text
 	}
 	text += ", " + t.unit.rate(float64(amount-t.first)/elapsed.Seconds())
-	if share < 1 {
+	if share < 1 && (t.unit == Bytes || share < estimated) {
 		left := time.Duration(float64(elapsed) * (1 - share) / (share - t.firstShare))
 		text += fmt.Sprintf(", %s left", max(left.Round(time.Second), time.Second))
 	}
 	return text
 }
+
+// estimated is the share from which the progress of an export says nothing about the time that is left: the
+// service then has written about as many memories as it expected.
+const estimated = 0.9
 
 // End ends the task. If the task was shown, its last state stays as a line.
 func (t *Task) End() {

@@ -20,8 +20,9 @@ func TestATaskShowsRateAndTimeLeft(t *testing.T) {
 		"x: 20,000 memories, 25%, 2,000 memories/s, 30s left": {unit: Memories, amount: 20_000, share: 0.25, elapsed: 10 * time.Second},
 		// Bytes from an earlier process do not count when the rate and the remaining time are
 		// computed.
-		"x: 6.0 MB, 60%, 500 kB/s, 8s left": {unit: Bytes, first: 5_000_000, firstShare: 0.5, amount: 6_000_000, share: 0.6, elapsed: 2 * time.Second},
-		"x: 10 MB, 100%, 1.0 MB/s":          {unit: Bytes, amount: 10_000_000, share: 1, elapsed: 10 * time.Second},
+		"x: 6.0 MB, 60%, 500 kB/s, 8s left":         {unit: Bytes, first: 5_000_000, firstShare: 0.5, amount: 6_000_000, share: 0.6, elapsed: 2 * time.Second},
+		"x: 20,000 memories, 95%, 2,000 memories/s": {unit: Memories, amount: 20_000, share: 0.95, elapsed: 10 * time.Second},
+		"x: 10 MB, 100%, 1.0 MB/s":                  {unit: Bytes, amount: 10_000_000, share: 1, elapsed: 10 * time.Second},
 	} {
 		task := Task{r: &Reporter{}, title: "x", unit: c.unit, first: c.first, firstShare: c.firstShare}
 		if got := task.text(c.amount, c.share, c.elapsed); got != want {

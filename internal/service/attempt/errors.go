@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/archive"
@@ -21,7 +24,8 @@ const (
 	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
 	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
-	TypeSourceInvalid       = "SourceInvalid"       // final: the memories table, or a value in it, cannot be exported
+	TypeSourceInvalid       = "SourceInvalid"       // final: a value in the memories table cannot be exported
+	TypeSourceChanged       = "SourceChanged"       // retryable: the memories table, a column or a permission is missing now
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
 	TypeStorageDenied       = "StorageDenied"       // final: the object store denies access
 	TypeStorageUnavailable  = "StorageUnavailable"  // retryable: the object store cannot be used now
@@ -29,6 +33,8 @@ const (
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
+	TypeWorkerStopping      = "WorkerStopping"      // retryable: the worker shuts down
+	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost Temporal, or an operator has paused or reset the activity
 )
 
 // FailureCodes maps the type of the error that ended an export to the code that its owner sees. Any
@@ -36,6 +42,7 @@ const (
 var FailureCodes = map[string]string{
 	TypeExportDeleted:       export.CodeCancelled,
 	TypeSourceInvalid:       export.CodeSourceInvalid,
+	TypeSourceChanged:       export.CodeSourceInvalid,
 	TypeSourceUnavailable:   export.CodeSourceUnavailable,
 	TypeStorageDenied:       export.CodeStorageDenied,
 	TypeStorageUnavailable:  export.CodeStorageUnavailable,
@@ -43,14 +50,20 @@ var FailureCodes = map[string]string{
 	TypeStorageCorrupt:      export.CodeStorageUnavailable,
 	TypeDatabaseUnavailable: export.CodeTimedOut,
 	TypeOvertaken:           export.CodeTimedOut,
+	TypeWorkerStopping:      export.CodeTimedOut, // no worker has taken the activity since
+	TypeInterrupted:         export.CodeTimedOut,
 }
 
 // FailureCode returns the code with which an export fails when one of its activities fails with err.
-func FailureCode(err error) string {
+// cancelled says whether the workflow was cancelled. Temporal retries no activity of a cancelled workflow.
+// So an attempt that fails or times out then is the last one, and the cancellation is the reason unless the
+// error is final.
+func FailureCode(err error, cancelled bool) string {
 	var applicationErr *temporal.ApplicationError
 	var timeoutErr *temporal.TimeoutError
+	final := errors.As(err, &applicationErr) && applicationErr.NonRetryable()
 	switch {
-	case temporal.IsCanceledError(err):
+	case temporal.IsCanceledError(err), cancelled && !final:
 		return export.CodeCancelled
 	case errors.As(err, &applicationErr):
 		if code, ok := FailureCodes[applicationErr.Type()]; ok {
@@ -63,11 +76,27 @@ func FailureCode(err error) string {
 	return export.CodeInternal
 }
 
+// Cause describes the error with which an activity failed: its type and its message, without the names that
+// Temporal adds.
+func Cause(err error) string {
+	var applicationErr *temporal.ApplicationError
+	if errors.As(err, &applicationErr) {
+		return applicationErr.Type() + ": " + applicationErr.Message()
+	}
+	return err.Error()
+}
+
 // IsStorageFull reports whether err is the error of an activity that failed because the store has no
 // room.
-func IsStorageFull(err error) bool {
+func IsStorageFull(err error) bool { return ErrorType(err) == TypeStorageFull }
+
+// ErrorType returns the type of an activity's error: one of the constants above, or "" if err has none.
+func ErrorType(err error) string {
 	var applicationErr *temporal.ApplicationError
-	return errors.As(err, &applicationErr) && applicationErr.Type() == TypeStorageFull
+	if errors.As(err, &applicationErr) {
+		return applicationErr.Type()
+	}
+	return ""
 }
 
 // Final returns an error after which Temporal does not retry the activity.
@@ -90,31 +119,47 @@ func SafeMessage(err error) string {
 	return err.Error()
 }
 
-// SourceError classifies an error from reading memories. If ctx has ended, SourceError returns
-// ctx.Err(), because err is then only a consequence of the end of ctx. Otherwise it returns nil if
-// err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
-func SourceError(ctx context.Context, err error) error {
+// SourceError classifies an error from reading the table, which the error names. If ctx has ended,
+// SourceError returns the reason for that, because err is then only a consequence. Otherwise it returns nil
+// if err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
+func SourceError(ctx context.Context, table string, err error) error {
 	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
+		return Interruption(ctx)
 	}
+	named := fmt.Errorf("the table %q: %s", table, SafeMessage(err))
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {
 		switch pqErr.Code.Class() {
-		case "22", "42": // data exception; syntax error or access rule violation
-			return Final(TypeSourceInvalid, err)
+		case pqerror.ClassDataException:
+			return Final(TypeSourceInvalid, named)
+		case pqerror.ClassSyntaxErrorOrAccessRuleViolation:
+			return sourceChanged(ctx, named)
 		}
 	}
 	if errors.Is(err, memory.ErrUnreadable) {
-		return Final(TypeSourceInvalid, err)
+		return Final(TypeSourceInvalid, named)
 	}
-	return Retryable(TypeSourceUnavailable, err)
+	return Retryable(TypeSourceUnavailable, named)
+}
+
+// sourceChanged returns a retryable error for a table, column or permission that is missing. A migration of
+// the memory service may bring it back within seconds. If nobody does, frequent retries would be in vain, so
+// the pause between them grows from 15 seconds to 15 minutes.
+func sourceChanged(ctx context.Context, err error) error {
+	const shortest, longest = 15 * time.Second, 15 * time.Minute
+	delay := shortest
+	if activity.IsActivity(ctx) {
+		delay = min(longest, shortest<<min(activity.GetInfo(ctx).Attempt-1, 10))
+	}
+	err = fmt.Errorf("%w: check MEMORIES_TABLE, its columns, and that the user of MEMORIES_DATABASE_URL may read it", err)
+	return temporal.NewApplicationErrorWithOptions(err.Error(), TypeSourceChanged, temporal.ApplicationErrorOptions{NextRetryDelay: delay})
 }
 
 // StorageError classifies an error from the object store.
 func StorageError(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return ctx.Err()
+		return Interruption(ctx)
 	case archive.Denied(err):
 		return Final(TypeStorageDenied, err)
 	case errors.Is(err, archive.ErrCorrupt):
@@ -129,7 +174,7 @@ func StorageError(ctx context.Context, err error) error {
 func DatabaseError(ctx context.Context, err error) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
-		return ctx.Err()
+		return Interruption(ctx)
 	case errors.Is(err, export.ErrNotFound), errors.Is(err, sql.ErrNoRows):
 		return Final(TypeInvalidExport, err)
 	case errors.Is(err, export.ErrConflict):

@@ -12,6 +12,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/archive"
@@ -19,6 +21,8 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/memory"
 )
+
+func sourceError(ctx context.Context, err error) error { return attempt.SourceError(ctx, "facts", err) }
 
 func TestErrorsAreClassified(t *testing.T) {
 	postgres := func(code pqerror.Code) error {
@@ -31,17 +35,18 @@ func TestErrorsAreClassified(t *testing.T) {
 		want     string // the type
 		final    bool
 	}{
-		{attempt.SourceError, postgres("22012"), attempt.TypeSourceInvalid, final}, // division by zero
-		{attempt.SourceError, postgres("22P02"), attempt.TypeSourceInvalid, final}, // invalid text
-		{attempt.SourceError, postgres("42P01"), attempt.TypeSourceInvalid, final}, // no such table
-		{attempt.SourceError, postgres("42501"), attempt.TypeSourceInvalid, final}, // no privilege
-		{attempt.SourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
-		{attempt.SourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
-		{attempt.SourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
-		{attempt.SourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
-		{attempt.SourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator
-		{attempt.SourceError, postgres("08006"), attempt.TypeSourceUnavailable, retryable}, // connection failure
-		{attempt.SourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
+		{sourceError, postgres("22012"), attempt.TypeSourceInvalid, final},     // division by zero
+		{sourceError, postgres("22P02"), attempt.TypeSourceInvalid, final},     // invalid text
+		{sourceError, postgres("42P01"), attempt.TypeSourceChanged, retryable}, // no such table
+		{sourceError, postgres("42501"), attempt.TypeSourceChanged, retryable}, // no privilege
+		{sourceError, postgres("42703"), attempt.TypeSourceChanged, retryable}, // no such column
+		{sourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
+		{sourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
+		{sourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
+		{sourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
+		{sourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator
+		{sourceError, postgres("08006"), attempt.TypeSourceUnavailable, retryable}, // connection failure
+		{sourceError, errors.New("no route to host"), attempt.TypeSourceUnavailable, retryable},
 		{attempt.StorageError, fmt.Errorf("put: %w", fs.ErrPermission), attempt.TypeStorageDenied, final},
 		{attempt.StorageError, fmt.Errorf("read: %w", archive.ErrCorrupt), attempt.TypeStorageCorrupt, final},
 		{attempt.StorageError, fmt.Errorf("put: %w", syscall.ENOSPC), attempt.TypeStorageFull, retryable},
@@ -65,7 +70,7 @@ func TestErrorsAreClassified(t *testing.T) {
 }
 
 func TestNilStaysNil(t *testing.T) {
-	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
 		if err := classify(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
@@ -76,9 +81,45 @@ func TestNilStaysNil(t *testing.T) {
 func TestAnErrorAfterACancelIsTheCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, classify := range []func(context.Context, error) error{attempt.SourceError, attempt.StorageError, attempt.DatabaseError} {
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
 		if err := classify(ctx, errors.New("broken pipe")); !errors.Is(err, context.Canceled) {
 			t.Error(err)
+		}
+	}
+}
+
+func TestAnAttemptThatTemporalDidNotCancelIsRetried(t *testing.T) {
+	paused, cancel := context.WithCancelCause(t.Context())
+	cancel(activity.ErrActivityPaused)
+	for _, classify := range []func(context.Context, error) error{sourceError, attempt.StorageError, attempt.DatabaseError} {
+		err := classify(paused, errors.New("broken pipe"))
+		var applicationErr *temporal.ApplicationError
+		if !errors.As(err, &applicationErr) || applicationErr.Type() != attempt.TypeInterrupted || applicationErr.NonRetryable() {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
+// Temporal retries no activity after a cancellation, so the last attempt fails with whatever was wrong.
+func TestACancelledExportFailsAsCancelledUnlessItsErrorIsFinal(t *testing.T) {
+	heartbeat := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil)
+	for _, c := range []struct {
+		err               error
+		cancelled, before string // the codes with and without a cancellation
+	}{
+		{heartbeat, export.CodeCancelled, export.CodeTimedOut},
+		{attempt.Retryable(attempt.TypeSourceUnavailable, errors.New("away")), export.CodeCancelled, export.CodeSourceUnavailable},
+		{attempt.Retryable("panic", errors.New("nil map")), export.CodeCancelled, export.CodeInternal},
+		{attempt.Retryable(attempt.TypeWorkerStopping, errors.New("stop")), export.CodeCancelled, export.CodeTimedOut},
+		{attempt.Final(attempt.TypeSourceInvalid, errors.New("column")), export.CodeSourceInvalid, export.CodeSourceInvalid},
+		{attempt.Final(attempt.TypeCountMismatch, errors.New("count")), export.CodeInternal, export.CodeInternal},
+		{temporal.NewCanceledError(), export.CodeCancelled, export.CodeCancelled},
+	} {
+		if code := attempt.FailureCode(c.err, true); code != c.cancelled {
+			t.Errorf("%v after a cancellation: %s, want %s", c.err, code, c.cancelled)
+		}
+		if code := attempt.FailureCode(c.err, false); code != c.before {
+			t.Errorf("%v: %s, want %s", c.err, code, c.before)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -10,7 +11,7 @@ import (
 
 // errWorkerStopping ends an attempt whose worker shuts down. Another worker takes over at once. The
 // error is benign, so Temporal does not count it as a failure.
-var errWorkerStopping = temporal.NewApplicationErrorWithOptions("the worker is shutting down", "WorkerStopping",
+var errWorkerStopping = temporal.NewApplicationErrorWithOptions("the worker is shutting down", TypeWorkerStopping,
 	temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond, Category: temporal.ApplicationErrorCategoryBenign})
 
 // UntilWorkerStops runs work with a context that ends with ctx, or when the worker shuts down. If
@@ -29,7 +30,19 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 	}()
 	result, err := work(working)
 	if err != nil && working.Err() != nil {
-		err = context.Cause(working)
+		err = Interruption(working)
 	}
 	return result, err
+}
+
+// Interruption returns the error with which an attempt ends because ctx has ended, or nil if ctx has not
+// ended. If Temporal asked for the end, because the activity was cancelled, it is a cancellation. Otherwise
+// it is retryable.
+func Interruption(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	var typed *temporal.ApplicationError
+	if cause == nil || cause == context.Canceled || temporal.IsCanceledError(cause) || errors.As(cause, &typed) { //nolint:errorlint // an error that wraps context.Canceled has another reason
+		return cause
+	}
+	return Retryable(TypeInterrupted, cause)
 }

@@ -46,7 +46,7 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 	if c.Parallel < 1 || c.Parallel > 64 {
 		wrong("EXPORT_PARALLEL", "%d is out of range: set it to a number between 1 and 64", c.Parallel)
 	}
-	for name, n := range map[string]int{"EXPORT_WORKSPACE_RUNNING": c.WorkspaceRunning, "EXPORT_WORKSPACE_UNFINISHED": c.WorkspaceUnfinished,
+	for name, n := range map[string]int{"EXPORT_RUNNING": c.Running, "EXPORT_WORKSPACE_RUNNING": c.WorkspaceRunning, "EXPORT_WORKSPACE_UNFINISHED": c.WorkspaceUnfinished,
 		"API_CONNECTIONS": c.Connections, "API_CONNECTIONS_PER_ADDRESS": c.ConnectionsPerAddress, "API_REQUESTS_PER_SECOND": c.RequestsPerSecond,
 		"API_LONG_POLLS": c.LongPolls, "API_LONG_POLLS_PER_KEY": c.LongPollsPerKey,
 		"API_DOWNLOADS": c.Downloads, "API_DOWNLOADS_PER_KEY": c.DownloadsPerKey} {

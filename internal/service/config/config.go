@@ -94,6 +94,9 @@ type Config struct {
 	// fairness cannot do that, because it only orders the tasks of workflows that have already started.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
 
+	// Running has no default, because each workspace has a limit already, and so have the workers.
+	Running int `env:"EXPORT_RUNNING" envDefault:"0" for:"api, worker" doc:"How many exports of all workspaces together run at the same time, about. Later ones wait as PENDING, and the workspaces take turns. 0 sets no limit. See limits.md."`
+
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
 
 	WorkspaceStorage Bytes `env:"EXPORT_WORKSPACE_STORAGE" envDefault:"100GB" for:"api, worker" doc:"How much one workspace may have in the bucket, such as 500MB, 100GB or 2TiB. A workspace that has as much gets no new exports: they are refused with 429, and waiting ones fail. 0 sets no limit. See limits.md."`

@@ -45,7 +45,8 @@ const documentTail = `
 ## Variables of other libraries
 
 - Credentials of the bucket: those of each cloud's SDK, see [stores.md](stores.md#credentials-and-permissions).
-- ` + "`GOGC` and `GOMEMLIMIT`" + ` tune Go's garbage collector. If they are not set, the processes choose values that suit them.
+- ` + "`GOGC` and `GOMEMLIMIT`" + ` tune Go's garbage collector. If they are not set, the processes choose values that suit them: the memory
+  limit of a worker grows with the activities that it runs, and stays below the limit of its container.
 - ` + "`PGSSLMODE`, `PGSSLROOTCERT`" + ` and the other variables of libpq complete the database URLs.
 `
 

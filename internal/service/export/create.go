@@ -11,7 +11,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Create inserts a PENDING export with the workspace, format, filter and idempotency key of e. If one
+// Create inserts a PENDING export with the workspace, format, filter, idempotency key, creator and trace of e. If one
 // of the workspace's places to run is free, Create gives it to the export and sets DispatchedAt; the
 // caller must then start the export's workflow.
 //
@@ -34,9 +34,10 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		return Export{}, full
 	}
 	wanted := record{ID: id.String(), WorkspaceID: e.WorkspaceID, Format: e.Format, Filter: filter,
-		Status: Pending, StoredStatus: Pending, IdempotencyKey: storedKey(e.WorkspaceID, e.IdempotencyKey)}
+		Status: Pending, StoredStatus: Pending, IdempotencyKey: storedKey(e.WorkspaceID, e.IdempotencyKey), CreatedBy: &e.CreatedBy, TraceParent: &e.TraceParent}
 	for {
 		var created Export
+		isNew := false
 		err := s.transactFor(ctx, e.WorkspaceID, func(tx *sqlx.Tx) error {
 			if created, err = selectEarlier(ctx, tx, wanted, e.IdempotencyKey); !errors.Is(err, ErrNotFound) {
 				return err
@@ -45,8 +46,12 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 				return full
 			}
 			created, err = s.insert(ctx, tx, wanted)
+			isNew = err == nil
 			return err
 		})
+		if err == nil && isNew {
+			s.observe(ctx, StepCreated, created)
+		}
 		if !errors.Is(err, sql.ErrNoRows) {
 			return created, err
 		}
@@ -81,7 +86,7 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 // insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if the
 // workspace already has an export with the same idempotency key.
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
-	used, err := selectUsage(ctx, tx, wanted.WorkspaceID)
+	used, err := s.selectUsage(ctx, tx, wanted.WorkspaceID)
 	if err != nil {
 		return Export{}, err
 	}
@@ -92,12 +97,13 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 		return Export{}, err
 	}
 	// If another export of the workspace is waiting, the new export waits too, even if a place is free.
-	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running)
-	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at)
-		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END)
+	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running) ||
+		s.limits.AllRunning > 0 && (used.AllRunning >= s.limits.AllRunning || used.Unfinished > used.Running)
+	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at, created_by, trace_parent)
+		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END, nullif($7, ''), nullif($8, ''))
 		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING
 		RETURNING created_at, updated_at, dispatched_at`,
-		wanted.ID, wanted.WorkspaceID, wanted.Format, wanted.Filter, wanted.IdempotencyKey, waits)
+		wanted.ID, wanted.WorkspaceID, wanted.Format, wanted.Filter, wanted.IdempotencyKey, waits, wanted.CreatedBy, wanted.TraceParent)
 	if err != nil {
 		return Export{}, fmt.Errorf("insert an export: %w", err)
 	}

@@ -52,6 +52,9 @@ type Export struct {
 	StoredStatus   Status
 	IdempotencyKey *string // set only for Create; the database stores a digest of the key
 
+	CreatedBy   string // the id of the key or of the caller; empty for exports of earlier versions
+	TraceParent string // the trace in which it was created, in the form of the header traceparent; may be empty
+
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	// DispatchedAt is when the export got one of its workspace's places to run. While a PENDING
@@ -84,6 +87,9 @@ type Failure struct {
 	Code      string // one of the constants below; it never changes its meaning
 	Message   string
 	Retryable bool // whether a new export may succeed
+
+	// Cause is the error behind the failure, for the log. It is not stored.
+	Cause string
 }
 
 // The codes of failures are part of the API and never change their meaning.

@@ -18,24 +18,30 @@ import (
 // call has started the export, Start changes nothing and returns the plan of that call, because an
 // activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
+	var started *Export // nil if an earlier call has started it
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
 		switch status {
 		case Pending:
-			return insertPlan(ctx, tx, id, ranges)
+			e, err := insertPlan(ctx, tx, id, ranges)
+			started = &e
+			return err
 		case Processing, Ready:
 			ranges, err = selectPlan(ctx, tx, id)
 			return err
 		}
 		return ErrConflict
 	})
+	if err == nil && started != nil {
+		s.observe(ctx, StepStarted, *started)
+	}
 	return ranges, err
 }
 
-func insertPlan(ctx context.Context, tx *sqlx.Tx, id string, ranges []memory.PlannedRange) error {
+func insertPlan(ctx context.Context, tx *sqlx.Tx, id string, ranges []memory.PlannedRange) (Export, error) {
 	var estimate int64
 	for i, r := range ranges {
 		estimate += r.Estimate
@@ -43,7 +49,7 @@ func insertPlan(ctx context.Context, tx *sqlx.Tx, id string, ranges []memory.Pla
 			(export_id, range, first_created_at, first_id, last_created_at, last_id, estimate) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			id, i, int64(r.First.CreatedAt), r.First.ID, int64(r.Last.CreatedAt), r.Last.ID, r.Estimate)
 		if err != nil {
-			return fmt.Errorf("record a range: %w", err)
+			return Export{}, fmt.Errorf("record a range: %w", err)
 		}
 	}
 	return transition(ctx, tx, id, Processing, `started_at = now(), estimate = $4`, estimate)
@@ -79,25 +85,26 @@ type File struct {
 // export. An export that has been published before is returned unchanged. Publish returns ErrConflict
 // if the export is PENDING or FAILED.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
-	err := s.transition(ctx, id, Ready, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
+	e, err := s.transition(ctx, id, Ready, StepReady, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
 		stored_bytes = `+recordedBytes+` + CASE WHEN $8 <> '' THEN $6::bigint ELSE 0 END`,
 		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
-	if err != nil && !errors.Is(err, ErrConflict) {
-		return Export{}, err
+	if !errors.Is(err, ErrConflict) {
+		return e, err
 	}
-	e, findErr := s.Find(ctx, id)
-	if findErr == nil && e.ExpiresAt == nil {
-		findErr = ErrConflict // the export failed before it could be published
+	e, err = s.Find(ctx, id)
+	if err == nil && e.ExpiresAt == nil {
+		err = ErrConflict // the export failed before it could be published
 	}
-	return e, findErr
+	return e, err
 }
 
 // Fail makes a PENDING or PROCESSING export FAILED and records its progress so far. It returns
 // ErrConflict if the export has another status.
 func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
-	return s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id, forUpdate)
+	var failed Export
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
+		status, err := lockStatus(ctx, tx, id)
 		if err != nil {
 			return err
 		}
@@ -112,64 +119,81 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		if err != nil {
 			return err
 		}
-		return transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
+		failed, err = transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
 			progress = $7, memory_count = $8, stored_bytes = `+recordedBytes, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
+		return err
 	})
+	if err == nil {
+		failed.Failure.Cause = f.Cause
+		s.observe(ctx, StepFailed, failed)
+	}
+	return err
 }
 
 // Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
 // It returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
-	return s.transition(ctx, id, Expired, `expires_at = least(expires_at, now())`)
+	_, err := s.transition(ctx, id, Expired, StepExpired, `expires_at = least(expires_at, now())`)
+	return err
 }
 
 // Purged records that the objects of the export are deleted. In the same transaction it deletes the
 // ranges and parts, and erases the filter and the idempotency key. A second call changes nothing.
 func (s *Store) Purged(ctx context.Context, id string) error {
-	return s.transact(ctx, func(tx *sqlx.Tx) error {
+	var purged Export
+	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
-			`UPDATE memexport.exports SET purged_at = now(), file_object = NULL, updated_at = now(), ` + erasure + ` WHERE id = $1 AND purged_at IS NULL`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)
 			}
 		}
+		var err error
+		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("record a purge: %w", err)
+		}
 		return nil
 	})
+	if err == nil && purged.ID != "" {
+		s.observe(ctx, StepPurged, purged)
+	}
+	return err
 }
 
 // recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
 // transition changes the status to the given one, if the map transitions allows that from the current
-// status. The string set contains further SQL assignments, whose parameters start at $4.
-func transition(ctx context.Context, tx sqlx.ExecerContext, id string, to Status, set string, args ...any) error {
-	result, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = $2, updated_at = now(), `+set+`
-		WHERE id = $1 AND status = ANY($3)`, append([]any{id, to, pq.Array(transitions[to])}, args...)...)
-	if err != nil {
-		return fmt.Errorf("make an export %s: %w", to, err)
+// status, and returns the export. Set holds further SQL assignments; their parameters start at $4.
+func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
+	e, err := updateOne(ctx, q, `status = $2, updated_at = now(), `+set+` WHERE id = $1 AND status = ANY($3)`,
+		append([]any{id, to, pq.Array(transitions[to])}, args...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, ErrConflict
 	}
-	return oneChanged(result, ErrConflict)
+	if err != nil {
+		return e, fmt.Errorf("make an export %s: %w", to, err)
+	}
+	return e, nil
 }
 
-func (s *Store) transition(ctx context.Context, id string, to Status, set string, args ...any) error {
-	return transition(ctx, s.db, id, to, set, args...)
+// transition is like the function transition, and calls the observer.
+func (s *Store) transition(ctx context.Context, id string, to Status, step Step, set string, args ...any) (Export, error) {
+	e, err := transition(ctx, s.db, id, to, set, args...)
+	if err == nil {
+		s.observe(ctx, step, e)
+	}
+	return e, err
 }
 
-// rowLock is the strength of a Postgres row lock: what follows FOR in a SELECT.
-type rowLock string
-
-const (
-	forUpdate rowLock = "UPDATE" // for a transaction that changes the status
-	forShare  rowLock = "SHARE"  // for a transaction that needs the status not to change; several can hold this lock at once
-)
-
-// lockStatus reads the status of an export and keeps it from changing until the transaction ends.
-func lockStatus(ctx context.Context, tx *sqlx.Tx, id string, lock rowLock) (Status, error) {
+// lockStatus reads the status of an export and keeps other transactions from locking or changing the row until
+// the transaction ends.
+func lockStatus(ctx context.Context, tx *sqlx.Tx, id string) (Status, error) {
 	var status Status
-	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR `+string(lock), id)
+	err := tx.GetContext(ctx, &status, `SELECT status FROM memexport.exports WHERE id = $1 FOR UPDATE`, id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", ErrNotFound
 	}

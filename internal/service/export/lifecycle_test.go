@@ -245,3 +245,23 @@ func TestPurgedDeletesOnlyTheParts(t *testing.T) {
 		}
 	}
 }
+
+func TestAPurgeDoesNotMoveTheTimeOfTheLastChangeOfStatus(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := create(t, s)
+	if err := s.Fail(t.Context(), e.ID, export.Failures[export.CodeInternal]); err != nil {
+		t.Fatal(err)
+	}
+	failed, err := s.Find(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Purged(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	purged, err := s.Find(t.Context(), e.ID)
+	if err != nil || !purged.UpdatedAt.Equal(failed.UpdatedAt) || purged.PurgedAt == nil {
+		t.Errorf("updated_at was %v and is %v, purged_at is %v: %v", failed.UpdatedAt, purged.UpdatedAt, purged.PurgedAt, err)
+	}
+}

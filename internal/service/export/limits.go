@@ -16,6 +16,10 @@ type Limits struct {
 	// Running is how many exports of a workspace may run at the same time. Further exports wait and
 	// start in the order of their creation.
 	Running int
+	// AllRunning is how many exports of all workspaces together may run at the same time. Further
+	// exports wait, and the workspaces take turns. Transactions of several workspaces at the same
+	// instant may exceed it, by one export each.
+	AllRunning int
 	// Unfinished is how many exports of a workspace may run or wait. Once this number is reached,
 	// Create refuses more exports.
 	Unfinished int
@@ -52,20 +56,22 @@ var ErrStoreFull = errors.New("the object store is full")
 // WithLimits returns a store for the same database that enforces limits. Every process must use the
 // same limits.
 func (s *Store) WithLimits(limits Limits) *Store {
-	return &Store{db: s.db, limits: limits}
+	return &Store{db: s.db, limits: limits, observer: s.observer}
 }
 
 // usage counts the unfinished exports of a workspace.
 type usage struct {
-	Running    int `db:"running"`    // exports that have a place to run, including deleted ones that have not stopped yet
-	Unfinished int `db:"unfinished"` // the running exports, and the waiting exports that have not been deleted
+	Running    int `db:"running"`     // exports that have a place to run, including deleted ones that have not stopped yet
+	Unfinished int `db:"unfinished"`  // the running exports, and the waiting exports that have not been deleted
+	AllRunning int `db:"all_running"` // the running exports of all workspaces; 0 if Limits.AllRunning is 0
 }
 
-func selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
+func (s *Store) selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string) (usage, error) {
 	var u usage
 	err := tx.GetContext(ctx, &u, `SELECT count(*) FILTER (WHERE `+dispatched+`) AS running,
-		count(*) FILTER (WHERE `+dispatched+` OR deleted_at IS NULL) AS unfinished
-		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID)
+		count(*) FILTER (WHERE `+dispatched+` OR deleted_at IS NULL) AS unfinished,
+		CASE WHEN $2 THEN (SELECT count(*) FROM memexport.exports WHERE status IN ('PENDING', 'PROCESSING') AND `+dispatched+`) ELSE 0 END AS all_running
+		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID, s.limits.AllRunning > 0)
 	if err != nil {
 		return u, fmt.Errorf("count the unfinished exports: %w", err)
 	}

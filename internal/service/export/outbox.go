@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -28,6 +29,7 @@ const claimBatch = 100
 // is full, they go on waiting and Claim returns ErrStoreFull.
 func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export, err error) {
 	full := s.checkFull(ctx)
+	var failed []Export
 	err = s.transactFor(ctx, workspaceID, func(tx *sqlx.Tx) error {
 		free, err := s.freePlaces(ctx, tx, workspaceID)
 		if err != nil || free == 0 {
@@ -38,25 +40,35 @@ func (s *Store) Claim(ctx context.Context, workspaceID string) (claimed []Export
 		}
 		var limit *LimitError
 		if err := s.checkStored(ctx, tx, workspaceID); errors.As(err, &limit) {
-			return failWaiting(ctx, tx, workspaceID)
+			failed, err = failWaiting(ctx, tx, workspaceID)
+			return err
 		} else if err != nil {
 			return err
 		}
 		claimed, err = claim(ctx, tx, workspaceID, free)
 		return err
 	})
+	if err == nil {
+		for _, e := range failed {
+			e.Failure.Cause = "EXPORT_WORKSPACE_STORAGE is reached"
+			s.observe(ctx, StepFailed, e)
+		}
+	}
 	return claimed, err
 }
 
 // freePlaces returns how many waiting exports of a workspace may start now.
 func (s *Store) freePlaces(ctx context.Context, tx *sqlx.Tx, workspaceID string) (int, error) {
-	used, err := selectUsage(ctx, tx, workspaceID)
+	used, err := s.selectUsage(ctx, tx, workspaceID)
 	if err != nil {
 		return 0, err
 	}
 	free := min(claimBatch, used.Unfinished-used.Running)
 	if s.limits.Running > 0 {
 		free = min(free, s.limits.Running-used.Running)
+	}
+	if s.limits.AllRunning > 0 {
+		free = min(free, s.limits.AllRunning-used.AllRunning, 1) // one at a time, because the workspaces take turns
 	}
 	return max(0, free), nil
 }
@@ -78,16 +90,40 @@ func claim(ctx context.Context, tx *sqlx.Tx, workspaceID string, places int) ([]
 }
 
 // failWaiting makes the waiting exports of a workspace FAILED, because the workspace has reached
-// Limits.WorkspaceBytes.
-func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
+// Limits.WorkspaceBytes, and returns these exports.
+func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) ([]Export, error) {
 	f := Failures[CodeStorageLimit]
-	_, err := tx.ExecContext(ctx, `UPDATE memexport.exports SET status = 'FAILED', updated_at = now(), completed_at = now(),
-		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting,
+	var records []record
+	err := tx.SelectContext(ctx, &records, `UPDATE memexport.exports e SET status = 'FAILED', updated_at = now(), completed_at = now(),
+		error_code = $2, error_message = $3, error_retryable = $4 WHERE workspace_id = $1 AND `+waiting+` RETURNING `+recordColumns,
 		workspaceID, f.Code, f.Message, f.Retryable)
 	if err != nil {
-		return fmt.Errorf("fail the waiting exports: %w", err)
+		return nil, fmt.Errorf("fail the waiting exports: %w", err)
 	}
-	return nil
+	return exportsOf(records)
+}
+
+// ByTurns reports whether all workspaces share a number of places, so that a place that becomes free
+// may go to another workspace: see NextTurn.
+func (s *Store) ByTurns() bool { return s.limits.AllRunning > 0 }
+
+// NextTurn returns the workspace whose waiting export gets the next free place: among the workspaces
+// that may run another export, the one with the fewest running exports, and among these the one that
+// has waited longest. It returns "" if no place is free or no export may run.
+func (s *Store) NextTurn(ctx context.Context) (workspaceID string, err error) {
+	err = s.db.GetContext(ctx, &workspaceID, `SELECT workspace_id FROM (
+			SELECT workspace_id, count(*) FILTER (WHERE `+dispatched+`) AS running, min(created_at) FILTER (WHERE `+waiting+`) AS since,
+				sum(count(*) FILTER (WHERE `+dispatched+`)) OVER () AS all_running
+			FROM memexport.exports WHERE status IN ('PENDING', 'PROCESSING') GROUP BY workspace_id) w
+		WHERE since IS NOT NULL AND ($1 = 0 OR running < $1) AND all_running < $2 ORDER BY running, since LIMIT 1`,
+		s.limits.Running, s.limits.AllRunning)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("find the workspace whose turn it is: %w", err)
+	}
+	return workspaceID, nil
 }
 
 // WorkspacesWaiting returns the workspaces that have waiting exports. The workspace whose oldest

@@ -118,6 +118,37 @@ func TestAWorkspacesQueueIsNobodyElses(t *testing.T) {
 	equal(t, "the workspaces that wait", waiting, []string{stranger, tenant})
 }
 
+func TestWorkspacesTakeTurnsForThePlacesThatTheyShare(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	s = s.WithLimits(export.Limits{Running: 2, AllRunning: 3})
+	many := createN(t, s, 5)
+	few := []string{createIn(t, s, stranger).ID, createIn(t, s, stranger).ID}
+	equal(t, "the first workspace's exports with a place", dispatched(t, db, tenant), many[:2])
+	equal(t, "the other's", dispatched(t, db, stranger), few[:1])
+
+	turn := func(want string) {
+		t.Helper()
+		got, err := s.NextTurn(t.Context())
+		if err != nil || got != want {
+			t.Errorf("the turn is %q, %v, want %q", got, err, want)
+		}
+	}
+	turn("")
+	equal(t, "what is claimed while all places are taken", claim(t, s, stranger), []string(nil))
+	fail(t, s, few[0])
+	turn(stranger)
+	equal(t, "what is claimed", claim(t, s, stranger), few[1:])
+	fail(t, s, many[0])
+	fail(t, s, many[1])
+	turn(tenant)
+	equal(t, "what is claimed at a time", claim(t, s, tenant), many[2:3])
+	equal(t, "what is claimed then", claim(t, s, tenant), many[3:4])
+	fail(t, s, few[1])
+	turn("") // a place is free, but the only workspace that waits runs as many as it may
+	equal(t, "what is claimed beyond its own limit", claim(t, s, tenant), []string(nil))
+}
+
 func TestTwoStoresGiveAwayNoMorePlacesThanThereAre(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

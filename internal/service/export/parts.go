@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -12,17 +13,24 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds all parts in one transaction, or none. It returns ErrConflict if another attempt has
-// recorded one of the parts, or if the export is not PROCESSING. The caller must then stop. The
-// objects of its parts are orphans, which the sweep deletes later.
+// Record adds all parts, which belong to one range, in one transaction, or none. It returns ErrConflict if
+// another attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING.
+// The caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
+	if len(parts) == 0 {
+		return nil
+	}
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		// The lock keeps the status from changing until the parts are committed.
-		status, err := lockStatus(ctx, tx, id, forShare)
-		if err != nil {
-			return err
-		}
-		if status != Processing {
+		// The lock keeps the row from changing until the parts are committed.
+		var open bool
+		err := tx.GetContext(ctx, &open, `SELECT status = 'PROCESSING' AND $2 <> ALL(complete_ranges)
+			FROM memexport.exports WHERE id = $1 FOR SHARE`, id, parts[0].Range)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return ErrNotFound
+		case err != nil:
+			return fmt.Errorf("lock an export: %w", err)
+		case !open:
 			return ErrConflict
 		}
 		for _, p := range parts {
@@ -40,6 +48,43 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 		return ErrConflict
 	}
 	return err
+}
+
+// CompleteRange records that a range is complete with this number of parts, so that Record refuses further
+// ones. It returns ErrConflict if another number of parts is recorded, or if the export is not PROCESSING. A
+// repeated call changes nothing.
+func (s *Store) CompleteRange(ctx context.Context, id string, number, parts int) error {
+	return s.transact(ctx, func(tx *sqlx.Tx) error {
+		// The lock waits for transactions of Record, and keeps later ones out until the commit.
+		status, err := lockStatus(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		var recorded int
+		err = tx.GetContext(ctx, &recorded, `SELECT count(*) FROM memexport.export_parts WHERE export_id = $1 AND range = $2`, id, number)
+		if err != nil {
+			return fmt.Errorf("count the parts of a range: %w", err)
+		}
+		if status != Processing || recorded != parts {
+			return ErrConflict
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE memexport.exports SET complete_ranges = array_append(complete_ranges, $2::integer)
+			WHERE id = $1 AND $2 <> ALL(complete_ranges)`, id, number)
+		if err != nil {
+			return fmt.Errorf("complete a range: %w", err)
+		}
+		return nil
+	})
+}
+
+// RangeComplete reports whether CompleteRange was called for a range. The parts of the range then do not
+// change any more.
+func (s *Store) RangeComplete(ctx context.Context, id string, number int) (complete bool, err error) {
+	err = s.db.GetContext(ctx, &complete, `SELECT $2::integer = ANY(complete_ranges) FROM memexport.exports WHERE id = $1`, id, number)
+	if err != nil {
+		return false, fmt.Errorf("ask whether a range is complete: %w", err)
+	}
+	return complete, nil
 }
 
 // Parts returns the recorded parts of an export, in the order of the file.

@@ -175,7 +175,7 @@ func TestProgressNeverFalls(t *testing.T) {
 		}
 		look()
 	}
-	equal(t, "the progress before it is ready", last, 99)
+	equal(t, "the progress when 120 of 70 memories are written", last, 94)
 	if _, err := s.Publish(t.Context(), e.ID, export.File{Memories: 120, Size: 5, SHA256: digest[:]}, retention); err != nil {
 		t.Fatal(err)
 	}

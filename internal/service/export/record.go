@@ -15,6 +15,8 @@ type record struct {
 	Status         Status     `db:"status"`
 	StoredStatus   Status     `db:"stored_status"`
 	IdempotencyKey *string    `db:"idempotency_key"` // the digest that storedKey returns; selectRecord does not read this column
+	CreatedBy      *string    `db:"created_by"`
+	TraceParent    *string    `db:"trace_parent"`
 	CreatedAt      time.Time  `db:"created_at"`
 	UpdatedAt      time.Time  `db:"updated_at"`
 	DispatchedAt   *time.Time `db:"dispatched_at"`
@@ -34,22 +36,24 @@ type record struct {
 	ErrorRetryable *bool      `db:"error_retryable"`
 }
 
-// selectRecord reads exports. The database's clock decides whether an export is EXPIRED, so callers
+// recordColumns selects what a record holds. The database's clock decides whether an export is EXPIRED, so callers
 // see the right status even if a worker is late to record EXPIRED. The memory count of a PROCESSING
 // export is the sum over its parts.
-const selectRecord = `SELECT id, workspace_id, format, filter, status AS stored_status, created_at, updated_at,
+const recordColumns = `id, workspace_id, format, filter, status AS stored_status, created_by, trace_parent, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
 	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,
 	CASE WHEN status = 'PROCESSING' THEN
 		(SELECT coalesce(sum(memories), 0)::bigint FROM memexport.export_parts p WHERE p.export_id = e.id)
-	ELSE coalesce(memory_count, 0) END AS memory_count
-	FROM memexport.exports e `
+	ELSE coalesce(memory_count, 0) END AS memory_count`
+
+// selectRecord reads exports.
+const selectRecord = `SELECT ` + recordColumns + ` FROM memexport.exports e `
 
 func (r *record) export() (Export, error) {
 	e := Export{
 		ID: r.ID, WorkspaceID: r.WorkspaceID, Format: r.Format,
-		Status: r.Status, StoredStatus: r.StoredStatus,
+		Status: r.Status, StoredStatus: r.StoredStatus, CreatedBy: text(r.CreatedBy), TraceParent: text(r.TraceParent),
 		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), DispatchedAt: utc(r.DispatchedAt),
 		StartedAt: utc(r.StartedAt), CompletedAt: utc(r.CompletedAt), ExpiresAt: utc(r.ExpiresAt), PurgedAt: utc(r.PurgedAt), DeletedAt: utc(r.DeletedAt),
 		MemoryCount: r.MemoryCount, SizeBytes: r.SizeBytes, SHA256: r.SHA256, FileObject: r.FileObject, Progress: r.Progress,
@@ -78,13 +82,27 @@ func exportsOf(records []record) ([]Export, error) {
 	return exports, nil
 }
 
-// progress returns the percentage of the estimate that has been written. It stays below 100 until the
-// export is READY: the estimate may be too low, and the file must still be verified.
+// progress returns how much of the work is done, in percent. Up to nine tenths of the estimate, it is the share
+// of the estimate. The rest approaches 99 the more slowly the more is written, because the estimate may be too
+// low and because the file must still be verified. It is 100 only when the export is READY.
 func progress(written int64, estimate *int64) int {
 	if estimate == nil || *estimate == 0 {
 		return 0
 	}
-	return int(min(99, 100*written / *estimate))
+	const linear, limit = 90, 99
+	percent := 100 * float64(written) / float64(*estimate)
+	if percent > linear {
+		percent = limit - (limit-linear)*linear/percent
+	}
+	return int(percent)
+}
+
+// text returns "" for NULL.
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // utc converts a time that may be nil.

@@ -15,6 +15,7 @@ import (
 type Store struct {
 	db       *sqlx.DB
 	limits   Limits
+	observer Observer // may be nil
 	fullness fullness
 	turns    turns // serializes callers by workspace id
 }
@@ -82,22 +83,24 @@ func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	if !rowid.Valid(id) {
 		return ErrNotFound
 	}
-	result, err := s.db.ExecContext(ctx, `UPDATE memexport.exports SET deleted_at = now(), updated_at = now()
+	deleted, err := updateOne(ctx, s.db, `deleted_at = now(), updated_at = now()
 		WHERE id = $1 AND workspace_id = $2 AND deleted_at IS NULL`, id, workspaceID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("delete an export: %w", err)
 	}
-	return oneChanged(result, ErrNotFound)
+	s.observe(ctx, StepDeleted, deleted)
+	return nil
 }
 
-// oneChanged returns the error missed if the statement changed no row.
-func oneChanged(result sql.Result, missed error) error {
-	changed, err := result.RowsAffected()
-	if err != nil {
-		return err
+// updateOne changes one row and returns the export as it is then. It returns sql.ErrNoRows if the
+// condition in set selects no row.
+func updateOne(ctx context.Context, q sqlx.QueryerContext, set string, args ...any) (Export, error) {
+	var r record
+	if err := sqlx.GetContext(ctx, q, &r, `UPDATE memexport.exports e SET `+set+` RETURNING `+recordColumns, args...); err != nil {
+		return Export{}, err
 	}
-	if changed == 0 {
-		return missed
-	}
-	return nil
+	return r.export()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -23,7 +22,7 @@ const MaxRanges = 64
 // every export would spend more time at its end on verifying the ranges that were written last.
 const defaultRangeRows = 125_000
 
-// maxSplits bounds the time for planning. A split takes about a millisecond.
+// maxSplits bounds the time for planning. A split takes some milliseconds, most of them for the samples.
 const maxSplits = 4 * MaxRanges
 
 // PlannedRange is a range with Postgres's estimate of how many of its memories the query matches.
@@ -37,9 +36,9 @@ type PlannedRange struct {
 // greatest key that exists now, and not at the current time, because created_at may be in the future.
 //
 // Plan does not count rows. To halve a range, it looks up the first and last key in the index, takes
-// the middle between the two, and asks Postgres's planner how many rows each half holds. In the end
-// it joins small neighbouring ranges. If the statistics are poor, the ranges have uneven sizes, but
-// they still contain every memory exactly once.
+// the middle between the two, and asks Postgres's planner how many rows each half holds. It checks the
+// answer by a sample. In the end it joins small neighbouring ranges. If the statistics are poor, the
+// ranges have uneven sizes, but they still contain every memory exactly once.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // no filter, so that lookups use the keyset index
 	if err != nil {
@@ -66,8 +65,8 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	if whole.Estimate, err = p.estimate(ctx, whole.Range); err != nil {
 		return nil, err
 	}
-	target := max(s.rangeRows, whole.Estimate/MaxRanges*5/4)
 	ranges := []PlannedRange{whole}
+	target := s.rangeRows
 	for range maxSplits {
 		largest, sum := 0, int64(0)
 		for i, r := range ranges {
@@ -76,7 +75,8 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 				largest = i
 			}
 		}
-		if inProportion(ranges[largest].Estimate, whole.Estimate, sum) <= target {
+		target = max(s.rangeRows, sum/MaxRanges*5/4)
+		if ranges[largest].Estimate <= target {
 			break // the largest range is small enough, and so are all others
 		}
 		halves, err := p.split(ctx, ranges[largest])
@@ -88,27 +88,7 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 		}
 		ranges = slices.Replace(ranges, largest, largest+1, halves...)
 	}
-	level(ranges, whole.Estimate)
 	return join(ranges, target), nil
-}
-
-// level scales the estimates of the ranges so that their sum equals whole, because the estimate for all
-// ranges together is the most reliable. If the memories are not distributed as the statistics say, the
-// estimates of small ranges are all too high or all too low.
-func level(ranges []PlannedRange, whole int64) {
-	var sum int64
-	for _, r := range ranges {
-		sum += r.Estimate
-	}
-	for i, r := range ranges {
-		ranges[i].Estimate = inProportion(r.Estimate, whole, sum)
-	}
-}
-
-// inProportion scales an estimate by whole/sum. If it scales several estimates whose sum is sum, the
-// results add up to about whole.
-func inProportion(estimate, whole, sum int64) int64 {
-	return int64(float64(estimate) * float64(whole) / float64(max(sum, 1)))
 }
 
 // join joins neighbouring ranges whose estimates together do not exceed target. Then it joins the
@@ -215,31 +195,6 @@ func (p *planner) key(ctx context.Context, order, comparison string, bound ...Ke
 		return Key{}, errUnreadableRow
 	}
 	return Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: id.UUID.String()}, nil
-}
-
-// estimate returns Postgres's estimate of how many memories of the range the query matches.
-func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
-	w := p.query.where()
-	// Postgres estimates plain comparisons of a column well, and comparisons of rows badly.
-	w.and("created_at >= ?::timestamptz", r.First.CreatedAt.literal())
-	w.and("created_at <= ?::timestamptz", r.Last.CreatedAt.literal())
-	if r.First.CreatedAt == r.Last.CreatedAt {
-		w.and("id >= ?::uuid", r.First.ID)
-		w.and("id <= ?::uuid", r.Last.ID)
-	}
-	var explained string
-	if err := p.tx.QueryRowxContext(ctx, `EXPLAIN (FORMAT JSON) SELECT 1 FROM `+p.table+` WHERE `+w.sql(), w.args...).Scan(&explained); err != nil {
-		return 0, fmt.Errorf("estimate a range: %w", err)
-	}
-	var plans []struct {
-		Plan struct {
-			Rows float64 `json:"Plan Rows"`
-		}
-	}
-	if err := json.Unmarshal([]byte(explained), &plans); err != nil || len(plans) == 0 {
-		return 0, fmt.Errorf("estimate a range: read the plan: %w", err)
-	}
-	return int64(min(plans[0].Plan.Rows, 1<<50)), nil
 }
 
 // between returns a key halfway between a and b. It requires a < b, and its result is at least a and

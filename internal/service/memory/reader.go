@@ -6,9 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+
+	"memexport/internal/service/metrics"
 )
+
+var tracer = otel.Tracer("memexport")
 
 // Query selects the memories of one workspace that match a filter.
 type Query struct {
@@ -79,6 +87,14 @@ func (*Pause) Error() string { return "reading pauses" }
 // readPage reads up to pageRows memories. It returns the key of the last memory and the number of
 // memories. After an error of visit, the key is that of the memory that was visited last.
 func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
+	ctx, span := tracer.Start(ctx, "read a page of memories") // one for up to 100,000 memories
+	defer func() {
+		span.SetAttributes(attribute.Int("memexport.memories", rows))
+		if err != nil {
+			span.SetStatus(codes.Error, "") // without the text, which may quote a memory
+		}
+		span.End()
+	}()
 	tx, err := s.begin(ctx, q)
 	if err != nil {
 		return last, 0, err
@@ -86,11 +102,13 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 
 	statement, args := s.page(q, r, after)
+	began := time.Now()
 	result, err := tx.QueryxContext(ctx, statement, args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
 	}
 	defer result.Close()
+	metrics.SourceSeconds.Record(ctx, time.Since(began).Seconds())
 
 	scanner := newRow(q.WorkspaceID)
 	for result.Next() {

@@ -52,6 +52,9 @@ func NewSource(db *sqlx.DB, table string, o SourceOptions) (*Source, error) {
 	}, nil
 }
 
+// Name returns the name of the table or view, as it was configured.
+func (s *Source) Name() string { return s.name }
+
 // columnTypes lists the types that each column may have, as Postgres's format_type names them. A column
 // with a closed set of values may also be an enum.
 var columnTypes = map[string][]string{

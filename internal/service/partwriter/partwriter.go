@@ -38,8 +38,8 @@ type Job struct {
 	Recorded []export.Part
 }
 
-// Write writes the memories of the job's range that follow the last recorded part, and returns what it
-// has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
+// Write writes the memories of the job's range that follow the last recorded part, marks the range as
+// complete, and returns what it has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
 // attempt. After an error, the parts recorded so far stay; an object that was uploaded but not recorded
 // is an orphan, which the sweep deletes later.
 func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
@@ -58,5 +58,11 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
 	}
-	return written, attempt.SourceError(ctx, readErr)
+	if readErr != nil {
+		return written, attempt.SourceError(ctx, w.Source.Name(), readErr)
+	}
+	if err := w.Exports.CompleteRange(ctx, j.Export.ID, j.Number, len(j.Recorded)+written.Parts); err != nil {
+		return written, recordError(ctx, w.Exports, j.Export.ID, err)
+	}
+	return written, nil
 }

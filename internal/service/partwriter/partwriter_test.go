@@ -95,18 +95,17 @@ func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 			t.Errorf("%s: %+v was written and %+v recorded", f.Name, written, export.Count(parts))
 		}
 		resumed := newJob(t, w, f)
-		resumed.Bounds.Last = parts[2].Last // as if the attempt had ended after three parts
-		first, err := w.Write(t.Context(), resumed)
-		if err != nil {
+		// The first attempt has ended after three parts. Their bytes are the same in both exports.
+		if err := w.Exports.Record(t.Context(), resumed.Export.ID, parts[:3]); err != nil {
 			t.Fatal(err)
 		}
-		resumed.Bounds = everything
 		resumed.Recorded = recorded(t, w, resumed)
+		first := export.Count(resumed.Recorded)
 		rest, err := w.Write(t.Context(), resumed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if first.Parts != 3 || first.Plus(rest) != written {
+		if first.Plus(rest) != written {
 			t.Errorf("%s: %+v and %+v were written, want %+v together", f.Name, first, rest, written)
 		}
 		if file(t, w, resumed) != file(t, w, whole) {

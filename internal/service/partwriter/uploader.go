@@ -8,6 +8,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/metrics"
 )
 
 // uploader stores and records the parts of a range, one after the other.
@@ -40,7 +41,7 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 		*p.data = (*p.data)[:0]
 		buffers.Put(p.data)
 		if err != nil {
-			return written, attempt.StorageError(ctx, err)
+			return written, u.retried(ctx, 1, attempt.StorageError(ctx, err))
 		}
 		stored.Continues, stored.Separated = p.startsInside, separated
 		group = append(group, export.Part{
@@ -51,17 +52,36 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 			continue
 		}
 		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, recordError(ctx, u.exports, u.exportID, err)
+			return written, u.retried(ctx, len(group), recordError(ctx, u.exports, u.exportID, err))
 		}
-		written = written.Plus(export.Count(group))
+		recorded := export.Count(group)
+		u.count(ctx, recorded)
+		written = written.Plus(recorded)
 		group = group[:0]
 	}
 	return written, nil
 }
 
-// recordError classifies an error from recording parts. If another attempt has recorded a part first,
-// the error is retryable: Temporal may have given up the other attempt already, and then only a retry
-// of the present attempt can finish the range.
+// count counts what has been recorded.
+func (u *uploader) count(ctx context.Context, recorded export.Written) {
+	metrics.PartsWritten.Add(ctx, int64(recorded.Parts), u.format.Name)
+	metrics.MemoriesWritten.Add(ctx, recorded.Memories, u.format.Name)
+	metrics.BytesWritten.Add(ctx, recorded.Bytes, u.format.Name)
+}
+
+// retried counts parts that another attempt must write again because of err, and returns err.
+func (u *uploader) retried(ctx context.Context, parts int, err error) error {
+	reason := "Stopped" // the attempt was cancelled, or its worker stops
+	if ctx.Err() == nil {
+		reason = attempt.ErrorType(err)
+	}
+	metrics.PartsRetried.Add(ctx, int64(parts), reason)
+	return err
+}
+
+// recordError classifies an error from recording parts. If another attempt has recorded a part first, or
+// has completed the range, the error is retryable: Temporal may have given up that attempt already, and
+// then only a retry of this one can finish the range.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)
@@ -69,7 +89,7 @@ func recordError(ctx context.Context, exports *export.Store, exportID string, er
 			return attempt.DatabaseError(ctx, findErr)
 		}
 		if e.Status == export.Processing {
-			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part"))
+			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part or completed this range"))
 		}
 	}
 	return attempt.DatabaseError(ctx, err)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"regexp"
@@ -13,32 +12,27 @@ import (
 	"github.com/lib/pq"
 )
 
-// Grants are the statements in docs/security.md that give the roles APIRole and WorkerRole what they need.
-//
-//go:embed grants.sql
-var Grants string
-
-// These are the names of the roles in Grants. An operator may use others.
+// These are the names of the roles in grants. An operator may use others.
 const (
 	APIRole    = "memexport_api"
 	WorkerRole = "memexport_worker"
 )
 
-// grantForm is a statement of Grants: privileges, TABLE or SCHEMA and names, and roles.
+// grantForm is a statement of grants: privileges, TABLE or SCHEMA and names, and roles.
 var grantForm = regexp.MustCompile(`(?m)^GRANT (.+) ON (SCHEMA )?(.+) TO (.+);$`)
 
 // privilegeForm is a privilege, perhaps for some columns only.
 var privilegeForm = regexp.MustCompile(`([A-Z]+)(?: \(([a-z_, ]+)\))?`)
 
 // CheckGrants returns an error with the statements to run if the user of db lacks privileges that a role has
-// in Grants. It does not look at tables that do not exist: see CheckMigrated.
+// in docs/security.md. It does not look at tables that do not exist: see CheckMigrated.
 func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {
 	var user string
 	if err := db.GetContext(ctx, &user, `SELECT current_user`); err != nil {
 		return err
 	}
 	var missing []string
-	for _, grant := range grantForm.FindAllStringSubmatch(Grants, -1) {
+	for _, grant := range grantForm.FindAllStringSubmatch(grants, -1) {
 		privileges, schema, names, roles := grant[1], grant[2], grant[3], grant[4]
 		if !slices.Contains(strings.Split(roles, ", "), role) {
 			continue

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -12,16 +11,6 @@ import (
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
-
-func TestTheGrantsAreThoseOfThePage(t *testing.T) {
-	page, err := os.ReadFile("../../../docs/security.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(page), "```sql\n"+postgres.Grants+"```\n") {
-		t.Error("docs/security.md does not have the statements of grants.sql as a block: make them equal")
-	}
-}
 
 // login creates a role that may do nothing, and opens the database as that role.
 func login(t *testing.T, admin *sqlx.DB, address, role string) *sqlx.DB {

@@ -24,6 +24,10 @@ type Options struct {
 
 	// Pooled says that a pooler gives each transaction another session of Postgres: see SharesSessions.
 	Pooled bool
+
+	// Observed measures and traces each statement. Each row of a result then costs a little more, so the
+	// pool that reads memories is not observed.
+	Observed bool
 }
 
 // connectTimeout limits the time to open a connection. database/sql opens some connections with a context
@@ -50,7 +54,11 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 		return nil, err
 	}
 	c.Dialer(dialer{options: o})
-	db := sqlx.NewDb(sql.OpenDB(connector{pq: c, pooled: o.Pooled}), "postgres")
+	openDB := sql.OpenDB
+	if o.Observed {
+		openDB = openObserved
+	}
+	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled}), "postgres")
 	db.SetMaxOpenConns(o.MaxConns)
 	db.SetMaxIdleConns(cmp.Or(o.MaxConns, 2))
 	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened

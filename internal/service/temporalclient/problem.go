@@ -86,7 +86,7 @@ func (c *Connection) explainConnection(address, text string) *problem {
 	switch {
 	case says("first record does not look like a TLS handshake"):
 		return &problem{wrongTLS, fmt.Sprintf("the server at %s does not speak TLS, but this process does: set TEMPORAL_TLS=false, unset TEMPORAL_API_KEY and the TEMPORAL_TLS_ variables, or correct TEMPORAL_ADDRESS", address)}
-	case says("certificate required", "bad certificate", "unknown certificate authority", "handshake failure", "certificate expired"):
+	case says("certificate required", "bad certificate", "unknown certificate authority", "handshake failure", "expired certificate"):
 		return &problem{wrongTLS, fmt.Sprintf("the server at %s refuses the certificate of this process: set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH to a certificate that it accepts", address)}
 	case says("x509:", "failed to verify certificate"):
 		return &problem{wrongTLS, fmt.Sprintf("the certificate of the server at %s is not valid for this process: set TEMPORAL_TLS_SERVER_CA_CERT_PATH to its authority, "+

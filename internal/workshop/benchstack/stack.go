@@ -31,6 +31,7 @@ type Options struct {
 	SharedBuffers string    // the setting shared_buffers of Postgres, such as "256MB"
 	Datasets      []Dataset // workspaces that must exist; Tiny always exists
 	Psql          bool      // whether the benchmark uses psql, which must then be installed
+	NoFairness    bool      // whether Temporal's fairness is off
 
 	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
 	// no newline.
@@ -147,7 +148,7 @@ func (s *Stack) startServers(ctx context.Context) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, s.Postgres.Stop)
-	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, Log: o.Log})
+	s.Temporal, err = devstack.StartTemporal(ctx, devstack.TemporalOptions{Dir: o.Dir, NoFairness: o.NoFairness, Log: o.Log})
 	if err != nil {
 		return err
 	}

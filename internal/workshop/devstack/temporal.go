@@ -36,6 +36,8 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
+	// NoFairness turns off that the server divides the tasks of a queue fairly between fairness keys.
+	NoFairness bool
 	// Archives is the URL from which the Temporal CLI is downloaded if neither PATH nor the user's cache
 	// has it. /v<version>/<file> is appended to the URL. Defaults to the value of the environment variable
 	// MEMEXPORT_TEMPORAL_ARCHIVES, or, if that is not set, to the Temporal project's releases on GitHub.
@@ -145,7 +147,7 @@ func (p temporalProgram) serve(ctx context.Context, port, uiPort int, o Temporal
 func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []string {
 	args := []string{"server", "start-dev", "--disable-config-file", "--disable-config-env",
 		"--ip", "127.0.0.1", "--port", strconv.Itoa(port), "--namespace", temporalNamespace,
-		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=true",
+		"--log-level", "warn", "--dynamic-config-value", "matching.enableFairness=" + strconv.FormatBool(!o.NoFairness),
 		// A small export runs several short activities one after the other. With this setting, the
 		// server answers a completed workflow task with the next activity, so that the worker need not
 		// poll the task queue for that activity.

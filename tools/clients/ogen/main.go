@@ -46,7 +46,7 @@ func set[T ~string](parameter interface{ SetTo(T) }, value string) { parameter.S
 
 func main() {
 	c := client("MEMEXPORT_URL", "API_KEY")
-	for _, format := range []string{"json", "csv", "markdown"} {
+	for _, format := range []string{"json", "csv", "markdown", "ndjson", "parquet"} {
 		export(c, format)
 	}
 	everyFilter(c)
@@ -131,9 +131,19 @@ func fileOf(answer exports.DownloadExportRes) (file []byte, etag string) {
 	case *exports.DownloadExportOKTextMarkdownHeaders:
 		file, err = io.ReadAll(r.Response)
 		etag = r.ETag.Value
+	case *exports.DownloadExportOKApplicationXNdjsonHeaders:
+		file, err = io.ReadAll(r.Response)
+		etag = r.ETag.Value
+	case *exports.DownloadExportOKApplicationVndApacheParquetHeaders:
+		file, err = io.ReadAll(r.Response)
+		etag = r.ETag.Value
 	case *exports.DownloadExportPartialContentTextCsvHeaders:
 		file, err = io.ReadAll(r.Response)
 	case *exports.DownloadExportPartialContentTextMarkdownHeaders:
+		file, err = io.ReadAll(r.Response)
+	case *exports.DownloadExportPartialContentApplicationXNdjsonHeaders:
+		file, err = io.ReadAll(r.Response)
+	case *exports.DownloadExportPartialContentApplicationVndApacheParquetHeaders:
 		file, err = io.ReadAll(r.Response)
 	default:
 		err = fmt.Errorf("download: %T %+v", answer, answer)

@@ -32,7 +32,7 @@ async function remove(client: Client, id: string, what: string) {
 }
 
 async function everyFormat(client: Client) {
-  for (const format of ['json', 'csv', 'markdown'] as const) {
+  for (const format of ['json', 'csv', 'markdown', 'ndjson', 'parquet'] as const) {
     let e = await create(client, { format });
     same('format', e.format, format);
     same('priority', e.priority, null);
@@ -52,13 +52,15 @@ async function everyFormat(client: Client) {
 
     const whole = await downloadExport({ client, path }); // the generated code parses the file according to its media type
     if (Array.isArray(whole.data)) same('memories', whole.data.length, e.memory_count);
+    else if (whole.data instanceof Blob) same('bytes', Buffer.from(await whole.data.arrayBuffer()), Buffer.from(file));
     else same('text', whole.data, Buffer.from(file).toString());
+    same('a Blob', whole.data instanceof Blob, format === 'ndjson' || format === 'parquet');
     same('an array', Array.isArray(whole.data), format === 'json');
     did('downloadExport', 200, `${format} at once`);
 
-    const part = await downloadExport({ client, path, headers: { Range: `bytes=${file.byteLength - 10}-`, 'If-Range': etag }, parseAs: 'text' });
+    const part = await downloadExport({ client, path, headers: { Range: `bytes=${file.byteLength - 10}-`, 'If-Range': etag }, parseAs: 'arrayBuffer' });
     same('status', part.response?.status, 206);
-    same('part', part.data, Buffer.from(file.slice(-10)).toString());
+    same('part', Buffer.from(part.data as unknown as ArrayBuffer), Buffer.from(file.slice(-10)));
     did('downloadExport', 206, format);
     const again = await downloadExport({ client, path, headers: { 'If-None-Match': etag } });
     same('status', again.response?.status, 304);

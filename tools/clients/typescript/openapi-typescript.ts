@@ -37,7 +37,7 @@ async function remove(c: Client, id: string, what: string) {
 }
 
 async function everyFormat(c: Client) {
-  for (const format of ['json', 'csv', 'markdown'] as const) {
+  for (const format of ['json', 'csv', 'markdown', 'ndjson', 'parquet'] as const) {
     let e = await create(c, { format });
     same('format', e.format, format);
     same('priority', e.priority, null);
@@ -55,8 +55,9 @@ async function everyFormat(c: Client) {
     same('ETag', etag, `"${e.sha256}"`);
     did('downloadExport', 200, format);
 
-    const whole = await c.GET('/v1/exports/{id}/download', { params: { path }, parseAs: format === 'json' ? 'json' : 'text' });
+    const whole = await c.GET('/v1/exports/{id}/download', { params: { path }, parseAs: format === 'json' ? 'json' : format === 'parquet' ? 'arrayBuffer' : 'text' });
     if (Array.isArray(whole.data)) same('memories', whole.data.length, e.memory_count);
+    else if (whole.data instanceof ArrayBuffer) same('bytes', Buffer.from(whole.data), Buffer.from(file));
     else same('text', whole.data, Buffer.from(file).toString());
     same('an array', Array.isArray(whole.data), format === 'json');
     did('downloadExport', 200, `${format} at once`);

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+const (
+	// leastMemory is the memory limit of a worker that runs fewActivities or fewer, as one export alone does: two
+	// ranges are written, one is verified, and the reconciler looks. Above that, each activity adds perActivity.
+	// docs/performance.md has figures.
+	leastMemory   = 100 << 20
+	fewActivities = 4
+	perActivity   = 12 << 20
+)
+
+// collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
+// collections cost little processor time, because the API mostly copies bytes. The environment variable
+// GOGC overrides this.
+func collectGarbageEarly() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50)
+	}
+}
+
+// tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
+// default settings a collection would start after few allocations. A memory limit still keeps the worker
+// small. tuneMemory returns a function that sets this limit for a number of running activities, or nil if the
+// environment variable GOMEMLIMIT sets it. GOGC overrides the rest.
+func tuneMemory() (limit func(activities int)) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return nil
+	}
+	most := mostMemory()
+	set := int64(0)
+	limit = func(activities int) {
+		if wanted := memoryLimit(activities, most); wanted != set {
+			set = wanted
+			debug.SetMemoryLimit(wanted)
+		}
+	}
+	limit(0)
+	return limit
+}
+
+// memoryLimit returns the memory limit of a worker that runs so many activities. It is at most most.
+func memoryLimit(activities int, most int64) int64 {
+	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, most)
+}
+
+// mostMemory returns four fifths of the memory limit of the container, or of the machine if there is none. The
+// rest is for what Go does not count, such as the program itself.
+func mostMemory() int64 {
+	bytes, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+	if err != nil || bytes > 1<<50 { // unknown
+		return 1 << 50
+	}
+	return int64(bytes / 5 * 4)
+}

@@ -1,0 +1,202 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	batchpb "go.temporal.io/api/batch/v1"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"memexport/internal/service/export"
+	"memexport/workflows"
+)
+
+// A button is what an operator can do to a workflow in the Temporal UI or with Temporal's CLI.
+type button struct {
+	name   string
+	press  func(ctx context.Context, c client.Client, exportID string) error
+	finish func(ctx context.Context, c client.Client, exportID string) error // undoes press some time later; nil if there is nothing to undo
+}
+
+func buttons() []button {
+	return []button{
+		{name: "Cancel", press: func(ctx context.Context, c client.Client, id string) error {
+			return c.CancelWorkflow(ctx, export.WorkflowID(id), "")
+		}},
+		{name: "Terminate", press: func(ctx context.Context, c client.Client, id string) error {
+			return c.TerminateWorkflow(ctx, export.WorkflowID(id), "", "a test")
+		}},
+		{name: "Reset to the first task", press: resetTo(func(tasks int) int { return 0 })},
+		{name: "Reset to a middle task", press: resetTo(func(tasks int) int { return tasks / 2 })},
+		{name: "Reset to the last task", press: resetTo(func(tasks int) int { return tasks - 1 })},
+		{name: "Pause and unpause the activity", press: pauseActivity, finish: unpauseActivity},
+		{name: pauseButton, press: pauseWorkflow, finish: unpauseWorkflow},
+		{name: "Signal", press: func(ctx context.Context, c client.Client, id string) error {
+			return c.SignalWorkflow(ctx, export.WorkflowID(id), "", "unknown", nil)
+		}},
+		{name: "Update `expire-now`", press: update(workflows.UpdateExpireNow)},
+		{name: "Another update", press: update("unknown")},
+		{name: "Start again, same id", press: func(ctx context.Context, c client.Client, id string) error {
+			return startAgain(ctx, c, id, export.WorkflowID(id))
+		}},
+		{name: "Start again, another id", press: func(ctx context.Context, c client.Client, id string) error {
+			return startAgain(ctx, c, id, "again-"+id)
+		}},
+		{name: "Delete the workflow", press: deleteWorkflow},
+		{name: "Batch cancel", press: batch(func(r *workflowservice.StartBatchOperationRequest) {
+			r.Operation = &workflowservice.StartBatchOperationRequest_CancellationOperation{CancellationOperation: &batchpb.BatchOperationCancellation{}}
+		})},
+		{name: "Batch terminate", press: batch(func(r *workflowservice.StartBatchOperationRequest) {
+			r.Operation = &workflowservice.StartBatchOperationRequest_TerminationOperation{TerminationOperation: &batchpb.BatchOperationTermination{}}
+		})},
+		{name: "Batch signal", press: batch(func(r *workflowservice.StartBatchOperationRequest) {
+			r.Operation = &workflowservice.StartBatchOperationRequest_SignalOperation{SignalOperation: &batchpb.BatchOperationSignal{Signal: "unknown"}}
+		})},
+	}
+}
+
+// pauseButton needs a repair if it is pressed before a worker takes the first task: docs/temporal-ui.md
+// describes the error of the server.
+const pauseButton = "Pause and unpause the workflow"
+
+func deleteWorkflow(ctx context.Context, c client.Client, id string) error {
+	_, err := c.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{Namespace: "default", WorkflowExecution: execution(id)})
+	return err
+}
+
+func execution(exportID string) *commonpb.WorkflowExecution {
+	return &commonpb.WorkflowExecution{WorkflowId: export.WorkflowID(exportID)}
+}
+
+// resetTo resets a workflow to one of its completed workflow tasks. The function which gets their number.
+func resetTo(which func(tasks int) int) func(context.Context, client.Client, string) error {
+	return func(ctx context.Context, c client.Client, id string) error {
+		var tasks []int64
+		events := c.GetWorkflowHistory(ctx, export.WorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		for events.HasNext() {
+			event, err := events.Next()
+			if err != nil {
+				return err
+			}
+			if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
+				tasks = append(tasks, event.GetEventId())
+			}
+		}
+		if len(tasks) == 0 {
+			return fmt.Errorf("the workflow has no completed task")
+		}
+		_, err := c.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
+			Namespace: "default", WorkflowExecution: execution(id), Reason: "a test", RequestId: uuid.NewString(),
+			WorkflowTaskFinishEventId: tasks[which(len(tasks))],
+		})
+		return err
+	}
+}
+
+func pauseActivity(ctx context.Context, c client.Client, id string) error {
+	_, err := c.WorkflowService().PauseActivity(ctx, &workflowservice.PauseActivityRequest{Namespace: "default", Execution: execution(id),
+		Activity: &workflowservice.PauseActivityRequest_Type{Type: "WriteRange"}, Reason: "a test"})
+	return err
+}
+
+func unpauseActivity(ctx context.Context, c client.Client, id string) error {
+	_, err := c.WorkflowService().UnpauseActivity(ctx, &workflowservice.UnpauseActivityRequest{Namespace: "default", Execution: execution(id),
+		Activity: &workflowservice.UnpauseActivityRequest_Type{Type: "WriteRange"}})
+	return err
+}
+
+func pauseWorkflow(ctx context.Context, c client.Client, id string) error {
+	_, err := c.WorkflowService().PauseWorkflowExecution(ctx, &workflowservice.PauseWorkflowExecutionRequest{
+		Namespace: "default", WorkflowId: export.WorkflowID(id), Reason: "a test", RequestId: uuid.NewString()})
+	return err
+}
+
+func unpauseWorkflow(ctx context.Context, c client.Client, id string) error {
+	_, err := c.WorkflowService().UnpauseWorkflowExecution(ctx, &workflowservice.UnpauseWorkflowExecutionRequest{
+		Namespace: "default", WorkflowId: export.WorkflowID(id), Reason: "a test", RequestId: uuid.NewString()})
+	return err
+}
+
+// update sends an update. While no worker polls, nobody answers it, so it gives up after a second.
+func update(name string) func(context.Context, client.Client, string) error {
+	return func(ctx context.Context, c client.Client, id string) error {
+		described, err := c.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
+		if err == nil && described.GetWorkflowExecutionInfo().GetHistoryLength() <= 2 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Second)
+			defer cancel()
+		}
+		handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: export.WorkflowID(id), UpdateName: name, WaitForStage: client.WorkflowUpdateStageCompleted})
+		if err != nil {
+			return err
+		}
+		return handle.Get(ctx, nil)
+	}
+}
+
+// startAgain starts a workflow with the input of an export, as the button "Start workflow like this one"
+// does.
+func startAgain(ctx context.Context, c client.Client, exportID, workflowID string) error {
+	described, err := c.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
+	if err != nil {
+		return err
+	}
+	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID: workflowID, TaskQueue: described.GetExecutionConfig().GetTaskQueue().GetName(), WorkflowExecutionErrorWhenAlreadyStarted: true,
+	}, workflows.Export, workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: true})
+	return err
+}
+
+// oneBatch lets one batch run at a time, which is all that the server permits.
+var oneBatch sync.Mutex
+
+// batch runs a batch operation on the one workflow that a query finds, and waits until it is done.
+func batch(set func(*workflowservice.StartBatchOperationRequest)) func(context.Context, client.Client, string) error {
+	return func(ctx context.Context, c client.Client, id string) error {
+		oneBatch.Lock()
+		defer oneBatch.Unlock()
+		query := "WorkflowId = '" + export.WorkflowID(id) + "'"
+		for { // visibility may lag behind
+			found, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: "default", Query: query})
+			if err != nil {
+				return err
+			}
+			if found.GetCount() > 0 {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		request := &workflowservice.StartBatchOperationRequest{Namespace: "default", VisibilityQuery: query, JobId: uuid.NewString(), Reason: "a test"}
+		set(request)
+		for {
+			_, err := c.WorkflowService().StartBatchOperation(ctx, request)
+			if err == nil {
+				break
+			}
+			if !strings.Contains(err.Error(), "batch") || ctx.Err() != nil { // the batch before still counts as running
+				return err
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		for {
+			job, err := c.WorkflowService().DescribeBatchOperation(ctx, &workflowservice.DescribeBatchOperationRequest{Namespace: "default", JobId: request.JobId})
+			if err != nil {
+				return err
+			}
+			if job.GetState() != enumspb.BATCH_OPERATION_STATE_RUNNING {
+				if job.GetFailureOperationCount() > 0 {
+					return fmt.Errorf("the batch failed for %d workflows", job.GetFailureOperationCount())
+				}
+				return nil
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}

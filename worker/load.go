@@ -1,0 +1,68 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/interceptor"
+)
+
+// loadEvery is how often Options.Load is called. Small exports start and end hundreds of activities in a
+// second, and a change of Go's memory limit stops the program for some microseconds.
+const loadEvery = 500 * time.Millisecond
+
+// load counts the activities that run at the same time.
+type load struct {
+	interceptor.WorkerInterceptorBase
+	mu      sync.Mutex
+	running int
+	most    int // since take was called last
+}
+
+// InterceptActivity is called by the SDK for each activity.
+func (l *load) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &counted{ActivityInboundInterceptorBase: interceptor.ActivityInboundInterceptorBase{Next: next}, load: l}
+}
+
+type counted struct {
+	interceptor.ActivityInboundInterceptorBase
+	load *load
+}
+
+// ExecuteActivity runs an activity and counts it while it runs.
+func (c *counted) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	c.load.add(1)
+	defer c.load.add(-1)
+	return c.Next.ExecuteActivity(ctx, in)
+}
+
+func (l *load) add(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running += n
+	l.most = max(l.most, l.running)
+}
+
+// take returns how many activities have run at the same time since the last call.
+func (l *load) take() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := l.most
+	l.most = l.running
+	return most
+}
+
+// tell calls the function with the load, twice a second, until ctx ends.
+func (l *load) tell(ctx context.Context, to func(activities int)) {
+	tick := time.NewTicker(loadEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			to(l.take())
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,411 @@
+package worker_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	sdkpb "go.temporal.io/api/sdk/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/converter"
+	sdkworker "go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"memexport/activities"
+	"memexport/api"
+	"memexport/internal/service/apikey"
+	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/temporaltest"
+	"memexport/workflows"
+)
+
+// phases are the phases of an export's life in which every button is pressed, as the docs name them.
+var phases = []string{"PENDING, no worker", "PROCESSING", "READY", "EXPIRED, in grace", "EXPIRED, closed", "FAILED, closed"}
+
+// unreadableWorkspace has a memory that cannot be exported.
+const unreadableWorkspace = "0190a000-0000-4000-8000-0000000000bb"
+
+// buttonTable has what the cells of the table need.
+type buttonTable struct {
+	*site
+	url  string            // of the API
+	keys map[string]string // an API key for each workspace
+	gate gate
+}
+
+// gate keeps exports from recording parts.
+type gate struct {
+	mu   sync.Mutex
+	conn *sql.Conn // holds an advisory lock for each export that is blocked
+}
+
+func (g *gate) do(ctx context.Context, function, id string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := g.conn.ExecContext(ctx, `SELECT `+function+`(4711, hashtext($1))`, id)
+	return err
+}
+
+// TestTheTemporalUI runs its subtests on one Temporal server, one after the other.
+func TestTheTemporalUI(t *testing.T) {
+	b := newButtonTable(t)
+	t.Run("TheSavedQueriesFindWhatTheySay", func(t *testing.T) { savedQueries(t, b) })
+	t.Run("EveryButtonInEveryPhase", func(t *testing.T) { everyButton(t, b) })
+}
+
+// everyButton presses every button of the Temporal UI in every phase of an export, and compares the outcomes
+// with the table in docs/temporal-ui.md. A cell says whether the button was refused, the status of the row
+// with the failure code, and the status of the workflow.
+func everyButton(t *testing.T, b *buttonTable) {
+	var before int
+	if err := b.db.Get(&before, `SELECT count(*) FROM memexport.exports`); err != nil {
+		t.Fatal(err)
+	}
+	want := documentedTable(t)
+	pressed := buttons()
+	got := make([][]string, len(pressed))
+	ids := make([][]string, len(pressed))
+	var group errgroup.Group
+	group.SetLimit(6) // each holds two connections to the database while an export is blocked
+	for i, button := range pressed {
+		group.Go(func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+			defer cancel()
+			began := time.Now()
+			got[i], ids[i] = b.row(ctx, button, want[button.name])
+			t.Logf("%s: %v", button.name, time.Since(began).Round(10*time.Millisecond))
+			return nil
+		})
+	}
+	_ = group.Wait() // the functions return no error
+	var table strings.Builder
+	fmt.Fprintf(&table, "| button | %s |\n|%s\n", strings.Join(phases, " | "), strings.Repeat(" --- |", 1+len(phases)))
+	for i, button := range pressed {
+		fmt.Fprintf(&table, "| %s | %s |\n", button.name, strings.Join(got[i], " | "))
+		for j, cell := range got[i] {
+			if documented := want[button.name]; j >= len(documented) || documented[j] != cell {
+				t.Errorf("%s in the phase %q: %s, but docs/temporal-ui.md says %v", button.name, phases[j], cell, documented)
+			}
+			// Look again, when the other buttons have been pressed: nothing may have changed since.
+			if later, err := b.outcome(t.Context(), ids[i][j]); err != nil || !strings.HasSuffix(cell, later) {
+				t.Errorf("%s in the phase %q: %s, and later %s: %v", button.name, phases[j], cell, later, err)
+			}
+		}
+	}
+	t.Log("\n" + table.String())
+	for i, button := range pressed {
+		if button.name == pauseButton {
+			b.restart(ids[i][0])
+		}
+	}
+	b.wantExports(before + len(pressed)*len(phases))
+	b.wantAllGone()
+}
+
+func newButtonTable(t *testing.T) *buttonTable {
+	b := &buttonTable{site: newSite(t, dial(t, temporaltest.Start(t))), keys: map[string]string{}}
+	b.exec(`ALTER TABLE memories ALTER updated_at DROP NOT NULL`)
+	for _, workspace := range []string{workspaceID, unreadableWorkspace} {
+		b.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspace)
+		secret, _, err := apikey.NewStore(b.db).Create(t.Context(), workspace, "a test", apikey.TestPrefix, apikey.Permissions)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.keys[workspace] = secret
+	}
+	b.exec(`UPDATE memories SET updated_at = NULL WHERE workspace_id = $1`, unreadableWorkspace)
+	b.exec(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_advisory_xact_lock_shared(4711, hashtext(NEW.export_id::text)); RETURN NEW;
+		END $$;
+		CREATE TRIGGER hold BEFORE INSERT ON memexport.export_parts FOR EACH ROW EXECUTE FUNCTION hold()`)
+	var err error
+	if b.gate.conn, err = b.db.Conn(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.gate.conn.Close() })
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := api.New(api.Options{Exports: b.exports, Keys: apikey.NewStore(b.db), Archive: b.options.Activities.Archive, Starter: b.starter, Log: silent})
+	go func() { _ = server.Serve(listener) }() // ends when the server is closed
+	t.Cleanup(func() { server.Close() })
+	b.url = "http://" + listener.Addr().String()
+	b.options.Activities.Grace = time.Hour
+	b.options.Concurrency, b.options.ReconcileEvery = 32, time.Second
+	b.run(b.options)
+	withoutGrace := *b.options.Activities
+	withoutGrace.Grace = 0
+	b.workOn(b.options.TaskQueue+" without grace", &withoutGrace)
+	return b
+}
+
+// workOn runs a worker for exports only on a queue until the test ends.
+func (b *buttonTable) workOn(queue string, steps *activities.Activities) {
+	w := sdkworker.New(b.options.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second})
+	w.RegisterWorkflow(workflows.Export)
+	w.RegisterActivity(steps)
+	if err := w.Start(); err != nil {
+		b.Error(err)
+		return
+	}
+	b.Cleanup(w.Stop)
+}
+
+// row presses a button on one export in each phase, and returns the outcomes and the ids of the exports.
+func (b *buttonTable) row(ctx context.Context, button button, want []string) (cells, ids []string) {
+	refused := map[string]bool{}
+	for _, phase := range phases {
+		id, err := b.prepare(ctx, phase)
+		if err != nil {
+			b.Errorf("%s: prepare an export that is %s: %v", button.name, phase, err)
+		}
+		ids = append(ids, id)
+	}
+	for i, id := range ids {
+		if err := button.press(ctx, b.options.Client, id); err != nil {
+			refused[id] = true
+			b.Logf("%s in the phase %q is refused: %v", button.name, phases[i], err)
+		}
+	}
+	if err := b.gate.do(ctx, "pg_advisory_unlock", ids[1]); err != nil {
+		b.Error(err)
+	}
+	for _, id := range ids {
+		if button.finish != nil && !refused[id] {
+			if err := button.finish(ctx, b.options.Client, id); err != nil {
+				b.Logf("%s cannot be undone: %v", button.name, err) // a paused activity completes if its attempt does
+			}
+		}
+	}
+	b.workOn(b.options.TaskQueue+" "+ids[0], b.options.Activities)
+	for i, id := range ids {
+		// Make the export old enough for the reconciler.
+		if _, err := b.db.ExecContext(ctx, `UPDATE memexport.exports SET updated_at = updated_at - interval '1 minute' WHERE id = $1 AND status IN ('PENDING', 'PROCESSING')`, id); err != nil {
+			b.Error(err)
+		}
+		cell, began := "", time.Now()
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+			outcome, err := b.outcome(ctx, id)
+			if err != nil {
+				outcome = err.Error()
+			}
+			if cell = outcome; refused[id] {
+				cell = "refused; " + outcome
+			}
+			if i < len(want) && cell == want[i] {
+				break
+			}
+		}
+		cells = append(cells, cell)
+		if took := time.Since(began); took > 5*time.Second {
+			b.Logf("%s in the phase %q took %v", button.name, phases[i], took.Round(time.Second))
+		}
+	}
+	return cells, ids
+}
+
+// prepare creates an export, brings it into a phase and returns its id.
+func (b *buttonTable) prepare(ctx context.Context, phase string) (id string, err error) {
+	queue, workspace := b.options.TaskQueue, workspaceID
+	switch phase {
+	case "EXPIRED, closed":
+		queue += " without grace"
+	case "FAILED, closed":
+		workspace = unreadableWorkspace
+	}
+	e := export.Export{WorkspaceID: workspace, Format: "json"}
+	if e, err = b.exports.Create(ctx, e); err != nil {
+		return "", err
+	}
+	if phase == "PENDING, no worker" {
+		queue += " " + e.ID
+	}
+	if phase == "PROCESSING" {
+		if err := b.gate.do(ctx, "pg_advisory_lock", e.ID); err != nil {
+			return e.ID, err
+		}
+	}
+	if err := workflows.NewStarter(b.options.Client, "default", queue).Start(ctx, e); err != nil {
+		return e.ID, err
+	}
+	reached := map[string]string{"PENDING, no worker": "PENDING, Running", "PROCESSING": "PROCESSING, Running", "FAILED, closed": "FAILED SOURCE_INVALID, Failed"}
+	if want, ok := reached[phase]; ok {
+		return e.ID, b.until(ctx, e.ID, want)
+	}
+	if err := b.until(ctx, e.ID, "READY, Running"); err != nil || phase == "READY" {
+		return e.ID, err
+	}
+	if err := update(workflows.UpdateExpireNow)(ctx, b.options.Client, e.ID); err != nil {
+		return e.ID, err
+	}
+	return e.ID, b.until(ctx, e.ID, map[string]string{"EXPIRED, in grace": "EXPIRED, Running", "EXPIRED, closed": "EXPIRED, Completed"}[phase])
+}
+
+// until waits until an export has an outcome. A PROCESSING export must also be writing.
+func (b *buttonTable) until(ctx context.Context, id, want string) error {
+	for {
+		got, err := b.outcome(ctx, id)
+		if err == nil && got == want && (!strings.HasPrefix(want, "PROCESSING") || b.writing(ctx, id)) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("the export is %s, want %s: %w", got, want, errors.Join(err, ctx.Err()))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (b *buttonTable) writing(ctx context.Context, id string) bool {
+	described, err := b.options.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
+	pending := described.GetPendingActivities()
+	return err == nil && len(pending) == 1 && pending[0].GetActivityType().GetName() == "WriteRange" && pending[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
+}
+
+// outcome returns the status of a row, its failure code, and the status of the workflow. It returns an
+// error if the API or the Temporal UI shows another status than the row.
+func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
+	e, err := b.exports.Find(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	outcome := string(e.Status)
+	if e.Failure != nil {
+		outcome += " " + e.Failure.Code
+	}
+	if shown, err := b.shownByAPI(ctx, e); err != nil || shown != outcome {
+		return "", fmt.Errorf("the row is %s, but the API shows %s: %w", outcome, shown, err)
+	}
+	described, err := b.options.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return outcome + ", none", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	status := described.GetWorkflowExecutionInfo().GetStatus()
+	if e.Status.Terminal() && status != enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED {
+		var shown string
+		if err := converter.GetDefaultDataConverter().FromPayload(
+			described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.AttributeStatus.GetName()], &shown); err != nil || shown != string(e.Status) {
+			return "", fmt.Errorf("the row is %s, but ExportStatus is %s: %w", outcome, shown, err)
+		}
+		details, err := b.details(ctx, id)
+		if err != nil || !strings.HasPrefix(details, "**"+string(e.Status)+"**") || e.Failure != nil && !strings.Contains(details, "`"+e.Failure.Code+"`") {
+			return "", fmt.Errorf("the row is %s, but the details are %q: %w", outcome, details, err)
+		}
+	}
+	return outcome + ", " + status.String(), nil
+}
+
+func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/v1/exports/"+e.ID, nil)
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("X-Api-Key", b.keys[e.WorkspaceID])
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	var shown struct {
+		Status string
+		Error  *struct{ Code string }
+	}
+	err = json.NewDecoder(response.Body).Decode(&shown)
+	if shown.Error != nil {
+		shown.Status += " " + shown.Error.Code
+	}
+	return shown.Status, err
+}
+
+// details returns the current details that the Temporal UI shows.
+func (b *buttonTable) details(ctx context.Context, id string) (string, error) {
+	value, err := b.options.Client.QueryWorkflow(ctx, export.WorkflowID(id), "", "__temporal_workflow_metadata")
+	if err != nil {
+		return "", err
+	}
+	var metadata sdkpb.WorkflowMetadata
+	err = value.Get(&metadata)
+	return metadata.GetCurrentDetails(), err
+}
+
+// restart deletes a workflow that has lost its first task, and waits until the reconciler has started it
+// again and the export is READY.
+func (b *buttonTable) restart(id string) {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), patience)
+	defer cancel()
+	if err := deleteWorkflow(ctx, b.options.Client, id); err != nil {
+		b.Error(err)
+	}
+	if err := b.until(ctx, id, "READY, Running"); err != nil {
+		b.Error(err)
+	}
+}
+
+// wantExports checks that no button has made another export.
+func (b *buttonTable) wantExports(want int) {
+	b.Helper()
+	var got int
+	if err := b.db.Get(&got, `SELECT count(*) FROM memexport.exports`); err != nil || got != want {
+		b.Errorf("there are %d exports, want %d: %v", got, want, err)
+	}
+}
+
+// wantAllGone moves all times into the past and checks that every export is purged and every object is
+// deleted, whatever has happened to the workflow.
+func (b *buttonTable) wantAllGone() {
+	b.Helper()
+	b.exec(`UPDATE memexport.exports SET expires_at = expires_at - interval '80 hours', updated_at = updated_at - interval '80 hours'`)
+	await.True(b, patience, "all exports are purged", func() bool {
+		b.exec(`UPDATE memexport.exports SET updated_at = now() - interval '80 hours' WHERE updated_at > now() - interval '1 hour' AND purged_at IS NULL`)
+		var left int
+		return b.db.Get(&left, `SELECT count(*) FROM memexport.exports WHERE purged_at IS NULL`) == nil && left == 0
+	})
+	objects, err := filepath.Glob(filepath.Join(b.dir, "exports", "*", "*"))
+	if err != nil || len(objects) > 0 {
+		b.Errorf("there are still objects: %v %v", objects, err)
+	}
+}
+
+// documentedTable returns the cells of the table of buttons in docs/temporal-ui.md by the name of the button.
+func documentedTable(t *testing.T) map[string][]string {
+	t.Helper()
+	return tableWith(t, "| button | "+strings.Join(phases, " | ")+" |\n")
+}
+
+// tableWith returns the rows of the table with this heading in docs/temporal-ui.md, by their first cell.
+func tableWith(t *testing.T, heading string) map[string][]string {
+	t.Helper()
+	page, err := os.ReadFile("../docs/temporal-ui.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := map[string][]string{}
+	_, table, found := strings.Cut(string(page), heading)
+	if !found {
+		t.Errorf("docs/temporal-ui.md has no table with the heading %s", heading)
+	}
+	table, _, _ = strings.Cut(table, "\n\n")
+	for _, row := range regexp.MustCompile(`(?m)^\| (.*) \|$`).FindAllStringSubmatch(table, -1) {
+		columns := strings.Split(row[1], " | ")
+		cells[columns[0]] = columns[1:]
+	}
+	return cells
+}
