@@ -3,6 +3,7 @@ package activities
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 )
 
 // Compose makes the store join the parts into one object, which clients can download directly from the
-// store. Compose returns the zero value if the store cannot join the parts, for example because the
-// export has too many parts.
+// store. Compose returns the zero value if the store cannot join the parts, because there are too many or
+// because of their lengths. The API then sends the file.
 func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Composed, error) {
 	defer attempt.Heartbeat(ctx)()
 	e, f, err := a.load(ctx, in.ExportID)
@@ -33,13 +34,18 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	if err != nil {
 		return archive.Composed{}, attempt.DatabaseError(ctx, err)
 	}
+	reason := "it has too many parts"
 	composed, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Composed, error) {
 		composed, err := a.Archive.Compose(ctx, in.ExportID, f, export.Stored(recorded))
+		if errors.Is(err, archive.ErrNotJoined) { // a retry would be refused too
+			reason = err.Error()
+			return archive.Composed{}, nil
+		}
 		return composed, attempt.StorageError(ctx, err)
 	})
 	a.noteFull(ctx, in.ExportID, err)
 	if err == nil && composed.Object == "" {
-		activity.GetLogger(ctx).Warn("the file has too many parts to be one object; the API will send it", "export_id", in.ExportID)
+		activity.GetLogger(ctx).Warn("the file stays in parts, and the API will send it", "export_id", in.ExportID, "reason", reason)
 	}
 	return composed, err
 }

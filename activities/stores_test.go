@@ -3,6 +3,7 @@
 package activities_test
 
 import (
+	"net/http"
 	"testing"
 
 	"memexport/activities"
@@ -16,6 +17,7 @@ func TestStores(t *testing.T) {
 	t.Cleanup(storetest.Stop)
 	t.Run("s3", func(t *testing.T) {
 		t.Run("compose_and_purge", func(t *testing.T) { composesAndPurges(t, storetest.New(t, "s3")) })
+		t.Run("compose_refused", func(t *testing.T) { publishesInParts(t, storetest.New(t, "s3")) })
 	})
 }
 
@@ -46,5 +48,29 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		if left, uploads := store.Objects(t), store.Uploads(t); len(left)+len(uploads) != 0 {
 			t.Errorf("the objects %v and uploads %v are left", left, uploads)
 		}
+	}
+}
+
+// publishesInParts checks that an export becomes READY even if the store refuses to join its parts.
+func publishesInParts(t *testing.T, store *storetest.Store) {
+	h := newHarness(t)
+	faults := store.NewFaults(t)
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploadId") {
+			return storetest.Fault{Status: http.StatusBadRequest, Code: "InvalidPart"}
+		}
+		return storetest.Fault{}
+	})
+	h.open(faults.URL(), archive.Options{Compose: true})
+	h.insert(text(7*mebibyte), text(6*mebibyte), "last")
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	if in.Composed = must[archive.Composed](h, h.Compose, h.ref(id)); in.Composed.Object != "" {
+		t.Errorf("composed is %+v", in.Composed)
+	}
+	must[activities.PublishResult](h, h.Publish, in)
+	h.wantFile(id, format.JSON)
+	if uploads := store.Uploads(t); len(uploads) != 0 {
+		t.Errorf("the uploads %v are left", uploads)
 	}
 }

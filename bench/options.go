@@ -71,6 +71,8 @@ var sections = []section{
 	{name: "workers", run: (*benchmark).workers},
 	{name: "compression", run: (*benchmark).compression},
 	{name: "flood", run: (*benchmark).flood},
+	// telemetry restarts the processes for each export.
+	{name: "telemetry", run: (*benchmark).telemetry, onRequest: true},
 	// formats needs the packages that npm installs in tools/readers.
 	{name: "formats", run: (*benchmark).formats, onRequest: true},
 	// siege mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
@@ -95,7 +97,7 @@ func parse(args []string) (options, error) {
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
 	noFairness := flags.Bool("no-fairness", false, "turn Temporal's fairness off, which divides tasks between workspaces")
 	known, byDefault := sectionNames()
-	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also formats and siege")
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also telemetry, formats and siege")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -181,7 +183,7 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, o.largest())
 		case "workers":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
-		case "compression", "siege":
+		case "compression", "siege", "telemetry":
 			needed = append(needed, o.moderate())
 		case "formats":
 			needed = append(needed, o.moderate(), o.giantTexts())

@@ -35,8 +35,14 @@ func (s samples) server() time.Duration {
 	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.server }))
 }
 
-func (s samples) cpu() time.Duration {
-	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.cpu }))
+func (s samples) cpus() []time.Duration {
+	return measure.Pick(s, func(m sample) time.Duration { return m.cpu })
+}
+
+func (s samples) cpu() time.Duration { return measure.Median(s.cpus()) }
+
+func (s samples) medianPeak() int64 {
+	return measure.Median(measure.Pick(s, func(m sample) int64 { return m.peak }))
 }
 
 func (s samples) postgresCPU() time.Duration {

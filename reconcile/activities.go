@@ -126,12 +126,12 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 	}
 	what, code := decide(e, state, late(e, a.Steps.Grace))
 	if state == running && what == purge {
-		// The workflow may be trying to delete the objects itself. Then this would fail for the same reason.
+		// If the workflow itself is retrying to delete the objects, another attempt would fail for the same reason.
 		found, err := i.diagnose(ctx, description)
 		if err != nil {
 			return err
 		}
-		if found.reason == ReasonActivityFails {
+		if found.activity == "Purge" {
 			done.add(Stuck{ExportID: e.ID, WorkspaceID: e.WorkspaceID, Status: e.Status, Since: e.UpdatedAt, Reason: found.reason, Detail: found.detail})
 			return nil
 		}

@@ -33,18 +33,19 @@ const (
 // diagnosis is a reason in words: what is wrong and what to do. Its reason is empty if the workflow makes
 // progress.
 type diagnosis struct {
-	reason Reason
-	detail string
+	reason   Reason
+	detail   string
+	activity string // the activity that fails, if the reason is ReasonActivityFails
 }
 
 // diagnose looks for the reason why a running workflow makes no progress.
 func (i *inspector) diagnose(ctx context.Context, d *workflowservice.DescribeWorkflowExecutionResponse) (diagnosis, error) {
 	if d.GetWorkflowExtendedInfo().GetPauseInfo() != nil || d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED {
-		return diagnosis{ReasonWorkflowPaused, "somebody paused the workflow: unpause it, or cancel it"}, nil
+		return diagnosis{reason: ReasonWorkflowPaused, detail: "somebody paused the workflow: unpause it, or cancel it"}, nil
 	}
 	for _, a := range d.GetPendingActivities() {
 		if a.GetPaused() {
-			return diagnosis{ReasonActivityPaused, fmt.Sprintf("somebody paused the activity %s: unpause it, or cancel the workflow", a.GetActivityType().GetName())}, nil
+			return diagnosis{reason: ReasonActivityPaused, detail: fmt.Sprintf("somebody paused the activity %s: unpause it, or cancel the workflow", a.GetActivityType().GetName())}, nil
 		}
 	}
 	name := d.GetExecutionConfig().GetTaskQueue().GetName()
@@ -53,14 +54,14 @@ func (i *inspector) diagnose(ctx context.Context, d *workflowservice.DescribeWor
 		return diagnosis{}, err
 	}
 	if len(queue.GetPollers()) == 0 {
-		return diagnosis{ReasonNoPoller, fmt.Sprintf("no worker polls the task queue %s: start a worker with TASK_QUEUE=%s, or terminate the workflow", name, name)}, nil
+		return diagnosis{reason: ReasonNoPoller, detail: fmt.Sprintf("no worker polls the task queue %s: start a worker with TASK_QUEUE=%s, or delete the workflow, and the reconciler starts it again on its own queue", name, name)}, nil
 	}
 	if want := wantedVersion(d.GetWorkflowExecutionInfo().GetVersioningInfo(), queue); !polled(queue.GetPollers(), want) {
-		return diagnosis{ReasonNotCurrent, fmt.Sprintf("the tasks go to %s, but none polls the task queue %s: start such a worker, or make the version of a running worker current",
+		return diagnosis{reason: ReasonNotCurrent, detail: fmt.Sprintf("the tasks go to %s, but none polls the task queue %s: start such a worker, or make the version of a running worker current",
 			versionName(want), name)}, nil
 	}
 	if task := d.GetPendingWorkflowTask(); task.GetAttempt() > 1 {
-		return diagnosis{ReasonWorkflowTaskFails, fmt.Sprintf("the workflow task has failed %d times: the worker's log and the workflow's history say why", task.GetAttempt()-1)}, nil
+		return diagnosis{reason: ReasonWorkflowTaskFails, detail: fmt.Sprintf("the workflow task has failed %d times: the worker's log and the workflow's history say why", task.GetAttempt()-1)}, nil
 	}
 	return diagnoseActivities(d), nil
 }
@@ -69,12 +70,12 @@ func diagnoseActivities(d *workflowservice.DescribeWorkflowExecutionResponse) di
 	waits := d.GetPendingWorkflowTask().GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
 	for _, a := range d.GetPendingActivities() {
 		if failure := a.GetLastFailure(); failure != nil && a.GetAttempt() > 1 {
-			return diagnosis{ReasonActivityFails, fmt.Sprintf("the activity %s has failed %d times, at last with %s", a.GetActivityType().GetName(), a.GetAttempt()-1, failureType(failure))}
+			return diagnosis{reason: ReasonActivityFails, detail: fmt.Sprintf("the activity %s has failed %d times, at last with %s", a.GetActivityType().GetName(), a.GetAttempt()-1, failureType(failure)), activity: a.GetActivityType().GetName()}
 		}
 		waits = waits || a.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED
 	}
 	if waits {
-		return diagnosis{ReasonBusy, "a task waits for a worker: start more workers, or raise WORKER_CONCURRENCY"}
+		return diagnosis{reason: ReasonBusy, detail: "a task waits for a worker: start more workers, or raise WORKER_CONCURRENCY"}
 	}
 	return diagnosis{}
 }

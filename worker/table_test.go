@@ -3,13 +3,10 @@ package worker_test
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -17,9 +14,6 @@ import (
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
-	sdkpb "go.temporal.io/api/sdk/v1"
-	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/converter"
 	sdkworker "go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
@@ -27,7 +21,6 @@ import (
 	"memexport/api"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/export"
-	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/temporaltest"
 	"memexport/workflows"
 )
@@ -273,115 +266,6 @@ func (b *buttonTable) writing(ctx context.Context, id string) bool {
 	described, err := b.options.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
 	pending := described.GetPendingActivities()
 	return err == nil && len(pending) == 1 && pending[0].GetActivityType().GetName() == "WriteRange" && pending[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
-}
-
-// outcome returns the status of a row, its failure code, and the status of the workflow. It returns an
-// error if the API or the Temporal UI shows another status than the row.
-func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
-	e, err := b.exports.Find(ctx, id)
-	if err != nil {
-		return "", err
-	}
-	outcome := string(e.Status)
-	if e.Failure != nil {
-		outcome += " " + e.Failure.Code
-	}
-	if shown, err := b.shownByAPI(ctx, e); err != nil || shown != outcome {
-		return "", fmt.Errorf("the row is %s, but the API shows %s: %w", outcome, shown, err)
-	}
-	described, err := b.options.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
-	var notFound *serviceerror.NotFound
-	if errors.As(err, &notFound) {
-		return outcome + ", none", nil
-	}
-	if err != nil {
-		return "", err
-	}
-	status := described.GetWorkflowExecutionInfo().GetStatus()
-	if e.Status.Terminal() && status != enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED {
-		var shown string
-		if err := converter.GetDefaultDataConverter().FromPayload(
-			described.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.AttributeStatus.GetName()], &shown); err != nil || shown != string(e.Status) {
-			return "", fmt.Errorf("the row is %s, but ExportStatus is %s: %w", outcome, shown, err)
-		}
-		details, err := b.details(ctx, id)
-		if err != nil || !strings.HasPrefix(details, "**"+string(e.Status)+"**") || e.Failure != nil && !strings.Contains(details, "`"+e.Failure.Code+"`") {
-			return "", fmt.Errorf("the row is %s, but the details are %q: %w", outcome, details, err)
-		}
-	}
-	return outcome + ", " + status.String(), nil
-}
-
-func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/v1/exports/"+e.ID, nil)
-	if err != nil {
-		return "", err
-	}
-	request.Header.Set("X-Api-Key", b.keys[e.WorkspaceID])
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer response.Body.Close()
-	var shown struct {
-		Status string
-		Error  *struct{ Code string }
-	}
-	err = json.NewDecoder(response.Body).Decode(&shown)
-	if shown.Error != nil {
-		shown.Status += " " + shown.Error.Code
-	}
-	return shown.Status, err
-}
-
-// details returns the current details that the Temporal UI shows.
-func (b *buttonTable) details(ctx context.Context, id string) (string, error) {
-	value, err := b.options.Client.QueryWorkflow(ctx, export.WorkflowID(id), "", "__temporal_workflow_metadata")
-	if err != nil {
-		return "", err
-	}
-	var metadata sdkpb.WorkflowMetadata
-	err = value.Get(&metadata)
-	return metadata.GetCurrentDetails(), err
-}
-
-// restart deletes a workflow that has lost its first task, and waits until the reconciler has started it
-// again and the export is READY.
-func (b *buttonTable) restart(id string) {
-	b.Helper()
-	ctx, cancel := context.WithTimeout(b.Context(), patience)
-	defer cancel()
-	if err := deleteWorkflow(ctx, b.options.Client, id); err != nil {
-		b.Error(err)
-	}
-	if err := b.until(ctx, id, "READY, Running"); err != nil {
-		b.Error(err)
-	}
-}
-
-// wantExports checks that no button has made another export.
-func (b *buttonTable) wantExports(want int) {
-	b.Helper()
-	var got int
-	if err := b.db.Get(&got, `SELECT count(*) FROM memexport.exports`); err != nil || got != want {
-		b.Errorf("there are %d exports, want %d: %v", got, want, err)
-	}
-}
-
-// wantAllGone moves all times into the past and checks that every export is purged and every object is
-// deleted, whatever has happened to the workflow.
-func (b *buttonTable) wantAllGone() {
-	b.Helper()
-	b.exec(`UPDATE memexport.exports SET expires_at = expires_at - interval '80 hours', updated_at = updated_at - interval '80 hours'`)
-	await.True(b, patience, "all exports are purged", func() bool {
-		b.exec(`UPDATE memexport.exports SET updated_at = now() - interval '80 hours' WHERE updated_at > now() - interval '1 hour' AND purged_at IS NULL`)
-		var left int
-		return b.db.Get(&left, `SELECT count(*) FROM memexport.exports WHERE purged_at IS NULL`) == nil && left == 0
-	})
-	objects, err := filepath.Glob(filepath.Join(b.dir, "exports", "*", "*"))
-	if err != nil || len(objects) > 0 {
-		b.Errorf("there are still objects: %v %v", objects, err)
-	}
 }
 
 // documentedTable returns the cells of the table of buttons in docs/temporal-ui.md by the name of the button.

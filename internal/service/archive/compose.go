@@ -61,7 +61,7 @@ func pieces(segments []segment) []piece {
 
 // Compose makes the store join the parts into one object next to them. Then it reads that object back,
 // and returns the key, size and SHA-256 of the object. It returns a zero Composed if the file needs
-// more pieces than S3 allows.
+// more pieces than S3 allows, and ErrNotJoined if the store refuses the lengths of the pieces.
 //
 // A repeated call writes the same object again. A call that fails or is cancelled aborts its
 // multipart upload. If the process dies before that, DeleteExport aborts the upload later. Only S3
@@ -90,18 +90,22 @@ func (a *Archive) Compose(ctx context.Context, exportID string, f *format.Format
 	return c, nil
 }
 
-// CheckCompose returns an error that says why Compose or SignedURL cannot work, or nil if both work. It
-// composes a small object and deletes it.
+// CheckCompose returns an error that says why Compose or SignedURL cannot work, or nil if both do. It
+// composes an object of 10 MiB and deletes it. The lengths of its three pieces differ, as in most exports:
+// some stores refuse that.
 func (a *Archive) CheckCompose(ctx context.Context) error {
 	client, err := a.s3Client()
 	if err != nil {
 		return err
 	}
-	const text = "probe"
+	const size = minPiece + 1
 	key := probePrefix + uuid.NewString()
 	composed := key + "-composed"
-	all := []piece{{segments: []segment{{object: key, size: int64(len(text)), objectSize: int64(len(text))}}, copied: true}}
-	err = a.upload(ctx, key, []byte(text))
+	var all []piece
+	for _, length := range []int64{size, minPiece, 1} {
+		all = append(all, piece{segments: []segment{{object: key, size: length, objectSize: size}}, copied: true})
+	}
+	err = a.upload(ctx, key, make([]byte, size))
 	if err == nil {
 		err = a.uploadPieces(ctx, client, composed, "text/plain", all)
 	}

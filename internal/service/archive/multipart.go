@@ -148,8 +148,15 @@ func (m *multipart) complete(ctx context.Context, parts []types.CompletedPart) e
 	defer cancel()
 	_, err := m.client.CompleteMultipartUpload(limited, &s3.CompleteMultipartUploadInput{Bucket: &m.archive.bucketName, Key: &m.key,
 		UploadId: m.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: parts}}, withoutChecksums)
+	if _, code := statusAndCode(err); code == "InvalidPart" || code == "EntityTooSmall" {
+		err = fmt.Errorf("%w: %w", ErrNotJoined, err)
+	}
 	return explain(uncancelled, err)
 }
+
+// ErrNotJoined means that the store refuses to join parts into one object because of their lengths. Some
+// stores, such as Cloudflare R2, want all parts but the last to have the same length.
+var ErrNotJoined = errors.New("the store does not join parts of different lengths: set DOWNLOAD_MODE=proxy")
 
 // abort aborts the upload. If the upload does not exist, abort returns no error.
 func (m *multipart) abort(ctx context.Context) error {

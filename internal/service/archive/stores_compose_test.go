@@ -2,6 +2,7 @@ package archive
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,9 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +28,7 @@ var composeCases = []storeCase{
 	{name: "compose_below_a_prefix", on: onS3, run: composeBelowAPrefix},
 	{name: "compose_too_many_pieces", on: onS3, run: composeTooManyPieces},
 	{name: "compose_and_the_store_fails", on: onS3, run: composeAndTheStoreFails},
+	{name: "compose_wants_equal_parts", on: onS3, run: composeWantsEqualParts},
 	{name: "compose_and_cancel", on: onS3, run: composeAndCancel},
 	{name: "compose_and_crash", on: onS3, run: composeAndCrash},
 	{name: "signed_urls", on: onS3, run: signedURLs},
@@ -164,6 +168,46 @@ func composeAndTheStoreFails(c *inStore) {
 	}
 	faults.Set(func(*http.Request) storetest.Fault { return storetest.Fault{} })
 	behind.mustCompose(parts, whole)
+}
+
+// composeWantsEqualParts checks that a store with the rule of Cloudflare R2 is recognized: all pieces of a
+// multipart upload but the last must have the same length.
+func composeWantsEqualParts(c *inStore) {
+	parts, _ := c.storeAllKinds()
+	behind, faults := faulty(c)
+	var mu sync.Mutex
+	lengths := map[int]string{} // of the pieces by number; a copy of a whole object counts as its own length
+	faults.Set(func(r *http.Request) storetest.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		query := r.URL.Query()
+		if number, err := strconv.Atoi(query.Get("partNumber")); err == nil {
+			lengths[number] = cmp.Or(r.Header.Get("X-Amz-Copy-Source-Range"), r.Header.Get("X-Amz-Copy-Source"), r.Header.Get("Content-Length"))
+		}
+		if r.Method != http.MethodPost || !query.Has("uploadId") {
+			return storetest.Fault{}
+		}
+		delete(lengths, len(lengths)) // the last piece
+		different := map[string]bool{}
+		for _, length := range lengths {
+			different[length] = true
+		}
+		clear(lengths)
+		if len(different) > 1 {
+			return storetest.Fault{Status: http.StatusBadRequest, Code: "InvalidPart"}
+		}
+		return storetest.Fault{}
+	})
+	if _, err := behind.Compose(c.Context(), exportID, marks, parts); !errors.Is(err, ErrNotJoined) {
+		c.Errorf("Compose: %v", err)
+	}
+	if err := behind.CheckCompose(c.Context()); !errors.Is(err, ErrNotJoined) || !strings.Contains(err.Error(), "DOWNLOAD_MODE=proxy") {
+		c.Errorf("CheckCompose: %v", err)
+	}
+	c.wantObjects(parts...)
+	if uploads := c.store.Uploads(c.T); len(uploads) > 0 {
+		c.Errorf("unfinished uploads remain: %v", uploads)
+	}
 }
 
 func composeAndCancel(c *inStore) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -54,11 +55,23 @@ var blobBuckets = []float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 50
 
 // views change how the metrics of libraries are aggregated.
 func views() []metric.View {
-	return []metric.View{
-		metric.NewView(metric.Instrument{Name: "temporal_*", Kind: metric.InstrumentKindHistogram},
-			metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: temporalBuckets, NoMinMax: true}}),
+	return []metric.View{temporalView,
 		metric.NewView(metric.Instrument{Name: "gocloud.dev/blob/latency"},
 			metric.Stream{Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: blobBuckets, NoMinMax: true},
 				AttributeFilter: attribute.NewAllowKeysFilter("gocdk_method", "gocdk_status")}),
 	}
+}
+
+// temporalView sets the buckets of the Temporal SDK's histograms. It drops those of single attempts at a
+// request, which have as many series as those of whole requests and tell little more.
+func temporalView(i metric.Instrument) (metric.Stream, bool) {
+	if i.Kind != metric.InstrumentKindHistogram || !strings.HasPrefix(i.Name, "temporal_") {
+		return metric.Stream{}, false
+	}
+	s := metric.Stream{Name: i.Name, Description: i.Description, Unit: i.Unit,
+		Aggregation: metric.AggregationExplicitBucketHistogram{Boundaries: temporalBuckets, NoMinMax: true}}
+	if strings.HasSuffix(i.Name, "_latency_attempt") {
+		s.Aggregation = metric.AggregationDrop{}
+	}
+	return s, true
 }

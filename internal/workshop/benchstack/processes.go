@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"memexport/internal/workshop/measure"
@@ -48,6 +49,18 @@ func (s *Stack) Restart(ctx context.Context, workers int, extra ...string) error
 	// With two exports per worker, it is very likely that each worker has run one before it is
 	// measured.
 	return s.exportTiny(ctx, 2*workers)
+}
+
+var adminListening = regexp.MustCompile(`"msg":"admin listening","address":"([^"]+)"`)
+
+// WorkerAdminURL returns the URL of the admin port of the first worker, which must have ADMIN_ADDR and
+// LOG_LEVEL=info.
+func (s *Stack) WorkerAdminURL(ctx context.Context) (string, error) {
+	match, err := s.workers[0].WaitOutput(ctx, adminListening)
+	if err != nil {
+		return "", err
+	}
+	return "http://" + match[1], nil
 }
 
 // startProcess starts memexport. If the process ends before it is stopped, the benchmark fails.

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -27,6 +28,8 @@ type Fault struct {
 	// Status makes the proxy answer with an error that has this HTTP status and the store's error
 	// format.
 	Status int
+	// Code replaces the error code that goes with Status, for S3 only.
+	Code string
 	// CutAfter makes the proxy close the connection after this many bytes of the response body. The
 	// response header still has the full Content-Length. The value Nothing closes the connection
 	// before the first byte of the body.
@@ -63,7 +66,7 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 		switch {
 		case fault.Status != 0:
 			_, _ = io.Copy(io.Discard, r.Body)
-			refuse(w, s.Name, fault.Status)
+			refuse(w, s.Name, fault)
 		case fault.CutAfter != 0:
 			c := &cut{ResponseWriter: w, left: max(fault.CutAfter, 0)}
 			if fault.Hang {
@@ -130,12 +133,13 @@ var codes = map[int]struct{ s3, gcs, azure string }{
 	http.StatusServiceUnavailable:  {"SlowDown", "backendError", "ServerBusy"},
 }
 
-func refuse(w http.ResponseWriter, store string, status int) {
+func refuse(w http.ResponseWriter, store string, fault Fault) {
 	var body string
+	status := fault.Status
 	switch code := codes[status]; store {
 	case "s3":
 		w.Header().Set("Content-Type", "application/xml")
-		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>for a test</Message></Error>`, code.s3)
+		body = fmt.Sprintf(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>for a test</Message></Error>`, cmp.Or(fault.Code, code.s3))
 	case "gcs":
 		w.Header().Set("Content-Type", "application/json")
 		body = fmt.Sprintf(`{"error":{"code":%d,"message":"for a test","errors":[{"reason":%q,"message":"for a test"}]}}`, status, code.gcs)

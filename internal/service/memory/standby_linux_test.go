@@ -1,0 +1,67 @@
+package memory
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/pgtest"
+)
+
+// A hot standby cancels a query whose snapshot still needs rows that VACUUM has removed on the primary. The
+// reader then goes on after the last memory that it has seen, and misses and repeats nothing.
+func TestAQueryThatAStandbyCancelsIsContinued(t *testing.T) {
+	through := pgtest.Standby(t)
+	url := pgtest.New(t)
+	primary := pgtest.OpenURL(t, url, 2)
+	exec(t, primary, `INSERT INTO memories (memory, created_at) SELECT repeat('x', 1000), '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 30000) i`)
+	exec(t, primary, `INSERT INTO memories (memory, workspace_id) SELECT 'm', $1 FROM generate_series(1, 1000)`, stranger)
+	want := keys(t, primary, tenant)
+	standby := pgtest.OpenURL(t, through(url), 4)
+	await.True(t, time.Minute, "the standby has all memories", func() bool {
+		var n int
+		err := standby.Get(&n, `SELECT count(*) FROM memories`)
+		return err == nil && n == 31000
+	})
+	s := source(t, standby, "memories")
+	var got []Key
+	visit := func(m *Memory) error {
+		got = append(got, Key{CreatedAt: m.CreatedAt, ID: string(m.ID)})
+		if len(got) > 1 {
+			return nil
+		}
+		exec(t, primary, `DELETE FROM memories WHERE workspace_id = $1`, stranger)
+		exec(t, primary, `VACUUM memories`)
+		var end string
+		if err := primary.Get(&end, `SELECT pg_current_wal_flush_lsn()`); err != nil {
+			t.Fatal(err)
+		}
+		await.True(t, time.Minute, "the standby has received what VACUUM did", func() bool {
+			var received bool
+			err := standby.Get(&received, `SELECT pg_last_wal_receive_lsn() >= $1::pg_lsn`, end)
+			return err == nil && received
+		})
+		time.Sleep(time.Second) // to replay it takes milliseconds, but nothing shows that replay waits for this query
+		return nil
+	}
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, visit)
+	var conflict *pq.Error
+	if !errors.As(err, &conflict) || conflict.Code != "40001" || len(got) == len(want) {
+		t.Fatalf("after %d memories: %v", len(got), err)
+	}
+	last := got[len(got)-1]
+	if err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, &last, visit); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d memories were read, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("memory %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
