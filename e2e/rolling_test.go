@@ -44,6 +44,17 @@ func TestARollingRestartOfAllWorkersDuringAnExportChangesNoByte(t *testing.T) {
 	t.Logf("ranges by worker: %v", writers)
 	same(t, "activities that timed out", timeouts, 0)
 	same(t, "the file", c.digest(t, e), c.digest(t, undisturbed))
+
+	var recorded int
+	if err := openDatabase(t, d.database).QueryRow(`SELECT count(*) FROM memexport.export_parts WHERE export_id = $1`, e.ID).Scan(&recorded); err != nil {
+		t.Fatal(err)
+	}
+	inVain := len(objects(t, filepath.Join(d.dir, "bucket"), e.ID)) - recorded
+	t.Logf("%d parts were stored, and %d more in vain", recorded, inVain)
+	// A worker writes two ranges at most (WORKER_CONCURRENCY), and has two parts of each in its hands.
+	if inVain > 4*len(workers) {
+		t.Errorf("%d parts were stored in vain", inVain)
+	}
 }
 
 // A build that became current must take over what older builds have begun: exports that run, and exports

@@ -138,6 +138,7 @@ var recordings = map[string]func(t *testing.T) *live{
 	"cancelled-while-writing": cancelledWhileWriting,
 	"failed-while-writing":    failedWhileWriting,
 	"cancelled-before-start": func(t *testing.T) *live {
+		registerAttributes(t)
 		l := newLive(t, newStub(1))
 		l.attributes = true
 		l.start()

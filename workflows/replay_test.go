@@ -14,6 +14,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -46,8 +47,11 @@ func TestRecordHistories(t *testing.T) {
 }
 
 // replay replays a history with this code.
-func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History) error {
-	replayer := worker.NewWorkflowReplayer()
+func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History, interceptors ...interceptor.WorkerInterceptor) error {
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: interceptors})
+	if err != nil {
+		return err
+	}
 	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
 	var options worker.ReplayWorkflowHistoryOptions
 	for _, event := range history.GetEvents() {

@@ -72,7 +72,8 @@ start_engine() {
   ip link set lo up
   export DOCKER_HOST=unix://$state/docker.sock DOCKER_CONFIG=$state/config
   rm -rf "$state/exec" "$state/docker.pid"
-  dockerd --host "$DOCKER_HOST" --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
+  # There is no other network, so questions about names outside must fail at once.
+  dockerd --host "$DOCKER_HOST" --dns 127.0.0.1 --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
   for _ in $(seq 60); do
     if docker version >/dev/null 2>&1; then return; fi
     sleep 1
@@ -92,7 +93,11 @@ build_images() {
     if [ "$target" = memexport ]; then continue; fi
     if [ "$target" = static-debian13 ]; then target=distroless; fi
     say "building a stand-in for $name"
-    DOCKER_BUILDKIT=0 docker build --quiet --tag "$name" "$state/images/$target" >/dev/null
+    # The old builder is enough, and newer Docker clients have BuildKit only as a plugin.
+    if ! DOCKER_BUILDKIT=0 docker build --tag "$name" "$state/images/$target" > "$state/build.log" 2>&1; then
+      cat "$state/build.log" >&2
+      return 1
+    fi
   done
 }
 
@@ -100,8 +105,14 @@ if [ "${1:-}" = inside ]; then
   start_engine
   say "the engine runs: $(docker version --format '{{.Server.Version}}'), $(docker info --format '{{.Driver}}'), $(docker compose version)"
   build_images
+  # What a run that was killed has left.
+  docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null
+  docker volume ls --quiet | xargs --no-run-if-empty docker volume rm >/dev/null
   exec ./walk.sh
 fi
+mkdir -p "$state"
+exec 9> "$state/lock"
+flock --nonblock 9 || { say "another run uses $state" >&2; exit 1; }
 prepare
 say "starting"
 exec unshare --net --pid --fork --kill-child --mount --mount-proc "$0" inside

@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Walks through docker-compose.yml: its header's commands, README's curl lines, and what happens when
-# processes are killed. It expects a Docker engine that has or can pull the images.
+# processes are killed. It expects a Docker engine that has or can pull the images. At the end it deletes the
+# project's volumes, so it refuses to start if there are any.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+if [ -n "$(docker volume ls --quiet --filter label=com.docker.compose.project=memexport)" ]; then
+  echo "the project memexport has volumes: delete them with docker compose down --volumes, if nobody needs their data" >&2
+  exit 1
+fi
 dir=$(mktemp -d)
 began=$SECONDS
 say() { echo "[$((SECONDS - began)) s] $*"; }

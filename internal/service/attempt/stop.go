@@ -41,7 +41,7 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 func Interruption(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	var typed *temporal.ApplicationError
-	if cause == nil || cause == context.Canceled || temporal.IsCanceledError(cause) || errors.As(cause, &typed) { //nolint:errorlint // an error that wraps context.Canceled has another reason
+	if cause == nil || cause == context.Canceled || temporal.IsCanceledError(cause) || errors.As(cause, &typed) {
 		return cause
 	}
 	return Retryable(TypeInterrupted, cause)

@@ -54,7 +54,7 @@ func (e *Episode) Succeeded(ctx context.Context, args ...any) {
 	if e.since.IsZero() {
 		return
 	}
-	lasted := time.Now().Sub(e.since)
+	lasted := time.Since(e.since)
 	e.since = time.Time{}
 	if e.told {
 		e.Log.InfoContext(ctx, e.Over, append(args, "lasted", lasted.Round(time.Millisecond).String(), "failures", e.failures)...)

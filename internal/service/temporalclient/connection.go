@@ -124,7 +124,7 @@ func (c *Connection) intercept(ctx context.Context, method string, request, repl
 	switch {
 	case err == nil:
 		c.succeeded(ctx, method)
-	case !cancelled && ctx.Err() != context.Canceled: //nolint:errorlint // Err returns this value itself
+	case !cancelled && ctx.Err() != context.Canceled:
 		c.failed(ctx, method, err)
 	}
 	return err
