@@ -8,7 +8,6 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
-	"go.temporal.io/sdk/client"
 )
 
 // costPage is the page that tells operators how many Actions an export costs. The rows of its table name
@@ -63,27 +62,13 @@ func TestTheCostPageSaysHowManyActionsAnExportCosts(t *testing.T) {
 			t.Errorf("%s names the history %s, which does not exist", costPage, name)
 			continue
 		}
-		if want := actions(readHistory(t, paths[name])); row[1] != strconv.Itoa(want) {
+		if want := actions(read(t, paths[name])); row[1] != strconv.Itoa(want) {
 			t.Errorf("%s says that %s costs %s Actions, but it costs %d", costPage, name, row[1], want)
 		}
 	}
 	for _, name := range []string{"small", "small-retried", "small-cancelled", "three-ranges"} { // those that the present code has recorded
 		if !told[name] {
-			t.Errorf("%s does not say that %s costs %d Actions", costPage, name, actions(readHistory(t, paths[name])))
+			t.Errorf("%s does not say that %s costs %d Actions", costPage, name, actions(read(t, paths[name])))
 		}
 	}
-}
-
-func readHistory(t *testing.T, path string) *historypb.History {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	history, err := client.HistoryFromJSON(file, client.HistoryJSONOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return history
 }
