@@ -48,6 +48,11 @@ test-stores: ## test the stores on a directory and on S3, GCS and Azure servers;
 	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./e2e | \
 		$(GO) run ./internal/workshop/storetest/stores table
 
+.PHONY: test-poolers
+test-poolers: ## test through PgBouncer in both modes, and read from a hot standby
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) test -tags poolers,$(TAGS) -run 'Pooler|PgBouncer|Standby' -count=1 -timeout 20m ./internal/service/postgres ./internal/service/memory ./activities ./e2e
+
 .PHONY: test-docs
 test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to tools/docs-page/screenshots
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test

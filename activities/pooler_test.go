@@ -1,3 +1,5 @@
+//go:build poolers
+
 package activities_test
 
 import (

@@ -1,3 +1,5 @@
+//go:build poolers
+
 package e2e
 
 import (

@@ -15,6 +15,15 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("the error is %v; it lacks %q", err, part)
+		}
+	}
+}
+
 func TestMigratingTwiceDoesNothing(t *testing.T) {
 	db := pgtest.Open(t, 1) // Migrate must need no more than one connection
 	first, err := postgres.Migrate(t.Context(), db)
