@@ -35,8 +35,8 @@ type prometheus struct {
 	targets map[string]string // admin addresses by the names of processes
 }
 
-// tool returns the path of a program of the Debian package prometheus.
-func tool(t *testing.T, name string) string {
+// programOf returns the path of a program of the Debian package prometheus.
+func programOf(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
@@ -48,7 +48,7 @@ func tool(t *testing.T, name string) string {
 // promtool runs a check, and fails the test with its output.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.Command(tool(t, "promtool"), args...).CombinedOutput(); err != nil {
+	if out, err := exec.Command(programOf(t, "promtool"), args...).CombinedOutput(); err != nil {
 		t.Fatalf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
@@ -100,7 +100,7 @@ scrape_configs:
 	promtool(t, "check", "rules", alertRules)
 	promtool(t, "check", "config", filepath.Join(dir, "prometheus.yml"))
 	promtool(t, "test", "rules", alertTests)
-	server, err := process.Start(exec.Command(tool(t, "prometheus"), "--config.file="+filepath.Join(dir, "prometheus.yml"),
+	server, err := process.Start(exec.Command(programOf(t, "prometheus"), "--config.file="+filepath.Join(dir, "prometheus.yml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+strings.TrimPrefix(p.url, "http://")),
 		process.Options{Log: filepath.Join(dir, "prometheus.log")})
 	if err != nil {
