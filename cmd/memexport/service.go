@@ -203,8 +203,8 @@ func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) 
 	return postgres.OpenWith(dsn, o)
 }
 
-// sharesSessions waits up to 15 seconds until a database answers, and reports whether it is behind a pooler
-// that gives each transaction another session.
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether the connection goes
+// through a pooler that may run each transaction in another session.
 func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
 	db, err := postgres.Open(dsn, 2)
 	if err != nil {
@@ -332,7 +332,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
 			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
-		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // it tries to start every 2 s
+		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // the worker tries to start every 2 s
 		Concurrency:    s.config.Concurrency,
 		Load:           tuneMemory(),
 		StopTimeout:    s.config.StopTimeout,
