@@ -225,7 +225,7 @@ func TestOneOfTwoConcurrentAttemptsPublishesASmallExport(t *testing.T) {
 	if len(lost) > 1 {
 		t.Fatalf("both attempts failed: %v", lost)
 	}
-	for _, err := range lost { // retryable, because Temporal may be waiting for the attempt that stopped
+	for _, err := range lost { // retryable: Temporal may be waiting for this attempt, and not for the one that won
 		wantRetryable(t, err, attempt.TypeOvertaken)
 	}
 	h.wantStatus(id, export.Ready)

@@ -82,10 +82,10 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
-// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
-// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
-// added or deleted since.
+// recorded part, whichever attempt wrote that part. If another attempt records a part or completes the range
+// first, WriteRange returns an error. The recorded parts then stay, and Purge later deletes the object that
+// WriteRange could not record. An attempt that finds the range complete returns what is recorded, even if
+// memories were added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
 	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
@@ -107,7 +107,7 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 
 // recorded returns the recorded parts of a range, and whether the range is complete.
 func (a *Activities) recorded(ctx context.Context, id string, number int) (complete bool, parts []export.Part, err error) {
-	complete, err = a.Exports.RangeComplete(ctx, id, number) // before the parts are read, so that these are all
+	complete, err = a.Exports.RangeComplete(ctx, id, number) // this must come before the parts are read, because a complete range gets no more parts
 	if err == nil {
 		parts, err = a.Exports.PartsOfRange(ctx, id, number)
 	}
@@ -161,7 +161,7 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	return a.verify(ctx, f, in.Digest, recorded)
 }
 
-// verify reads parts back from the store, and returns the digest that also covers them.
+// verify reads parts back from the store. It returns digest, extended by the bytes of these parts.
 func (a *Activities) verify(ctx context.Context, f *format.Format, digest archive.Digest, parts []export.Part) (archive.Digest, error) {
 	began := time.Now()
 	extended, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {

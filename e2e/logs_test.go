@@ -66,7 +66,7 @@ func TestTheLogHasEachStepInTheLifeOfAnExport(t *testing.T) {
 	}
 	const trace = "2cf7651916cd43dd8448eb211c80319c"
 	traceParent := []string{"traceparent", "00-" + trace + "-b7ad6b7169203331-01"}
-	// The service sends no traces, but its lines have the trace of the caller.
+	// The service sends no traces, but its log lines contain the trace of the caller.
 	all := logLine{"workspace_id": c.workspace, "created_by": key, "format": "csv", "trace_id": trace}
 	with := func(more logLine) logLine {
 		for name, value := range all {

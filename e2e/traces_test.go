@@ -99,7 +99,8 @@ func TestOneTraceLeadsFromTheRequestToPublish(t *testing.T) {
 	_, url := d.api(t, r.env("EXPORT_WORKSPACE_RUNNING=1")...)
 	c := d.tenant(t, url, 12_000)
 	const first, second = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319d"
-	// Without a worker, the second export waits for the place of the first. A worker starts it later.
+	// Only one export of a workspace may run at a time, and no worker is there yet. So the second export
+	// waits, and a worker starts it later.
 	e := c.create(t, "format=csv&user_id=user-7", "traceparent", "00-"+first+"-b7ad6b7169203331-01")
 	later := c.create(t, "format=json", "traceparent", "00-"+second+"-b7ad6b7169203331-01")
 	d.worker(t, r.env("EXPORT_WORKSPACE_RUNNING=1")...)

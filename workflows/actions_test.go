@@ -66,7 +66,7 @@ func TestTheCostPageSaysHowManyActionsAnExportCosts(t *testing.T) {
 			t.Errorf("%s says that %s costs %s Actions, but it costs %d", costPage, name, row[1], want)
 		}
 	}
-	for _, name := range []string{"small", "small-retried", "small-cancelled", "three-ranges"} { // those that the present code has recorded
+	for _, name := range []string{"small", "small-retried", "small-cancelled", "three-ranges"} { // the histories that the present code has recorded
 		if !told[name] {
 			t.Errorf("%s does not say that %s costs %d Actions", costPage, name, actions(read(t, paths[name])))
 		}

@@ -128,10 +128,11 @@ func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error)
 	input := activities.PlanInput{ExportID: r.export.ExportID}
 	if workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 1) == 1 {
 		input.PublishSmall = true
-		// Older code gives the activity another id. So a worker that still runs older code cannot continue this
-		// workflow, and would not understand that the export is already published.
+		// Older code gives this activity another id, so a worker that still runs older code fails to replay
+		// this workflow. Otherwise it would go on without knowing that Plan has already published the export.
 		options.ActivityID = "plan"
-		// Starter sets the search attribute, so that no upsert is needed here. An older version set PENDING.
+		// Starter sets the search attribute to PROCESSING, so the workflow need not upsert it. Older versions
+		// of Starter set it to PENDING.
 		if started, ok := workflow.GetTypedSearchAttributes(ctx).GetKeyword(AttributeStatus); ok {
 			r.details.status = export.Status(started)
 		}
@@ -177,7 +178,7 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
 	}
-	if !settled.Is() { // a history that was recorded before Fail returned the state
+	if !settled.Is() { // this history comes from a version in which Fail did not return the state
 		settled = activities.Settled{Status: export.Failed, Code: code}
 	}
 	if settled.Code == code {

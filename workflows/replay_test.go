@@ -28,7 +28,7 @@ func TestRecordHistories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := record(t)
 			history := l.history()
-			// Encode the history before the replay, which changes the search attributes in its first event.
+			// Encode the history first, because the replay changes the search attributes in its first event.
 			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
 			if err != nil {
 				t.Fatal(err)
@@ -56,8 +56,8 @@ func replay(code func(workflow.Context, workflows.ExportInput) error, history *h
 	var options worker.ReplayWorkflowHistoryOptions
 	for _, event := range history.GetEvents() {
 		if event.GetWorkflowTaskFailedEventAttributes().GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
-			// A history does not contain the id of its own run. By default the replayer takes the id of the
-			// run before the reset, and then the code cannot tell that there was one.
+			// A history does not contain the id of its own run. By default, the replayer uses the id of the run
+			// that was reset, and then the code does not see that there was a reset.
 			options.OriginalExecution.RunID = "the run that the reset made"
 		}
 	}

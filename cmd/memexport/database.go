@@ -48,8 +48,8 @@ func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) 
 	return postgres.OpenWith(dsn, o)
 }
 
-// sharesSessions waits up to 15 seconds until a database answers, and reports whether it is behind a pooler
-// that gives each transaction another session.
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether the connection goes
+// through a pooler that may run each transaction in another session.
 func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
 	db, err := postgres.Open(dsn, 2)
 	if err != nil {

@@ -69,10 +69,10 @@ docker compose up --wait
 say "all services are up"
 docker compose ps --format '{{.Service}} {{.Status}}'
 
-# The header's command, which sets BASE and KEY.
+# Run the header's command, which sets BASE and KEY.
 eval "$(sed -n '/^#   export BASE/,/^#$/s/^# *//p' docker-compose.yml)"
 [ -n "$KEY" ] || fail "the command in the header printed no key"
-# README's lines. The first is for make run.
+# Run README's lines, except the first, which is for make run.
 sed -n '/^With curl:/,/^The client program/p' README.md | sed -n '/^```sh/,/^```/p' | sed '1,2d;$d' > "$dir/readme.sh"
 grep -q 'curl -OJ' "$dir/readme.sh" || fail "README has no curl lines"
 export BASE KEY

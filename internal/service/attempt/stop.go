@@ -36,8 +36,7 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 }
 
 // Interruption returns the error with which an attempt ends because ctx has ended, or nil if ctx has not
-// ended. If Temporal asked for the end, because the activity was cancelled, it is a cancellation. Otherwise
-// it is retryable.
+// ended. The error is a cancellation if Temporal has cancelled the activity. Otherwise it is retryable.
 func Interruption(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	var typed *temporal.ApplicationError

@@ -13,14 +13,15 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds all parts, which belong to one range, in one transaction, or none. It returns ErrConflict if
-// another attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING.
-// The caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
+// Record adds the parts, which all belong to one range, in one transaction. It returns ErrConflict if another
+// attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING. The
+// caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	// A transaction also for one part: when the attempt ends while Postgres works, nothing is recorded later.
+	// Use a transaction even for one part. Then nothing is recorded after the attempt has ended, even if
+	// Postgres is still working.
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, p := range parts {
 			if err := insertPart(ctx, tx, id, p); err != nil {

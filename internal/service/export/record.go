@@ -82,9 +82,9 @@ func exportsOf(records []record) ([]Export, error) {
 	return exports, nil
 }
 
-// progress returns how much of the work is done, in percent. Up to nine tenths of the estimate, it is the share
-// of the estimate. The rest approaches 99 the more slowly the more is written, because the estimate may be too
-// low and because the file must still be verified. It is 100 only when the export is READY.
+// progress returns how much of the work is done, in percent. Until nine tenths of the estimate are written,
+// it is the written share of the estimate. After that, it approaches 99 more and more slowly, because the
+// estimate may be too low and the file must still be verified. It is 100 only when the export is READY.
 func progress(written int64, estimate *int64) int {
 	if estimate == nil || *estimate == 0 {
 		return 0

@@ -56,8 +56,8 @@ type pqStmt interface {
 // has fewer different statements.
 const maxPrepared = 200
 
-// conn is a connection of lib/pq that tells its socket the context of each call. A statement that was
-// prepared with Prepare does not do that; it ends with the context of its transaction.
+// conn is a connection of lib/pq that passes the context of each call to its socket. A statement from Prepare
+// is an exception: it ends with the context of its transaction.
 type conn struct {
 	pqConn
 	socket *socket
@@ -178,7 +178,7 @@ func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err 
 	}, nil
 }
 
-// tx calls ended when the transaction has ended.
+// tx is a transaction that calls ended when it has ended.
 type tx struct {
 	driver.Tx
 	ended func()
@@ -196,7 +196,7 @@ type pqRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// rows calls ended when it is closed, with the error of closing it.
+// rows is a result that calls ended when it is closed, with the error from closing it.
 type rows struct {
 	pqRows
 	ended func(err error) error

@@ -1,6 +1,6 @@
-// Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of
-// this service. Its connections do what lib/pq alone does not: a call ends when its context ends, even if
-// Postgres hangs, and statements work through a pooler that changes the session after each transaction.
+// Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of this
+// service. Its connections add two things to lib/pq: a call ends when its context ends, even if Postgres
+// hangs, and statements work through a pooler that may run each transaction in another session.
 package postgres
 
 import (
@@ -19,19 +19,21 @@ type Options struct {
 	// Silence is how long Postgres may send nothing while a statement runs. After that, the call fails
 	// and its connection is closed. Zero sets no limit: the context alone bounds the call.
 	Silence time.Duration
-	// SilenceHint is added to the error of a call that failed for silence. It names the setting to change.
+	// SilenceHint is added to the error of a call that failed because of Silence. It names the setting to
+	// change.
 	SilenceHint string
 
-	// Pooled says that a pooler gives each transaction another session of Postgres: see SharesSessions.
+	// Pooled says that a pooler may run each transaction in another session of Postgres: see SharesSessions.
 	Pooled bool
 
 	// Prepare keeps the statements that have arguments prepared in each connection. This saves a round trip
-	// and Postgres's work to parse them. It is for tables whose columns keep their types: Postgres refuses a
-	// prepared statement when the types of its result have changed. It has no effect if Pooled is set.
+	// and Postgres's work to parse them. Set it only if the column types of the tables do not change: Postgres
+	// refuses a prepared statement when the types of its result have changed. Prepare has no effect if Pooled
+	// is set.
 	Prepare bool
 
-	// Observed measures and traces each statement. Each row of a result then costs a little more, so the
-	// pool that reads memories is not observed.
+	// Observed measures and traces each statement. This makes each row of a result cost a little more, so the
+	// pool that reads memories does not use it.
 	Observed bool
 }
 
@@ -51,8 +53,8 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With binary_parameters, Postgres would refuse the filters of exports, which are JSON. It exists for
-	// poolers, which Options.Pooled handles.
+	// Ignore binary_parameters in the URL: with it, Postgres would refuse the filters of exports, which are
+	// JSON. URLs for poolers contain it, but Options.Pooled does what these need.
 	config.BinaryParameters = false
 	c, err := pq.NewConnectorConfig(config)
 	if err != nil {

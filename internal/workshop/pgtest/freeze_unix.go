@@ -13,8 +13,8 @@ import (
 )
 
 // Freeze stops every process of the Postgres server, so that it hangs: the kernel still accepts connections
-// and data, but nothing answers. Thaw continues the processes. The end of the test does that too, and also
-// the end of this process.
+// and data, but nothing answers. The processes continue when thaw is called, when the test ends, and when the
+// process of the test ends.
 //
 // All tests of this process share the server, so a test that calls Freeze must not run in parallel.
 func Freeze(tb testing.TB) (thaw func()) {
@@ -37,8 +37,8 @@ func FreezeServer(tb testing.TB, postmaster int) (thaw func()) {
 		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
 		tb.Fatal("pgtest: list the processes of Postgres:", err)
 	}
-	// The shell waits until its standard input is closed, which the end of this process does too. Stopped
-	// processes would otherwise stay forever.
+	// The shell continues the stopped processes when its standard input is closed. The kernel closes the input
+	// when this process ends, so that no process stays stopped forever.
 	guard := exec.Command("sh", append([]string{"-c", `read -r line; kill -CONT "$@"`, "sh"}, pids...)...)
 	input, err := guard.StdinPipe()
 	if err == nil {
