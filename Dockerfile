@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 
 FROM gcr.io/distroless/static-debian13:nonroot
 COPY --from=build /memexport /memexport
-# The API, and health and metrics (ADMIN_ADDR).
+# 8080 is the API. 9090 has health and metrics (ADMIN_ADDR).
 EXPOSE 8080 9090
 ENTRYPOINT ["/memexport"]
 CMD ["api"]

@@ -48,6 +48,11 @@ test-stores: ## test the stores on a directory and on S3, GCS and Azure servers;
 	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./e2e | \
 		$(GO) run ./internal/workshop/storetest/stores table
 
+.PHONY: test-poolers
+test-poolers: ## test through PgBouncer in both modes, and read from a hot standby
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) test -tags poolers,$(TAGS) -run 'Pooler|PgBouncer|Standby' -count=1 -timeout 20m ./internal/service/postgres ./internal/service/memory ./activities ./e2e
+
 .PHONY: test-docs
 test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to tools/docs-page/screenshots
 	@cd tools/docs-page && npm ci --ignore-scripts --no-audit --no-fund && npm test
@@ -73,6 +78,11 @@ test-markdown: ## show exports as Markdown with five readers, and compare with w
 .PHONY: test-spreadsheet
 test-spreadsheet: ## open hostile CSV files with LibreOffice and each separator, and look for formulas
 	@$(GO) test -tags readers,$(TAGS) -run '^TestSpreadsheets$$' -count=1 ./internal/service/format
+
+.PHONY: test-monitoring
+test-monitoring: ## run deploy/prometheus and deploy/grafana in a real Prometheus, and cause the fault of each alert
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) test -tags monitoring,$(TAGS) -run '^TestMonitoring$$' -count=1 -timeout 20m -v ./e2e
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_SECONDS (10), and print how often each was executed
@@ -131,15 +141,18 @@ test-release: ## test the program that builds releases
 
 .PHONY: test-deploy
 test-deploy: ## check docker-compose.yml and deploy/kubernetes, without Docker or a cluster
-	@for m in compose kubernetes; do (cd tools/$$m && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test ./...) || exit 1; done
+	@# Go's cache of test results does not notice changes of files outside of the module.
+	@for m in compose kubernetes; do (cd tools/$$m && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test -count=1 ./...) || exit 1; done
 
 .PHONY: test-compose
 test-compose: ## run docker-compose.yml and walk through it, with images made from Debian packages and Go modules; needs root
 	@tools/compose/run.sh
 
 .PHONY: generate
-generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md and the table in docs/metrics.md
+generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md, docs/metrics.md, dashboards and Kubernetes alerts
 	$(GO) generate ./openapi ./client ./internal/service/config ./internal/service/metrics
+	$(GO) run ./tools/dashboards
+	cd tools/kubernetes && GOFLAGS= $(GO) test -run '^TestThePrometheusRuleHasTheAlerts$$' . -update
 
 .PHONY: clean
 clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built

@@ -140,7 +140,7 @@ func (h *harness) create(f *format.Format) string {
 func (h *harness) started(f *format.Format) (string, activities.PlanResult) {
 	h.Helper()
 	id := h.create(f)
-	return id, must[activities.PlanResult](h, h.Plan, h.ref(id))
+	return id, must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 }
 
 // oneRange creates a PROCESSING export with one range, and returns the input of WriteRange for that range.

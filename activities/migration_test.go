@@ -28,10 +28,10 @@ func TestATableThatIsAwayForAMomentOnlyDelaysTheExport(t *testing.T) {
 			h := h.in(t)
 			id := h.create(format.JSON)
 			h.exec(c.take)
-			_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
+			_, err := do[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 			wantChanged(t, err, c.says)
 			h.exec(c.giveBack)
-			plan := must[activities.PlanResult](h, h.Plan, h.ref(id))
+			plan := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 			in := activities.WriteRangeInput{ExportID: id, Range: plan.Ranges[0].Range}
 			h.exec(c.take)
 			_, err = do[export.Written](h, h.WriteRange, in)

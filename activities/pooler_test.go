@@ -1,3 +1,5 @@
+//go:build poolers
+
 package activities_test
 
 import (
@@ -12,7 +14,8 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// through makes the activities use the database through PgBouncer, which has size connections to it.
+// through makes the activities reach the database through PgBouncer, which opens at most size connections to
+// the database.
 func (h *harness) through(mode string, size int) {
 	h.Helper()
 	url := pgtest.PgBouncer(h.T, h.url, mode, size)
@@ -27,9 +30,9 @@ func (h *harness) through(mode string, size int) {
 	}
 }
 
-// Every step of an export works through PgBouncer, even if it has fewer connections than there are ranges
-// that are written at the same time. A reader that held its connection while it waits for its part to be
-// recorded would keep the others from recording theirs.
+// Every step of an export must work through PgBouncer, even if PgBouncer has fewer connections than ranges
+// that are written at the same time. If a reader held its connection until its part is recorded, the readers
+// together could use up the connections, and no part could be recorded.
 func TestAnExportThroughAPoolerWithFewConnections(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 32 << 10

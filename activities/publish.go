@@ -81,6 +81,10 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
 		return PublishResult{Memories: settled.Memories, Bytes: settled.Bytes, ExpiresAt: settled.ExpiresAt, Settled: settled}, nil
 	}
+	return a.publish(ctx, e, f, in)
+}
+
+func (a *Activities) publish(ctx context.Context, e export.Export, f *format.Format, in PublishInput) (PublishResult, error) {
 	file, err := a.verifiedFile(ctx, e, f, in)
 	if err != nil {
 		return PublishResult{}, err
@@ -106,15 +110,19 @@ func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *forma
 	if err != nil {
 		return export.File{}, err
 	}
-	digest := in.Digest
-	for _, number := range []int{in.Ranges - 1, export.FooterRange} {
-		if digest, err = a.verify(ctx, f, VerifyInput{ExportID: in.ExportID, Number: number, Digest: digest}); err != nil {
-			return export.File{}, err
-		}
-	}
 	recorded, err := a.Exports.Parts(ctx, in.ExportID)
 	if err != nil {
 		return export.File{}, attempt.DatabaseError(ctx, err)
+	}
+	var unverified []export.Part // the ranges before the last one were verified while later ones were written
+	for _, p := range recorded {
+		if p.Range == in.Ranges-1 || p.Range == export.FooterRange {
+			unverified = append(unverified, p)
+		}
+	}
+	digest, err := a.verify(ctx, f, in.Digest, unverified)
+	if err != nil {
+		return export.File{}, err
 	}
 	want := in.Written.Plus(export.Count(footer))
 	if total := export.Count(recorded); total != want || total.Parts != digest.Parts {

@@ -13,7 +13,7 @@ import (
 type FailInput struct {
 	ExportID string `json:"export_id"`
 	Code     string `json:"code"`            // a key of export.Failures
-	Cause    string `json:"cause,omitempty"` // the error behind it, for the log; it has nothing of a memory
+	Cause    string `json:"cause,omitempty"` // the error that caused the failure, for the log; it contains nothing of a memory
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the

@@ -62,7 +62,7 @@ func TestASettledExportIsNotChanged(t *testing.T) {
 					t.Errorf("%s says that the objects are due in %v", activity, time.Until(got.PurgeAt))
 				}
 			}
-			again := must[activities.PlanResult](h, h.Plan, h.ref(id))
+			again := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 			want("Plan", again.Settled)
 			for i, r := range plan.Ranges {
 				must[export.Written](h, h.WriteRange, activities.WriteRangeInput{ExportID: id, Number: i, Range: r.Range})
@@ -86,6 +86,6 @@ func TestADeletedExportThatIsPlannedAgainIsNotWritten(t *testing.T) {
 	if err := h.Exports.Delete(t.Context(), workspaceID, id); err != nil {
 		t.Fatal(err)
 	}
-	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
+	_, err := do[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 	wantFinal(t, err, attempt.TypeExportDeleted)
 }

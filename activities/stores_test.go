@@ -32,7 +32,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan := must[activities.PlanResult](h, h.Plan, h.ref(id))
+		plan := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 		if !plan.Compose {
 			t.Errorf("the plan is %+v", plan)
 		}

@@ -18,24 +18,38 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
+// PlanInput names the export to plan. It is encoded like ExportRef, which earlier versions passed to Plan.
+type PlanInput struct {
+	ExportID string `json:"export_id"`
+	// PublishSmall allows Plan to publish a small export. It is false in workflows that the code of an
+	// earlier version has started.
+	PublishSmall bool `json:"publish_small,omitempty"`
+}
+
 // PlanResult says how an export is divided into ranges. It has no ranges if no memory matches the filter.
 type PlanResult struct {
 	Ranges   []memory.PlannedRange `json:"ranges"`
 	Parallel int                   `json:"parallel"`         // ranges to write at the same time
 	Compose  bool                  `json:"compose"`          // whether to run Compose
 	Settled  Settled               `json:"settled,omitzero"` // set if the export has ended: then there is nothing to write
+	// Published is set if Plan has also written and published the export.
+	Published *PublishedSmall `json:"published,omitempty"`
 }
 
 // Plan makes a PENDING export PROCESSING and records its plan: ranges of memory keys, up to the greatest
 // key that exists now. A second attempt returns the plan that the first attempt recorded. If the export has
 // ended, Plan changes nothing and returns how the export ended.
-func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error) {
+//
+// If the input allows it and the export is small, Plan also does the work of WriteRange and Publish. This
+// saves two activities, which cost much more than writing a few memories.
+func (a *Activities) Plan(ctx context.Context, in PlanInput) (PlanResult, error) {
 	defer attempt.Heartbeat(ctx)()
-	e, err := a.Exports.Find(ctx, in.ExportID)
+	e, f, err := a.load(ctx, in.ExportID)
 	if err != nil {
-		return PlanResult{}, attempt.DatabaseError(ctx, err)
+		return PlanResult{}, err
 	}
 	if settled := a.settled(e); settled.Is() {
+		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
 		return PlanResult{Settled: settled}, nil
 	}
 	// Check here whether the export was deleted, because a DELETE request cannot cancel a workflow that is
@@ -53,7 +67,11 @@ func (a *Activities) Plan(ctx context.Context, in ExportRef) (PlanResult, error)
 	if err != nil {
 		return PlanResult{}, attempt.DatabaseError(ctx, err)
 	}
-	return PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}, nil
+	plan := PlanResult{Ranges: ranges, Parallel: a.Parallel, Compose: a.Archive.Composes()}
+	if in.PublishSmall && small(plan) {
+		plan.Published, err = a.publishSmall(ctx, e, f, plan)
+	}
+	return plan, err
 }
 
 // WriteRangeInput names a range of an export's plan.
@@ -64,10 +82,10 @@ type WriteRangeInput struct {
 }
 
 // WriteRange writes the memories of a range as parts and records each part. It continues after the last
-// recorded part, whichever attempt wrote it. If another attempt records a part or completes the range first,
-// WriteRange returns an error: what is recorded stays, and Purge later deletes the object that WriteRange
-// could not record. An attempt that finds the range complete returns what is recorded, even if memories were
-// added or deleted since.
+// recorded part, whichever attempt wrote that part. If another attempt records a part or completes the range
+// first, WriteRange returns an error. The recorded parts then stay, and Purge later deletes the object that
+// WriteRange could not record. An attempt that finds the range complete returns what is recorded, even if
+// memories were added or deleted since.
 func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export.Written, error) {
 	defer attempt.Heartbeat(ctx)()
 	trace.SpanFromContext(ctx).SetAttributes(attribute.Int("memexport.range", in.Number))
@@ -75,25 +93,35 @@ func (a *Activities) WriteRange(ctx context.Context, in WriteRangeInput) (export
 	if err != nil {
 		return export.Written{}, err
 	}
-	complete, err := a.Exports.RangeComplete(ctx, in.ExportID, in.Number) // before the parts are read, so that these are all
+	complete, recorded, err := a.recorded(ctx, in.ExportID, in.Number)
 	if err != nil {
-		return export.Written{}, attempt.DatabaseError(ctx, err)
-	}
-	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
-	if err != nil {
-		return export.Written{}, attempt.DatabaseError(ctx, err)
+		return export.Written{}, err
 	}
 	written := export.Count(recorded)
 	if complete || e.Status != export.Processing { // not PROCESSING: the workflow was reset after it had published this export
 		return written, nil
 	}
-	activity.GetLogger(ctx).Debug("writing a range", "export_id", in.ExportID, "range", in.Number, "recorded_parts", len(recorded))
+	added, err := a.write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
+	return written.Plus(added), err
+}
+
+// recorded returns the recorded parts of a range, and whether the range is complete.
+func (a *Activities) recorded(ctx context.Context, id string, number int) (complete bool, parts []export.Part, err error) {
+	complete, err = a.Exports.RangeComplete(ctx, id, number) // this must come before the parts are read, because a complete range gets no more parts
+	if err == nil {
+		parts, err = a.Exports.PartsOfRange(ctx, id, number)
+	}
+	return complete, parts, attempt.DatabaseError(ctx, err)
+}
+
+func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Written, error) {
+	activity.GetLogger(ctx).Debug("writing a range", "export_id", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
 	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
-		return a.writer().Write(ctx, partwriter.Job{Export: e, Format: f, Number: in.Number, Bounds: in.Range, Recorded: recorded})
+		return a.writer().Write(ctx, job)
 	})
-	a.noteFull(ctx, in.ExportID, err)
-	return written.Plus(added), err
+	a.noteFull(ctx, job.Export.ID, err)
+	return added, err
 }
 
 // noteFull records that the store is full, if err means that. The API then refuses new exports.
@@ -126,22 +154,28 @@ func (a *Activities) Verify(ctx context.Context, in VerifyInput) (archive.Digest
 	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return in.Digest, nil
 	}
-	return a.verify(ctx, f, in)
-}
-
-func (a *Activities) verify(ctx context.Context, f *format.Format, in VerifyInput) (archive.Digest, error) {
 	recorded, err := a.Exports.PartsOfRange(ctx, in.ExportID, in.Number)
 	if err != nil {
 		return in.Digest, attempt.DatabaseError(ctx, err)
 	}
+	return a.verify(ctx, f, in.Digest, recorded)
+}
+
+// verify reads parts back from the store. It returns digest, extended by the bytes of these parts.
+func (a *Activities) verify(ctx context.Context, f *format.Format, digest archive.Digest, parts []export.Part) (archive.Digest, error) {
 	began := time.Now()
-	digest, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
-		digest, err := a.Archive.Extend(ctx, f, in.Digest, export.Stored(recorded))
-		return digest, attempt.StorageError(ctx, err)
+	extended, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (archive.Digest, error) {
+		extended, err := a.Archive.Extend(ctx, f, digest, export.Stored(parts))
+		return extended, attempt.StorageError(ctx, err)
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
-		metrics.BytesVerified.Add(ctx, digest.Size-in.Digest.Size, f.Name)
+		metrics.BytesVerified.Add(ctx, extended.Size-digest.Size, f.Name)
+	case ctx.Err() != nil || attempt.ErrorType(err) == attempt.TypeWorkerStopping:
+		metrics.VerifyFailed.Add(ctx, 1, "Stopped")
+	default:
+		metrics.VerifyFailed.Add(ctx, 1, attempt.ErrorType(err))
 	}
-	return digest, err
+	return extended, err
 }

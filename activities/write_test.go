@@ -24,7 +24,7 @@ func TestASecondPlanReturnsTheFirst(t *testing.T) {
 	id, first := h.started(format.JSON)
 	h.wantStatus(id, export.Processing)
 	h.fill(200) // later memories must not become part of the export
-	if second := must[activities.PlanResult](h, h.Plan, h.ref(id)); !reflect.DeepEqual(first, second) {
+	if second := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id}); !reflect.DeepEqual(first, second) {
 		t.Errorf("the second plan is %+v, want %+v", second, first)
 	}
 	if first.Parallel != h.Activities.Parallel || first.Compose {
@@ -47,7 +47,7 @@ func TestAFailedExportIsNotPlanned(t *testing.T) {
 	h := newHarness(t)
 	id := h.create(format.JSON)
 	must[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeCancelled})
-	if plan := must[activities.PlanResult](h, h.Plan, h.ref(id)); plan.Settled.Code != export.CodeCancelled || len(plan.Ranges) != 0 {
+	if plan := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id}); plan.Settled.Code != export.CodeCancelled || len(plan.Ranges) != 0 {
 		t.Errorf("the plan is %+v", plan)
 	}
 	h.wantStatus(id, export.Failed)
@@ -57,7 +57,7 @@ func TestEveryActivityRejectsAnUnknownExportForGood(t *testing.T) {
 	h := newHarness(t)
 	id := uuid.NewString()
 	for name, run := range map[string]func() error{
-		"Plan": func() error { _, err := do[any](h, h.Plan, h.ref(id)); return err },
+		"Plan": func() error { _, err := do[any](h, h.Plan, activities.PlanInput{ExportID: id}); return err },
 		"WriteRange": func() error {
 			_, err := do[any](h, h.WriteRange, activities.WriteRangeInput{ExportID: id})
 			return err
@@ -167,7 +167,7 @@ func TestAResetAfterPublishFindsEverythingDone(t *testing.T) {
 	h.fill(300)
 	h.exec(`DELETE FROM memories WHERE memory LIKE '%a%'`)
 
-	if again := must[activities.PlanResult](h, h.Plan, h.ref(id)); again.Settled.Status != export.Ready || !again.Settled.ExpiresAt.Equal(published.ExpiresAt) {
+	if again := must[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id}); again.Settled.Status != export.Ready || !again.Settled.ExpiresAt.Equal(published.ExpiresAt) {
 		t.Errorf("the plan is %+v", again)
 	}
 	write := activities.WriteRangeInput{ExportID: id, Number: 0, Range: plan.Ranges[0].Range}
@@ -229,7 +229,7 @@ func TestAnExportThatWasDeletedBeforeItsWorkflowStartedIsNotPlanned(t *testing.T
 	if err := h.Exports.Delete(h.Context(), workspaceID, id); err != nil {
 		t.Fatal(err)
 	}
-	_, err := do[activities.PlanResult](h, h.Plan, h.ref(id))
+	_, err := do[activities.PlanResult](h, h.Plan, activities.PlanInput{ExportID: id})
 	wantFinal(t, err, attempt.TypeExportDeleted)
 	h.wantStatus(id, export.Pending)
 	if code := attempt.FailureCode(err, false); code != export.CodeCancelled {

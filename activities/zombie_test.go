@@ -10,8 +10,8 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// An attempt that Temporal has given up may still hold memories that were deleted since. It must not add them
-// to a range that another attempt has completed without them.
+// An attempt may still run after Temporal has given it up, and hold memories that were deleted since. It must
+// not add these memories to a range that another attempt has completed without them.
 func TestALateAttemptAddsNothingToACompleteRange(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10

@@ -13,11 +13,13 @@ import (
 	"memexport/internal/service/audit"
 )
 
-// audited returns the audit events of the service's workspace.
+// audited returns the audit events of the service's workspace, except those of its keys.
 func (s *service) audited(t *testing.T) (events []audit.Event) {
 	t.Helper()
 	err := audit.NewStore(s.db).Each(t.Context(), audit.Query{WorkspaceID: s.workspace}, func(e audit.Event) error {
-		events = append(events, e)
+		if e.ExportID != "" || e.Action == audit.List {
+			events = append(events, e)
+		}
 		return nil
 	})
 	if err != nil {

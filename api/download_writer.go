@@ -20,7 +20,7 @@ type downloadWriter struct {
 	broken    bool // a write has failed, because the client has gone away
 }
 
-// countEvery is how many bytes are counted at once.
+// countEvery is the number of sent bytes after which count is called.
 const countEvery = 1 << 20
 
 func (d *downloadWriter) WriteHeader(status int) {

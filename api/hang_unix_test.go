@@ -23,7 +23,7 @@ import (
 )
 
 // Postgres that hangs still accepts connections, but never answers. Every request must get a 503 soon after
-// its limit: 5 seconds for /readyz, and 10 seconds for the others.
+// its time limit, which is 5 seconds for /readyz and 10 seconds for other requests.
 func TestEveryRequestIsAnsweredWhilePostgresHangs(t *testing.T) {
 	var db *sqlx.DB
 	s := newService(t, func(o *api.Options) { o.Ready = func(ctx context.Context) error { return db.PingContext(ctx) } })
@@ -70,7 +70,7 @@ func (s *service) wantUnavailable(request string) error {
 	return nil
 }
 
-// Temporal that hangs accepts connections, but never answers. No answer of the API depends on it.
+// Temporal that hangs accepts connections, but never answers. The API must answer every request all the same.
 func TestRequestsAreAnsweredWhileTemporalHangs(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts connections; this process does not

@@ -21,7 +21,7 @@ import (
 var (
 	// requestBuckets are in seconds. The longest are for downloads and for requests that wait.
 	requestBuckets     = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
-	requestDuration, _ = httpconv.NewServerRequestDuration(otel.Meter("memexport"), // only a wrong name is an error
+	requestDuration, _ = httpconv.NewServerRequestDuration(otel.Meter("memexport"), // it fails only if the name of the metric is invalid
 		metric.WithExplicitBucketBoundaries(requestBuckets...))
 	tracer = otel.Tracer("memexport")
 )

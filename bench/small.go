@@ -72,14 +72,33 @@ func (b *benchmark) sequence(ctx context.Context, c benchstack.Client) (outside,
 	return outside, inside, b.Discard(ctx, c, ids...)
 }
 
+// idleTime is how long idleCPU watches the processes.
+const idleTime = 5 * time.Second
+
+// idleCPU returns the processor time that the processes use in idleTime while nothing runs.
+func (b *benchmark) idleCPU(ctx context.Context) (benchstack.CPU, error) {
+	used := b.CPU()
+	select {
+	case <-time.After(idleTime):
+	case <-ctx.Done():
+		return benchstack.CPU{}, context.Cause(ctx)
+	}
+	return b.CPU().Minus(used), nil
+}
+
 // sustainedSmall measures how many small exports per second are completed for several concurrent
 // clients.
 func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Small exports: sustained, %d clients", clients),
-		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "worker CPU ms/export", "Postgres CPU ms/export"}}
+		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "CPU ms/export", "Temporal", "Postgres", "worker", "API"},
+		Note: "CPU ms/export is the processor time of all processes but the clients, less what they use while nothing runs. The columns after it divide it among them."}
+	idle, err := b.idleCPU(ctx)
+	if err != nil {
+		return t, err
+	}
 	var mu sync.Mutex
 	var ids []string
-	worker, server := b.WorkerCPU(), b.PostgresCPU()
+	used := b.CPU()
 	calls, took, err := load(ctx, b.sustained, func(ctx context.Context) error {
 		e, _, err := c.Export(ctx, "json")
 		mu.Lock()
@@ -93,9 +112,10 @@ func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (me
 	if err != nil {
 		return t, err
 	}
-	n := time.Duration(len(calls))
+	used = b.CPU().Minus(used).Minus(idle.Times(took.Seconds() / idleTime.Seconds()))
+	each := func(d time.Duration) string { return measure.Millis(d / time.Duration(len(calls))) }
 	t.Add(benchstack.Tiny.Name+", JSON", len(calls), fmt.Sprintf("%.1f", float64(len(calls))/took.Seconds()), measure.Millis(measure.Percentile(calls, 50)),
-		measure.Millis(measure.Percentile(calls, 99)), measure.Millis((b.WorkerCPU()-worker)/n), measure.Millis((b.PostgresCPU()-server)/n))
-	say("sustained: %.1f exports/s", float64(len(calls))/took.Seconds())
+		measure.Millis(measure.Percentile(calls, 99)), each(used.All()), each(used.Temporal), each(used.Postgres), each(used.Workers), each(used.API))
+	say("sustained: %.1f exports/s, %s ms of CPU each", float64(len(calls))/took.Seconds(), each(used.All()))
 	return t, b.Discard(ctx, c, ids...)
 }

@@ -16,7 +16,7 @@ import (
 // scrapeEvery is more often than Prometheus usually scrapes.
 const scrapeEvery = 5 * time.Second
 
-// observed is a way to run the service with or without telemetry, with its measurements.
+// observed is one kind of process, with or without telemetry, and the measurements of its exports.
 type observed struct {
 	name    string
 	env     []string
@@ -25,8 +25,8 @@ type observed struct {
 }
 
 // telemetry compares exports of processes without telemetry with exports of processes that have metrics, or
-// metrics and traces. Exports of the kinds alternate. Each export has processes of its own, which have run
-// some small exports.
+// metrics and traces. The kinds take turns. Each export gets new processes, which have run some small exports
+// before.
 func (b *benchmark) telemetry(ctx context.Context) ([]measure.Table, error) {
 	// The collector accepts spans and throws them away.
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

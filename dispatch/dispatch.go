@@ -58,11 +58,11 @@ func (d *Dispatcher) warn(ctx context.Context, workspaceID string, err error) {
 }
 
 // next claims the exports that may run and starts their workflows. It returns how many exports it claimed,
-// and the first error. If the workflow of a claimed export could not be started, the reconciler starts it
-// later.
+// and the first error. If it cannot start the workflow of a claimed export, the reconciler starts that
+// workflow later.
 //
-// If all workspaces share a number of places, a free place goes to the workspace whose turn it is, which may
-// be another one.
+// If the number of running exports is limited for all workspaces together, the next export to run may belong
+// to another workspace, because the workspaces take turns.
 func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(d.Timeout, defaultTimeout))
 	defer cancel()
@@ -77,7 +77,7 @@ func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) 
 		}
 		n, err := d.startOf(ctx, turn)
 		started += n
-		if err != nil || n == 0 && turn == last { // another process took the place, or the workspace's exports were failed
+		if err != nil || n == 0 && turn == last { // another process claimed the export, or Claim has made the workspace's exports FAILED
 			return started, err
 		}
 		last = turn
@@ -114,7 +114,7 @@ func (d *Dispatcher) All(ctx context.Context) (Done, error) {
 		return done, err
 	}
 	if d.Exports.ByTurns() {
-		waiting = waiting[:min(1, len(waiting))] // one call gives places to all workspaces
+		waiting = waiting[:min(1, len(waiting))] // one call of next starts exports of all workspaces
 	}
 	for _, workspaceID := range waiting {
 		dispatched, err := d.next(ctx, workspaceID)

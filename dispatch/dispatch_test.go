@@ -163,7 +163,7 @@ func TestAPlaceThatAllShareGoesToTheWorkspaceWhoseTurnItIs(t *testing.T) {
 	s.end(many[0])
 	s.Next(t.Context(), flood)
 	s.wantStarted(few, few...)
-	s.wantStarted(many) // the workflow of the one that runs was not started by the dispatcher
+	s.wantStarted(many) // the dispatcher did not start the workflow of the export that runs
 	s.end(few[0])
 	s.end(many[1])
 	done, err := s.All(t.Context())

@@ -62,12 +62,12 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	d := newDeployment(t, "health")
 	worker, api := launch(t, d.env, "worker"), launch(t, append(d.env, "STOP_DELAY=3s"), "api")
 	workerURL, operators := adminURL(t, worker), adminURL(t, api)
-	wantHealth := func(url, problem string) { // no problem means ready
+	wantHealth := func(url, problem string) { // an empty problem means that the process is ready
 		t.Helper()
 		await.True(t, time.Minute, "the problem is "+strconv.Quote(problem), func() bool {
 			began := time.Now()
 			status, h := readiness(t, url)
-			if took := time.Since(began); took > 10*time.Second { // 4 s and room for a busy machine
+			if took := time.Since(began); took > 10*time.Second { // the limit is 4 s, and a busy machine may need more
 				t.Errorf("/readyz took %s", took)
 			}
 			return (status == 200) == (problem == "") && strings.Contains(h.Problem, problem)
@@ -83,7 +83,7 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 
 	resume := freeze(t, d.temporal.PID)
 	wantHealth(workerURL, "does not answer in time")
-	wantHealth(operators, "") // it accepts exports while Temporal is away
+	wantHealth(operators, "") // the API accepts exports while Temporal is away
 	if code, _, stderr := finish(t, nil, "health", "--url", workerURL); code != 1 || !strings.Contains(stderr, "TEMPORAL_ADDRESS") {
 		t.Errorf("memexport health ends with %d and prints %q", code, stderr)
 	}
@@ -126,7 +126,7 @@ func freeze(t *testing.T, pid int) (resume func()) {
 			_ = syscall.Kill(pid, s) // it fails only if the process has ended
 		}
 	}
-	signal(syscall.SIGSTOP) // it has no new children from now on
+	signal(syscall.SIGSTOP) // a stopped process starts no more children
 	for _, child := range descendants(t, pid) {
 		frozen = append(frozen, child.pid)
 	}

@@ -1,3 +1,5 @@
+//go:build poolers
+
 package e2e
 
 import (
@@ -8,8 +10,8 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// All processes reach their databases through PgBouncer only. In transaction mode it has fewer connections
-// than the processes use at the same time.
+// All processes reach their databases through PgBouncer only. In transaction mode, PgBouncer has fewer
+// connections than the processes use at the same time.
 func TestExportsThroughPgBouncer(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "poolers")

@@ -66,7 +66,7 @@ func TestTheServiceRunsWithTheGrantsOfThePage(t *testing.T) {
 		refuses(t, []string{bucket, "DATABASE_URL=" + as(role)}, []string{role},
 			`GRANT USAGE ON SCHEMA memexport TO "memexport_`+role+`";`, "ON "+lacks+` TO "memexport_`+role+`";`)
 	}
-	// The second run must not fail, since every upgrade is one.
+	// The command must also succeed when it is run again, as every upgrade does.
 	for range 2 {
 		mustRun(t, []string{"DATABASE_URL=" + as("migrate")}, "migrate", "--api-role", "memexport_api", "--worker-role", "memexport_worker")
 	}

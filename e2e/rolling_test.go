@@ -44,6 +44,18 @@ func TestARollingRestartOfAllWorkersDuringAnExportChangesNoByte(t *testing.T) {
 	t.Logf("ranges by worker: %v", writers)
 	same(t, "activities that timed out", timeouts, 0)
 	same(t, "the file", c.digest(t, e), c.digest(t, undisturbed))
+
+	var recorded int
+	if err := openDatabase(t, d.database).QueryRow(`SELECT count(*) FROM memexport.export_parts WHERE export_id = $1`, e.ID).Scan(&recorded); err != nil {
+		t.Fatal(err)
+	}
+	inVain := len(objects(t, filepath.Join(d.dir, "bucket"), e.ID)) - recorded
+	t.Logf("%d parts were stored, and %d more in vain", recorded, inVain)
+	// A worker writes at most two ranges at a time (WORKER_CONCURRENCY), each with at most two parts that are
+	// not recorded yet.
+	if inVain > 4*len(workers) {
+		t.Errorf("%d parts were stored in vain", inVain)
+	}
 }
 
 // A build that became current must take over what older builds have begun: exports that run, and exports
@@ -100,7 +112,8 @@ func dialVersions(t *testing.T, d *deployment) *versions {
 	return &versions{Client: c, dir: d.dir}
 }
 
-// setCurrent makes a build the current one. Temporal knows it some time after its worker has started.
+// setCurrent makes a build the current one. It retries, because Temporal learns of a build some time after
+// the worker has started.
 func (v *versions) setCurrent(t *testing.T, build string) {
 	t.Helper()
 	handle := v.WorkerDeploymentClient().GetHandle("memexport")
@@ -128,7 +141,8 @@ func (v *versions) wantBuild(t *testing.T, exportID, build string) {
 	}
 }
 
-// wantExpires wakes an export that sleeps, and checks that a build ends it and deletes its objects.
+// wantExpires makes a sleeping export expire, and checks that the given build runs the rest of the workflow
+// and deletes the objects.
 func (v *versions) wantExpires(t *testing.T, c *client, exportID, build string) {
 	t.Helper()
 	update, err := v.UpdateWorkflow(t.Context(), temporalclient.UpdateWorkflowOptions{

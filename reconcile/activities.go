@@ -68,13 +68,13 @@ type Reconciled struct {
 	Errors     int `json:"errors"`     // exports and workspaces for which something failed; the next run tries again
 
 	StuckBy map[Reason]int `json:"stuck_by,omitempty"` // how many exports are stuck, by reason
-	Stuck   []Stuck        `json:"stuck,omitempty"`    // the first of them
+	Stuck   []Stuck        `json:"stuck,omitempty"`    // the first of the stuck exports
 }
 
-// Reconcile starts the workflows that the API could not start, settles the exports that a terminated or
-// lost workflow has left behind, and starts waiting exports that may run. It also settles what is late
-// although its workflow is running, and reports the exports that are stuck. If one export fails, Reconcile
-// goes on with the others.
+// Reconcile starts the workflows that the API could not start, settles the exports that a terminated or lost
+// workflow has left behind, and starts waiting exports that may run. It also settles exports that are late
+// although their workflows are running, and reports the exports that are stuck. If one export fails,
+// Reconcile goes on with the others.
 func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error) {
 	defer attempt.Heartbeat(ctx)()
 	defer func() { done.count(ctx, err) }()

@@ -35,10 +35,10 @@ func (a action) String() string {
 
 // decide returns the action for an overdue export, and the failure code if the action is fail.
 //
-// A running workflow settles its export by itself, so decide leaves the export to it, unless the export is
-// late: then the workflow gets no worker, or is paused. An unfinished export is never late, because nobody
-// but the workflow can finish it. A deleted export should have been cancelled, so this cancellation was
-// lost, and the workflow is cancelled again.
+// A running workflow settles its export by itself, so decide leaves the export to it, unless late is true.
+// Then the workflow is paused, or no worker runs it. An unfinished export is never late, because nobody but
+// the workflow can finish it. If a deleted export still has a running workflow, the cancellation was lost,
+// and decide cancels the workflow again.
 func decide(e export.Export, state workflowState, late bool) (action, string) {
 	deleted := e.DeletedAt != nil
 	unfinished := !e.StoredStatus.Terminal()

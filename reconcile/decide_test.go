@@ -17,7 +17,7 @@ func TestDecide(t *testing.T) {
 	started, expired, purged := outcome{action: start}, outcome{action: expire}, outcome{action: purge}
 	failed := func(code string) outcome { return outcome{action: fail, code: code} }
 	// The first outcome is for a running workflow whose next step is not late. The others are for late
-	// exports, though only a running workflow makes a difference.
+	// exports. If the workflow is not running, it makes no difference whether the export is late.
 	states := []workflowState{running, running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status

@@ -25,7 +25,7 @@ func (a *Activities) sweepRows(ctx context.Context) error {
 }
 
 // inBatches calls do repeatedly until a call changes fewer rows than a full batch, because then no work is
-// left. It counts the rows as kind.
+// left. It counts the rows in the metric Swept under this kind.
 func inBatches(ctx context.Context, kind string, do func() (changed int, err error)) error {
 	for {
 		changed, err := do()

@@ -80,8 +80,8 @@ func freesPlace(f *fixture) {
 	f.wantRunning(next)
 }
 
-// leavesRetriedPurge has a store that refuses to delete. The workflow retries, and Reconcile does not add
-// attempts of its own.
+// leavesRetriedPurge checks that Reconcile does not try to purge an export whose workflow is retrying that.
+// The store refuses to delete.
 func leavesRetriedPurge(f *fixture) {
 	id := f.published()
 	f.start(id)

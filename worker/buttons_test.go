@@ -18,7 +18,7 @@ import (
 	"memexport/workflows"
 )
 
-// A button is what an operator can do to a workflow in the Temporal UI or with Temporal's CLI.
+// A button is an action that an operator can take on a workflow in the Temporal UI or with Temporal's CLI.
 type button struct {
 	name   string
 	press  func(ctx context.Context, c client.Client, exportID string) error
@@ -62,8 +62,8 @@ func buttons() []button {
 	}
 }
 
-// pauseButton needs a repair if it is pressed before a worker takes the first task: docs/temporal-ui.md
-// describes the error of the server.
+// pauseButton is the button after which the server loses the workflow's first task, if no worker has taken
+// that task yet. docs/temporal-ui.md describes this error of the server and its repair.
 const pauseButton = "Pause and unpause the workflow"
 
 func deleteWorkflow(ctx context.Context, c client.Client, id string) error {
@@ -75,7 +75,8 @@ func execution(exportID string) *commonpb.WorkflowExecution {
 	return &commonpb.WorkflowExecution{WorkflowId: export.WorkflowID(exportID)}
 }
 
-// resetTo resets a workflow to one of its completed workflow tasks. The function which gets their number.
+// resetTo resets a workflow to one of its completed workflow tasks. which chooses the task: it gets the
+// number of these tasks and returns an index.
 func resetTo(which func(tasks int) int) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		var tasks []int64
@@ -124,7 +125,7 @@ func unpauseWorkflow(ctx context.Context, c client.Client, id string) error {
 	return err
 }
 
-// update sends an update. While no worker polls, nobody answers it, so it gives up after a second.
+// update sends an update. Without a worker, nothing answers the update, so update gives up after a second.
 func update(name string) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		described, err := c.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
@@ -154,7 +155,7 @@ func startAgain(ctx context.Context, c client.Client, exportID, workflowID strin
 	return err
 }
 
-// oneBatch lets one batch run at a time, which is all that the server permits.
+// oneBatch is held during a batch operation, because the server permits only one at a time.
 var oneBatch sync.Mutex
 
 // batch runs a batch operation on the one workflow that a query finds, and waits until it is done.
@@ -180,7 +181,7 @@ func batch(set func(*workflowservice.StartBatchOperationRequest)) func(context.C
 			if err == nil {
 				break
 			}
-			if !strings.Contains(err.Error(), "batch") || ctx.Err() != nil { // the batch before still counts as running
+			if !strings.Contains(err.Error(), "batch") || ctx.Err() != nil { // the server still counts the previous batch as running
 				return err
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -8,8 +8,9 @@ import (
 	"go.temporal.io/sdk/interceptor"
 )
 
-// loadEvery is how often Options.Load is called. Small exports start and end hundreds of activities in a
-// second, and a change of Go's memory limit stops the program for some microseconds.
+// loadEvery is the interval between calls of Options.Load. The worker does not call it for every activity,
+// because small exports start and end hundreds of activities in a second, and a change of Go's memory limit
+// stops the program for some microseconds.
 const loadEvery = 500 * time.Millisecond
 
 // load counts the activities that run at the same time.
@@ -17,7 +18,7 @@ type load struct {
 	interceptor.WorkerInterceptorBase
 	mu      sync.Mutex
 	running int
-	most    int // since take was called last
+	most    int // the greatest value of running since the last call of take
 }
 
 // InterceptActivity is called by the SDK for each activity.
@@ -44,7 +45,7 @@ func (l *load) add(n int) {
 	l.most = max(l.most, l.running)
 }
 
-// take returns how many activities have run at the same time since the last call.
+// take returns the greatest number of activities that ran at the same time since the last call.
 func (l *load) take() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -53,7 +54,7 @@ func (l *load) take() int {
 	return most
 }
 
-// tell calls the function with the load, twice a second, until ctx ends.
+// tell calls to with the result of take, twice a second, until ctx ends.
 func (l *load) tell(ctx context.Context, to func(activities int)) {
 	tick := time.NewTicker(loadEvery)
 	defer tick.Stop()

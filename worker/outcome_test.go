@@ -103,7 +103,7 @@ func (b *buttonTable) restart(id string) {
 	}
 }
 
-// wantExports checks that no button has made another export.
+// wantExports checks that the table has this number of exports, so that no button has created another one.
 func (b *buttonTable) wantExports(want int) {
 	b.Helper()
 	var got int

@@ -22,14 +22,14 @@ const (
 	pausedToldEvery = time.Hour
 )
 
-// schedules keeps the two schedules of the service.
+// schedules creates the two schedules of the service, and creates them again if somebody deletes them.
 type schedules struct {
 	*Options
 	told map[string]time.Time // when this worker last logged that a schedule is paused
 }
 
-// keep looks at the schedules at an interval until ctx ends. Without this, a schedule that somebody deletes
-// would be missing until a worker starts.
+// keep calls ensure at an interval until ctx ends. Without keep, a schedule that somebody deletes would be
+// missing until the next worker starts.
 func (s *schedules) keep(ctx context.Context) {
 	ticker := time.NewTicker(cmp.Or(s.ScheduleCheck, defaultScheduleCheck))
 	defer ticker.Stop()
@@ -45,7 +45,7 @@ func (s *schedules) keep(ctx context.Context) {
 	}
 }
 
-// ensure creates both schedules, or updates existing ones to the options.
+// ensure creates both schedules, or changes existing ones to match the options.
 func (s *schedules) ensure(ctx context.Context) error {
 	return errors.Join(
 		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery),
@@ -53,9 +53,9 @@ func (s *schedules) ensure(ctx context.Context) error {
 	)
 }
 
-// ensureOne creates or updates a schedule that runs a workflow at an interval, never two runs at a time.
-// Several workers may call it at the same time, because all of them set the same schedule. A paused
-// schedule stays paused.
+// ensureOne creates or updates a schedule that starts a workflow at an interval, unless the previous run is
+// still running. Several workers may call ensureOne at the same time, because all of them set the same
+// schedule. A paused schedule stays paused.
 func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: s.TaskQueue}
@@ -97,7 +97,7 @@ func upToDate(schedule client.Schedule, taskQueue string, every time.Duration) b
 	return ok && current.TaskQueue == taskQueue && len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
 }
 
-// tellPaused logs that a schedule is paused, when this worker first sees it and then once in
+// tellPaused logs that a schedule is paused: when this worker first sees that, and again every
 // pausedToldEvery.
 func (s *schedules) tellPaused(id string, state *client.ScheduleState) {
 	if state == nil || !state.Paused {

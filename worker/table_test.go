@@ -72,7 +72,7 @@ func everyButton(t *testing.T, b *buttonTable) {
 	got := make([][]string, len(pressed))
 	ids := make([][]string, len(pressed))
 	var group errgroup.Group
-	group.SetLimit(6) // each holds two connections to the database while an export is blocked
+	group.SetLimit(6) // each row of the table holds two connections to the database while an export is blocked
 	for i, button := range pressed {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -92,7 +92,7 @@ func everyButton(t *testing.T, b *buttonTable) {
 			if documented := want[button.name]; j >= len(documented) || documented[j] != cell {
 				t.Errorf("%s in the phase %q: %s, but docs/temporal-ui.md says %v", button.name, phases[j], cell, documented)
 			}
-			// Look again, when the other buttons have been pressed: nothing may have changed since.
+			// Look again after all buttons have been pressed: the outcome must not have changed.
 			if later, err := b.outcome(t.Context(), ids[i][j]); err != nil || !strings.HasSuffix(cell, later) {
 				t.Errorf("%s in the phase %q: %s, and later %s: %v", button.name, phases[j], cell, later, err)
 			}
@@ -248,7 +248,8 @@ func (b *buttonTable) prepare(ctx context.Context, phase string) (id string, err
 	return e.ID, b.until(ctx, e.ID, map[string]string{"EXPIRED, in grace": "EXPIRED, Running", "EXPIRED, closed": "EXPIRED, Completed"}[phase])
 }
 
-// until waits until an export has an outcome. A PROCESSING export must also be writing.
+// until waits until an export has the wanted outcome. For PROCESSING, it also waits until the activity
+// WriteRange is running.
 func (b *buttonTable) until(ctx context.Context, id, want string) error {
 	for {
 		got, err := b.outcome(ctx, id)

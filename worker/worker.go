@@ -32,10 +32,10 @@ type Options struct {
 	StopTimeout    time.Duration // how long a stopping worker waits for its activities
 	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
 	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
-	ScheduleCheck  time.Duration // how often the worker looks whether the schedules still exist; defaults to 5 minutes
+	ScheduleCheck  time.Duration // how often the worker checks that the schedules still exist; defaults to 5 minutes
 
-	// Load is called twice a second with the number of activities that have run at the same time since the last
-	// call. It may be nil.
+	// Load is called twice a second with the greatest number of activities that ran at the same time since the
+	// last call. It may be nil.
 	Load func(activities int)
 
 	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches no tasks to this build
@@ -132,8 +132,8 @@ func (o *Options) register(r worker.Registry) {
 	r.RegisterActivity(o.Reconciler)
 }
 
-// prepareNamespace registers the search attributes, and creates the schedules or updates existing ones to
-// the options.
+// prepareNamespace registers the search attributes, and creates the schedules or changes existing ones to
+// match the options.
 func (o *Options) prepareNamespace(ctx context.Context, s *schedules) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)

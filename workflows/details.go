@@ -100,9 +100,9 @@ func (d *details) percent() int64 {
 	return min(99, 100*d.written.Memories/max(1, d.estimate))
 }
 
-// speed returns a line with the memories written in a second and the time that the other memories need. It
-// is empty until a range is written. The details change only when a range is written, so the line names the
-// time at which it was true.
+// speed returns a line with the number of memories written per second and the time that the remaining
+// memories need. The line is empty until a range is written. The details change only when a range is written,
+// so the line says at what time it was true.
 func (d *details) speed() string {
 	elapsed := d.updated.Sub(d.began).Seconds()
 	if d.status != export.Processing || d.written.Memories == 0 || elapsed < 1 {

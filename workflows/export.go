@@ -82,9 +82,8 @@ func newRun(in ExportInput) *run {
 // write plans the export, writes and verifies its ranges, and publishes the file. If the plan says so,
 // write also makes the store join the parts into one object.
 func (r *run) write(ctx workflow.Context) (published activities.PublishResult, err error) {
-	var plan activities.PlanResult
-	r.show(ctx, export.Processing)
-	if err := workflow.ExecuteActivity(r.working(ctx, "divide the memories into ranges"), a.Plan, r.export).Get(ctx, &plan); err != nil {
+	plan, err := r.plan(ctx)
+	if err != nil {
 		return published, err
 	}
 	if s := plan.Settled; s.Is() { // this run was reset, or started again, after the export had ended
@@ -92,6 +91,11 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		return activities.PublishResult{ExpiresAt: s.ExpiresAt, Settled: s}, nil
 	}
 	r.details.ranges, r.details.began = len(plan.Ranges), workflow.Now(ctx)
+	if small := plan.Published; small != nil {
+		r.details.rangesDone, r.details.written = r.details.ranges, small.Written
+		r.published(ctx, small.PublishResult)
+		return small.PublishResult, nil
+	}
 	for _, planned := range plan.Ranges {
 		r.details.estimate += planned.Estimate
 	}
@@ -114,9 +118,34 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.adopt(ctx, s)
 		return published, nil
 	}
+	r.published(ctx, published)
+	return published, nil
+}
+
+// plan makes the export PROCESSING and runs Plan, which also publishes the export if it is small.
+func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error) {
+	options := workflow.GetActivityOptions(r.working(ctx, "divide the memories into ranges; publish a small export"))
+	input := activities.PlanInput{ExportID: r.export.ExportID}
+	if workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 1) == 1 {
+		input.PublishSmall = true
+		// Older code gives this activity another id, so a worker that still runs older code fails to replay
+		// this workflow. Otherwise it would go on without knowing that Plan has already published the export.
+		options.ActivityID = "plan"
+		// Starter sets the search attribute to PROCESSING, so the workflow need not upsert it. Older versions
+		// of Starter set it to PENDING.
+		if started, ok := workflow.GetTypedSearchAttributes(ctx).GetKeyword(AttributeStatus); ok {
+			r.details.status = export.Status(started)
+		}
+	}
+	r.show(ctx, export.Processing)
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Plan, input).Get(ctx, &plan)
+	return plan, err
+}
+
+// published shows that the export is READY.
+func (r *run) published(ctx workflow.Context, published activities.PublishResult) {
 	r.details.expiresAt = published.ExpiresAt
 	r.show(ctx, export.Ready)
-	return published, nil
 }
 
 // verify waits for the ranges in order and verifies each one while later ranges are still being written.
@@ -149,7 +178,7 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 	if failErr := workflow.ExecuteActivity(r.settling(cleanup, "record "+code), a.Fail, input).Get(cleanup, &settled); failErr != nil {
 		return errors.Join(err, failErr)
 	}
-	if !settled.Is() { // a history that was recorded before Fail returned the state
+	if !settled.Is() { // this history comes from a version in which Fail did not return the state
 		settled = activities.Settled{Status: export.Failed, Code: code}
 	}
 	if settled.Code == code {

@@ -10,8 +10,10 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	sdk "go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
+	"memexport/internal/service/export"
 	"memexport/internal/workshop/temporaltest"
 	"memexport/workflows"
 )
@@ -57,7 +59,11 @@ func newLive(t *testing.T, s *stub) *live {
 func (l *live) start() {
 	l.Helper()
 	input := workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: l.attributes}
-	_, err := temporal.client.ExecuteWorkflow(l.Context(), client.StartWorkflowOptions{ID: l.id, TaskQueue: l.queue}, workflows.Export, input)
+	options := client.StartWorkflowOptions{ID: l.id, TaskQueue: l.queue}
+	if l.attributes { // as Starter does
+		options.TypedSearchAttributes = sdk.NewSearchAttributes(workflows.AttributeStatus.ValueSet(string(export.Processing)))
+	}
+	_, err := temporal.client.ExecuteWorkflow(l.Context(), options, workflows.Export, input)
 	if err != nil {
 		l.Fatal(err)
 	}

@@ -23,9 +23,9 @@ const (
 const (
 	// soon is the longest pause between two attempts of an activity that somebody waits for.
 	soon = time.Minute
-	// later is the longest pause between two attempts to delete objects. Nobody waits for that, and it may
-	// go on failing for months, for example if the credentials may not delete. An hour makes 720 attempts a
-	// month instead of 43,200.
+	// later is the longest pause between two attempts to delete objects. Nobody waits for the deletion, and
+	// its attempts may fail for months, for example if the credentials do not permit it. A pause of an hour
+	// makes 720 attempts a month; a minute would make 43,200.
 	later = time.Hour
 )
 

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"flag"
 	"testing"
 	"time"
@@ -118,9 +119,26 @@ var recordings = map[string]func(t *testing.T) *live{
 		l.untilAsleep()
 		return l
 	},
+	"three-ranges": func(t *testing.T) *live { return completed(t, newStub(3)) },
+	"small":        func(t *testing.T) *live { return completed(t, newSmall()) },
+	"small-retried": func(t *testing.T) *live {
+		return completed(t, newSmall().failing("Plan", 1, sdk.NewApplicationError("the store is away", "StorageUnavailable")))
+	},
+	"small-cancelled": func(t *testing.T) *live {
+		s := newSmall()
+		s.on["Plan"] = func(ctx context.Context, _ int) error { return untilCancelled(ctx) }
+		l := recorded(t, s)
+		await.True(t, patience, "Plan runs", func() bool { return len(l.called("Plan")) == 1 })
+		l.cancel()
+		if err := l.result(); !sdk.IsCanceledError(err) {
+			t.Error(err)
+		}
+		return l
+	},
 	"cancelled-while-writing": cancelledWhileWriting,
 	"failed-while-writing":    failedWhileWriting,
 	"cancelled-before-start": func(t *testing.T) *live {
+		registerAttributes(t)
 		l := newLive(t, newStub(1))
 		l.attributes = true
 		l.start()
@@ -172,6 +190,16 @@ func recorded(t *testing.T, s *stub) *live {
 	l.attributes = true
 	l.start()
 	l.work()
+	return l
+}
+
+// completed runs an export whose sleeps take half a second.
+func completed(t *testing.T, s *stub) *live {
+	s.ready, s.grace = 500*time.Millisecond, 500*time.Millisecond
+	l := recorded(t, s)
+	if err := l.result(); err != nil {
+		t.Error(err)
+	}
 	return l
 }
 

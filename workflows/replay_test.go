@@ -14,6 +14,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -27,15 +28,16 @@ func TestRecordHistories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := record(t)
 			history := l.history()
+			// Encode the history first, because the replay changes the search attributes in its first event.
+			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := replay(workflows.Export, history); err != nil {
 				t.Error(err)
 			}
 			if !*update {
 				return
-			}
-			data, err := temporalproto.CustomJSONMarshalOptions{Indent: "  "}.Marshal(history)
-			if err != nil {
-				t.Fatal(err)
 			}
 			if err := os.WriteFile(filepath.Join(histories, name+".json"), append(data, '\n'), 0o644); err != nil {
 				t.Fatal(err)
@@ -45,14 +47,17 @@ func TestRecordHistories(t *testing.T) {
 }
 
 // replay replays a history with this code.
-func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History) error {
-	replayer := worker.NewWorkflowReplayer()
+func replay(code func(workflow.Context, workflows.ExportInput) error, history *historypb.History, interceptors ...interceptor.WorkerInterceptor) error {
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: interceptors})
+	if err != nil {
+		return err
+	}
 	replayer.RegisterWorkflowWithOptions(code, workflow.RegisterOptions{Name: "Export"})
 	var options worker.ReplayWorkflowHistoryOptions
 	for _, event := range history.GetEvents() {
 		if event.GetWorkflowTaskFailedEventAttributes().GetCause() == enumspb.WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW {
-			// A history does not contain the id of its own run. By default the replayer takes the id of the
-			// run before the reset, and then the code cannot tell that there was one.
+			// A history does not contain the id of its own run. By default, the replayer uses the id of the run
+			// that was reset, and then the code does not see that there was a reset.
 			options.OriginalExecution.RunID = "the run that the reset made"
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-// adopt shows the state of an export that has ended as the state of this run.
+// adopt makes this run show the state of an export that has already ended.
 func (r *run) adopt(ctx workflow.Context, s activities.Settled) {
 	r.details.failure = s.Code
 	r.details.expiresAt, r.details.purgeAt = s.ExpiresAt, s.PurgeAt
@@ -31,8 +31,9 @@ func wasReset(ctx workflow.Context) bool {
 	return info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID // the test environment sets no OriginalRunID
 }
 
-// look reads the state of the export again. After a reset, the result of Publish may come from the history,
-// and the export may have expired since. Plan changes nothing if the export has ended.
+// look reads the state of the export again: after a reset, the result of Publish may come from the history,
+// and the export may have expired since. For that, look runs Plan, which changes nothing if the export has
+// ended.
 func (r *run) look(ctx workflow.Context, published *activities.PublishResult) error {
 	var found activities.PlanResult
 	if err := workflow.ExecuteActivity(r.working(ctx, "look whether the export has ended"), a.Plan, r.export).Get(ctx, &found); err != nil {
@@ -44,8 +45,8 @@ func (r *run) look(ctx workflow.Context, published *activities.PublishResult) er
 	return nil
 }
 
-// conclude ends a run whose export is FAILED or EXPIRED. It shows that, deletes the objects when their time
-// has come, and returns err, or the cancellation of the workflow if err is nil.
+// conclude ends a run whose export is FAILED or EXPIRED. It shows that status, waits until the objects are
+// due, deletes them, and returns err. If err is nil, it returns the error of a cancelled workflow, or nil.
 func (r *run) conclude(ctx workflow.Context, s activities.Settled, err error) error {
 	r.adopt(ctx, s)
 	if !s.Purged {

@@ -20,7 +20,7 @@ var afterReset = map[string]struct {
 	expires    time.Duration
 	purge      time.Duration
 	purged     bool
-	calls      []string // after the activity that finds the state
+	calls      []string // the activities that run after the one that finds the state
 	purgedTime time.Duration
 	details    []string
 }{

@@ -40,7 +40,7 @@ func (s *Starter) Start(ctx context.Context, e export.Export) error {
 	var attributes, none temporal.SearchAttributes
 	if s.attributesRegistered(ctx) {
 		attributes = temporal.NewSearchAttributes(
-			AttributeStatus.ValueSet(string(e.Status)),
+			AttributeStatus.ValueSet(string(export.Processing)), // not PENDING: the workflow would have to change that at once, and each change is billed
 			AttributeWorkspace.ValueSet(e.WorkspaceID),
 			AttributeFormat.ValueSet(e.Format),
 		)

@@ -176,6 +176,9 @@ func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 		for _, event := range l.history().GetEvents() {
 			upsert := event.GetUpsertWorkflowSearchAttributesEventAttributes()
 			for name, value := range upsert.GetSearchAttributes().GetIndexedFields() {
+				if name == "TemporalChangeVersion" { // the SDK sets it for GetVersion
+					continue
+				}
 				last[name] = string(value.GetData())
 				if name == workflows.AttributeStatus.GetName() {
 					statuses = append(statuses, string(value.GetData()))
@@ -188,7 +191,7 @@ func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 			}
 			continue
 		}
-		if got := strings.Join(statuses, " "); got != `"PROCESSING" "READY" "EXPIRED"` {
+		if got := strings.Join(statuses, " "); got != `"READY" "EXPIRED"` { // it is PROCESSING from the start
 			t.Error("the status was", got)
 		}
 		if last[workflows.AttributeMemories.GetName()] != "1000" || last[workflows.AttributeExpiresAt.GetName()] == "" {

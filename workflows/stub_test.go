@@ -31,6 +31,7 @@ type stub struct {
 	ranges   int
 	parallel int
 	compose  bool
+	small    bool          // whether Plan publishes the export
 	ready    time.Duration // the time from Publish until the export expires
 	grace    time.Duration // the time from Expire until the objects are deleted
 	now      func() time.Time
@@ -57,6 +58,12 @@ func newStub(ranges int) *stub {
 		ranges: ranges, parallel: 4, ready: 72 * time.Hour, grace: time.Hour, now: time.Now,
 		on: map[string]func(context.Context, int) error{},
 	}
+}
+
+func newSmall() *stub {
+	s := newStub(1)
+	s.small = true
+	return s
 }
 
 func newComposing(ranges int) *stub {
@@ -97,11 +104,16 @@ func (s *stub) run(ctx context.Context, name string, number int) error {
 	return nil
 }
 
-func (s *stub) Plan(ctx context.Context, _ activities.ExportRef) (plan activities.PlanResult, err error) {
+func (s *stub) Plan(ctx context.Context, in activities.PlanInput) (plan activities.PlanResult, err error) {
 	if s.planned.Is() {
 		return activities.PlanResult{Settled: s.planned}, s.run(ctx, "Plan", -1)
 	}
 	plan.Parallel, plan.Compose = s.parallel, s.compose
+	if s.small && in.PublishSmall {
+		written := export.Written{Parts: 1, Memories: 100, Bytes: 4000}
+		plan.Published = &activities.PublishedSmall{Written: written,
+			PublishResult: activities.PublishResult{Memories: written.Memories, Bytes: written.Bytes, ExpiresAt: s.now().Add(s.ready)}}
+	}
 	for i := range s.ranges {
 		plan.Ranges = append(plan.Ranges, memory.PlannedRange{Range: rangeOf(i), Estimate: 1000})
 	}

@@ -78,7 +78,8 @@ func healthCommand() *cobra.Command {
 	return c
 }
 
-// adminURL returns the URL of the admin port: the given one, or that of ADMIN_ADDR on this machine.
+// adminURL returns the URL of the admin port: the given URL, or one for ADMIN_ADDR on this machine if none is
+// given.
 func adminURL(given string) (string, error) {
 	if given != "" {
 		if !strings.HasPrefix(given, "http://") && !strings.HasPrefix(given, "https://") {
@@ -97,7 +98,7 @@ func adminURL(given string) (string, error) {
 	if err != nil || port == "0" {
 		return "", errors.New("ADMIN_ADDR does not name a port: give --url")
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // all interfaces of this machine
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() { // the port is open on all interfaces
 		host = "localhost"
 	}
 	return "http://" + net.JoinHostPort(host, port), nil

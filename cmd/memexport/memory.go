@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// leastMemory is the memory limit of a worker that runs fewActivities or fewer, as one export alone does: two
-	// ranges are written, one is verified, and the reconciler looks. Above that, each activity adds perActivity.
-	// docs/performance.md has figures.
+	// leastMemory is the memory limit of a worker that runs at most fewActivities. A single export needs that
+	// many: two write ranges, one verifies a range, and one is the reconciler. Each further activity adds
+	// perActivity to the limit. docs/performance.md has figures.
 	leastMemory   = 100 << 20
 	fewActivities = 4
 	perActivity   = 12 << 20
@@ -27,8 +27,9 @@ func collectGarbageEarly() {
 
 // tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
 // default settings a collection would start after few allocations. A memory limit still keeps the worker
-// small. tuneMemory returns a function that sets this limit for a number of running activities, or nil if the
-// environment variable GOMEMLIMIT sets it. GOGC overrides the rest.
+// small. tuneMemory returns a function that sets this limit for a number of running activities. The
+// environment variable GOGC overrides how often the worker collects garbage. If GOMEMLIMIT is set, it
+// overrides the limit, and tuneMemory returns nil.
 func tuneMemory() (limit func(activities int)) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
@@ -48,13 +49,15 @@ func tuneMemory() (limit func(activities int)) {
 	return limit
 }
 
-// memoryLimit returns the memory limit of a worker that runs so many activities. It is at most most.
+// memoryLimit returns the memory limit of a worker that runs this number of activities, but not more than
+// most.
 func memoryLimit(activities int, most int64) int64 {
 	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, most)
 }
 
-// mostMemory returns four fifths of the memory limit of the container, or of the machine if there is none. The
-// rest is for what Go does not count, such as the program itself.
+// mostMemory returns four fifths of the memory limit of the container, or of the machine's memory without
+// such a limit. Go does not count all memory towards its limit, for example not the program itself; the last
+// fifth is for that.
 func mostMemory() int64 {
 	bytes, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
 	if err != nil || bytes > 1<<50 { // unknown

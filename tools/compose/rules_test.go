@@ -152,7 +152,7 @@ func TestEveryImageHasAFixedVersion(t *testing.T) {
 		t.Errorf("%d services build an image, want 1", builds)
 	}
 	for _, from := range regexp.MustCompile(`(?m)^FROM (?:--platform=\S+ )?(\S+)`).FindAllStringSubmatch(read(t, "Dockerfile"), -1) {
-		// Distroless images have no tags with versions: only a digest could say more.
+		// Distroless images have no version tags; only a digest could name a version.
 		if !fixed.MatchString(from[1]) && !strings.HasPrefix(from[1], "gcr.io/distroless/static-debian13:nonroot") {
 			t.Errorf("the base image %s of the Dockerfile has no version", from[1])
 		}
@@ -186,7 +186,8 @@ func TestServicesThatStayAreRestartedAndSayWhenTheyAreHealthy(t *testing.T) {
 			}
 		}
 	}
-	// The server that initializes the database listens on a socket only.
+	// While the image initializes the database, a first server runs, which listens on a Unix socket only. A
+	// check over TCP does not take it for the real one.
 	if test := p.Services["postgres"].HealthCheck.Test; !strings.Contains(strings.Join(test, " "), "pg_isready -h 127.0.0.1") {
 		t.Errorf("the healthcheck of postgres is %v: it passes before the server is ready", test)
 	}
@@ -256,7 +257,8 @@ func TestEveryVariableOfMemexportIsASetting(t *testing.T) {
 	}
 }
 
-// walk.sh runs commands that people read. It finds them by these lines.
+// walk.sh runs the commands that README.md and docker-compose.yml show to people. It finds the commands by
+// these lines.
 func TestTheWalkFindsItsCommands(t *testing.T) {
 	for path, text := range map[string]string{
 		"README.md":          "\nWith curl:\n\n```sh\nexport KEY=$(cat .dev/api-key) BASE=$(cat .dev/base-url)\nID=$(curl ",

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs docker-compose.yml on a machine that reaches no container registry, and walks through it (walk.sh). It
-# needs root on Debian. Packages come from Debian, programs from Go modules. A Docker engine of its own runs
-# in namespaces of its own, so it leaves nothing running, and the ports of the machine stay free. Programs,
+# needs root on Debian. Packages come from Debian, programs from Go modules. It starts its own
+# Docker engine in its own namespaces, so no process stays running, and the ports of the machine stay free. Programs,
 # images and the build cache stay in the user's cache directory, which makes later runs shorter.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -10,7 +10,7 @@ state=${XDG_CACHE_HOME:-$HOME/.cache}/memexport/compose
 began=$SECONDS
 say() { echo "[$((SECONDS - began)) s] $*"; }
 
-# build builds a program: the folder below tools, the package, and the file.
+# build builds a program. Its arguments are the folder below tools, the package, and the file to write.
 build() {
   say "building $(basename "$3")"
   # The flags of internal/workshop/devstack, so that both share the build cache.
@@ -30,7 +30,7 @@ prepare() {
     apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends "${packages[@]}"
   fi >&2
 
-  # One directory for each image: its Dockerfile from images/, and its programs.
+  # Make a directory for each image, with its Dockerfile from images/ and its programs.
   mkdir -p "$state/config/cli-plugins"
   rm -rf "$state/images"
   cp -a images "$state/images"
@@ -47,7 +47,7 @@ prepare() {
   install -m 0644 "$server/docker/scripts/sh/entrypoint.sh" "$state/images/server/"
   install -m 0644 "$ui/config/docker.yaml" "$state/images/ui/"
 
-  # The Go toolchain, and the modules of the service as a proxy made of files.
+  # Copy the Go toolchain, and the service's modules in the layout of a file:// module proxy.
   say "copying the Go toolchain and the modules of the service"
   mkdir "$state/images/golang/modules"
   cp -a "$(go env GOROOT)" "$state/images/golang/go"
@@ -67,12 +67,13 @@ prepare() {
   fi
 }
 
-# start_engine starts dockerd. It dies with the PID namespace.
+# start_engine starts dockerd, which ends together with the PID namespace.
 start_engine() {
   ip link set lo up
   export DOCKER_HOST=unix://$state/docker.sock DOCKER_CONFIG=$state/config
   rm -rf "$state/exec" "$state/docker.pid"
-  dockerd --host "$DOCKER_HOST" --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
+  # There is no other network, so DNS queries for outside names must fail at once.
+  dockerd --host "$DOCKER_HOST" --dns 127.0.0.1 --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/docker.pid" > "$state/dockerd.log" 2>&1 &
   for _ in $(seq 60); do
     if docker version >/dev/null 2>&1; then return; fi
     sleep 1
@@ -81,7 +82,7 @@ start_engine() {
   return 1
 }
 
-# build_images gives the names of the real images to stand-ins.
+# build_images builds stand-ins for the real images, under the same names.
 build_images() {
   docker image inspect standin-debian >/dev/null 2>&1 || docker import "$state/debian.tar" standin-debian >/dev/null
   local name names target
@@ -92,7 +93,11 @@ build_images() {
     if [ "$target" = memexport ]; then continue; fi
     if [ "$target" = static-debian13 ]; then target=distroless; fi
     say "building a stand-in for $name"
-    DOCKER_BUILDKIT=0 docker build --quiet --tag "$name" "$state/images/$target" >/dev/null
+    # The old builder is enough, and newer Docker clients have BuildKit only as a plugin.
+    if ! DOCKER_BUILDKIT=0 docker build --tag "$name" "$state/images/$target" > "$state/build.log" 2>&1; then
+      cat "$state/build.log" >&2
+      return 1
+    fi
   done
 }
 
@@ -100,8 +105,14 @@ if [ "${1:-}" = inside ]; then
   start_engine
   say "the engine runs: $(docker version --format '{{.Server.Version}}'), $(docker info --format '{{.Driver}}'), $(docker compose version)"
   build_images
+  # Remove the containers that a killed run has left.
+  docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null
+  docker volume ls --quiet | xargs --no-run-if-empty docker volume rm >/dev/null
   exec ./walk.sh
 fi
+mkdir -p "$state"
+exec 9> "$state/lock"
+flock --nonblock 9 || { say "another run uses $state" >&2; exit 1; }
 prepare
 say "starting"
 exec unshare --net --pid --fork --kill-child --mount --mount-proc "$0" inside

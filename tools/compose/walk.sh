@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Walks through docker-compose.yml: its header's commands, README's curl lines, and what happens when
-# processes are killed. It expects a Docker engine that has or can pull the images.
+# processes are killed. It expects a Docker engine that has or can pull the images. At the end it deletes the
+# project's volumes, so it refuses to start if there are any.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+if [ -n "$(docker volume ls --quiet --filter label=com.docker.compose.project=memexport)" ]; then
+  echo "the project memexport has volumes: delete them with docker compose down --volumes, if nobody needs their data" >&2
+  exit 1
+fi
 dir=$(mktemp -d)
 began=$SECONDS
 say() { echo "[$((SECONDS - began)) s] $*"; }
@@ -64,10 +69,10 @@ docker compose up --wait
 say "all services are up"
 docker compose ps --format '{{.Service}} {{.Status}}'
 
-# The header's command, which sets BASE and KEY.
+# Run the header's command, which sets BASE and KEY.
 eval "$(sed -n '/^#   export BASE/,/^#$/s/^# *//p' docker-compose.yml)"
 [ -n "$KEY" ] || fail "the command in the header printed no key"
-# README's lines. The first is for make run.
+# Run README's lines, except the first, which is for make run.
 sed -n '/^With curl:/,/^The client program/p' README.md | sed -n '/^```sh/,/^```/p' | sed '1,2d;$d' > "$dir/readme.sh"
 grep -q 'curl -OJ' "$dir/readme.sh" || fail "README has no curl lines"
 export BASE KEY

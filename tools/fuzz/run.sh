@@ -16,13 +16,13 @@ ended_on_time() {
 # run_target fuzzes a target for a number of seconds and sets executions.
 run_target() {
   local folder=$1 name=$2 seconds=$3
-  # One worker: those of api start a Postgres each. Minimizing an input is bounded, because coverage that
-  # varies with timing would make it endless.
+  # Use one fuzzing worker, because each worker of the package api starts its own Postgres. Minimizing an
+  # input is limited, because it would not end where the coverage varies with timing.
   if ! "$go" test -run '^$' -fuzz "^$name\$" -fuzztime "${seconds}s" -fuzzminimizetime 10x -parallel "${FUZZ_PARALLEL:-1}" "./$folder" >"$log" 2>&1 && ! ended_on_time; then
     cat "$log"
     exit 1
   fi
-  # First come the inputs that are stored; a short time may not suffice for more.
+  # The stored inputs run first. A short time may not suffice for more.
   executions=$(grep -oE '(execs: |coverage: )[0-9]+' "$log" | tail -1 | grep -oE '[0-9]+' || true)
 }
 

@@ -40,7 +40,8 @@ func decoder(t *testing.T) runtime.Decoder {
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
 }
 
-// build returns the objects of an overlay. It works on a copy, in which the script has made passwords.
+// build returns the objects of an overlay. It works on a copy of the files, in which it runs the overlay's
+// script passwords.
 func build(t *testing.T, overlay string) []runtime.Object {
 	t.Helper()
 	dir := t.TempDir()
@@ -89,7 +90,7 @@ func everyOverlay(t *testing.T, test func(*testing.T, []runtime.Object)) {
 	}
 }
 
-// workload is what runs pods.
+// workload is an object that runs pods, such as a Deployment.
 type workload struct {
 	kind, name string
 	meta       metav1.ObjectMeta

@@ -84,8 +84,8 @@ func TestEveryVariableIsASetting(t *testing.T) {
 	})
 }
 
-// variables returns the names of the variables of a workload. Secrets that the overlay does not make are
-// required to be among those that docs/deploying.md tells to create.
+// variables returns the names of the variables of a workload. The test fails if a Secret is neither in the
+// overlay nor among those that docs/deploying.md tells the reader to create.
 func variables(t *testing.T, objects []runtime.Object, w workload) (names []string) {
 	t.Helper()
 	page, err := os.ReadFile(filepath.Join(root, "docs/deploying.md"))

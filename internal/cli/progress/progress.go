@@ -157,8 +157,8 @@ func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 	return text
 }
 
-// estimated is the share from which the progress of an export says nothing about the time that is left: the
-// service then has written about as many memories as it expected.
+// estimated is the share of the progress above which the remaining time cannot be predicted: the service then
+// has written about as many memories as it expected.
 const estimated = 0.9
 
 // End ends the task. If the task was shown, its last state stays as a line.

@@ -55,9 +55,8 @@ var FailureCodes = map[string]string{
 }
 
 // FailureCode returns the code with which an export fails when one of its activities fails with err.
-// cancelled says whether the workflow was cancelled. Temporal retries no activity of a cancelled workflow.
-// So an attempt that fails or times out then is the last one, and the cancellation is the reason unless the
-// error is final.
+// cancelled says whether the workflow was cancelled. Temporal does not retry the activities of a cancelled
+// workflow. So if such an activity times out or returns a retryable error, the reason is the cancellation.
 func FailureCode(err error, cancelled bool) string {
 	var applicationErr *temporal.ApplicationError
 	var timeoutErr *temporal.TimeoutError
@@ -143,8 +142,8 @@ func SourceError(ctx context.Context, table string, err error) error {
 }
 
 // sourceChanged returns a retryable error for a table, column or permission that is missing. A migration of
-// the memory service may bring it back within seconds. If nobody does, frequent retries would be in vain, so
-// the pause between them grows from 15 seconds to 15 minutes.
+// the memory service may bring it back within seconds. For a longer absence, the pause between the retries
+// grows from 15 seconds to 15 minutes.
 func sourceChanged(ctx context.Context, err error) error {
 	const shortest, longest = 15 * time.Second, 15 * time.Minute
 	delay := shortest

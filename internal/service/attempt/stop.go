@@ -36,12 +36,11 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 }
 
 // Interruption returns the error with which an attempt ends because ctx has ended, or nil if ctx has not
-// ended. If Temporal asked for the end, because the activity was cancelled, it is a cancellation. Otherwise
-// it is retryable.
+// ended. The error is a cancellation if Temporal has cancelled the activity. Otherwise it is retryable.
 func Interruption(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	var typed *temporal.ApplicationError
-	if cause == nil || cause == context.Canceled || temporal.IsCanceledError(cause) || errors.As(cause, &typed) { //nolint:errorlint // an error that wraps context.Canceled has another reason
+	if cause == nil || cause == context.Canceled || temporal.IsCanceledError(cause) || errors.As(cause, &typed) {
 		return cause
 	}
 	return Retryable(TypeInterrupted, cause)

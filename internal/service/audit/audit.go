@@ -26,7 +26,7 @@ const (
 	KeyCreate Action = "key.create"
 	KeyRotate Action = "key.rotate" // the key was replaced; the new one has a key.create
 	KeyRevoke Action = "key.revoke"
-	KeyDelete Action = "key.delete" // by the erasure of its workspace
+	KeyDelete Action = "key.delete" // an erasure of the workspace deleted the key
 )
 
 // Actions lists every action.
@@ -41,7 +41,7 @@ type Event struct {
 	KeyID       string    `json:"key_id,omitempty" db:"key_id"`       // the id of the caller's API key, or "token:" and a hash of the token's subject; for key.* the id of the key that was changed
 	ExportID    string    `json:"export_id,omitempty" db:"export_id"` // empty if the action is not about one export
 	Address     string    `json:"address,omitempty" db:"address"`     // IP address of the caller; empty if it is not known
-	Operator    string    `json:"operator,omitempty" db:"operator"`   // the operator's role in Postgres; empty for what a request did
+	Operator    string    `json:"operator,omitempty" db:"operator"`   // the operator's role in Postgres; empty if a request did it
 	RequestID   string    `json:"request_id,omitempty" db:"request_id"`
 }
 

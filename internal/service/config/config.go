@@ -119,8 +119,8 @@ type Config struct {
 	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
-	// DeploymentName and BuildID are set by Load if only their TEMPORAL_ variables are set. The Worker
-	// Controller for Kubernetes sets those.
+	// Load sets DeploymentName and BuildID from the TEMPORAL_ variables if only these are set. The Worker
+	// Controller for Kubernetes sets the TEMPORAL_ variables.
 	DeploymentName         string `env:"WORKER_DEPLOYMENT_NAME" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with a build ID. Defaults to the value of TEMPORAL_DEPLOYMENT_NAME, and then to memexport."`
 	BuildID                string `env:"WORKER_BUILD_ID" for:"worker" doc:"Turns on Temporal's Worker Versioning, with this build ID. The build gets work only after you have made it the current version. Defaults to the value of TEMPORAL_WORKER_BUILD_ID. Empty turns versioning off."`
 	TemporalDeploymentName string `env:"TEMPORAL_DEPLOYMENT_NAME" for:"worker" doc:"The same as WORKER_DEPLOYMENT_NAME, under the name that Temporal's Worker Controller for Kubernetes sets. If both are set, they must be equal."`

@@ -9,28 +9,28 @@ import (
 // Census counts the exports whose objects are not deleted yet.
 type Census struct {
 	Groups []Group
-	Bytes  int64 // that they have in the bucket
+	Bytes  int64 // the bytes of these exports in the bucket
 	Full   bool  // whether Create refuses new exports because the store is full
 }
 
-// Group is the exports of a Census that have the same status and format.
+// Group counts the exports of a Census that have the same status and format.
 type Group struct {
 	Status  Status `db:"status"` // as clients see it
 	Format  string `db:"format"`
 	Exports int    `db:"exports"`
-	// Queued is how many of them wait for a place to run, and OldestQueued the age of the oldest of
-	// these in seconds.
+	// Queued is how many exports of the group wait for a place to run. OldestQueued is the age of the oldest
+	// waiting export in seconds.
 	Queued       int     `db:"queued"`
 	OldestQueued float64 `db:"oldest_queued"`
-	// Oldest is the time in seconds since the first of them got its place to run. It is 0 if they have
-	// finished.
+	// Oldest is the time in seconds since the first unfinished export of the group got its place to run. It is
+	// 0 if the exports of the group have ended.
 	Oldest float64 `db:"oldest"`
-	// Overdue is how many of them have objects that should have been deleted at least slack ago.
+	// Overdue is how many exports of the group have objects that should have been deleted at least slack ago.
 	Overdue int `db:"overdue"`
 }
 
-// TakeCensus reads the index of the exports that are not purged, and their rows. grace is how long the
-// objects of an export stay after it has expired.
+// TakeCensus counts the exports that are not purged. slack is the delay after which a purge counts as
+// overdue. grace is how long the objects of an export stay after it has expired.
 func (s *Store) TakeCensus(ctx context.Context, slack, grace time.Duration) (Census, error) {
 	var c Census
 	err := s.db.SelectContext(ctx, &c.Groups, `SELECT CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,

@@ -18,45 +18,56 @@ import (
 // call has started the export, Start changes nothing and returns the plan of that call, because an
 // activity may run twice. It returns ErrConflict if the export is FAILED or EXPIRED.
 func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRange) ([]memory.PlannedRange, error) {
-	var started *Export // nil if an earlier call has started it
-	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		status, err := lockStatus(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		switch status {
-		case Pending:
-			e, err := insertPlan(ctx, tx, id, ranges)
-			started = &e
-			return err
-		case Processing, Ready:
-			ranges, err = selectPlan(ctx, tx, id)
-			return err
-		}
-		return ErrConflict
-	})
-	if err == nil && started != nil {
-		s.observe(ctx, StepStarted, *started)
+	e, err := insertPlan(ctx, s.db, id, ranges)
+	if err == nil {
+		s.observe(ctx, StepStarted, e)
 	}
-	return ranges, err
+	if !errors.Is(err, ErrConflict) {
+		return ranges, err
+	}
+	if e, err = s.Find(ctx, id); err != nil {
+		return nil, err
+	}
+	if e.StoredStatus != Processing && e.StoredStatus != Ready {
+		return nil, ErrConflict
+	}
+	return s.selectPlan(ctx, id)
 }
 
-func insertPlan(ctx context.Context, tx *sqlx.Tx, id string, ranges []memory.PlannedRange) (Export, error) {
+// insertPlan makes a PENDING export PROCESSING, records its ranges in the same statement, and returns the
+// export. It returns ErrConflict if the export has another status.
+func insertPlan(ctx context.Context, q sqlx.QueryerContext, id string, ranges []memory.PlannedRange) (Export, error) {
 	var estimate int64
+	n := len(ranges)
+	numbers, firstTimes, lastTimes, estimates := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	firstIDs, lastIDs := make([]string, n), make([]string, n)
 	for i, r := range ranges {
+		numbers[i], estimates[i] = int64(i), r.Estimate
+		firstTimes[i], firstIDs[i] = int64(r.First.CreatedAt), r.First.ID
+		lastTimes[i], lastIDs[i] = int64(r.Last.CreatedAt), r.Last.ID
 		estimate += r.Estimate
-		_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_ranges
-			(export_id, range, first_created_at, first_id, last_created_at, last_id, estimate) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			id, i, int64(r.First.CreatedAt), r.First.ID, int64(r.Last.CreatedAt), r.Last.ID, r.Estimate)
-		if err != nil {
-			return Export{}, fmt.Errorf("record a range: %w", err)
-		}
 	}
-	return transition(ctx, tx, id, Processing, `started_at = now(), estimate = $4`, estimate)
+	var r record
+	err := sqlx.GetContext(ctx, q, &r, `WITH started AS (
+			UPDATE memexport.exports SET status = $2, updated_at = now(), started_at = now(), estimate = $4
+			WHERE id = $1 AND status = ANY($3) RETURNING *),
+		planned AS (
+			INSERT INTO memexport.export_ranges (export_id, range, first_created_at, first_id, last_created_at, last_id, estimate)
+			SELECT started.id, planned.* FROM started,
+				unnest($5::integer[], $6::bigint[], $7::uuid[], $8::bigint[], $9::uuid[], $10::bigint[]) AS planned)
+		SELECT `+recordColumns+` FROM started e`, id, Processing, pq.Array(transitions[Processing]), estimate,
+		pq.Array(numbers), pq.Array(firstTimes), pq.Array(firstIDs), pq.Array(lastTimes), pq.Array(lastIDs), pq.Array(estimates))
+	if errors.Is(err, sql.ErrNoRows) {
+		return Export{}, ErrConflict
+	}
+	if err != nil {
+		return Export{}, fmt.Errorf("record the ranges: %w", err)
+	}
+	return r.export()
 }
 
-func selectPlan(ctx context.Context, tx *sqlx.Tx, id string) ([]memory.PlannedRange, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate
+func (s *Store) selectPlan(ctx context.Context, id string) ([]memory.PlannedRange, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate
 		FROM memexport.export_ranges WHERE export_id = $1 ORDER BY range`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the ranges: %w", err)

@@ -16,9 +16,9 @@ type Limits struct {
 	// Running is how many exports of a workspace may run at the same time. Further exports wait and
 	// start in the order of their creation.
 	Running int
-	// AllRunning is how many exports of all workspaces together may run at the same time. Further
-	// exports wait, and the workspaces take turns. Transactions of several workspaces at the same
-	// instant may exceed it, by one export each.
+	// AllRunning is how many exports of all workspaces together may run at the same time. Further exports
+	// wait, and the workspaces take turns. If several workspaces start exports at the same instant, each of
+	// them may exceed the limit by one export.
 	AllRunning int
 	// Unfinished is how many exports of a workspace may run or wait. Once this number is reached,
 	// Create refuses more exports.

@@ -16,9 +16,8 @@ const (
 	StepDeleted Step = "deleted"
 )
 
-// Observer is called for each step of an export after it is committed, once in all processes: only the
-// process that changed the row calls its observer. The export is as it is after the step. An observer must
-// not wait.
+// Observer is called once for each step of an export, after the step is committed, and only in the process
+// that changed the row. e is the export after the step. An observer must return quickly.
 type Observer func(ctx context.Context, step Step, e Export)
 
 // WithObserver returns a store for the same database, with the same limits, that calls observe.

@@ -103,8 +103,8 @@ func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) ([]Export
 	return exportsOf(records)
 }
 
-// ByTurns reports whether all workspaces share a number of places, so that a place that becomes free
-// may go to another workspace: see NextTurn.
+// ByTurns reports whether Limits.AllRunning is set. All workspaces then share this number of places to run,
+// and a place that becomes free may go to another workspace: see NextTurn.
 func (s *Store) ByTurns() bool { return s.limits.AllRunning > 0 }
 
 // NextTurn returns the workspace whose waiting export gets the next free place: among the workspaces

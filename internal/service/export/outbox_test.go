@@ -145,7 +145,7 @@ func TestWorkspacesTakeTurnsForThePlacesThatTheyShare(t *testing.T) {
 	equal(t, "what is claimed at a time", claim(t, s, tenant), many[2:3])
 	equal(t, "what is claimed then", claim(t, s, tenant), many[3:4])
 	fail(t, s, few[1])
-	turn("") // a place is free, but the only workspace that waits runs as many as it may
+	turn("") // a place is free, but the only workspace that waits already runs as many exports as it may
 	equal(t, "what is claimed beyond its own limit", claim(t, s, tenant), []string(nil))
 }
 

@@ -1,8 +1,8 @@
 package export
 
 import (
+	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -13,32 +13,18 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds all parts, which belong to one range, in one transaction, or none. It returns ErrConflict if
-// another attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING.
-// The caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
+// Record adds the parts, which all belong to one range, in one transaction. It returns ErrConflict if another
+// attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING. The
+// caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
 func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	if len(parts) == 0 {
 		return nil
 	}
+	// Use a transaction even for one part. Then nothing is recorded after the attempt has ended, even if
+	// Postgres is still working.
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
-		// The lock keeps the row from changing until the parts are committed.
-		var open bool
-		err := tx.GetContext(ctx, &open, `SELECT status = 'PROCESSING' AND $2 <> ALL(complete_ranges)
-			FROM memexport.exports WHERE id = $1 FOR SHARE`, id, parts[0].Range)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			return ErrNotFound
-		case err != nil:
-			return fmt.Errorf("lock an export: %w", err)
-		case !open:
-			return ErrConflict
-		}
 		for _, p := range parts {
-			_, err := tx.ExecContext(ctx, `INSERT INTO memexport.export_parts
-				(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, id, p.Range, p.Number, p.Object, p.Size,
-				int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC), p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
-			if err != nil {
+			if err := insertPart(ctx, tx, id, p); err != nil {
 				return err
 			}
 		}
@@ -48,6 +34,24 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 		return ErrConflict
 	}
 	return err
+}
+
+// insertPart records a part. The lock keeps the row of the export from changing until the part is committed.
+func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) error {
+	result, err := q.ExecContext(ctx, `INSERT INTO memexport.export_parts
+		(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
+		SELECT id, $2::integer, $3::integer, $4, $5::bigint, $6::bigint, $7::boolean, $8::boolean, $9::bigint, $10::bigint,
+			$11::bigint, $12::bigint, $13::uuid, $14::bytea
+		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' AND $2::integer <> ALL(complete_ranges) FOR SHARE`,
+		id, p.Range, p.Number, p.Object, p.Size, int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC),
+		p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
+	if err != nil {
+		return err
+	}
+	if recorded, err := result.RowsAffected(); err != nil || recorded == 0 {
+		return cmp.Or(err, ErrConflict)
+	}
+	return nil
 }
 
 // CompleteRange records that a range is complete with this number of parts, so that Record refuses further

@@ -36,9 +36,9 @@ type record struct {
 	ErrorRetryable *bool      `db:"error_retryable"`
 }
 
-// recordColumns selects what a record holds. The database's clock decides whether an export is EXPIRED, so callers
-// see the right status even if a worker is late to record EXPIRED. The memory count of a PROCESSING
-// export is the sum over its parts.
+// recordColumns are the columns of a record. The database's clock decides whether an export is EXPIRED, so
+// callers see the right status even if a worker is late to record EXPIRED. The memory count of a
+// PROCESSING export is the sum over its parts.
 const recordColumns = `id, workspace_id, format, filter, status AS stored_status, created_by, trace_parent, created_at, updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
@@ -82,9 +82,9 @@ func exportsOf(records []record) ([]Export, error) {
 	return exports, nil
 }
 
-// progress returns how much of the work is done, in percent. Up to nine tenths of the estimate, it is the share
-// of the estimate. The rest approaches 99 the more slowly the more is written, because the estimate may be too
-// low and because the file must still be verified. It is 100 only when the export is READY.
+// progress returns how much of the work is done, in percent. Until nine tenths of the estimate are written,
+// it is the written share of the estimate. After that, it approaches 99 more and more slowly, because the
+// estimate may be too low and the file must still be verified. It is 100 only when the export is READY.
 func progress(written int64, estimate *int64) int {
 	if estimate == nil || *estimate == 0 {
 		return 0

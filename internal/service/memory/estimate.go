@@ -42,7 +42,7 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	if tooFew || tooMany {
 		share := float64(begin) / float64(max(all, begin, 1))
 		if elapsed, whole := float64(seen.last.CreatedAt)-float64(r.First.CreatedAt), float64(r.Last.CreatedAt)-float64(r.First.CreatedAt); begin < leastEvidence && elapsed > 0 {
-			share = elapsed / whole // Postgres expects at least one row everywhere, so its small numbers say nothing
+			share = elapsed / whole // Postgres never expects less than one row, so a small begin says nothing
 		}
 		all = int64(min(float64(max(seen.matches, 1))/share, maxEstimate))
 	}
@@ -71,8 +71,8 @@ func (p *planner) sample(ctx context.Context, r Range) (s sample, err error) {
 	}
 	var createdAt []byte
 	var id *string
-	// The greatest id is that of the last memory only if all memories have the same time. Otherwise expected
-	// does not look at it.
+	// The greatest id belongs to the last memory only if all memories have the same time. In other cases,
+	// expected does not use the id.
 	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %s), timestamptz_send(max(created_at)), max(id::text COLLATE "C")
 		FROM (SELECT * FROM %s WHERE %s ORDER BY created_at, id LIMIT %d) first`, filter, p.table, inner.sql(), sampleRows), matching.args...).
 		Scan(&s.rows, &s.matches, &createdAt, &id)

@@ -10,7 +10,7 @@ import (
 	"memexport/internal/workshop/pgtest"
 )
 
-// The statement that a message asks for must repair what it complains about.
+// statement matches the statements that an error message tells the operator to run.
 var statement = regexp.MustCompile(`run ((?:GRANT [^;]+;\s*)+)`)
 
 func TestAUserWithoutAPrivilegeIsToldTheGrant(t *testing.T) {

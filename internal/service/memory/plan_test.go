@@ -112,8 +112,8 @@ func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	}
 }
 
-// The memories of a workspace may all be of a time in which nobody else has any, or the filter may select such
-// a time. Postgres then expects far too few.
+// The memories of a workspace may all have times at which no other workspace has memories, or the filter may
+// select such times. Postgres then expects far too few memories.
 func TestCorrelatedTimesDoNotFoolThePlan(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ memories, rangeRows, least, most int64 }{

@@ -77,7 +77,8 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 	}
 }
 
-// Pause is what the function visit of Read returns to wait without a connection and a snapshot.
+// Pause is an error that the function visit of Read returns to wait without holding a connection and a
+// snapshot.
 type Pause struct {
 	Wait func() error // an error of Wait ends Read
 }

@@ -1,3 +1,5 @@
+//go:build poolers
+
 package memory
 
 import (
@@ -12,7 +14,7 @@ import (
 )
 
 // A hot standby cancels a query whose snapshot still needs rows that VACUUM has removed on the primary. The
-// reader then goes on after the last memory that it has seen, and misses and repeats nothing.
+// reader then continues after the last memory that it has seen. It neither misses nor repeats a memory.
 func TestAQueryThatAStandbyCancelsIsContinued(t *testing.T) {
 	through := pgtest.Standby(t)
 	url := pgtest.New(t)
@@ -44,7 +46,7 @@ func TestAQueryThatAStandbyCancelsIsContinued(t *testing.T) {
 			err := standby.Get(&received, `SELECT pg_last_wal_receive_lsn() >= $1::pg_lsn`, end)
 			return err == nil && received
 		})
-		time.Sleep(time.Second) // to replay it takes milliseconds, but nothing shows that replay waits for this query
+		time.Sleep(time.Second) // the standby replays VACUUM within milliseconds, but does not show when replay waits for this query
 		return nil
 	}
 	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, visit)

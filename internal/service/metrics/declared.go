@@ -15,8 +15,8 @@ var (
 	long  = []float64{0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200}
 )
 
-// What the table of exports says. The worker asks the database for these when it is scraped, but at most
-// every 15 seconds. Every worker reports the same numbers, so queries take the max over the workers.
+// These metrics describe the table of exports. When a worker is scraped, it reads the table, but at most
+// every 15 seconds. Every worker reports the same numbers, so queries take the maximum over the workers.
 var (
 	Exports = observed("memexport_exports", Worker,
 		"Exports whose objects are not deleted yet, by the status that clients see.", statuses, formats)
@@ -37,7 +37,7 @@ var (
 		"Scrapes that lack the gauges above because the database did not answer within 5 seconds.")
 )
 
-// The life of exports.
+// These metrics count and time the steps in the life of exports.
 var (
 	Created = counter("memexport_exports_created_total", API,
 		"Exports that were created. A repeated Idempotency-Key creates none.", formats)
@@ -57,7 +57,7 @@ var (
 		"Time from the creation of an export until it became READY.", long, formats)
 )
 
-// The work of exports.
+// These metrics describe the work on ranges and parts.
 var (
 	RangesInFlight = inFlight("memexport_ranges_in_flight", Worker,
 		"Ranges of exports that this worker writes at the moment.")
@@ -74,11 +74,14 @@ var (
 		"Time until the memories database answered the query for a page of up to 100,000 memories with its first row.", short)
 	VerifySeconds = histogram("memexport_verification_seconds", Worker,
 		"Time to read the parts of one range back and to compare them with their checksums.", long, formats)
+	VerifyFailed = counter("memexport_verifications_failed_total", Worker,
+		"Ranges that could not be read back or had wrong checksums, by the type of the error. StorageCorrupt means other bytes than were written.",
+		Label{"reason", []string{"StorageCorrupt", "StorageDenied", "StorageUnavailable", "Stopped", Other}})
 	BytesVerified = counter("memexport_verified_bytes_total", Worker,
 		"Bytes that were read back and had the right checksum, before compression.", formats)
 )
 
-// What the scheduled work has done.
+// These metrics describe the runs of the reconciler and the sweeper.
 var (
 	Reconciled = counter("memexport_reconciled_total", Worker,
 		"Exports that the reconciler started, settled (made FAILED or EXPIRED, or purged), or gave a place to run, and those for which that failed.",
@@ -95,7 +98,7 @@ var (
 		"When a run of the sweeper last ended without an error on this worker, in Unix time.")
 )
 
-// What the API sends and refuses.
+// These metrics describe what the API sends and what it refuses.
 var (
 	LimitsHit = counter("memexport_limits_hit_total", API,
 		"Requests that were refused because of a limit. docs/limits.md explains the limits.",

@@ -1,8 +1,8 @@
 //go:generate go test -run TestTheTableInTheDocumentIsCurrent -update
 
-// Package metrics declares the metrics of the service. Every room of the service records into them. They
-// are OpenTelemetry instruments of the global meter, so recording does nothing until package telemetry has
-// set up a meter provider.
+// Package metrics declares the metrics of the service. The other packages record into them. The metrics are
+// OpenTelemetry instruments of the global meter, so recording does nothing until package telemetry has set up
+// a meter provider.
 //
 // The values of a label are a closed set, which the declaration lists. A value outside the set is recorded
 // as Other. So no id, and nothing that a client chooses, can become the value of a label.
@@ -104,7 +104,7 @@ func counter(name string, by Process, help string, labels ...Label) *Counter {
 // counters are the counters that Zero sets.
 var counters []*Counter
 
-// where limits the combinations that Zero sets.
+// where limits the combinations of label values that Zero sets.
 func (c *Counter) where(possible func(values []string) bool) *Counter {
 	c.possible = possible
 	return c
@@ -158,7 +158,7 @@ func (h *Histogram) Record(ctx context.Context, value float64, values ...string)
 	h.instrument.Record(ctx, value, h.attributes(values))
 }
 
-// InFlight counts what goes on at the moment.
+// InFlight counts the operations that are running at the moment.
 type InFlight struct {
 	Metric
 	instrument metric.Int64UpDownCounter
@@ -174,7 +174,7 @@ func inFlight(name string, by Process, help string) *InFlight {
 // inFlights are the gauges that Zero sets.
 var inFlights []*InFlight
 
-// Begin adds one until the returned function is called.
+// Begin adds one. The function end subtracts it again.
 func (f *InFlight) Begin(ctx context.Context) (end func()) {
 	f.instrument.Add(ctx, 1)
 	return func() { f.instrument.Add(ctx, -1) }
@@ -213,7 +213,7 @@ func (o Observation) Set(g *Observed, value float64, values ...string) {
 	o.observer.ObserveFloat64(g.instrument, value, g.attributes(values))
 }
 
-// Observe calls observe at every scrape, until stop is called. It reports the gauges.
+// Observe calls the function observe at every scrape, until stop is called. observe sets the gauges.
 func Observe(observe func(context.Context, Observation) error, gauges ...*Observed) (stop func() error, err error) {
 	instruments := make([]metric.Observable, len(gauges))
 	for i, g := range gauges {

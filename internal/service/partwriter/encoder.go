@@ -29,6 +29,7 @@ type encoder struct {
 	lastTime memory.Time // created_at of the last memory
 	lastID   [36]byte
 	first    bool // the next memory is the first of the file, so no separator precedes it
+	parts    int  // parts that are complete and do not end within a memory
 
 	queue   chan part
 	waiting *part         // a part that the uploader has not taken in time; see flush
@@ -182,6 +183,9 @@ func (e *encoder) flush(c cut) error {
 		}
 	}
 	e.buffer, e.memories = buffers.Get().(*[]byte), 0
+	if !c.endsInside {
+		e.parts++
+	}
 	if err := e.handOver(); err != nil { // no more than one part waits
 		return err
 	}

@@ -5,6 +5,7 @@ package partwriter
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"memexport/internal/service/archive"
 	"memexport/internal/service/attempt"
@@ -36,12 +37,17 @@ type Job struct {
 	Number   int // number of the range within the plan, from 0
 	Bounds   memory.Range
 	Recorded []export.Part
+	OnePart  bool // whether to return ErrMore if the range has memories after its first part
 }
 
+// ErrMore means that a range has more than one part, although Job.OnePart is set. The first part is
+// recorded.
+var ErrMore = errors.New("the range has more than one part")
+
 // Write writes the memories of the job's range that follow the last recorded part, marks the range as
-// complete, and returns what it has recorded. It uploads one part while it reads and encodes the next. Its errors come from package
-// attempt. After an error, the parts recorded so far stay; an object that was uploaded but not recorded
-// is an orphan, which the sweep deletes later.
+// complete, and returns what it has recorded. It uploads one part while it reads and encodes the next. Its
+// errors come from package attempt, except for ErrMore. After an error, the parts recorded so far stay; an
+// object that was uploaded but not recorded is an orphan, which the sweep deletes later.
 func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	var after *memory.Key
 	if n := len(j.Recorded); n > 0 {
@@ -50,13 +56,25 @@ func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	enc := startEncoder(ctx, j.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
 		exports: w.Exports, archive: w.Archive, exportID: j.Export.ID, format: j.Format, rangeNumber: j.Number, nextPart: len(j.Recorded),
 	})
-	readErr := w.Source.Read(enc.ctx, j.Export.Query(), j.Bounds, after, enc.add)
+	visit := enc.add
+	if j.OnePart {
+		visit = func(m *memory.Memory) error {
+			if len(j.Recorded) > 0 || enc.parts > 0 {
+				return ErrMore
+			}
+			return enc.add(m)
+		}
+	}
+	readErr := w.Source.Read(enc.ctx, j.Export.Query(), j.Bounds, after, visit)
 	if readErr == nil {
 		readErr = enc.flushLast()
 	}
 	written, uploadErr := enc.wait()
 	if uploadErr != nil { // the failed upload also interrupted reading
 		return written, uploadErr
+	}
+	if errors.Is(readErr, ErrMore) {
+		return written, ErrMore
 	}
 	if readErr != nil {
 		return written, attempt.SourceError(ctx, w.Source.Name(), readErr)

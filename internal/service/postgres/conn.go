@@ -9,8 +9,9 @@ import (
 
 // connector opens connections for database/sql.
 type connector struct {
-	pq     *pq.Connector
-	pooled bool
+	pq      *pq.Connector
+	pooled  bool
+	prepare bool
 }
 
 func (c connector) Driver() driver.Driver { return c.pq.Driver() }
@@ -24,7 +25,11 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	state.socket.use(context.Background())
-	return &conn{pqConn: opened.(pqConn), socket: state.socket, pooled: c.pooled}, nil
+	opening := &conn{pqConn: opened.(pqConn), socket: state.socket, pooled: c.pooled}
+	if c.prepare && !c.pooled { // a pooler may execute a statement in another session than the one that has prepared it
+		opening.prepared = map[string]pqStmt{}
+	}
+	return opening, nil
 }
 
 // pqConn lists what lib/pq's connections implement for database/sql.
@@ -40,13 +45,69 @@ type pqConn interface {
 	driver.Validator
 }
 
-// conn is a connection of lib/pq that tells its socket the context of each call. A statement that was
-// prepared with Prepare does not do that; it ends with the context of its transaction.
+// pqStmt lists what lib/pq's prepared statements implement for database/sql.
+type pqStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+// maxPrepared bounds the prepared statements of a connection, which need some RAM in Postgres. This program
+// has fewer different statements.
+const maxPrepared = 200
+
+// conn is a connection of lib/pq that passes the context of each call to its socket. A statement from Prepare
+// is an exception: it ends with the context of its transaction.
 type conn struct {
 	pqConn
 	socket *socket
 	pooled bool
 	inTx   bool
+
+	prepared map[string]pqStmt // by the text of the statement; nil if statements are not kept
+}
+
+// statement returns the prepared statement for a query with arguments. It returns nil if the connection does
+// not keep statements.
+func (c *conn) statement(ctx context.Context, query string, args []driver.NamedValue) (pqStmt, error) {
+	if c.prepared == nil || len(args) == 0 {
+		return nil, nil
+	}
+	kept, ok := c.prepared[query]
+	if ok || len(c.prepared) == maxPrepared {
+		return kept, nil
+	}
+	prepared, err := c.pqConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	kept = prepared.(pqStmt)
+	c.prepared[query] = kept
+	return kept, nil
+}
+
+// exec executes a statement, as a prepared one if the connection keeps statements.
+func (c *conn) exec(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	kept, err := c.statement(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil {
+		return kept.ExecContext(ctx, args)
+	}
+	return c.pqConn.ExecContext(ctx, query, args)
+}
+
+// query is like exec for a statement that returns rows.
+func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	kept, err := c.statement(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil {
+		return kept.QueryContext(ctx, args)
+	}
+	return c.pqConn.QueryContext(ctx, query, args)
 }
 
 func (c *conn) Ping(ctx context.Context) error {
@@ -76,7 +137,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 	if err != nil {
 		return nil, err
 	}
-	result, err := c.pqConn.ExecContext(ctx, query, args)
+	result, err := c.exec(ctx, query, args)
 	return result, end(err)
 }
 
@@ -85,7 +146,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	end, err := c.pin(ctx, args)
 	if err == nil {
 		var result driver.Rows
-		if result, err = c.pqConn.QueryContext(ctx, query, args); err == nil {
+		if result, err = c.query(ctx, query, args); err == nil {
 			return &rows{pqRows: result.(pqRows), ended: func(err error) error { defer restore(); return end(err) }}, nil
 		}
 		err = end(err)
@@ -117,7 +178,7 @@ func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err 
 	}, nil
 }
 
-// tx calls ended when the transaction has ended.
+// tx is a transaction that calls ended when it has ended.
 type tx struct {
 	driver.Tx
 	ended func()
@@ -135,7 +196,7 @@ type pqRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// rows calls ended when it is closed, with the error of closing it.
+// rows is a result that calls ended when it is closed, with the error from closing it.
 type rows struct {
 	pqRows
 	ended func(err error) error

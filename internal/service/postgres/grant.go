@@ -10,7 +10,8 @@ import (
 	"github.com/lib/pq"
 )
 
-// grants is also in docs/security.md. It names the roles memexport_api and memexport_worker.
+// grants holds the statements that Grant runs. docs/security.md shows them too. They name the roles
+// memexport_api and memexport_worker.
 //
 //go:embed grants.sql
 var grants string

@@ -12,16 +12,16 @@ import (
 	"github.com/lib/pq"
 )
 
-// These are the names of the roles in grants. An operator may use others.
+// These are the names of the roles in grants.sql. An operator may use other names.
 const (
 	APIRole    = "memexport_api"
 	WorkerRole = "memexport_worker"
 )
 
-// grantForm is a statement of grants: privileges, TABLE or SCHEMA and names, and roles.
+// grantForm matches a statement of grants.sql: privileges, TABLE or SCHEMA and names, and roles.
 var grantForm = regexp.MustCompile(`(?m)^GRANT (.+) ON (SCHEMA )?(.+) TO (.+);$`)
 
-// privilegeForm is a privilege, perhaps for some columns only.
+// privilegeForm matches a privilege, with or without a list of columns.
 var privilegeForm = regexp.MustCompile(`([A-Z]+)(?: \(([a-z_, ]+)\))?`)
 
 // CheckGrants returns an error with the statements to run if the user of db lacks privileges that a role has
@@ -53,8 +53,9 @@ func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {
 	return errors.New("the user of DATABASE_URL may not do what it needs in the schema memexport: as the role that ran `memexport migrate`, run\n  " + strings.Join(missing, "\n  "))
 }
 
-// hasPrivileges reports whether the user has privileges on a schema or table, or whether it does not exist. It
-// looks the table up in the catalog, because a name can only be resolved with a privilege on its schema.
+// hasPrivileges reports whether the user has the privileges on a schema or table. It also returns true if the
+// schema or table does not exist. It looks the table up in the catalog, because resolving its name would need
+// a privilege on the schema.
 func hasPrivileges(ctx context.Context, db *sqlx.DB, privileges string, isSchema bool, name string) (bool, error) {
 	for _, privilege := range privilegeForm.FindAllStringSubmatch(privileges, -1) {
 		word, columns := privilege[1], privilege[2]

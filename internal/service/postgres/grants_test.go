@@ -58,7 +58,7 @@ func TestMissingGrantsAreNamedAsStatementsThatRepairThem(t *testing.T) {
 		if left := missing(); left != nil {
 			t.Errorf("%s still lacks %q", role, left)
 		}
-		// Each of the statements is missed when it is revoked.
+		// Revoke each statement in turn: CheckGrants must then ask for it.
 		for _, statement := range all {
 			admin.MustExec(strings.Replace(strings.Replace(statement, "GRANT ", "REVOKE ", 1), " TO ", " FROM ", 1))
 			if left := missing(); len(left) != 1 || left[0] != statement {

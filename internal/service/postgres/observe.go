@@ -23,15 +23,16 @@ func openObserved(c driver.Connector) *sql.DB {
 		otelsql.WithSpanErrorAttributesGetter(errorCode),
 		otelsql.WithInstrumentErrorAttributesGetter(errorCode),
 		otelsql.WithSpanOptions(otelsql.SpanOptions{
-			DisableQuery:         true,                              // the name has what is needed of a statement
+			DisableQuery:         true,                              // the name of the span says enough about the statement
 			RecordError:          func(error) bool { return false }, // the text of an error may quote a value
 			OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
 			SpanFilter: inTrace,
 		}))
 }
 
-// inTrace says that only statements within a trace have spans. Otherwise each statement of a poll or a probe
-// would begin a trace of its own. It leaves out the beginning and the rollback of transactions.
+// inTrace reports whether a call has a span. Calls outside a trace have none, because otherwise each
+// statement of a poll or a probe would begin a trace of its own. The begin and the rollback of a transaction
+// have none either.
 func inTrace(ctx context.Context, method otelsql.Method, _ string, _ []driver.NamedValue) bool {
 	return method != otelsql.MethodConnBeginTx && method != otelsql.MethodTxRollback && trace.SpanContextFromContext(ctx).IsSampled()
 }

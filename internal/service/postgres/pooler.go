@@ -10,13 +10,13 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// SharesSessions reports whether several connections of db share sessions of Postgres, because a pooler
-// gives each transaction another session. PgBouncer calls this pool_mode=transaction. The pool needs two
+// SharesSessions reports whether several connections of db share sessions of Postgres, because a pooler may
+// run each transaction in another session. PgBouncer calls this pool_mode=transaction. The pool needs two
 // connections.
 //
-// It sets a variable over one connection. If another connection sees the variable, or the first one does
-// not, then they do not have sessions of their own. It tries several times, because other clients of the
-// pooler may get in between.
+// SharesSessions sets a variable over one connection. If another connection sees the variable, or the first
+// one does not, then the connections share sessions. It tries several times, because other clients of the
+// pooler may disturb a try.
 func SharesSessions(ctx context.Context, db *sqlx.DB) (shared bool, err error) {
 	first, err := db.Conn(ctx)
 	if err != nil {

@@ -1,6 +1,6 @@
-// Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of
-// this service. Its connections do what lib/pq alone does not: a call ends when its context ends, even if
-// Postgres hangs, and statements work through a pooler that changes the session after each transaction.
+// Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of this
+// service. Its connections add two things to lib/pq: a call ends when its context ends, even if Postgres
+// hangs, and statements work through a pooler that may run each transaction in another session.
 package postgres
 
 import (
@@ -19,14 +19,21 @@ type Options struct {
 	// Silence is how long Postgres may send nothing while a statement runs. After that, the call fails
 	// and its connection is closed. Zero sets no limit: the context alone bounds the call.
 	Silence time.Duration
-	// SilenceHint is added to the error of a call that failed for silence. It names the setting to change.
+	// SilenceHint is added to the error of a call that failed because of Silence. It names the setting to
+	// change.
 	SilenceHint string
 
-	// Pooled says that a pooler gives each transaction another session of Postgres: see SharesSessions.
+	// Pooled says that a pooler may run each transaction in another session of Postgres: see SharesSessions.
 	Pooled bool
 
-	// Observed measures and traces each statement. Each row of a result then costs a little more, so the
-	// pool that reads memories is not observed.
+	// Prepare keeps the statements that have arguments prepared in each connection. This saves a round trip
+	// and Postgres's work to parse them. Set it only if the column types of the tables do not change: Postgres
+	// refuses a prepared statement when the types of its result have changed. Prepare has no effect if Pooled
+	// is set.
+	Prepare bool
+
+	// Observed measures and traces each statement. This makes each row of a result cost a little more, so the
+	// pool that reads memories does not use it.
 	Observed bool
 }
 
@@ -46,8 +53,8 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// With binary_parameters, Postgres would refuse the filters of exports, which are JSON. It exists for
-	// poolers, which Options.Pooled handles.
+	// Ignore binary_parameters in the URL: with it, Postgres would refuse the filters of exports, which are
+	// JSON. URLs for poolers contain it, but Options.Pooled does what these need.
 	config.BinaryParameters = false
 	c, err := pq.NewConnectorConfig(config)
 	if err != nil {
@@ -58,7 +65,7 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	if o.Observed {
 		openDB = openObserved
 	}
-	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled}), "postgres")
+	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled, prepare: o.Prepare}), "postgres")
 	db.SetMaxOpenConns(o.MaxConns)
 	db.SetMaxIdleConns(cmp.Or(o.MaxConns, 2))
 	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened

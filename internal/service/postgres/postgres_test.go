@@ -2,7 +2,9 @@ package postgres_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,15 @@ import (
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func wantError(t *testing.T, err error, parts ...string) {
+	t.Helper()
+	for _, part := range parts {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("the error is %v; it lacks %q", err, part)
+		}
+	}
+}
 
 func TestMigratingTwiceDoesNothing(t *testing.T) {
 	db := pgtest.Open(t, 1) // Migrate must need no more than one connection
@@ -178,5 +189,63 @@ func TestOpenDoesNotConnect(t *testing.T) {
 	}
 	if _, err := postgres.Open("postgres://%zz", 1); err == nil {
 		t.Error("an invalid URL is accepted")
+	}
+}
+
+func TestPreparedStatementsAreKeptAndSurviveChangesOfTheTable(t *testing.T) {
+	t.Parallel()
+	db, err := postgres.OpenWith(pgtest.New(t), postgres.Options{MaxConns: 1, Prepare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.MustExec(`CREATE TABLE things (id int PRIMARY KEY, name text)`)
+	const insert, find = `INSERT INTO things (id, name) VALUES ($1, $2)`, `WITH found AS (SELECT * FROM things WHERE id = $1) SELECT name FROM found`
+	for i, name := range []string{"a", "b", "c", "d", "e", "f", "g"} { // Postgres may choose another plan from the sixth execution on
+		if i == 3 {
+			db.MustExec(`ALTER TABLE things ADD COLUMN more int`)
+		}
+		tx := db.MustBegin()
+		tx.MustExec(insert, i, name)
+		if _, err := tx.Exec(insert, i, name); err == nil {
+			t.Error("a row was inserted twice")
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		db.MustExec(insert, i, name)
+		var got string
+		if err := db.Get(&got, find, i); err != nil || got != name {
+			t.Errorf("row %d is %q: %v", i, got, err)
+		}
+	}
+	if err := db.Get(new(string), find, 100); !errors.Is(err, sql.ErrNoRows) {
+		t.Errorf("an unknown row: %v", err)
+	}
+	if _, err := db.Exec(`INSERT INTO missing VALUES ($1)`, 1); err == nil {
+		t.Error("a wrong statement succeeded")
+	}
+	var kept int
+	if err := db.Get(&kept, `SELECT count(*) FROM pg_prepared_statements`); err != nil || kept != 2 {
+		t.Errorf("%d statements are kept: %v", kept, err)
+	}
+}
+
+func TestAConnectionKeepsALimitedNumberOfStatements(t *testing.T) {
+	t.Parallel()
+	db, err := postgres.OpenWith(pgtest.New(t), postgres.Options{MaxConns: 1, Prepare: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for i := range 300 {
+		var got int
+		if err := db.Get(&got, fmt.Sprintf(`SELECT $1::int + %d`, i), 1); err != nil || got != i+1 {
+			t.Fatalf("statement %d returned %d: %v", i, got, err)
+		}
+	}
+	var kept int
+	if err := db.Get(&kept, `SELECT count(*) FROM pg_prepared_statements`); err != nil || kept != 200 {
+		t.Errorf("%d statements are kept: %v", kept, err)
 	}
 }

@@ -81,7 +81,7 @@ func (s *socket) Read(p []byte) (int, error) {
 
 func (s *socket) Write(p []byte) (int, error) { return s.bounded(s.Conn.Write, p) }
 
-// bounded calls do, which reads or writes, and interrupts it when the current context ends, or after
+// bounded calls do to read or write p. It interrupts do when the current context ends, or after
 // Options.Silence.
 func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
 	deadline := s.until
@@ -98,13 +98,13 @@ func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
 	})
 	n, err := do(p)
 	if !stop() {
-		<-interrupted // otherwise it could interrupt the next call
+		<-interrupted // wait, because a late interruption would hit the next call
 	}
 	return n, s.explain(err)
 }
 
-// explain replaces the cause of an error that a deadline of bounded has caused. The error stays a
-// *net.OpError, by which lib/pq recognizes a broken connection.
+// explain puts the reason into an error that a deadline set by bounded has caused. The error stays a
+// *net.OpError, because lib/pq recognizes a broken connection by that type.
 func (s *socket) explain(err error) error {
 	var failed *net.OpError
 	if !errors.As(err, &failed) || !errors.Is(failed.Err, os.ErrDeadlineExceeded) {
@@ -134,5 +134,5 @@ func (e *silenceError) Error() string {
 	return text
 }
 
-// Timeout makes the error a timeout for callers that ask net.Error.
+// Timeout implements net.Error, so that callers treat the error as a timeout.
 func (e *silenceError) Timeout() bool { return true }

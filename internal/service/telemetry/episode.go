@@ -7,27 +7,28 @@ import (
 	"time"
 )
 
-// settled is how long a problem must last before it is told again, if it was told within Every and went away
-// in between. A problem that comes and goes would fill the log otherwise.
+// settled is how long a problem that comes back within Every must last before it is logged again. Otherwise a
+// problem that comes and goes would fill the log.
 const settled = 30 * time.Second
 
-// Episode logs a problem that lasts: once when it begins, seldom while it lasts, and once when it is over. Its
-// methods may be called at the same time.
+// Episode logs a problem that lasts: once when it begins, again every Every while it lasts, and once when it
+// is over. Several goroutines may call its methods.
 type Episode struct {
 	Log   *slog.Logger
-	Every time.Duration // how often the problem is told again
+	Every time.Duration // how often the problem is logged again
 	Begun string        // the message while it lasts
 	Over  string        // the message when it is over
 
 	mu       sync.Mutex
 	since    time.Time // zero if there is no problem
 	failures int
-	told     bool      // whether this episode was told
+	told     bool      // whether this episode was logged
 	kind     string    // of the last line
 	last     time.Time // when the last line was logged
 }
 
-// Failed says that the problem is there. The kind names the problem: another kind is told at once.
+// Failed records that the problem exists. It logs the problem at once if kind, which names the problem, has
+// changed.
 func (e *Episode) Failed(ctx context.Context, kind string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -47,14 +48,14 @@ func (e *Episode) Failed(ctx context.Context, kind string, args ...any) {
 	e.Log.WarnContext(ctx, e.Begun, args...)
 }
 
-// Succeeded says that the problem is not there, or no longer.
+// Succeeded records that the problem does not exist, or no longer exists.
 func (e *Episode) Succeeded(ctx context.Context, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.since.IsZero() {
 		return
 	}
-	lasted := time.Now().Sub(e.since)
+	lasted := time.Since(e.since)
 	e.since = time.Time{}
 	if e.told {
 		e.Log.InfoContext(ctx, e.Over, append(args, "lasted", lasted.Round(time.Millisecond).String(), "failures", e.failures)...)

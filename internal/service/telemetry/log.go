@@ -10,9 +10,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger returns a logger that writes to w: key=value pairs if format is "text", otherwise one JSON
-// object per line. Lines that belong to a trace have its trace_id, and lines of an export's workflow the
-// export_id.
+// NewLogger returns a logger that writes to w: key=value pairs if format is "text", otherwise one JSON object
+// per line. A line that belongs to a trace has the attribute trace_id. A line about an export's workflow has
+// the attribute export_id.
 func NewLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "text" {
@@ -34,7 +34,7 @@ func (h handler) Handle(ctx context.Context, r slog.Record) error {
 
 const (
 	traceKey       = "trace_id"
-	workflowPrefix = "export-" // of the ids of workflows: see export.WorkflowID
+	workflowPrefix = "export-" // the prefix of the ids of workflows: see export.WorkflowID
 )
 
 // WithAttrs is called with the attributes that the Temporal SDK adds to the lines of workflows and
@@ -43,7 +43,7 @@ func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	var all []slog.Attr
 	for _, a := range attrs {
 		switch a.Key {
-		case "TraceID": // the name that the SDK gives it
+		case "TraceID": // the SDK's name for the id of the trace
 			a = slog.String(traceKey, a.Value.String())
 		case "SpanID":
 			continue

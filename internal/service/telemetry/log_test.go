@@ -13,7 +13,7 @@ import (
 	"memexport/internal/service/telemetry"
 )
 
-// logged returns the line that do logs.
+// logged returns the attributes of the line that the function do logs.
 func logged(t *testing.T, do func(*slog.Logger)) map[string]any {
 	t.Helper()
 	var out bytes.Buffer

@@ -37,7 +37,7 @@ func (t *Telemetry) startMetrics(ctx context.Context, res *resource.Resource, pr
 	t.stops = append(t.stops, provider.Shutdown)
 	t.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(t.log.Handler(), slog.LevelWarn),
-		ErrorHandling:       promhttp.ContinueOnError, // the other metrics are right
+		ErrorHandling:       promhttp.ContinueOnError, // the answer still contains the metrics that can be collected
 		MaxRequestsInFlight: 4,
 	})
 	for _, process := range processes {
@@ -46,11 +46,11 @@ func (t *Telemetry) startMetrics(ctx context.Context, res *resource.Resource, pr
 	return nil
 }
 
-// temporalBuckets suit the latencies of the Temporal SDK, which are in seconds. Without them, the buckets
-// would be made for milliseconds.
+// temporalBuckets are for the latencies of the Temporal SDK, which are in seconds. The default buckets are
+// for milliseconds.
 var temporalBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
 
-// blobBuckets are for the latencies of the bucket, which are in milliseconds.
+// blobBuckets are for the latencies of requests to the bucket, which are in milliseconds.
 var blobBuckets = []float64{1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000}
 
 // views change how the metrics of libraries are aggregated.
@@ -62,8 +62,8 @@ func views() []metric.View {
 	}
 }
 
-// temporalView sets the buckets of the Temporal SDK's histograms. It drops those of single attempts at a
-// request, which have as many series as those of whole requests and tell little more.
+// temporalView sets the buckets of the Temporal SDK's histograms. It drops the histograms of single attempts
+// at a request, which have as many series as the histograms of whole requests and tell little more.
 func temporalView(i metric.Instrument) (metric.Stream, bool) {
 	if i.Kind != metric.InstrumentKindHistogram || !strings.HasPrefix(i.Name, "temporal_") {
 		return metric.Stream{}, false

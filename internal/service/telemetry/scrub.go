@@ -7,14 +7,14 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace"
 )
 
-// scrubber removes the texts of errors from the spans of the bucket before they are sent: such a text may
-// have a URL with a signature, or a store's answer. The status and the code of the error stay.
+// scrubber removes the texts of errors from the spans of requests to the bucket, because such a text may
+// contain a signed URL or an answer of the store. The status and the code of the error stay.
 type scrubber struct{ trace.SpanExporter }
 
 // blobScope is the instrumentation scope of spans of gocloud.dev/blob.
 const blobScope = "gocloud.dev/blob"
 
-// ExportSpans sends spans.
+// ExportSpans sends the spans on, without the texts.
 func (s scrubber) ExportSpans(ctx context.Context, spans []trace.ReadOnlySpan) error {
 	clean := make([]trace.ReadOnlySpan, len(spans))
 	for i, span := range spans {

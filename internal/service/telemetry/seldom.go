@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// maxKeys bounds the memory of a handler that Seldom returns. A line that does not fit is not thinned out.
+// maxKeys is how many different lines the handler remembers, which bounds its memory. The handler does not
+// limit the lines beyond these.
 const maxKeys = 1000
 
-// Seldom returns a handler that hands on each warning and error once, and then once in every interval as long
-// as it repeats, with the number of lines that were left out. Lines with the same message are the same
-// warning, unless they are about different workflows or activities, or have errors that differ in more than
-// numbers. Lines below warn pass.
+// Seldom returns a handler that limits how often a warning or error is repeated. It sends a line to h when
+// the line first occurs, and then at most once in every interval, with the number of lines that it left out.
+// Two lines count as the same if they have the same message, are about the same workflow and activity, and
+// have errors that differ in numbers only. Lines below the level WARN are not limited.
 func Seldom(h slog.Handler, every time.Duration) slog.Handler {
 	return &seldom{Handler: h, seen: &seen{every: every, lines: map[string]*repeated{}}}
 }
@@ -23,10 +24,10 @@ func Seldom(h slog.Handler, every time.Duration) slog.Handler {
 type seldom struct {
 	slog.Handler
 	seen *seen
-	key  string // of the attributes that the logger has
+	key  string // what the logger's attributes add to the keys of lines
 }
 
-// seen is what all loggers of one handler have logged.
+// seen remembers the lines that all loggers of one handler have logged.
 type seen struct {
 	mu    sync.Mutex
 	every time.Duration
@@ -34,7 +35,7 @@ type seen struct {
 }
 
 type repeated struct {
-	last    time.Time // when the line was handed on
+	last    time.Time // when the line was last logged
 	leftOut int
 }
 
@@ -51,7 +52,7 @@ func part(a slog.Attr) string {
 	return ""
 }
 
-// Handle hands the record on, or leaves it out.
+// Handle sends the record to the wrapped handler, or leaves it out.
 func (s *seldom) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level < slog.LevelWarn {
 		return s.Handler.Handle(ctx, r)
@@ -73,7 +74,7 @@ func (s *seldom) Handle(ctx context.Context, r slog.Record) error {
 	return s.Handler.Handle(ctx, r)
 }
 
-// pass reports whether a line is handed on, and how many like it were left out before.
+// pass reports whether to log a line, and how many lines with the same key were left out before.
 func (s *seen) pass(key string, now time.Time) (leftOut int, pass bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +97,8 @@ func (s *seen) pass(key string, now time.Time) (leftOut int, pass bool) {
 	return leftOut, true
 }
 
-// forget removes the lines that the next repetition would hand on anyway.
+// forget removes the lines that were last logged more than an interval ago: their next repetition is logged
+// anyway.
 func (s *seen) forget(now time.Time) {
 	for key, line := range s.lines {
 		if now.Sub(line.last) >= s.every {

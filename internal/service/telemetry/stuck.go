@@ -8,8 +8,8 @@ import (
 	"memexport/internal/service/metrics"
 )
 
-// stuckRuns is for how many intervals of the reconciler a worker shows what its last run has found. Only one
-// worker does a run, and an earlier result of another worker must not stay for good.
+// stuckRuns is for how many intervals of the reconciler a worker shows the result of its last run. Each run
+// takes place on one worker only, so the older results of other workers must disappear.
 const stuckRuns = 3
 
 // stuck is what the last run of the reconciler on this worker has found.
@@ -21,8 +21,8 @@ type stuck struct {
 	byReason map[string]int
 }
 
-// ObserveStuck makes the metrics show the exports that are stuck. Call the returned function after each run
-// of the reconciler with their number by reason. every is the interval between two runs.
+// ObserveStuck makes the metrics show the exports that are stuck. Call report after each run of the
+// reconciler, with the number of stuck exports for each reason. every is the interval between two runs.
 func (t *Telemetry) ObserveStuck(every time.Duration) (report func(byReason map[string]int), err error) {
 	s := &stuck{shown: stuckRuns * every}
 	stop, err := metrics.Observe(s.observe, metrics.Stuck)

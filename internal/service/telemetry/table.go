@@ -13,7 +13,7 @@ import (
 const (
 	censusEvery   = 15 * time.Second // bounds what scrapes cost the database
 	censusTimeout = 5 * time.Second  // shorter than Prometheus waits for a scrape
-	// overdueSlack leaves a purge that failed time for some more attempts.
+	// overdueSlack gives a failed purge time for more attempts before it counts as overdue.
 	overdueSlack = 10 * time.Minute
 )
 

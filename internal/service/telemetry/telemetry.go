@@ -47,7 +47,7 @@ type Telemetry struct {
 func Off() *Telemetry { return &Telemetry{log: slog.New(slog.DiscardHandler)} }
 
 // Start sets up OpenTelemetry for this process: metrics if o.Metrics is set, and traces if the OTEL_
-// variables name a collector. Every package finds them through the global providers of OpenTelemetry. Call
+// variables name a collector. Every package uses them through the global providers of OpenTelemetry. Call
 // Start once, before connections are opened.
 func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	t := &Telemetry{log: o.Log}
@@ -68,7 +68,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	return t, nil
 }
 
-// Stop sends what has not been sent yet, and stops. ctx limits the time for that.
+// Stop sends the spans that have not been sent yet, and stops the telemetry. ctx limits the time for both.
 func (t *Telemetry) Stop(ctx context.Context) error {
 	var errs []error
 	for _, stop := range t.stops {
@@ -95,7 +95,7 @@ func (t *Telemetry) Observe(options *client.Options) error {
 	if t.Handler != nil {
 		options.MetricsHandler = temporaltelemetry.NewMetricsHandler(temporaltelemetry.MetricsHandlerOptions{
 			Meter:                otel.Meter("temporal-sdk-go"),
-			UseMonotonicCounters: true, // otherwise Prometheus would see its counters as gauges
+			UseMonotonicCounters: true, // otherwise Prometheus would see the SDK's counters as gauges
 			OnError:              func(err error) { t.log.Warn("a metric of the Temporal SDK is missing", "error", err) },
 		})
 	}
@@ -121,9 +121,10 @@ func TemporalTracing() (interceptor.Interceptor, error) {
 	})
 }
 
-// startTemporalSpan starts a span of the Temporal SDK, except two. The span of the workflow Export would last
-// as long as the export is kept, and be lost when a worker stops: activities become children of the span
-// that started the workflow. And the runs of a schedule must not all belong to the trace of its creation.
+// startTemporalSpan starts a span of the Temporal SDK, with two exceptions. A span of the workflow Export
+// would last as long as the export is kept, and would be lost when a worker stops. Without that span,
+// activities become children of the span that started the workflow. The creation of a schedule has no span
+// either: otherwise all runs of the schedule would belong to that one trace.
 func startTemporalSpan(ctx context.Context, tracer trace.Tracer, name string, options ...trace.SpanStartOption) trace.Span {
 	switch {
 	case name == "RunWorkflow:Export":

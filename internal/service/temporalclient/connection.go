@@ -1,5 +1,5 @@
-// Package temporalclient opens the connection to Temporal, and knows whether it works: it watches the calls
-// that the SDK makes, and tells an operator what to do when they fail.
+// Package temporalclient opens the connection to Temporal and watches the calls that the SDK makes. When
+// calls fail, it tells the operator what to do.
 package temporalclient
 
 import (
@@ -26,7 +26,8 @@ type Options struct {
 	Client    client.Options
 	TaskQueue string
 
-	// DeploymentName and BuildID are those of the worker in this process, if it has a version.
+	// DeploymentName and BuildID identify the version of the worker in this process. They are empty if it has
+	// none.
 	DeploymentName string
 	BuildID        string
 
@@ -49,7 +50,7 @@ type Connection struct {
 	method   string                                     // whose call failed with the problem
 	worked   bool                                       // whether the server has ever answered a call
 	server   string                                     // the version of the server
-	queue    *workflowservice.DescribeTaskQueueResponse // of the last look, or nil if it failed
+	queue    *workflowservice.DescribeTaskQueueResponse // the answer to the last Look, or nil if that failed
 	polls    map[string]*polls
 	lastTask time.Time
 }
@@ -73,8 +74,8 @@ type polls struct {
 	err  error                   // of the last call that ended
 }
 
-// working reports whether the polls work. If the last one failed, one must be open for a second, because a
-// call to a server that cannot be reached fails at once.
+// working reports whether polling works. If the last poll has failed, polling counts as working once another
+// poll has been open for a second: polls to an unreachable server fail at once.
 func (p *polls) working(now time.Time) bool {
 	if p.err == nil {
 		return true
@@ -124,13 +125,13 @@ func (c *Connection) intercept(ctx context.Context, method string, request, repl
 	switch {
 	case err == nil:
 		c.succeeded(ctx, method)
-	case !cancelled && ctx.Err() != context.Canceled: //nolint:errorlint // Err returns this value itself
+	case !cancelled && ctx.Err() != context.Canceled:
 		c.failed(ctx, method, err)
 	}
 	return err
 }
 
-// read notes what a reply says about the server and about tasks. The caller has locked c.mu.
+// read notes what a reply says about the server and about tasks. The caller must hold c.mu.
 func (c *Connection) read(reply any) {
 	switch r := reply.(type) {
 	case *workflowservice.GetSystemInfoResponse:
@@ -139,7 +140,7 @@ func (c *Connection) read(reply any) {
 		if len(r.GetTaskToken()) > 0 {
 			c.lastTask = time.Now()
 		}
-	case *workflowservice.RespondWorkflowTaskCompletedResponse: // it may bring the next tasks
+	case *workflowservice.RespondWorkflowTaskCompletedResponse: // this reply may contain the next tasks
 		if r.GetWorkflowTask() != nil || len(r.GetActivityTasks()) > 0 {
 			c.lastTask = time.Now()
 		}
@@ -160,8 +161,7 @@ func (c *Connection) failed(ctx context.Context, method string, err error) {
 	c.trouble.Failed(ctx, p.kind, "problem", p.remedy, "call", path.Base(method), "error", status.Convert(err).Message())
 }
 
-// succeeded notes that a call was answered. That ends the problem, unless another call is refused or the
-// answer does not depend on the namespace.
+// succeeded notes that a call was answered. problem.endedBy decides whether that ends the problem.
 func (c *Connection) succeeded(ctx context.Context, method string) {
 	c.mu.Lock()
 	over := c.problem != nil && c.problem.endedBy(method, c.method)

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// problem is why Temporal cannot be used.
+// problem describes why Temporal cannot be used.
 type problem struct {
 	kind   string
 	remedy string // what is wrong, with which setting, and what to do
@@ -25,23 +25,23 @@ const (
 	denied      = "denied"
 )
 
-// endedBy reports whether the problem, which a call of the method failed had, is over when a call of the
-// method answered was answered.
+// endedBy reports whether the problem is over because Temporal has answered a call. The parameters are
+// methods: the call to answered has succeeded, and the call to failed had the problem.
 func (p *problem) endedBy(answered, failed string) bool {
 	if answered == failed {
 		return true
 	}
 	switch p.kind {
 	case denied:
-		return false // other calls may be allowed
+		return false // Temporal may allow the one method and refuse the other
 	case noNamespace:
 		return strings.HasPrefix(answered, workflowService) && !strings.HasSuffix(answered, "/GetSystemInfo")
 	}
 	return true
 }
 
-// explain returns what is wrong with the connection if a call of the method returned err, or nil if the error
-// concerns only the call.
+// explain returns the problem of the connection if a call of the method returned err. It returns nil if the
+// error concerns only that call.
 func (c *Connection) explain(method string, err error) *problem {
 	address, namespace := c.address(), c.namespace()
 	text := err.Error()
@@ -65,15 +65,15 @@ func (c *Connection) explain(method string, err error) *problem {
 	return nil
 }
 
-// needed reports whether exports cannot do without a method. The others only inform, or prepare what an
-// operator may have prepared.
+// needed reports whether exports need a method. The service can do without the other methods: they describe
+// something, or create what an operator may have created already.
 func needed(method string) bool {
 	name, found := strings.CutPrefix(method, workflowService)
 	return found && !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "RecordWorkerHeartbeat")
 }
 
-// explainConnection explains the error of a connection that could not be made. gRPC hands on the errors of
-// TLS as texts only.
+// explainConnection explains why a connection could not be made. It searches the text, because gRPC returns
+// the errors of TLS only as text.
 func (c *Connection) explainConnection(address, text string) *problem {
 	says := func(parts ...string) bool {
 		for _, part := range parts {

@@ -17,8 +17,8 @@ import (
 const (
 	// lookTimeout is shorter than the limit of a probe.
 	lookTimeout = 2 * time.Second
-	// watchEvery is how often Watch looks. A look costs the server about 2 ms. The first ones follow sooner:
-	// one before a worker polls, and one when it does.
+	// watchEvery is how often Watch looks at the connection, which costs the server about 2 ms. The second
+	// look comes sooner, after watchFirst, because the worker polls by then.
 	watchFirst, watchEvery = 3 * time.Second, 30 * time.Second
 )
 
@@ -31,8 +31,8 @@ type State struct {
 	Problem       string     `json:"problem,omitempty"`
 	ServerVersion string     `json:"server_version,omitempty"`
 	SDKVersion    string     `json:"sdk_version"`
-	Polls         bool       `json:"polls"`                  // whether this process asks for tasks of each kind, without errors
-	LastTask      *time.Time `json:"last_task_at,omitempty"` // when it was last given one
+	Polls         bool       `json:"polls"`                  // whether this process polls for workflow tasks and activity tasks, without errors
+	LastTask      *time.Time `json:"last_task_at,omitempty"` // when this process last got a task
 	Build         *Build     `json:"build,omitempty"`
 }
 
@@ -97,8 +97,8 @@ func (c *Connection) Look(ctx context.Context) State {
 	return s
 }
 
-// build compares the version of this worker with those that the task queue's tasks go to. The caller has
-// locked c.mu.
+// build compares the version of this worker with the versions that get the task queue's tasks. The caller
+// must hold c.mu.
 func (c *Connection) build() *Build {
 	b := &Build{ID: c.options.BuildID}
 	if b.ID != "" {
@@ -156,8 +156,8 @@ func (s State) Err() error {
 	return nil
 }
 
-// Watch looks at the connection until ctx ends, so that the log tells when Temporal is away, and when it is
-// back, while nothing else calls it.
+// Watch calls Look at an interval until ctx ends. So the log tells when Temporal is unavailable and when it
+// is back, even while this process makes no other calls.
 func (c *Connection) Watch(ctx context.Context) {
 	for pause := watchFirst; ; pause = watchEvery {
 		c.Look(ctx)

@@ -165,3 +165,25 @@ func (s *Stack) PostgresCPU() time.Duration {
 	}
 	return last
 }
+
+// CPU is the processor time that the parts of the stack have used.
+type CPU struct{ Temporal, Postgres, Workers, API time.Duration }
+
+// CPU returns the processor time that the parts of the stack have used so far.
+func (s *Stack) CPU() CPU {
+	return CPU{Temporal: measure.CPUTime(s.Temporal.PID), Postgres: s.PostgresCPU(), Workers: s.WorkerCPU(), API: measure.CPUTime(s.api.PID())}
+}
+
+// Minus returns the time used since earlier.
+func (c CPU) Minus(earlier CPU) CPU {
+	return CPU{Temporal: c.Temporal - earlier.Temporal, Postgres: c.Postgres - earlier.Postgres, Workers: c.Workers - earlier.Workers, API: c.API - earlier.API}
+}
+
+// Times returns f times the time.
+func (c CPU) Times(f float64) CPU {
+	scale := func(d time.Duration) time.Duration { return time.Duration(f * float64(d)) }
+	return CPU{Temporal: scale(c.Temporal), Postgres: scale(c.Postgres), Workers: scale(c.Workers), API: scale(c.API)}
+}
+
+// All returns the time of all parts together.
+func (c CPU) All() time.Duration { return c.Temporal + c.Postgres + c.Workers + c.API }

@@ -36,7 +36,7 @@ type TemporalOptions struct {
 	UIPort int
 	// Headless turns the web UI off.
 	Headless bool
-	// NoFairness turns off that the server divides the tasks of a queue fairly between fairness keys.
+	// NoFairness turns off Temporal's fairness, which divides the tasks of a queue between fairness keys.
 	NoFairness bool
 	// Archives is the URL from which the Temporal CLI is downloaded if neither PATH nor the user's cache
 	// has it. /v<version>/<file> is appended to the URL. Defaults to the value of the environment variable
@@ -153,8 +153,8 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		// poll the task queue for that activity.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
 		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
-		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every
-		// task was measured to wait for about 40 ms.
+		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every task
+		// then waits for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
 		// Pausing a workflow is off by default in server 1.31.
 		"--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"}

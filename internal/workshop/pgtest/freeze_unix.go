@@ -13,8 +13,8 @@ import (
 )
 
 // Freeze stops every process of the Postgres server, so that it hangs: the kernel still accepts connections
-// and data, but nothing answers. Thaw continues the processes. The end of the test does that too, and also
-// the end of this process.
+// and data, but nothing answers. The processes continue when thaw is called, when the test ends, and when the
+// process of the test ends.
 //
 // All tests of this process share the server, so a test that calls Freeze must not run in parallel.
 func Freeze(tb testing.TB) (thaw func()) {
@@ -22,24 +22,30 @@ func Freeze(tb testing.TB) (thaw func()) {
 	if server.pid == 0 {
 		tb.Fatal("pgtest: no Postgres runs: call pgtest.Main in TestMain of this package")
 	}
+	return FreezeServer(tb, server.pid)
+}
+
+// FreezeServer is like Freeze, for the server with the given postmaster.
+func FreezeServer(tb testing.TB, postmaster int) (thaw func()) {
+	tb.Helper()
 	// The postmaster stops first, so that it starts no further child.
-	if err := syscall.Kill(server.pid, syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
 		tb.Fatal("pgtest: stop the postmaster:", err)
 	}
-	pids, err := family(server.pid)
+	pids, err := family(postmaster)
 	if err != nil {
-		_ = syscall.Kill(server.pid, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
 		tb.Fatal("pgtest: list the processes of Postgres:", err)
 	}
-	// The shell waits until its standard input is closed, which the end of this process does too. Stopped
-	// processes would otherwise stay forever.
+	// The shell continues the stopped processes when its standard input is closed. The kernel closes the input
+	// when this process ends, so that no process stays stopped forever.
 	guard := exec.Command("sh", append([]string{"-c", `read -r line; kill -CONT "$@"`, "sh"}, pids...)...)
 	input, err := guard.StdinPipe()
 	if err == nil {
 		err = guard.Start()
 	}
 	if err != nil {
-		_ = syscall.Kill(server.pid, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
 		tb.Fatal("pgtest: guard the stopped processes:", err)
 	}
 	thaw = sync.OnceFunc(func() {

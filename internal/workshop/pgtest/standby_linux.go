@@ -14,8 +14,8 @@ import (
 )
 
 // Standby starts a hot standby of the server of this test process. It returns a function that turns the URL
-// of a database into the URL of the same database on the standby. The standby cancels every query at once that
-// delays replication. It stops at the end of the test.
+// of a database into the URL of the same database on the standby. The standby immediately cancels every query
+// that delays replication. The end of the test stops the standby.
 func Standby(tb testing.TB) (through func(databaseURL string) string) {
 	tb.Helper()
 	primary, err := url.Parse(server.url)
