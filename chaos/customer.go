@@ -240,6 +240,8 @@ func (j *job) judgeFailure(e *object) {
 		w.violate(j.id, "the export is FAILED without an error")
 	case e.Error.Code == "CANCELLED" && cancelled, e.Error.Code == "TERMINATED" && killed:
 		w.count("FAILED " + e.Error.Code)
+	case e.Error.Code == "STORAGE_DENIED" && w.lost.Load() != nil && w.lost.Load().After(e.CreatedAt):
+		w.count("FAILED STORAGE_DENIED") // the folder vanished during a write, which docs/stores.md calls final
 	default:
 		w.violate(j.id, "the export is FAILED with %s, but cancelled=%t and terminated=%t", e.Error.Code, cancelled, killed)
 	}

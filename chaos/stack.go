@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,8 +35,9 @@ const (
 // them directly.
 type stack struct {
 	dir, program      string
-	bucket, bucketURL string           // bucket is the directory, if the store is one
-	store             *devstack.Server // nil if the store is a directory
+	bucket, bucketURL string                    // bucket is the directory, if the store is one
+	store             *devstack.Server          // nil if the store is a directory
+	lost              atomic.Pointer[time.Time] // when the bucket was last lost
 	storeProxy        *proxy
 	keep              bool
 	tell              func(format string, args ...any)

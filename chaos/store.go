@@ -136,6 +136,7 @@ func (s *stack) objects(ctx context.Context) (found []stored, err error) {
 
 // loseBucket puts a file in the place of the bucket, so that every access fails, as when a disk is gone.
 func (s *stack) loseBucket() {
+	s.lost.Store(new(time.Now()))
 	if os.Rename(s.bucket, s.bucket+".away") == nil {
 		_ = os.WriteFile(s.bucket, nil, 0o600) // if it fails, findBucket succeeds all the same
 	}
