@@ -19,10 +19,13 @@ import (
 // A canary is a unique word. This test puts one canary into the text of memories and another into a
 // filter. Both canaries may appear in the file and in the table of memories. The canary of the filter may
 // also appear in the row of the export. Even if something fails, no canary may appear in a log, in an
-// error response, in another table or in Temporal. After the purge, only the memories contain the canaries.
+// error response, in a trace or a metric, in another table or in Temporal. After the purge, only the
+// memories contain the canaries.
 func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "canary")
+	collector := newOTLPReceiver(t)
+	d.env = append(d.env, collector.env()...)
 	db := openDatabase(t, d.database)
 	inText, inFilter := "canary-text-"+uuid.NewString(), "canary-filter-"+uuid.NewString()
 	c := d.tenant(t, "", 0)
@@ -80,6 +83,14 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 		}
 		absent(t, "an answer", errorsOf(c.answers()), inText, inFilter, c.key)
 		absentFromFiles(t, d.dir, "temporal*", inText, inFilter, c.key)
+		for name, p := range map[string]*command{"API": api, "second worker": successor} {
+			absent(t, "a metric of the "+name, newClient(adminURL(t, p), "").do(t, "GET", "/metrics").want(t, 200).body, inText, inFilter, c.key)
+		}
+		spans := collector.text()
+		if !strings.Contains(spans, e.ID) || !strings.Contains(spans, failing.ID) {
+			t.Error("the collector has not received the spans of both exports")
+		}
+		absent(t, "a span", []byte(spans), inText, inFilter, c.key)
 	}
 	nowhereElse()
 	purged := func(id string) {

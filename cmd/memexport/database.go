@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/config"
+	"memexport/internal/service/postgres"
+)
+
+// silence is how long Postgres may send nothing while a statement on the service's own tables runs. Each of
+// these statements needs milliseconds, or seconds on a slow disk.
+const silence = 2 * time.Minute
+
+// openMigrated opens the service's database. It returns an error unless all migrations have been
+// applied. If role is not empty, the user of the database must have the privileges of that role.
+func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
+	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Prepare: true, Observed: true})
+	if err != nil {
+		return nil, err
+	}
+	if role != "" {
+		err = postgres.CheckGrants(ctx, db, role)
+	}
+	if err == nil {
+		err = postgres.CheckMigrated(ctx, db)
+	}
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// openDatabase opens a database that answers, directly or through a pooler. setting is the name of the
+// environment variable that contains the URL; error messages mention this name.
+func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
+	var err error
+	if o.Pooled, err = sharesSessions(ctx, setting, dsn); err != nil {
+		return nil, err
+	}
+	return postgres.OpenWith(dsn, o)
+}
+
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether the connection goes
+// through a pooler that may run each transaction in another session.
+func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
+	db, err := postgres.Open(dsn, 2)
+	if err != nil {
+		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+			// Replace the error, because it contains the text that could not be parsed, and that text
+			// contains the password.
+			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
+		}
+		return false, fmt.Errorf("%s is not valid: %w", setting, err)
+	}
+	defer db.Close()
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	shared := false
+	if err = postgres.WaitReady(ctx, db); err == nil {
+		shared, err = postgres.SharesSessions(ctx, db)
+	}
+	if err != nil {
+		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
+	}
+	return shared, nil
+}
