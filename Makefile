@@ -79,6 +79,11 @@ test-markdown: ## show exports as Markdown with five readers, and compare with w
 test-spreadsheet: ## open hostile CSV files with LibreOffice and each separator, and look for formulas
 	@$(GO) test -tags readers,$(TAGS) -run '^TestSpreadsheets$$' -count=1 ./internal/service/format
 
+.PHONY: test-monitoring
+test-monitoring: ## run deploy/prometheus and deploy/grafana in a real Prometheus, and cause the fault of each alert
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) test -tags monitoring,$(TAGS) -run '^TestMonitoring$$' -count=1 -timeout 20m -v ./e2e
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZ_SECONDS (10), and print how often each was executed
 	@GO=$(GO) tools/fuzz/run.sh
@@ -134,8 +139,10 @@ test-compose: ## run docker-compose.yml and walk through it, with images made fr
 	@tools/compose/run.sh
 
 .PHONY: generate
-generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md and the table in docs/metrics.md
+generate: ## rewrite the OpenAPI documents, the client for Go, docs/configuration.md, docs/metrics.md, dashboards and Kubernetes alerts
 	$(GO) generate ./openapi ./client ./internal/service/config ./internal/service/metrics
+	$(GO) run ./tools/dashboards
+	cd tools/kubernetes && GOFLAGS= $(GO) test -run '^TestThePrometheusRuleHasTheAlerts$$' . -update
 
 .PHONY: clean
 clean: $(if $(wildcard .dev),bin/memexport) ## delete the state of make run and make bench, and what was built

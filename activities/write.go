@@ -168,9 +168,14 @@ func (a *Activities) verify(ctx context.Context, f *format.Format, digest archiv
 		extended, err := a.Archive.Extend(ctx, f, digest, export.Stored(parts))
 		return extended, attempt.StorageError(ctx, err)
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		metrics.VerifySeconds.Record(ctx, time.Since(began).Seconds(), f.Name)
 		metrics.BytesVerified.Add(ctx, extended.Size-digest.Size, f.Name)
+	case ctx.Err() != nil || attempt.ErrorType(err) == attempt.TypeWorkerStopping:
+		metrics.VerifyFailed.Add(ctx, 1, "Stopped")
+	default:
+		metrics.VerifyFailed.Add(ctx, 1, attempt.ErrorType(err))
 	}
 	return extended, err
 }

@@ -74,6 +74,64 @@ func TestEveryRelativeLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
+// named finds the sections that alerts and the Temporal UI name as paths in the repository.
+var named = regexp.MustCompile(`docs/[a-z-]+\.md#[a-z-]+`)
+
+func TestEverySectionThatAlertsAndDetailsNameExists(t *testing.T) {
+	texts := pages(t)
+	for path, atLeast := range map[string]int{"deploy/prometheus/alerts.yml": 20, "workflows/details.go": 1} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		links := named.FindAllString(string(text), -1)
+		if len(links) < atLeast {
+			t.Errorf("%s names %d sections, want at least %d", path, len(links), atLeast)
+		}
+		for _, l := range links {
+			page, fragment, _ := strings.Cut(l, "#")
+			if !slices.Contains(anchors(texts[page]), fragment) {
+				t.Errorf("%s names %s, but there is no such section", path, l)
+			}
+		}
+	}
+	rules, err := os.ReadFile("deploy/prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, match := range regexp.MustCompile(`(?m)^      - alert: (\w+)$`).FindAllStringSubmatch(string(rules), -1) {
+		if !strings.Contains(string(rules), "runbook_url: docs/operations.md#"+strings.ToLower(match[1])+"\n") {
+			t.Errorf("the alert %s has no runbook_url", match[1])
+		}
+	}
+}
+
+// The start of a process must still have the messages that the table explains.
+func TestEveryMessageAtTheStartIsOneOfTheProgram(t *testing.T) {
+	texts := pages(t)
+	_, section, _ := strings.Cut(texts["docs/operations.md"], "\n## Messages at the start\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	source, err := exec.Command("git", "grep", "-h", "", "--", "cmd/*.go", "internal/service/*.go", ":!*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := strings.NewReplacer("%q", "...", "%s", "...", "%v", "...", "`", "").Replace(string(source))
+	messages := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(section, -1) {
+		for _, message := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
+			for part := range strings.SplitSeq(message[1], "...") {
+				if part = strings.TrimSpace(strings.TrimSuffix(part, ":")); message[1] != "migrate" && !strings.Contains(program, part) {
+					t.Errorf("docs/operations.md explains the message %q, but the program does not have it", message[1])
+				}
+			}
+			messages++
+		}
+	}
+	if messages < 20 {
+		t.Errorf("docs/operations.md explains %d messages", messages)
+	}
+}
+
 func TestEveryMakeTargetOfAPageExists(t *testing.T) {
 	texts := pages(t)
 	makefile, err := os.ReadFile("Makefile")

@@ -74,6 +74,9 @@ var (
 		"Time until the memories database answered the query for a page of up to 100,000 memories with its first row.", short)
 	VerifySeconds = histogram("memexport_verification_seconds", Worker,
 		"Time to read the parts of one range back and to compare them with their checksums.", long, formats)
+	VerifyFailed = counter("memexport_verifications_failed_total", Worker,
+		"Ranges that could not be read back or had wrong checksums, by the type of the error. StorageCorrupt means other bytes than were written.",
+		Label{"reason", []string{"StorageCorrupt", "StorageDenied", "StorageUnavailable", "Stopped", Other}})
 	BytesVerified = counter("memexport_verified_bytes_total", Worker,
 		"Bytes that were read back and had the right checksum, before compression.", formats)
 )

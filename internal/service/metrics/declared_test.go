@@ -66,4 +66,10 @@ func TestTheLabelsHaveEveryValueThatOccurs(t *testing.T) {
 			t.Errorf("the label reason lacks %q", reason)
 		}
 	}
+	reasons = values(t, metrics.VerifyFailed.Metric, "reason")
+	for _, reason := range []string{attempt.TypeStorageCorrupt, attempt.TypeStorageDenied, attempt.TypeStorageUnavailable} {
+		if !slices.Contains(reasons, reason) {
+			t.Errorf("the label reason of failed verifications lacks %q", reason)
+		}
+	}
 }

@@ -22,13 +22,19 @@ func Freeze(tb testing.TB) (thaw func()) {
 	if server.pid == 0 {
 		tb.Fatal("pgtest: no Postgres runs: call pgtest.Main in TestMain of this package")
 	}
+	return FreezeServer(tb, server.pid)
+}
+
+// FreezeServer is like Freeze, for the server with the given postmaster.
+func FreezeServer(tb testing.TB, postmaster int) (thaw func()) {
+	tb.Helper()
 	// The postmaster stops first, so that it starts no further child.
-	if err := syscall.Kill(server.pid, syscall.SIGSTOP); err != nil {
+	if err := syscall.Kill(postmaster, syscall.SIGSTOP); err != nil {
 		tb.Fatal("pgtest: stop the postmaster:", err)
 	}
-	pids, err := family(server.pid)
+	pids, err := family(postmaster)
 	if err != nil {
-		_ = syscall.Kill(server.pid, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
 		tb.Fatal("pgtest: list the processes of Postgres:", err)
 	}
 	// The shell continues the stopped processes when its standard input is closed. The kernel closes the input
@@ -39,7 +45,7 @@ func Freeze(tb testing.TB) (thaw func()) {
 		err = guard.Start()
 	}
 	if err != nil {
-		_ = syscall.Kill(server.pid, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
 		tb.Fatal("pgtest: guard the stopped processes:", err)
 	}
 	thaw = sync.OnceFunc(func() {

@@ -1,0 +1,273 @@
+//go:build monitoring
+
+package e2e
+
+import (
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
+	temporalclient "go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+
+	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/pgtest"
+)
+
+func (m *monitored) causeFaultsOfTheAPI(t *testing.T) {
+	var limit unix.Rlimit
+	setFiles := func(n uint64) {
+		limit.Cur = n
+		if err := unix.Prlimit(m.api.PID(), unix.RLIMIT_NOFILE, &limit, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Prlimit(m.api.PID(), unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		t.Fatal(err)
+	}
+	before := limit.Cur
+	m.cause(t, "the API may open only one file more", func() {
+		open, err := os.ReadDir("/proc/" + strconv.Itoa(m.api.PID()) + "/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		setFiles(uint64(len(open)) + 1)
+	}, nil, "MemexportFilesNearLimit")
+	setFiles(before)
+
+	limited, url := m.deployment.api(t, "API_REQUESTS_PER_SECOND=1")
+	impatient := m.tenant.at(url)
+	m.cause(t, "a client ignores Retry-After", func() { m.prometheus.scrapes(t, "limited", limited) }, func() {
+		for range 20 {
+			impatient.do(t, "GET", "/v1/exports")
+		}
+	}, "MemexportLimitsHit")
+	m.prometheus.forget(t, "limited")
+	limited.stop(t)
+}
+
+func (m *monitored) causeFaultsOfExports(t *testing.T) {
+	db := openDatabase(t, m.database)
+	poisoned := m.deployment.tenant(t, m.url, 0)
+	insert(t, db, awkwardMemories(poisoned.workspace, []string{poison}, []string{"2025-01-01T00:00:00.000000Z"}))
+	m.cause(t, "a memory that Postgres cannot show", func() { poisoned.create(t, "format=csv") }, nil, "MemexportExportsFail")
+
+	var release func()
+	var waiting []object
+	m.cause(t, "the table of the memories is locked", func() {
+		release = blockReading(t, db)
+		for range 4 {
+			waiting = append(waiting, m.tenant.create(t, "format=csv"))
+		}
+	}, nil, "MemexportWorkersBusy", "MemexportExportsTooOld")
+	release()
+	for _, e := range waiting {
+		m.tenant.ready(t, e.ID, 2*time.Minute)
+	}
+
+	c := m.dialTemporal(t)
+	toggle := func(pause bool) {
+		for _, id := range []string{"memexport-reconcile", "memexport-sweep"} {
+			handle := c.ScheduleClient().GetHandle(t.Context(), id)
+			err := handle.Unpause(t.Context(), temporalclient.ScheduleUnpauseOptions{})
+			if pause {
+				err = handle.Pause(t.Context(), temporalclient.SchedulePauseOptions{})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m.cause(t, "both schedules are paused", func() { toggle(true) }, nil, "MemexportReconcilerLate", "MemexportSweeperLate")
+	toggle(false)
+}
+
+func (m *monitored) dialTemporal(t *testing.T) temporalclient.Client {
+	t.Helper()
+	c, err := temporalclient.Dial(temporalclient.Options{HostPort: m.temporal.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (m *monitored) causeFaultsOfTheBucket(t *testing.T) {
+	bucket := filepath.Join(m.dir, "bucket")
+	db := openDatabase(t, m.database)
+	old := m.tenant.ready(t, m.tenant.create(t, "format=csv").ID, time.Minute)
+	expired := m.tenant.ready(t, m.tenant.create(t, "format=csv").ID, time.Minute)
+	var failing []object
+	var repair func()
+	m.cause(t, "the bucket is replaced by a file", func() {
+		repair = replaceBucket(t, bucket)
+		for range 4 {
+			failing = append(failing, m.tenant.create(t, "format=json"))
+		}
+		execute(t, db, `UPDATE memexport.exports SET expires_at = now() - interval '1 day' WHERE id = $1`, expired.ID)
+	}, func() {
+		m.tenant.do(t, "GET", "/v1/exports/"+old.ID+"/download")
+		// The export is overdue ten minutes after it became EXPIRED.
+		execute(t, db, `UPDATE memexport.exports SET updated_at = now() - interval '1 day' WHERE id = $1 AND status = 'EXPIRED'`, expired.ID)
+	},
+		"MemexportPartsRetried", "MemexportExportsStuck", "MemexportAPIErrors", "MemexportPurgesOverdue")
+	repair()
+	for _, e := range failing {
+		m.tenant.do(t, "DELETE", "/v1/exports/"+e.ID).want(t, 204)
+	}
+
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() { defer close(done); spoil(bucket, stop) }()
+	m.cause(t, "the bucket changes a byte of each part", func() {
+		for range 4 {
+			m.tenant.create(t, "format=json")
+		}
+	}, nil, "MemexportVerificationFails")
+	close(stop)
+	<-done
+
+	full := m.deployment.worker(t, "EXPORT_STORAGE=1KB")
+	m.cause(t, "EXPORT_STORAGE is reached", func() { m.prometheus.scrapes(t, "full", full) }, nil, "MemexportStoreFull")
+	m.prometheus.forget(t, "full")
+	full.stop(t)
+}
+
+// spoil changes the first byte of every part that is new, until stop is closed.
+func spoil(bucket string, stop <-chan struct{}) {
+	paths, _ := filepath.Glob(filepath.Join(bucket, "exports", "*", "*"))
+	seen := map[string]bool{}
+	for _, path := range paths {
+		seen[path] = true
+	}
+	for {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Millisecond):
+		}
+		paths, _ := filepath.Glob(filepath.Join(bucket, "exports", "*", "*"))
+		for _, path := range paths {
+			if seen[path] {
+				continue
+			}
+			seen[path] = true
+			if f, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+				_, _ = f.WriteAt([]byte("!"), 0) // a part that is gone already needs no change
+				f.Close()
+			}
+		}
+	}
+}
+
+func (m *monitored) causeFaultsOfServers(t *testing.T) {
+	var thaw func()
+	var group sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	m.cause(t, "Postgres hangs (SIGSTOP)", func() {
+		thaw = pgtest.FreezeServer(t, m.postgres)
+		for range 40 {
+			group.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = m.tenant.try(ctx, "GET", "/v1/exports") // the answers are in the metrics
+				}
+			})
+		}
+	}, nil, "MemexportDatabaseAway", "MemexportAPIErrors", "MemexportAPISlow", "MemexportDatabasePoolWait")
+	cancel()
+	group.Wait()
+	thaw()
+
+	m.cause(t, "Temporal is killed", func() {
+		if err := syscall.Kill(m.temporal.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-m.temporal.Done()
+	}, func() { m.tenant.do(t, "POST", "/v1/exports?format=csv").want(t, 202) }, "MemexportTemporalRequestsFail")
+	_, number, err := net.SplitHostPort(m.temporal.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := net.LookupPort("tcp", number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.temporal = startTemporal(t, devstack.TemporalOptions{Dir: m.dir, Port: port})
+	m.tenant.ready(t, m.tenant.create(t, "format=csv").ID, 3*time.Minute)
+
+	m.cause(t, "the only worker hung for 15 seconds (SIGSTOP)", func() {
+		m.worker.Signal(syscall.SIGSTOP)
+		for range 4 { // the first task goes to a call that waits already, the others to the queue
+			m.tenant.create(t, "format=csv")
+		}
+		time.Sleep(15 * time.Second)
+		m.worker.Signal(syscall.SIGCONT)
+	}, nil, "MemexportWorkflowTasksWait")
+
+	m.cause(t, "the only worker is killed (SIGKILL)", func() {
+		m.worker.Signal(syscall.SIGKILL)
+		<-m.worker.Done()
+	}, nil, "MemexportTargetDown", "MemexportNoPollers")
+	m.startWorker(t)
+}
+
+func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
+	m.worker.stop(t)
+	c := m.dialTemporal(t)
+	other := worker.New(c, "memexport", worker.Options{})
+	slept := make(chan struct{}, 1)
+	other.RegisterWorkflowWithOptions(func(ctx workflow.Context) error {
+		slept <- struct{}{}
+		return workflow.Sleep(ctx, 8*time.Second)
+	}, workflow.RegisterOptions{Name: "Export"})
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	e := m.tenant.create(t, "format=csv")
+	receive(t, slept, "another build runs the first task of the export")
+	time.Sleep(2 * time.Second) // its answer reaches Temporal
+	other.Stop()
+	m.cause(t, "another build began the workflow with other steps", func() { m.startWorker(t) }, nil, "MemexportWorkflowTasksFail")
+	if err := c.TerminateWorkflow(t.Context(), "export-"+e.ID, "", "the test is over"); err != nil {
+		t.Fatal(err)
+	}
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	workflowservice.RegisterWorkflowServiceServer(server, exhausted{})
+	go func() { _ = server.Serve(listener) }() // Stop ends it
+	t.Cleanup(server.Stop)
+	api, url := m.deployment.api(t, "TEMPORAL_ADDRESS="+listener.Addr().String())
+	refused := m.tenant.at(url)
+	m.cause(t, "Temporal refuses starts (a stand-in for the server)", func() { m.prometheus.scrapes(t, "refused", api) },
+		func() { refused.do(t, "POST", "/v1/exports?format=csv").want(t, 202) }, "MemexportTemporalResourceExhausted")
+	m.prometheus.forget(t, "refused")
+}
+
+// exhausted is a Temporal server that refuses to start workflows.
+type exhausted struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+}
+
+func (exhausted) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+}
+
+func (exhausted) StartWorkflowExecution(context.Context, *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	return nil, serviceerror.ToStatus(serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "namespace rate limit exceeded")).Err()
+}

@@ -1,0 +1,24 @@
+// The command dashboards writes the dashboards of deploy/grafana. Run it with "make generate".
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+func main() {
+	out := flag.String("out", "deploy/grafana", "the folder to write to")
+	flag.Parse()
+	for _, d := range []dashboard{overview, worker, api} {
+		text, err := d.marshal()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(*out, d.uid+".json"), text, 0o644)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "dashboards:", err)
+			os.Exit(1)
+		}
+	}
+}
