@@ -100,6 +100,16 @@ docs-component: ## fetch the component of the docs page from npm again, and chec
 bench: ## compare exports with psql; BENCH_ROWS=100000,1000000 sets the sizes, ARGS="-sections ..." the sections
 	@$(GO) run ./bench $(ARGS)
 
+.PHONY: chaos
+chaos: ## break everything for CHAOS_SECONDS (120) as CHAOS_SEED chooses, and check that no promise is broken
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) run ./chaos $(ARGS)
+
+.PHONY: chaos-sabotage
+chaos-sabotage: ## build the program with each defect in chaos/sabotage, and show that make chaos finds it
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) run ./chaos/sabotage $(ARGS)
+
 .PHONY: clients
 clients: bin/memexport ## generate and run clients with four generators; lint and compare the OpenAPI documents
 	@$(GO) run ./tools/clients

@@ -148,3 +148,20 @@ func TestEveryMakeTargetOfAPageExists(t *testing.T) {
 		}
 	}
 }
+
+var testName = regexp.MustCompile("`(Test[A-Z]\\w+)`")
+
+func TestEveryTestThatAPageNamesExists(t *testing.T) {
+	texts := pages(t)
+	list, err := exec.Command("git", "grep", "-h", "-o", "^func Test[A-Za-z0-9_]*", "--", "*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for page, text := range texts {
+		for _, match := range testName.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(strings.Split(string(list), "\n"), "func "+match[1]) {
+				t.Errorf("%s names %s, which does not exist", page, match[1])
+			}
+		}
+	}
+}

@@ -32,9 +32,9 @@ func TestACanaryIsOnlyInItsFileAndItsRow(t *testing.T) {
 	memories := awkwardMemories(c.workspace, []string{inText, "poison-" + inText}, []string{"2025-01-01T00:00:00.000000Z"})
 	fine, poisoned := inFilter, inFilter+"-poisoned"
 	for i := range memories {
-		memories[i].user = &fine
+		memories[i].User = &fine
 		if i >= len(memories)/2 {
-			memories[i].user = &poisoned
+			memories[i].User = &poisoned
 		}
 	}
 	insert(t, db, memories)

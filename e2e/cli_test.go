@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"memexport/internal/workshop/parse"
 )
 
 // person is a user of the client commands, with a working directory and environment variables.
@@ -106,7 +108,7 @@ func TestTheClientCommandExportsWithEveryFilter(t *testing.T) {
 		}](t, stdout)
 		content := p.read(t, saved.File)
 		same(t, "sha256", hexDigest(content), *saved.Export.SHA256)
-		got, err := parsers[saved.Export.Format](content)
+		got, err := parse.Formats[saved.Export.Format](content)
 		if err != nil {
 			t.Fatal(err)
 		}

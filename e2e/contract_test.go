@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/parse"
 )
 
 // formats gives the file name extension and the media type of each format.
@@ -38,9 +39,9 @@ func choices(t *testing.T, all []memory) []choice {
 	t.Helper()
 	// one is a memory with a value in every field that can be filtered.
 	one := all[slices.IndexFunc(all[len(all)/3:], func(m memory) bool {
-		return m.user != nil && m.agent != nil && m.session != nil && len(m.categories) > 1 && !strings.Contains(m.categories[0], ",")
+		return m.User != nil && m.Agent != nil && m.Session != nil && len(m.Categories) > 1 && !strings.Contains(m.Categories[0], ",")
 	})+len(all)/3]
-	early, late := *all[len(all)/4].created, *all[3*len(all)/4].created // exactly the created_at of two rows, including microseconds
+	early, late := *all[len(all)/4].Created, *all[3*len(all)/4].Created // exactly the created_at of two rows, including microseconds
 	earlyTime, err := time.Parse(time.RFC3339, early)
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +49,9 @@ func choices(t *testing.T, all []memory) []choice {
 	elsewhere := earlyTime.In(time.FixedZone("", -(5*3600 + 30*60))).Format(time.RFC3339Nano)
 	return []choice{
 		{"", "true", nil}, // no filter
-		{"user_id=" + *one.user, "user_id = $2", []any{*one.user}},
-		{"agent_id=" + *one.agent, "agent_id = $2", []any{*one.agent}},
-		{"session_id=" + *one.session, "session_id = $2", []any{*one.session}},
+		{"user_id=" + *one.User, "user_id = $2", []any{*one.User}},
+		{"agent_id=" + *one.Agent, "agent_id = $2", []any{*one.Agent}},
+		{"session_id=" + *one.Session, "session_id = $2", []any{*one.Session}},
 		{"priority=LOW", "priority = 'LOW'", nil},
 		{"priority=HIGH", "priority = 'HIGH'", nil},
 		{"categories=work", "'work' = ANY(categories)", nil},
@@ -61,11 +62,11 @@ func choices(t *testing.T, all []memory) []choice {
 		{"created_before=2025-02-01", "created_at < '2025-02-01T00:00:00Z'", nil},
 		{"created_after=" + early + "&created_before=" + late, "created_at >= $2 AND created_at < $3", []any{early, late}},
 		{"priority=MEDIUM&categories=health", "priority = 'MEDIUM' AND 'health' = ANY(categories)", nil},
-		{"user_id=" + *one.user + "&created_before=" + late, "user_id = $2 AND created_at < $3", []any{*one.user, late}},
-		{"user_id=" + *one.user + "&agent_id=" + *one.agent + "&session_id=" + *one.session + "&priority=" + one.priority +
-			"&categories=" + url.QueryEscape(one.categories[0]) + "&created_after=" + *one.created + "&created_before=2099-01-01",
+		{"user_id=" + *one.User + "&created_before=" + late, "user_id = $2 AND created_at < $3", []any{*one.User, late}},
+		{"user_id=" + *one.User + "&agent_id=" + *one.Agent + "&session_id=" + *one.Session + "&priority=" + one.Priority +
+			"&categories=" + url.QueryEscape(one.Categories[0]) + "&created_after=" + *one.Created + "&created_before=2099-01-01",
 			"user_id = $2 AND agent_id = $3 AND session_id = $4 AND priority = $5 AND $6 = ANY(categories) AND created_at >= $7",
-			[]any{*one.user, *one.agent, *one.session, one.priority, one.categories[0], *one.created}},
+			[]any{*one.User, *one.Agent, *one.Session, one.Priority, one.Categories[0], *one.Created}},
 		{"user_id=nobody", "false", nil},
 		{"created_after=2999-01-01T00:00:00%2B02:00", "false", nil},
 	}
@@ -108,7 +109,7 @@ func checkFilter(t *testing.T, e object, query string) {
 	}
 	for name, got := range map[string]*string{"user_id": e.UserID, "agent_id": e.AgentID, "session_id": e.SessionID, "priority": e.Priority} {
 		if asked.Has(name) != (got != nil) || got != nil && *got != asked.Get(name) {
-			t.Errorf("%s: %s is %s", query, name, optional(got))
+			t.Errorf("%s: %s is %s", query, name, parse.Optional(got))
 		}
 	}
 	var categories []string
@@ -154,7 +155,7 @@ func checkFile(t *testing.T, c *client, e object, want []memory) {
 	if err != nil || disposition != "attachment" || !strings.HasSuffix(name, e.ID+"."+formats[e.Format][0]) || strings.ContainsAny(name, `/\" `) {
 		t.Errorf("Content-Disposition of %s: %q", e.Format, file.header.Get("Content-Disposition"))
 	}
-	got, err := parsers[e.Format](file.body)
+	got, err := parse.Formats[e.Format](file.body)
 	if err != nil {
 		t.Fatalf("%s: %v", e.Format, err)
 	}
@@ -224,15 +225,15 @@ func awkwardMemories(workspace string, texts, times []string) []memory {
 		}
 		metadata, empty := string(encoded), ""
 		created := times[i%len(times)]
-		base := memory{priority: "LOW", status: "FAILED", workspace: workspace, created: &created, updated: &times[0], text: &text, categories: []string{}}
+		base := memory{Priority: "LOW", Status: "FAILED", Workspace: workspace, Created: &created, Updated: &times[0], Text: &text, Categories: []string{}}
 		everywhere, plain, null := base, base, base
-		everywhere.user, everywhere.agent, everywhere.session, everywhere.metadata = &attribute, &attribute, &attribute, &metadata
-		everywhere.categories, everywhere.accessCount, everywhere.accessed = []string{attribute, "b", attribute}, -2147483648, &times[len(times)-1]
-		plain.user, plain.accessCount, plain.categories = &empty, 2147483647, []string{""}
-		null.text = &empty
+		everywhere.User, everywhere.Agent, everywhere.Session, everywhere.Metadata = &attribute, &attribute, &attribute, &metadata
+		everywhere.Categories, everywhere.AccessCount, everywhere.Accessed = []string{attribute, "b", attribute}, -2147483648, &times[len(times)-1]
+		plain.User, plain.AccessCount, plain.Categories = &empty, 2147483647, []string{""}
+		null.Text = &empty
 		for n, m := range []memory{everywhere, plain, null} {
 			sum := sha256.Sum256([]byte(workspace + strconv.Itoa(3*i+n)))
-			m.id = hex.EncodeToString(sum[:4]) + "-" + hex.EncodeToString(sum[4:6]) + "-" + hex.EncodeToString(sum[6:8]) + "-" +
+			m.ID = hex.EncodeToString(sum[:4]) + "-" + hex.EncodeToString(sum[4:6]) + "-" + hex.EncodeToString(sum[6:8]) + "-" +
 				hex.EncodeToString(sum[8:10]) + "-" + hex.EncodeToString(sum[10:16])
 			memories = append(memories, m)
 		}

@@ -37,8 +37,8 @@ func TestRealTextIsExportedUnchanged(t *testing.T) {
 	want := table(t, s.db, c.workspace, "")
 	size, lines := 0, 0
 	for _, m := range want {
-		size += len(*m.text)
-		lines += strings.Count(*m.text, "\n") + 1
+		size += len(*m.Text)
+		lines += strings.Count(*m.Text, "\n") + 1
 	}
 	t.Logf("%d distinct paragraphs of real text, %d lines and %d bytes, were read and stored in %s", len(want), lines, size,
 		time.Since(began).Round(time.Millisecond))
@@ -136,11 +136,11 @@ func (k *corpusReader) remember(path string, line int, text string) error {
 	words := strings.Fields(firstLine)
 	encoded, user, agent := string(metadata), filepath.Dir(path), filepath.Ext(path)
 	created := k.first.Add(time.Duration(n/2) * 1_000_003 * time.Microsecond).Format(time.RFC3339Nano)
-	m := memory{id: fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:]), text: &text, user: &user, agent: &agent,
-		priority: []string{"LOW", "MEDIUM", "HIGH"}[n%3], status: "COMPLETED", categories: words[:min(len(words), 8)], metadata: &encoded,
-		workspace: k.workspace, accessCount: int64(line), created: &created, updated: &created}
+	m := memory{ID: fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:]), Text: &text, User: &user, Agent: &agent,
+		Priority: []string{"LOW", "MEDIUM", "HIGH"}[n%3], Status: "COMPLETED", Categories: words[:min(len(words), 8)], Metadata: &encoded,
+		Workspace: k.workspace, AccessCount: int64(line), Created: &created, Updated: &created}
 	if n%4 == 0 {
-		m.session, m.accessed = &firstLine, &created
+		m.Session, m.Accessed = &firstLine, &created
 	}
 	k.memories = append(k.memories, m)
 	return nil

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"memexport/internal/workshop/parse"
 )
 
 func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
@@ -20,16 +22,16 @@ func TestMemoriesAndKeysDoNotLeak(t *testing.T) {
 	text, attribute := "text-"+word, "attribute-"+word
 	memories := awkwardMemories(c.workspace, []string{text + " and more", "other"}, []string{"2025-01-01T00:00:00.000000Z"})
 	for i := range memories {
-		memories[i].user, memories[i].agent, memories[i].session = &attribute, &attribute, &attribute
-		memories[i].categories = []string{attribute}
+		memories[i].User, memories[i].Agent, memories[i].Session = &attribute, &attribute, &attribute
+		memories[i].Categories = []string{attribute}
 	}
 	insert(t, s.db, memories)
 	for format := range formats {
 		e := c.ready(t, c.create(t, "format="+format+"&user_id="+attribute+"&agent_id="+attribute+"&session_id="+attribute+"&categories="+attribute).ID, time.Minute)
 		file := c.do(t, "GET", "/v1/exports/"+e.ID+"/download").want(t, 200)
-		found, err := parsers[format](file.body)
+		found, err := parse.Formats[format](file.body)
 		if err != nil || !slices.ContainsFunc(found, func(m memory) bool {
-			return m.text != nil && strings.Contains(*m.text, text) && *m.user == attribute
+			return m.Text != nil && strings.Contains(*m.Text, text) && *m.User == attribute
 		}) {
 			t.Errorf("the file as %s does not have the secret, so this tests nothing: %v", format, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"memexport/internal/workshop/demo"
+	"memexport/internal/workshop/parse"
 	"memexport/internal/workshop/process"
 )
 
@@ -52,7 +53,7 @@ func TestTheCommandsThatDevPrintsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the file of memexport export", string(again), string(file))
-	got, err := parseCSV(file)
+	got, err := parse.Formats["csv"](file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ forbidden=(
   "api activities"
   "api internal/service/config"
   "bench internal/service/export"
+  "chaos internal/service/export"
   "client internal/service/memory"
   "cmd/memexport internal/workshop/devstack"
   "dispatch internal/cli/progress"
@@ -49,7 +50,7 @@ probe() { echo "$1/probe_${2//\//_}.go"; } # the file that imports $2 into the p
 for pair in "${forbidden[@]}"; do
   read -r room import <<<"$pair"
   package=$(basename "$room")
-  case $room in cmd/memexport | bench | tools/*) package=main ;; esac
+  case $room in cmd/memexport | bench | chaos | tools/*) package=main ;; esac
   printf 'package %s\n\nimport _ "memexport/%s"\n' "$package" "$import" >"$(probe $pair)"
 done
 report=$("$@" run --enable-only depguard --output.text.print-issued-lines=false ./... 2>&1) || true

@@ -1,4 +1,4 @@
-package e2e
+package parse
 
 import (
 	"bytes"
@@ -13,19 +13,19 @@ import (
 	"strings"
 )
 
-// parsers parse files as the documentation of the formats says. They share no code with memexport.
-var parsers = map[string]func([]byte) ([]memory, error){
+// Formats parse files as the documentation of the formats says. They share no code with memexport.
+var Formats = map[string]func([]byte) ([]Memory, error){
 	"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown, "ndjson": parseNDJSON, "parquet": parseParquet,
 }
 
 // parseJSON parses an array with one object per line.
-func parseJSON(file []byte) ([]memory, error) {
+func parseJSON(file []byte) ([]Memory, error) {
 	decoder := json.NewDecoder(bytes.NewReader(file))
 	decoder.UseNumber()
 	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
 		return nil, fmt.Errorf("the file begins with %v, %v", token, err)
 	}
-	var memories []memory
+	var memories []Memory
 	for decoder.More() {
 		var raw json.RawMessage
 		if err := decoder.Decode(&raw); err != nil {
@@ -52,10 +52,10 @@ func parseJSON(file []byte) ([]memory, error) {
 	return memories, nil
 }
 
-func parseObject(raw []byte) (m memory, err error) {
+func parseObject(raw []byte) (m Memory, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	_, _ = decoder.Token() // skip the opening brace
-	for _, column := range columns {
+	for _, column := range Columns {
 		if key, err := decoder.Token(); err != nil || key != column {
 			return m, fmt.Errorf("the key %v, %v instead of %s", key, err, column)
 		}
@@ -65,7 +65,7 @@ func parseObject(raw []byte) (m memory, err error) {
 		}
 		if column == "metadata" {
 			text := string(value)
-			m.metadata, err = canonical(&text)
+			m.Metadata, err = canonical(&text)
 		} else {
 			err = json.Unmarshal(value, m.target(column))
 		}
@@ -74,49 +74,49 @@ func parseObject(raw []byte) (m memory, err error) {
 		}
 	}
 	if decoder.More() {
-		return m, errors.New("an object has more keys than columns")
+		return m, errors.New("an object has more keys than Columns")
 	}
 	return m, nil
 }
 
 // target returns a pointer to the field for a column, or nil if the column is unknown.
-func (m *memory) target(column string) any {
+func (m *Memory) target(column string) any {
 	switch column {
 	case "id":
-		return &m.id
+		return &m.ID
 	case "memory":
-		return &m.text
+		return &m.Text
 	case "user_id":
-		return &m.user
+		return &m.User
 	case "agent_id":
-		return &m.agent
+		return &m.Agent
 	case "session_id":
-		return &m.session
+		return &m.Session
 	case "priority":
-		return &m.priority
+		return &m.Priority
 	case "status":
-		return &m.status
+		return &m.Status
 	case "categories":
-		return &m.categories
+		return &m.Categories
 	case "metadata":
-		return &m.metadata
+		return &m.Metadata
 	case "workspace_id":
-		return &m.workspace
+		return &m.Workspace
 	case "access_count":
-		return &m.accessCount
+		return &m.AccessCount
 	case "last_accessed_at":
-		return &m.accessed
+		return &m.Accessed
 	case "created_at":
-		return &m.created
+		return &m.Created
 	case "updated_at":
-		return &m.updated
+		return &m.Updated
 	}
 	return nil
 }
 
 // set sets the field for a column to the value, which is in the text form of the files. nil stands
 // for NULL.
-func (m *memory) set(column string, value *string) (err error) {
+func (m *Memory) set(column string, value *string) (err error) {
 	switch target := m.target(column).(type) {
 	case **string:
 		*target = value
@@ -145,29 +145,29 @@ func (m *memory) set(column string, value *string) (err error) {
 // parseCSV parses a file as RFC 4180 says and compares the result with the result of encoding/csv.
 // The two may differ only where encoding/csv loses information: it turns CRLF in a cell into LF,
 // and it does not distinguish NULL from the empty string.
-func parseCSV(file []byte) ([]memory, error) {
+func parseCSV(file []byte) ([]Memory, error) {
 	records, err := parseRecords(string(file))
 	if err != nil {
 		return nil, err
 	}
 	reader := csv.NewReader(bytes.NewReader(file))
-	reader.FieldsPerRecord = len(columns)
+	reader.FieldsPerRecord = len(Columns)
 	theirs, err := reader.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("encoding/csv: %w", err)
 	}
-	if len(theirs) != len(records) || !slices.Equal(theirs[0], columns) {
+	if len(theirs) != len(records) || !slices.Equal(theirs[0], Columns) {
 		return nil, fmt.Errorf("encoding/csv: %d records instead of %d, the first is %q", len(theirs), len(records), theirs[0])
 	}
-	memories := []memory{}
+	memories := []Memory{}
 	for i, record := range records[1:] {
-		var m memory
-		for c, column := range columns {
+		var m Memory
+		for c, column := range Columns {
 			cell := record[c]
 			if cell != nil && strings.ReplaceAll(*cell, "\r\n", "\n") != theirs[i+1][c] || cell == nil && theirs[i+1][c] != "" {
-				return nil, fmt.Errorf("encoding/csv: record %d: %q instead of %q", i+1, theirs[i+1][c], optional(cell))
+				return nil, fmt.Errorf("encoding/csv: record %d: %q instead of %q", i+1, theirs[i+1][c], Optional(cell))
 			}
-			if cell != nil && slices.Contains(columns[1:9], column) { // this column contains text
+			if cell != nil && slices.Contains(Columns[1:9], column) { // this column contains text
 				for _, start := range strings.FieldsFunc(*cell, func(r rune) bool { return strings.ContainsRune(";|\t\r\n", r) }) {
 					if strings.HasPrefix(strings.TrimLeft(start, `"`), "=") {
 						return nil, fmt.Errorf("record %d: %s makes a formula: %q", i+1, column, *cell)
@@ -228,7 +228,7 @@ func parseRecords(file string) ([][]*string, error) {
 			continue
 		}
 		after, ok := strings.CutPrefix(rest, "\r\n")
-		if !ok || len(record) != len(columns) {
+		if !ok || len(record) != len(Columns) {
 			return nil, fmt.Errorf("record %d has %d cells and goes on with %.20q", len(records), len(record), rest)
 		}
 		records, record, rest = append(records, record), nil, after

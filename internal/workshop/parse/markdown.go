@@ -1,4 +1,4 @@
-package e2e
+package parse
 
 import (
 	"encoding/json"
@@ -21,22 +21,22 @@ var (
 
 // parseMarkdown parses a file by the rules that the documentation of the format gives. Then it
 // checks the structure of the document with a Markdown parser.
-func parseMarkdown(file []byte) ([]memory, error) {
+func parseMarkdown(file []byte) ([]Memory, error) {
 	rest, ok := strings.CutPrefix(string(file), "# Memories\n")
 	if !ok {
 		return nil, errors.New("the file has no title")
 	}
-	memories := []memory{}
+	memories := []Memory{}
 	quotes := 0
 	for rest != "" {
-		var m memory
+		var m Memory
 		rest, ok = strings.CutPrefix(rest, "\n")
 		head := heading.FindStringSubmatch(rest)
 		if !ok || head == nil {
 			return nil, fmt.Errorf("memory %d does not begin with a heading: %.80q", len(memories), rest)
 		}
 		rest = rest[len(head[0]):]
-		m.created, m.id = &head[1], head[2]
+		m.Created, m.ID = &head[1], head[2]
 		var err error
 		if rest, err = parseItems(&m, rest); err != nil {
 			return nil, fmt.Errorf("memory %d: %w", len(memories), err)
@@ -47,7 +47,7 @@ func parseMarkdown(file []byte) ([]memory, error) {
 			if err != nil {
 				return nil, fmt.Errorf("memory %d: %w", len(memories), err)
 			}
-			m.text, rest = &text, after
+			m.Text, rest = &text, after
 		}
 		memories = append(memories, m)
 	}
@@ -55,7 +55,7 @@ func parseMarkdown(file []byte) ([]memory, error) {
 }
 
 // parseItems parses the list of a memory's attributes. It returns the text after the list.
-func parseItems(m *memory, rest string) (string, error) {
+func parseItems(m *Memory, rest string) (string, error) {
 	for {
 		label := item.FindStringSubmatch(rest)
 		if label == nil {

@@ -1,4 +1,4 @@
-package e2e
+package parse
 
 import (
 	"bytes"
@@ -14,8 +14,8 @@ import (
 )
 
 // parseNDJSON reads one object per line.
-func parseNDJSON(file []byte) ([]memory, error) {
-	memories := []memory{}
+func parseNDJSON(file []byte) ([]Memory, error) {
+	memories := []Memory{}
 	for line := range bytes.Lines(file) {
 		raw, ended := bytes.CutSuffix(line, []byte("\n"))
 		if !ended {
@@ -31,13 +31,13 @@ func parseNDJSON(file []byte) ([]memory, error) {
 }
 
 // parseParquet reads all row groups. It returns an error unless every row group declares created_at and
-// id as its sorting columns, and the rows of the file are in this order.
-func parseParquet(file []byte) ([]memory, error) {
+// id as its sorting Columns, and the rows of the file are in this order.
+func parseParquet(file []byte) ([]Memory, error) {
 	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
 		return nil, err
 	}
-	memories := []memory{}
+	memories := []Memory{}
 	for i, group := range f.RowGroups() {
 		if sorting := group.SortingColumns(); len(sorting) != 2 || sorting[0].Path()[0] != "created_at" || sorting[1].Path()[0] != "id" {
 			return nil, fmt.Errorf("row group %d is sorted by %v", i, sorting)
@@ -47,7 +47,7 @@ func parseParquet(file []byte) ([]memory, error) {
 		}
 	}
 	for i := 1; i < len(memories); i++ {
-		if a, b := memories[i-1], memories[i]; *a.created > *b.created || *a.created == *b.created && a.id >= b.id {
+		if a, b := memories[i-1], memories[i]; *a.Created > *b.Created || *a.Created == *b.Created && a.ID >= b.ID {
 			return nil, fmt.Errorf("row %d is not in order", i)
 		}
 	}
@@ -57,7 +57,7 @@ func parseParquet(file []byte) ([]memory, error) {
 	return memories, nil
 }
 
-func appendRows(memories []memory, rows parquet.Rows) ([]memory, error) {
+func appendRows(memories []Memory, rows parquet.Rows) ([]Memory, error) {
 	defer rows.Close()
 	buf := make([]parquet.Row, 64)
 	for {
@@ -78,17 +78,17 @@ func appendRows(memories []memory, rows parquet.Rows) ([]memory, error) {
 	}
 }
 
-func parseRow(row parquet.Row) (m memory, err error) {
+func parseRow(row parquet.Row) (m Memory, err error) {
 	for i, values := range row.Range {
 		v := values[0]
-		if i == len(columns) {
+		if i == len(Columns) {
 			if !v.IsNull() {
 				err = fmt.Errorf("exact_values is %s", v)
 			}
 			continue
 		}
 		var text *string
-		switch column := columns[i]; {
+		switch column := Columns[i]; {
 		case column == "categories":
 			items := []string{}
 			for _, v := range values {
@@ -109,7 +109,7 @@ func parseRow(row parquet.Row) (m memory, err error) {
 		default:
 			text = new(string(v.ByteArray()))
 		}
-		err = errors.Join(err, m.set(columns[i], text))
+		err = errors.Join(err, m.set(Columns[i], text))
 	}
 	return m, err
 }

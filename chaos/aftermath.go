@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+)
+
+// row is what the table says about an export.
+type row struct {
+	ID      string     `db:"id"`
+	Status  string     `db:"status"`
+	Expires *time.Time `db:"expires_at"`
+	Purged  *time.Time `db:"purged_at"`
+	Deleted *time.Time `db:"deleted_at"`
+	Parts   int        `db:"parts"`
+}
+
+// checkAftermath waits until every export is purged and no workflow runs, and then checks what is left.
+func (w *world) checkAftermath(ctx context.Context) {
+	var rows []row
+	for {
+		left, workflows, err := -1, int64(-1), error(nil)
+		if rows, err = w.rows(ctx); err == nil {
+			left = 0
+			for _, r := range rows {
+				if r.Purged == nil {
+					left++
+				}
+			}
+			workflows, err = w.runningWorkflows(ctx)
+		}
+		if err == nil && left == 0 && workflows == 0 {
+			break
+		}
+		if !pause(ctx, time.Second) {
+			w.violate("", "%s after the last fault, %d exports are not purged and %d workflows run: %v", w.bound, left, workflows, err)
+			break
+		}
+	}
+	w.checkRows(rows)
+	w.checkBucket(ctx, rows)
+	w.checkSecrecy()
+}
+
+func (w *world) rows(ctx context.Context) (rows []row, err error) {
+	err = w.db.SelectContext(ctx, &rows, `SELECT id, status, expires_at, purged_at, deleted_at,
+		(SELECT count(*) FROM memexport.export_parts p WHERE p.export_id = e.id) AS parts FROM memexport.exports e`)
+	return rows, err
+}
+
+func (w *world) runningWorkflows(ctx context.Context) (int64, error) {
+	found, err := w.operator.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+		Namespace: client.DefaultNamespace, Query: "WorkflowType = 'Export' AND ExecutionStatus = 'Running'"})
+	return found.GetCount(), err
+}
+
+// checkRows checks that no accepted export is lost, that each has ended, and that no file was deleted early.
+func (w *world) checkRows(rows []row) {
+	jobs := w.jobs.byID()
+	for _, r := range rows {
+		j := jobs[r.ID]
+		delete(jobs, r.ID)
+		if r.Status == "PENDING" || r.Status == "PROCESSING" || r.Status == "READY" {
+			w.violate(r.ID, "in the end the row is %s", r.Status)
+		}
+		if r.Purged != nil && r.Parts > 0 {
+			w.violate(r.ID, "the export is purged, but has %d rows of parts", r.Parts)
+		}
+		early := j != nil && (j.cancelled || j.killed || j.deleted)
+		if r.Status == "EXPIRED" && r.Purged != nil && r.Deleted == nil && !early && r.Purged.Before(r.Expires.Add(grace)) {
+			w.violate(r.ID, "the file was deleted %s before the end of the grace period", r.Expires.Add(grace).Sub(*r.Purged))
+		}
+	}
+	for id := range jobs {
+		w.violate(id, "the export was accepted, but has no row")
+	}
+	w.say("%d rows, %d of them of requests without an answer", len(rows), len(rows)-len(w.jobs.byID()))
+}
+
+// checkBucket checks that no object is left. The service keeps what an attempt wrote after the purge for a day, so
+// that is only counted.
+func (w *world) checkBucket(ctx context.Context, rows []row) {
+	purged := map[string]*time.Time{}
+	for _, r := range rows {
+		purged[r.ID] = r.Purged
+	}
+	objects, err := w.objects(ctx)
+	if err != nil {
+		w.violate("", "the bucket cannot be listed: %v", err)
+	}
+	for _, o := range objects {
+		id := path.Base(path.Dir(o.key))
+		switch at := purged[id]; {
+		case at == nil:
+			w.violate(id, "an object is left of an export that is unknown or not purged: %s", o.key)
+		case o.when.After(at.Add(-time.Second)): // S3 knows only seconds
+			w.count("objects written after the purge")
+		default:
+			w.violate(id, "an object is left that is older than the purge by %s: %s", at.Sub(o.when), o.key)
+		}
+	}
+}
+
+// checkSecrecy looks for the canary in the logs of the service and in the files of Temporal.
+func (w *world) checkSecrecy() {
+	files, _ := filepath.Glob(filepath.Join(w.dir, "*.*")) // the only error is a malformed pattern
+	for _, file := range files {
+		name := filepath.Base(file)
+		if strings.HasPrefix(name, "postgres") || !strings.Contains(name, ".log") && !strings.Contains(name, ".db") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			w.violate("", "%v", err)
+			continue
+		}
+		if strings.Contains(string(text), canary) {
+			w.violate("", "%s contains the text of a memory", name)
+		}
+		if strings.Contains(name, ".log") && strings.Contains(string(text), "panic:") {
+			w.violate("", "%s contains a panic", name)
+		}
+		w.count("logs and state files searched")
+	}
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"memexport/internal/workshop/parse"
+)
+
+// job is an export as its customer knows it.
+type job struct {
+	id     string
+	ws     *workspace
+	format string
+	filter filter
+	random *rand.Rand
+
+	mu        sync.Mutex
+	status    string
+	cancelled bool // an operator cancelled the workflow, or began to
+	ended     bool // an operator ended the downloads early, or began to
+	killed    bool // an operator terminated the workflow, or began to
+	deleted   bool // the customer deleted the export, or began to
+}
+
+// registry holds all jobs, for operators.
+type registry struct {
+	mu   sync.Mutex
+	jobs []*job
+}
+
+func (g *registry) add(j *job) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.jobs = append(g.jobs, j)
+}
+
+// choose returns a random job that has one of the statuses, or nil.
+func (g *registry) choose(r *rand.Rand, statuses ...string) *job {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	found := slices.DeleteFunc(slices.Clone(g.jobs), func(j *job) bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return !slices.Contains(statuses, j.status) || j.deleted
+	})
+	if len(found) == 0 {
+		return nil
+	}
+	return found[r.IntN(len(found))]
+}
+
+func (g *registry) byID() map[string]*job {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := map[string]*job{}
+	for _, j := range g.jobs {
+		all[j.id] = j
+	}
+	return all
+}
+
+// mark changes what is known about a job.
+func (j *job) mark(change func(*job)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	change(j)
+}
+
+// customer creates exports until during ends. Each export is followed to its end, at the longest until ctx ends.
+func (w *world) customer(during, ctx context.Context, ws *workspace, r *rand.Rand) {
+	names := slices.Sorted(maps.Keys(parse.Formats))
+	for pause(during, between(r, 300*time.Millisecond, 3*time.Second)) {
+		j := &job{ws: ws, format: names[r.IntN(len(names))], filter: ws.chooseFilter(r), random: rand.New(rand.NewPCG(r.Uint64(), 0))}
+		headers := []string{}
+		if r.IntN(3) > 0 {
+			headers = []string{"Idempotency-Key", uuid.NewString()}
+		}
+		e := ws.create(during, r, j, headers)
+		if e == nil {
+			continue
+		}
+		w.count("accepted")
+		j.id, j.status = e.ID, e.Status
+		w.jobs.add(j)
+		w.followers.Go(func() { w.follow(ctx, j, e) })
+	}
+}
+
+// create creates an export. With an Idempotency-Key, it repeats the request until there is an answer, and then
+// sometimes once more: both must name the same export.
+func (ws *workspace) create(ctx context.Context, r *rand.Rand, j *job, headers []string) (first *object) {
+	query := url.Values{"format": {j.format}}
+	for name, value := range map[string]string{"user_id": j.filter.user, "priority": j.filter.priority,
+		"created_after": j.filter.after, "created_before": j.filter.before} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	again := len(headers) > 0 && r.IntN(2) == 0
+	for ctx.Err() == nil {
+		a := ws.ask(ctx, r.IntN(2), "POST", "/v1/exports?"+query.Encode(), 0, headers...)
+		switch {
+		case a == nil && len(headers) == 0 && first == nil, a != nil && a.status == 429:
+			return first
+		case a != nil && a.status == 202:
+			e := ws.export(a)
+			if e == nil {
+				break
+			}
+			if first != nil && first.ID != e.ID {
+				ws.world.violate(e.ID, "one Idempotency-Key made two exports, %s and %s", first.ID, e.ID)
+			}
+			if first != nil || !again {
+				return e
+			}
+			first = e
+		case a != nil && a.status != 503 && a.status != 401:
+			ws.world.violate("", "POST was answered with %d: %.300s", a.status, a.body)
+			return first
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+	return first
+}
+
+// legalSteps are the statuses that may be seen after a status.
+var legalSteps = map[string][]string{
+	"PENDING":    {"PENDING", "PROCESSING", "READY", "EXPIRED", "FAILED"},
+	"PROCESSING": {"PROCESSING", "READY", "EXPIRED", "FAILED"},
+	"READY":      {"READY", "EXPIRED"},
+	"EXPIRED":    {"EXPIRED"},
+	"FAILED":     {"FAILED"},
+}
+
+// poll reads the export once and checks that it only moves forward. It returns the state before if no answer
+// came, and nil if the export does not exist.
+func (j *job) poll(ctx context.Context, before *object, headers ...string) *object {
+	w := j.ws.world
+	a := j.ws.ask(ctx, j.random.IntN(2), "GET", "/v1/exports/"+j.id, 0, headers...)
+	if a == nil || a.status == 503 || a.status == 401 || a.status == 429 {
+		return before
+	}
+	if a.status != 200 {
+		w.violate(j.id, "GET was answered with %d: %.300s", a.status, a.body)
+		return before
+	}
+	e := j.ws.export(a)
+	if e == nil {
+		return before
+	}
+	if !slices.Contains(legalSteps[before.Status], e.Status) {
+		w.violate(j.id, "the status was %s and is %s", before.Status, e.Status)
+	}
+	if e.Progress < before.Progress {
+		w.violate(j.id, "progress was %d and is %d", before.Progress, e.Progress)
+	}
+	if before.SHA256 != nil && (e.SHA256 == nil || *e.SHA256 != *before.SHA256 || *e.SizeBytes != *before.SizeBytes || e.MemoryCount != before.MemoryCount) {
+		w.violate(j.id, "the size, the count or the digest of the file has changed")
+	}
+	if e.Status == "READY" && !a.sent.Before(*e.ExpiresAt) {
+		w.violate(j.id, "a request %s after expires_at found the export READY", a.sent.Sub(*e.ExpiresAt))
+	}
+	if e.Status == "EXPIRED" && before.ExpiresAt != nil && a.came.Before(*before.ExpiresAt) && !j.endedEarly() {
+		w.violate(j.id, "the export expired %s early", before.ExpiresAt.Sub(a.came))
+	}
+	j.mark(func(j *job) { j.status = e.Status })
+	return e
+}
+
+func (j *job) endedEarly() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.ended || j.cancelled || j.deleted
+}
+
+// late reports whether the bound after the last fault is over.
+func (w *world) late() bool {
+	healed := w.healed.Load()
+	return healed != nil && time.Since(*healed) > w.bound
+}
+
+// follow follows an export from its creation until it is EXPIRED, FAILED or deleted.
+func (w *world) follow(ctx context.Context, j *job, e *object) {
+	deleteAt := -1 // how often to poll before the export is deleted
+	if j.random.IntN(6) == 0 {
+		deleteAt = j.random.IntN(20)
+	}
+	for polls := 0; e.Status == "PENDING" || e.Status == "PROCESSING"; polls++ {
+		if polls == deleteAt {
+			j.delete(ctx)
+			return
+		}
+		if !pause(ctx, between(j.random, 50*time.Millisecond, time.Second)) {
+			return
+		}
+		if w.late() {
+			w.violate(j.id, "the export is still %s %s after the last fault", e.Status, w.bound)
+			return
+		}
+		headers := []string{}
+		if j.random.IntN(2) == 0 {
+			headers = []string{"Prefer", fmt.Sprintf("wait=%d", 1+j.random.IntN(10))}
+		}
+		e = j.poll(ctx, e, headers...)
+	}
+	w.count("ended " + e.Status)
+	if e.Status == "FAILED" {
+		j.judgeFailure(e)
+		return
+	}
+	if e.Status == "READY" && !j.download(ctx, e) {
+		return
+	}
+	if j.random.IntN(4) == 0 {
+		j.delete(ctx)
+		return
+	}
+	j.outlive(ctx, e)
+}
+
+// judgeFailure checks that the faults justify the code of a failure. Outages of minutes justify none, because
+// the service retries for 12 hours.
+func (j *job) judgeFailure(e *object) {
+	w := j.ws.world
+	j.mu.Lock()
+	cancelled, killed := j.cancelled, j.killed
+	j.mu.Unlock()
+	switch {
+	case e.Error == nil:
+		w.violate(j.id, "the export is FAILED without an error")
+	case e.Error.Code == "CANCELLED" && cancelled, e.Error.Code == "TERMINATED" && killed:
+		w.count("FAILED " + e.Error.Code)
+	default:
+		w.violate(j.id, "the export is FAILED with %s, but cancelled=%t and terminated=%t", e.Error.Code, cancelled, killed)
+	}
+}
