@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -180,6 +181,22 @@ func TestAFileThatCannotBeReadAtAllIsAnError(t *testing.T) {
 	if bytes.Contains(a.body, []byte("exports/")) {
 		t.Errorf("the answer shows something of the store: %s", a.body)
 	}
+}
+
+func TestAStoreThatIsAwayForAMomentIsUnavailable(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, _ := s.publish(t, "csv", time.Hour, "first", "second")
+	// Put a file in the place of the folder, so that the disk refuses to open the part.
+	folder := filepath.Dir(s.partPath(t, e.ID, 0))
+	if err := errors.Join(os.Rename(folder, folder+".away"), os.WriteFile(folder, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "Retry-After", "5").problem(t, 503, "UNAVAILABLE")
+	if err := errors.Join(os.Remove(folder), os.Rename(folder+".away", folder)); err != nil {
+		t.Fatal(err)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200)
 }
 
 func TestAFileOfAnotherSizeThanRecordedIsAnError(t *testing.T) {

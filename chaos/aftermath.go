@@ -73,15 +73,40 @@ func (w *world) checkRows(rows []row) {
 		if r.Purged != nil && r.Parts > 0 {
 			w.violate(r.ID, "the export is purged, but has %d rows of parts", r.Parts)
 		}
-		early := j != nil && (j.cancelled || j.killed || j.deleted)
-		if r.Status == "EXPIRED" && r.Purged != nil && r.Deleted == nil && !early && r.Purged.Before(r.Expires.Add(grace)) {
-			w.violate(r.ID, "the file was deleted %s before the end of the grace period", r.Expires.Add(grace).Sub(*r.Purged))
-		}
+		w.checkGrace(j, r)
 	}
 	for id := range jobs {
 		w.violate(id, "the export was accepted, but has no row")
 	}
 	w.say("%d rows, %d of them of requests without an answer", len(rows), len(rows)-len(w.jobs.byID()))
+}
+
+// checkGrace checks that the objects stayed for the grace period. Nobody waits for that after a cancellation, and the
+// reconciler doesn't know how a terminated workflow would have ended.
+func (w *world) checkGrace(j *job, r row) {
+	if j == nil || r.Status != "EXPIRED" || r.Purged == nil || r.Deleted != nil || !r.Purged.Before(r.Expires.Add(grace)) {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.cancelled && !j.killed && !j.deleted && !j.hasty {
+		j.hasty = true
+		w.violate(r.ID, "the file was deleted %s before the end of the grace period", r.Expires.Add(grace).Sub(*r.Purged))
+	}
+}
+
+// watchGrace looks during the run for files that were deleted too early.
+func (w *world) watchGrace(ctx context.Context) {
+	for pause(ctx, 5*time.Second) {
+		rows, err := w.rows(ctx)
+		if err != nil {
+			continue // Postgres is away
+		}
+		jobs := w.jobs.byID()
+		for _, r := range rows {
+			w.checkGrace(jobs[r.ID], r)
+		}
+	}
 }
 
 // checkBucket checks that no object is left. An object that an attempt wrote after the purge may stay for a
@@ -108,7 +133,7 @@ func (w *world) checkBucket(ctx context.Context, rows []row) {
 	}
 }
 
-// checkSecrecy looks for the canary in the logs of the service and in the files of Temporal.
+// checkSecrecy looks for the canary in the logs of the service and in the files of Temporal, and for panics.
 func (w *world) checkSecrecy() {
 	files, _ := filepath.Glob(filepath.Join(w.dir, "*.*")) // the only error is a malformed pattern
 	for _, file := range files {

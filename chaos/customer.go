@@ -29,6 +29,7 @@ type job struct {
 	ended     bool // an operator ended the downloads early, or began to
 	killed    bool // an operator terminated the workflow, or began to
 	deleted   bool // the customer deleted the export, or began to
+	hasty     bool // the objects were deleted too early
 }
 
 // registry holds all jobs, for operators.

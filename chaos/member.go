@@ -79,7 +79,7 @@ func (m *member) ended() error {
 }
 
 // supervise starts processes again that have ended by themselves, as systemd or Kubernetes does. A process ends if
-// it finds no database when it starts.
+// it finds no database when it starts. checkSecrecy notices a panic.
 func (w *world) supervise(ctx context.Context) {
 	for pause(ctx, time.Second) {
 		for _, m := range w.members() {
@@ -87,9 +87,11 @@ func (w *world) supervise(ctx context.Context) {
 			if err == nil {
 				continue
 			}
+			lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 			w.count("starts that failed")
-			if !strings.Contains(err.Error(), "does not answer") && !strings.Contains(err.Error(), "the bucket") {
-				w.violate("", "a process ended by itself: %v", err)
+			w.say("%s has ended by itself: %s", m.name, lines[len(lines)-1])
+			if healed := w.healed.Load(); healed != nil && time.Since(*healed) > time.Minute {
+				w.violate("", "%s does not run a minute after the last fault: %v", m.name, err)
 			}
 			if err := m.start(); err != nil {
 				w.violate("", "%s cannot be started, so the test has failed: %v", m.name, err)

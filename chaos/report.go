@@ -19,7 +19,6 @@ type report struct {
 	flags   options
 	cancel  context.CancelCauseFunc
 	created time.Time
-	began   time.Time
 	healed  atomic.Pointer[time.Time] // when the last fault had ended
 
 	mu         sync.Mutex

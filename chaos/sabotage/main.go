@@ -32,7 +32,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal kills this process at once, together with its children
 	seconds := flag.Int("seconds", 120, "how long faults are injected with each seed")
-	bound := flag.Duration("bound", 90*time.Second, "how long after the last fault everything must have ended")
+	bound := flag.Duration("bound", 3*time.Minute, "how long after the last fault everything must have ended")
 	seeds := flag.Int("seeds", 3, "how many seeds are tried, from 1")
 	flag.Parse()
 	if err := run(ctx, flag.Args(), *seeds, "-seconds", strconv.Itoa(*seconds), "-bound", bound.String(), "-first"); err != nil {

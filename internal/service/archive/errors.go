@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -42,6 +43,17 @@ func Full(err error) bool {
 	}
 	status, code := statusAndCode(err)
 	return status == http.StatusInsufficientStorage || code == "QuotaExceeded" // MinIO, Ceph
+}
+
+// Unavailable reports whether err means that the store does not work at the moment: it answers with 5xx or
+// asks for fewer requests, or the disk of a directory fails or is away. A retry may succeed.
+func Unavailable(err error) bool {
+	var disk syscall.Errno
+	if errors.As(err, &disk) {
+		return slices.Contains([]syscall.Errno{syscall.EIO, syscall.ENOTDIR, syscall.ENXIO, syscall.ENODEV, syscall.ENOTCONN, syscall.ESTALE}, disk)
+	}
+	status, code := statusAndCode(err)
+	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded"}, code)
 }
 
 // errNoBucket replaces a store's plain 404 if the bucket itself is missing.

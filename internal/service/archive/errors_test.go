@@ -76,6 +76,30 @@ func TestAFullStoreIsNotADenial(t *testing.T) {
 	}
 }
 
+func TestAStoreThatDoesNotWorkIsUnavailable(t *testing.T) {
+	for _, c := range []struct {
+		err         error
+		unavailable bool
+	}{
+		{amazon{http.StatusServiceUnavailable, "SlowDown"}, true},
+		{amazon{http.StatusInternalServerError, "InternalError"}, true},
+		{amazon{http.StatusForbidden, "AccessDenied"}, false},
+		{amazon{http.StatusNotFound, "NoSuchKey"}, false},
+		{&googleapi.Error{Code: http.StatusForbidden, Errors: []googleapi.ErrorItem{{Reason: "rateLimitExceeded"}}}, true},
+		{&azcore.ResponseError{StatusCode: http.StatusServiceUnavailable, ErrorCode: "ServerBusy"}, true},
+		{&azcore.ResponseError{StatusCode: http.StatusNotFound, ErrorCode: "BlobNotFound"}, false},
+		{syscall.EIO, true},
+		{syscall.ESTALE, true},
+		{syscall.ENOENT, false}, // the object is lost
+		{syscall.EACCES, false},
+		{ErrCorrupt, false},
+	} {
+		if err := fmt.Errorf("wrapped: %w", c.err); Unavailable(err) != c.unavailable {
+			t.Errorf("%v: unavailable is %v", err, !c.unavailable)
+		}
+	}
+}
+
 func TestErrorsContainNoToken(t *testing.T) {
 	request := &url.Error{Op: "Get", URL: "https://account.example/container/key?sv=1&sig=secret", Err: syscall.ECONNREFUSED}
 	err := explain(t.Context(), request)
