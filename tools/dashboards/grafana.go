@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// dashboard is a page of Grafana. Each row has a title and some panels.
+// dashboard is a dashboard of Grafana. Each row has a title and some panels.
 type dashboard struct {
 	uid, title, description string
-	job                     bool // whether the page has a variable for one process
+	job                     bool // whether the dashboard has a variable that selects one process
 	rows                    []row
 }
 
