@@ -61,7 +61,7 @@ func TestAnExportThroughAPoolerWithFewConnections(t *testing.T) {
 			t.Fatal("the ranges wait for each other")
 		}
 	}
-	// The second attempts return what is recorded.
+	// The second attempts of the activities return what the first attempts have recorded.
 	must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
 	h.wantFile(id, format.JSON)
 	must[activities.ExpireResult](h, h.Expire, h.ref(id))

@@ -90,7 +90,7 @@ const (
 	abandoned // the client left before the result was known; counts as a failure, because otherwise clients could try without limit by leaving early
 )
 
-// learn remembers a credential that is right, and forgets one that is wrong.
+// learn remembers a valid credential, and forgets an invalid one.
 func (f *failures) learn(hash [sha256.Size]byte, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

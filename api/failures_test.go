@@ -31,7 +31,7 @@ func TestManyWrongKeysFromOneAddressAreRefused(t *testing.T) {
 		a := s.do(t, "GET", "/v1/exports", "X-Api-Key", guess(i))
 		if i < limit {
 			a.problem(t, 401, "UNAUTHORIZED")
-		} else if a.StatusCode == 429 { // this is not true for every attempt, because a token may return during the test
+		} else if a.StatusCode == 429 { // this is not true for every attempt, because a token may be refilled during the test
 			refused++
 			a.problem(t, 429, "TOO_MANY_FAILURES")
 			if seconds, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > 60/limit {

@@ -88,7 +88,7 @@ func TestRequestsAreAnsweredWhileTemporalHangs(t *testing.T) {
 	created := s.do(t, "POST", "/v1/exports").status(t, http.StatusAccepted).job(t)
 	s.do(t, "GET", "/v1/exports/"+created.ID).status(t, http.StatusOK)
 	s.do(t, "DELETE", "/v1/exports/"+created.ID).status(t, http.StatusNoContent)
-	if took := time.Since(began); took > 15*time.Second { // two calls to Temporal, of 2 seconds each
+	if took := time.Since(began); took > 15*time.Second { // two calls to Temporal take at most 2 seconds each; the rest is slack for a busy machine
 		t.Errorf("the answers took %s", took)
 	}
 }

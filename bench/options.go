@@ -75,7 +75,8 @@ var sections = []section{
 	{name: "telemetry", run: (*benchmark).telemetry, onRequest: true},
 	// formats needs the packages that npm installs in tools/readers.
 	{name: "formats", run: (*benchmark).formats, onRequest: true},
-	// siege mostly waits, for about six minutes: as long as the API keeps connections that do nothing.
+	// siege takes about six minutes. Most of that is waiting, because the API keeps idle connections that
+	// long.
 	{name: "siege", run: (*benchmark).besiege, onRequest: true},
 }
 

@@ -65,7 +65,7 @@ type course struct {
 	held                  []measure.Sockets // connections at each of the moments, until the siege ends
 	resident              []int64           // memory of the API at the same moments
 	most                  measure.Sockets
-	idle, peak            int64 // memory of the API before the siege, and its peak
+	idle, peak            int64 // memory of the API before the siege, and the peak during the siege
 	gone                  time.Duration
 }
 

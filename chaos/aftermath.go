@@ -109,8 +109,8 @@ func (w *world) watchGrace(ctx context.Context) {
 	}
 }
 
-// checkBucket checks that no object is left. The service keeps what an attempt wrote after the purge for a day, so
-// that is only counted.
+// checkBucket checks that no object is left. An object that an attempt wrote after the purge may stay for a
+// day, so such objects are only counted.
 func (w *world) checkBucket(ctx context.Context, rows []row) {
 	purged := map[string]*time.Time{}
 	for _, r := range rows {
@@ -125,7 +125,7 @@ func (w *world) checkBucket(ctx context.Context, rows []row) {
 		switch at := purged[id]; {
 		case at == nil:
 			w.violate(id, "an object is left of an export that is unknown or not purged: %s", o.key)
-		case o.when.After(at.Add(-time.Second)): // S3 knows only seconds
+		case o.when.After(at.Add(-time.Second)): // S3 returns times in whole seconds
 			w.count("objects written after the purge")
 		default:
 			w.violate(id, "an object is left that is older than the purge by %s: %s", at.Sub(o.when), o.key)

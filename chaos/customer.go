@@ -76,7 +76,7 @@ func (j *job) mark(change func(*job)) {
 	change(j)
 }
 
-// customer creates exports until during ends. Each export is followed to its end, at the longest until ctx ends.
+// customer creates exports until during ends. It follows each export until the export or ctx ends.
 func (w *world) customer(during, ctx context.Context, ws *workspace, r *rand.Rand) {
 	names := slices.Sorted(maps.Keys(parse.Formats))
 	for pause(during, between(r, 300*time.Millisecond, 3*time.Second)) {
@@ -142,7 +142,7 @@ var legalSteps = map[string][]string{
 	"FAILED":     {"FAILED"},
 }
 
-// poll reads the export once and checks that it only moves forward. It returns the state before if no answer
+// poll reads the export once and checks that its status only moves forward. It returns before if no answer
 // came, and nil if the export does not exist.
 func (j *job) poll(ctx context.Context, before *object, headers ...string) *object {
 	w := j.ws.world
@@ -183,7 +183,7 @@ func (j *job) endedEarly() bool {
 	return j.ended || j.cancelled || j.deleted
 }
 
-// late reports whether the bound after the last fault is over.
+// late reports whether more time has passed since the last fault than exports may need to end.
 func (w *world) late() bool {
 	healed := w.healed.Load()
 	return healed != nil && time.Since(*healed) > w.bound

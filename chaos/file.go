@@ -65,7 +65,8 @@ func (j *job) download(ctx context.Context, e *object) bool {
 	return true
 }
 
-// parsing lets few files be parsed at once, since a parsed file takes many times its size.
+// parsing limits how many files are parsed at once, because a parsed file takes many times its size in
+// memory.
 var parsing = make(chan struct{}, 2)
 
 func (j *job) checkFile(e *object, file []byte) {

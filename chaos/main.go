@@ -139,7 +139,7 @@ func (w *world) disturb(ctx context.Context) {
 	all.Wait()
 }
 
-// random returns the source of choices of one actor, so that its choices do not depend on those of others.
+// random returns the random numbers of one actor. They do not depend on what other actors choose.
 func (w *world) random(actor int) *rand.Rand { return rand.New(rand.NewPCG(w.seed, uint64(actor))) }
 
 // pause waits for d and reports whether ctx still runs.

@@ -68,7 +68,7 @@ func (m *member) signal(s syscall.Signal) {
 	m.process.Signal(s)
 }
 
-// ended says how the process ended by itself, or returns nil.
+// ended returns an error that says how the process ended by itself, or nil.
 func (m *member) ended() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 // fault is one kind of disturbance.
 type fault struct {
 	kind       string
-	from, to   time.Duration // how long it lasts
+	from, to   time.Duration // the shortest and the longest duration
 	strike     func(ctx context.Context, r *rand.Rand) (victim string)
 	heal       func(ctx context.Context) error // nil if there is nothing to heal
 	whileBusy  bool                            // wait for an export that is being written, at most some seconds
@@ -20,8 +20,8 @@ type fault struct {
 // lane is a group of faults of which one happens at a time. Faults of different lanes overlap.
 type lane []fault
 
-// heartbeat is longer than the service's heartbeat timeout, so that Temporal gives a stopped worker's activities
-// to another worker.
+// heartbeat is longer than the service's heartbeat timeout. After it, Temporal gives a stopped worker's
+// activities to another worker.
 const heartbeat = 33 * time.Second
 
 // lanes returns all faults. Each call returns faults with a state of their own.
@@ -92,7 +92,7 @@ func (w *world) serverFaults() lane {
 		{kind: "kill -9 of Temporal", from: 10 * time.Millisecond, to: 8 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away", from: heartbeat, to: 45 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away, then kill -9 of all APIs", from: 5 * time.Second, to: 12 * time.Second, strike: name("temporal and APIs", w.killTemporal), heal: func(ctx context.Context) error {
-			for _, m := range w.apis { // they forget which workflows they wanted to start
+			for _, m := range w.apis { // new processes do not know which workflows the killed ones still had to start
 				m.kill()
 				if err := m.start(); err != nil {
 					return err
@@ -147,7 +147,7 @@ func (w *world) networkFaults() lane {
 			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
-	return append(l, l[0], l[0]) // the first one needs luck, so it comes more often
+	return append(l, l[0], l[0]) // the first fault has an effect only by luck, so it is three times in the list
 }
 
 func setAll(proxies []*proxy, m mode) {

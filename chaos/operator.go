@@ -98,7 +98,7 @@ func (w *world) reset(ctx context.Context, j *job) {
 	if len(tasks) == 0 {
 		return
 	}
-	// The choice depends on the history, which no seed determines.
+	// No seed determines the history, so this choice does not use the seed either.
 	_, _ = w.operator.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{Namespace: client.DefaultNamespace,
 		WorkflowExecution: execution(j), Reason: "chaos", RequestId: uuid.NewString(), WorkflowTaskFinishEventId: tasks[rand.IntN(len(tasks))]})
 }
@@ -110,7 +110,7 @@ func (w *world) revoke(ws *workspace) {
 	defer stop()
 	old := ws.secret()
 	for ws.renewKey(ctx) != nil {
-		if ws.secret() != old { // the new key is stored, but the old one may not be revoked
+		if ws.secret() != old { // the new key is stored, but the old key may still be valid
 			return
 		}
 		if !pause(ctx, 200*time.Millisecond) {

@@ -38,7 +38,7 @@ type fact struct {
 	deleted                 *span
 }
 
-// workspace is a tenant: its memories, its API keys and those who use them.
+// workspace is a tenant with its memories and its API key.
 type workspace struct {
 	id     string
 	world  *world
@@ -126,7 +126,7 @@ func (ws *workspace) mutate(ctx context.Context, r *rand.Rand) {
 				chosen[i] = uuid.NewString()
 			}
 			created := time.Now()
-			if r.IntN(2) == 0 { // among the memories that exist, and not only behind the last one
+			if r.IntN(2) == 0 { // also insert among the existing memories, and not only after the last one
 				created = time.Date(2025, 1, 1+r.IntN(300), r.IntN(24), r.IntN(60), 0, r.IntN(1_000_000)*1000, time.UTC)
 			}
 			ws.change(chosen, `INSERT INTO memories (id, memory, user_id, priority, status, categories, workspace_id, created_at)
@@ -156,7 +156,7 @@ func (ws *workspace) choose(r *rand.Rand, chosen []string) {
 func (ws *workspace) change(ids []string, statement string, args ...any) {
 	ws.truth.Lock()
 	defer ws.truth.Unlock()
-	// This goes on after the end of the faults, since the truth must be known.
+	// Go on even after the last fault, because the checker must know whether the change was committed.
 	ctx, stop := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer stop()
 	begin := time.Now()
@@ -234,8 +234,8 @@ func (ws *workspace) chooseFilter(r *rand.Rand) (f filter) {
 	return f
 }
 
-// wrong compares the memories of a file with the truth. The export read the table between two instants. wrong
-// returns the differences that no order of events explains, at most five.
+// wrong compares the memories of a file with the truth. The export read the table at some time between from
+// and to. wrong returns at most five differences that no order of events explains.
 func (ws *workspace) wrong(memories []parse.Memory, f filter, from, to time.Time) (problems []string) {
 	ws.truth.RLock()
 	defer ws.truth.RUnlock()

@@ -14,7 +14,8 @@ import (
 func at(second int) time.Time { return time.Unix(int64(second), 0) }
 func during(second int) span  { return span{at(second), at(second)} }
 
-// TestTheTruth checks files against a workspace with three memories. b was updated at 15, and c was deleted at 25.
+// TestTheTruth checks files against a workspace with three memories. b was updated at second 15, and c was
+// deleted at second 25.
 func TestTheTruth(t *testing.T) {
 	memory := func(id, text string) parse.Memory {
 		created := "2025-01-01T00:00:00.00000" + id + "Z"

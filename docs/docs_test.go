@@ -74,7 +74,7 @@ func TestEveryRelativeLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// named finds the sections that alerts and the Temporal UI name as paths in the repository.
+// named matches the links to sections of pages that alerts and the Temporal UI contain.
 var named = regexp.MustCompile(`docs/[a-z-]+\.md#[a-z-]+`)
 
 func TestEverySectionThatAlertsAndDetailsNameExists(t *testing.T) {
@@ -106,7 +106,7 @@ func TestEverySectionThatAlertsAndDetailsNameExists(t *testing.T) {
 	}
 }
 
-// The start of a process must still have the messages that the table explains.
+// The program must still contain the messages that the table in docs/operations.md explains.
 func TestEveryMessageAtTheStartIsOneOfTheProgram(t *testing.T) {
 	texts := pages(t)
 	_, section, _ := strings.Cut(texts["docs/operations.md"], "\n## Messages at the start\n")

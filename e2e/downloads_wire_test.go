@@ -59,9 +59,8 @@ func (p *wire) pointTo(t *testing.T, api string) {
 	p.target = u.Host
 }
 
-// count sets the counters to 0. When the number of bytes sent reaches at, the proxy calls the function
-// `then`, unless `then` is nil. If the function returns false, the proxy cuts the connection over which
-// it sent the last bytes.
+// count sets the counters to 0. Once `at` bytes have been sent, the proxy calls `then`, if it is not nil. If
+// `then` returns false, the proxy cuts the connection over which it sent the last bytes.
 func (p *wire) count(at int64, then func() (goOn bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 // panelQuery is a query of a panel, as Prometheus can evaluate it.
 type panelQuery struct{ dashboard, panel, unit, expr string }
 
-// panelQueries reads deploy/grafana, and gives Grafana's variables the values that select everything.
+// panelQueries reads deploy/grafana, and replaces Grafana's variables by values that select everything.
 func panelQueries(t *testing.T) []panelQuery {
 	t.Helper()
 	files, err := filepath.Glob("../deploy/grafana/*.json")
@@ -56,8 +56,8 @@ func panelQueries(t *testing.T) []panelQuery {
 	return all
 }
 
-// quiet are queries that answer nothing as long as nothing fails, by a part of the expression. Each must
-// answer during the faults, except those that are false.
+// quiet lists the queries that return nothing as long as nothing fails, by a part of their expression. The
+// value says whether the query must return something during the faults.
 var quiet = map[string]bool{
 	`temporal_activity_execution_failed_total`:         true,
 	`temporal_workflow_task_execution_failed_total`:    true,
@@ -66,11 +66,12 @@ var quiet = map[string]bool{
 	`temporal_request_failure_total`:                   true, // a first start asks for schedules that do not exist
 	`temporal_request_resource_exhausted_total`:        true,
 	`temporal_long_request_resource_exhausted_total`:   false, // the server limits calls that wait for tasks in the same way
-	`temporal_sticky_cache_miss_total`:                 false, // it takes a cache that is full, with 10,000 workflows
+	`temporal_sticky_cache_miss_total`:                 false, // needs a full cache, which has 10,000 workflows
 	`http_response_status_code=~"5.."}[20s])) or vect`: true,
 }
 
-// mayBeQuiet reports whether an expression may answer nothing, and whether only without a fault.
+// mayBeQuiet reports whether an expression may return nothing, and whether it must return something during
+// the faults.
 func mayBeQuiet(expr string) (quietly, answersInFaults bool) {
 	for part, answers := range quiet {
 		if strings.Contains(expr, part) {
@@ -80,7 +81,7 @@ func mayBeQuiet(expr string) (quietly, answersInFaults bool) {
 	return false, true
 }
 
-// showPanels asks every panel of the loaded service for its numbers, and prints them.
+// showPanels evaluates the queries of every panel while the service is under load, and prints the numbers.
 func (p *prometheus) showPanels(t *testing.T) {
 	t.Helper()
 	title, silent := "", 0

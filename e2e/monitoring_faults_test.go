@@ -144,7 +144,7 @@ func (m *monitored) causeFaultsOfTheBucket(t *testing.T) {
 	full.stop(t)
 }
 
-// spoil changes the first byte of every part that is new, until stop is closed.
+// spoil changes the first byte of every new part, until stop is closed.
 func spoil(bucket string, stop <-chan struct{}) {
 	paths, _ := filepath.Glob(filepath.Join(bucket, "exports", "*", "*"))
 	seen := map[string]bool{}
@@ -209,7 +209,7 @@ func (m *monitored) causeFaultsOfServers(t *testing.T) {
 
 	m.cause(t, "the only worker hung for 15 seconds (SIGSTOP)", func() {
 		m.worker.Signal(syscall.SIGSTOP)
-		for range 4 { // the first task goes to a call that waits already, the others to the queue
+		for range 4 { // the first task goes to a poll that is already waiting, the others to the queue
 			m.tenant.create(t, "format=csv")
 		}
 		time.Sleep(15 * time.Second)
@@ -237,7 +237,7 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 	}
 	e := m.tenant.create(t, "format=csv")
 	receive(t, slept, "another build runs the first task of the export")
-	time.Sleep(2 * time.Second) // its answer reaches Temporal
+	time.Sleep(2 * time.Second) // give the result of the task time to reach Temporal
 	other.Stop()
 	m.cause(t, "another build began the workflow with other steps", func() { m.startWorker(t) }, nil, "MemexportWorkflowTasksFail")
 	if err := c.TerminateWorkflow(t.Context(), "export-"+e.ID, "", "the test is over"); err != nil {

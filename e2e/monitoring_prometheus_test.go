@@ -24,7 +24,7 @@ import (
 const (
 	alertRules = "../deploy/prometheus/alerts.yml"
 	alertTests = "../deploy/prometheus/alerts_test.yml"
-	// window replaces the windows of the rules and of the dashboards. It is long enough for 20 scrapes.
+	// window replaces the time windows in the rules and in the dashboards. It is long enough for 20 scrapes.
 	window = "20s"
 )
 
@@ -53,7 +53,7 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// thresholds replaces thresholds that are times.
+// thresholds maps each threshold that is a time to a short one.
 var thresholds = map[string]string{") > 900\n": ") > 20\n", ") > 3600\n": ") > 20\n", ") > 1200\n": ") > 20\n", ") > 10800\n": ") > 20\n"}
 
 // shortened returns the rules with short times, so that a test can wait until they fire. Nothing else is
@@ -136,7 +136,7 @@ func (p *prometheus) writeTargets(t *testing.T) {
 	}
 	path := filepath.Join(p.folder, "targets.json")
 	if err = os.WriteFile(path+".new", text, 0o644); err == nil {
-		err = os.Rename(path+".new", path) // Prometheus must not read half of it
+		err = os.Rename(path+".new", path) // Prometheus must not read a half-written file
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -203,7 +203,7 @@ func (p *prometheus) firing(t *testing.T) []string {
 	return names
 }
 
-// alert is a rule of the shortened copy.
+// alert is an alert in the shortened rules.
 type alert struct{ Name, Query string }
 
 func (p *prometheus) alerts(t *testing.T) (all []alert) {

@@ -66,8 +66,8 @@ func (m *monitored) startWorker(t *testing.T, env ...string) {
 	m.prometheus.scrapes(t, "worker", m.worker)
 }
 
-// cause causes a fault and waits until alerts fire that did not fire before. while is called again and again
-// meanwhile; it may be nil.
+// cause causes a fault and waits until the alerts fire, which must not have fired before. Meanwhile it calls
+// while repeatedly, unless while is nil.
 func (m *monitored) cause(t *testing.T, fault string, inject, while func(), alerts ...string) {
 	t.Helper()
 	await.True(t, 3*time.Minute, "these alerts are silent before "+fault+": "+strings.Join(alerts, ", "), func() bool {
@@ -94,8 +94,8 @@ func (m *monitored) cause(t *testing.T, fault string, inject, while func(), aler
 	}
 }
 
-// load makes exports of all formats, downloads and requests that are refused, for some seconds. Meanwhile
-// the service must not fire any alert.
+// load makes exports of all formats, downloads and requests that are refused, for some seconds. No alert may
+// fire meanwhile.
 func (m *monitored) load(t *testing.T) {
 	t.Helper()
 	unknown := newClient(m.url, strings.Replace(m.tenant.key, m.tenant.key[20:30], "abcdefghij", 1))
@@ -111,10 +111,9 @@ func (m *monitored) load(t *testing.T) {
 	}
 }
 
-// Every query of the dashboards is answered under load, and every alert is fired by the fault that it is
-// for. The times of the rules are shortened; nothing else of them is changed. Two alerts, whose fault
-// cannot be caused in a short time, are tested by promtool: MemexportMessageTooLarge and
-// MemexportStickyCacheFull.
+// Every query of the dashboards must return something under load, and the fault of each alert must fire the
+// alert. The test shortens the times in the rules and changes nothing else. promtool tests the two alerts
+// whose fault cannot be caused in a short time: MemexportMessageTooLarge and MemexportStickyCacheFull.
 func TestMonitoring(t *testing.T) {
 	m := newMonitored(t)
 	m.load(t)

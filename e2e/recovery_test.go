@@ -19,7 +19,7 @@ import (
 	"memexport/internal/workshop/devstack"
 )
 
-// docs/operations.md promises what these tests check, in its section about backups.
+// The tests in this file check what docs/operations.md promises about backups.
 
 func TestATemporalServerThatLostEverythingIsFilledAgain(t *testing.T) {
 	t.Parallel()
@@ -48,7 +48,7 @@ func TestATemporalServerThatLostEverythingIsFilledAgain(t *testing.T) {
 	<-d.temporal.Done()
 	accepted := c.create(t, "format=csv")
 	repair()
-	// An empty folder, so the server knows nothing.
+	// Start the server with an empty folder, so that it knows no workflow.
 	startTemporal(t, devstack.TemporalOptions{Dir: newDir(t, "lost-again"), Port: port})
 	worker.stop(t)
 	d.worker(t)
@@ -106,7 +106,8 @@ func TestADatabaseThatIsRestoredToAnEarlierTime(t *testing.T) {
 	c.do(t, "DELETE", "/v1/exports/"+deleted.ID).want(t, 204)
 	c.do(t, "GET", "/v1/exports/"+deleted.ID).want(t, 404)
 
-	// The workflows sleep until their exports expire, but the rows say that these are being written.
+	// The workflows sleep until their exports expire, but the restored rows say that the exports are still
+	// being written.
 	temporal, err := temporalclient.Dial(temporalclient.Options{HostPort: d.temporal.Address})
 	if err != nil {
 		t.Fatal(err)
@@ -178,7 +179,7 @@ func backup(t *testing.T, db *sql.DB) (restore func()) {
 		for _, table := range tables {
 			statements = append(statements, `DELETE FROM memexport.`+table, `INSERT INTO memexport.`+table+` OVERRIDING SYSTEM VALUE SELECT * FROM backup.`+table)
 		}
-		// Replicas check no foreign keys and run no triggers.
+		// With this setting, Postgres checks no foreign keys and runs no triggers.
 		execute(t, db, `BEGIN; SET LOCAL session_replication_role = replica; `+strings.Join(statements, "; ")+`; COMMIT`)
 	}
 }

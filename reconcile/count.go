@@ -16,7 +16,7 @@ func (r *Reconciled) count(ctx context.Context, err error) {
 	succeeded(ctx, metrics.ReconcilerSuccess, err)
 }
 
-// succeeded notes the time at which a run has ended, unless it ended with an error.
+// succeeded sets the gauge to the present time, unless the run ended with an error.
 func succeeded(ctx context.Context, gauge *metrics.Gauge, err error) {
 	if err == nil {
 		gauge.Set(ctx, float64(time.Now().Unix()))

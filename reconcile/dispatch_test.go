@@ -13,8 +13,8 @@ import (
 	"memexport/workflows"
 )
 
-// limit sets how many exports each workspace may run at a time, and makes the activities that end an
-// export start the next one.
+// limit sets how many exports each workspace may run at a time. When an activity ends an export, it then
+// starts the next export of the workspace.
 func (f *fixture) limit(running int) {
 	f.exports = f.exports.WithLimits(export.Limits{Running: running})
 	f.useStarter(f.starter)

@@ -16,7 +16,8 @@ const (
 	// longestAttempt limits an attempt that sends heartbeats but never returns. It is half of
 	// outageBudget, so that there is time for another attempt.
 	longestAttempt = 6 * time.Hour
-	// longestCleanup limits an attempt to record a status or to delete objects, in the same way.
+	// longestCleanup limits an attempt to record a status or to delete objects that sends heartbeats but never
+	// returns.
 	longestCleanup = time.Hour
 )
 

@@ -31,12 +31,12 @@ func TestACancelAtHour71OfASmallExportExpiresAndPurgesAtOnce(t *testing.T) {
 }
 
 func TestASmallExportThatFailsIsRecordedAndPurged(t *testing.T) {
-	cause := sdk.NewNonRetryableApplicationError("no", "StorageDenied", nil)
-	k := newSkipping(t, newSmall().failing("Plan", 0, cause))
+	const errorType = "StorageDenied"
+	k := newSkipping(t, newSmall().failing("Plan", 0, sdk.NewNonRetryableApplicationError("no", errorType, nil)))
 	err := k.export()
 	k.wantFailed(err, export.CodeStorageDenied)
 	var got *sdk.ApplicationError
-	if !errors.As(err, &got) || got.Type() != cause.(*sdk.ApplicationError).Type() {
+	if !errors.As(err, &got) || got.Type() != errorType {
 		t.Errorf("the workflow failed with %v", err)
 	}
 }

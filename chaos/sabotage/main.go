@@ -1,6 +1,7 @@
-// Command sabotage shows that chaos would notice a defect. Each patch in this directory breaks one thing of the
-// service. For each patch, the program copies the project, applies the patch, builds memexport and lets chaos run with
-// it until chaos finds a violation. It prints a table, and ends with 1 if a patch was not noticed.
+// Command sabotage shows that chaos would notice a defect. Each patch in this directory adds one defect to
+// the service. For each patch, the program copies the project, applies the patch, builds memexport, and runs
+// chaos until chaos finds a violation. It prints a table. If chaos did not notice a patch, the exit code is
+// 1.
 //
 //	go run ./chaos/sabotage                     every patch
 //	go run ./chaos/sabotage no-outbox lost-page  these

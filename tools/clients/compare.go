@@ -22,9 +22,9 @@ const (
 // errBreaks means that clients of the last release would no longer work.
 var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
 
-// compare returns an error if the document breaks clients of the last release's document and has the
-// same major version. Then it checks that oasdiff judges a list of known changes correctly. Otherwise
-// an oasdiff that accepts everything would go unnoticed.
+// compare returns an error if the document breaks clients of the last release without a new major version.
+// It also checks that oasdiff judges a list of known changes correctly, because an oasdiff that accepts
+// everything would go unnoticed otherwise.
 func compare(ctx context.Context, work string) error {
 	dir := filepath.Join(work, "oasdiff")
 	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// dashboard is a page of Grafana. Each row has a title and some panels.
+// dashboard is a dashboard of Grafana. Each row has a title and some panels.
 type dashboard struct {
 	uid, title, description string
-	job                     bool // whether the page has a variable for one process
+	job                     bool // whether the dashboard has a variable that selects one process
 	rows                    []row
 }
 
@@ -22,14 +22,14 @@ type panel struct {
 	title, description string
 	unit               string
 	kind               string // "timeseries" if empty
-	width              int    // of 24; 8 if 0
+	width              int    // columns, of Grafana's 24; 8 if 0
 	queries            []query
 }
 
 // query is an expression in PromQL. In legend, {{label}} stands for the value of a label.
 type query struct{ expr, legend string }
 
-const height = 7 // of a panel
+const height = 7 // height of a panel
 
 // object is an object of JSON.
 type object = map[string]any

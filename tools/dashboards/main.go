@@ -1,4 +1,4 @@
-// The command dashboards writes the dashboards of deploy/grafana. Run it with "make generate".
+// Command dashboards writes the dashboards in deploy/grafana. "make generate" runs it.
 package main
 
 import (

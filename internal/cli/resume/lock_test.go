@@ -70,7 +70,7 @@ func TestAKilledProcessLeavesNoLock(t *testing.T) {
 		t.Errorf("OpenPartial beside another process: %v", err)
 	}
 	holder.Kill()
-	open(t, path) // although its lock file is still there
+	open(t, path) // this succeeds although the lock file of the killed process still exists
 }
 
 // If one process deletes the lock file while another locks it, two processes could get the lock.

@@ -27,8 +27,8 @@ func (s *Source) missingUsage(ctx context.Context, cause error) error {
 		s.name, cause, schema, pq.QuoteIdentifier(user), s.table, pq.QuoteIdentifier(user))
 }
 
-// checkReadable runs the query of a page without reading a row. Postgres checks the privileges of a query when
-// it starts, including those of a view's owner.
+// checkReadable runs the query that reads a page, but with LIMIT 0. Postgres checks the privileges even if no
+// row is read. If the table is a view, Postgres also checks what the owner of the view may read.
 func (s *Source) checkReadable(ctx context.Context, table int64) error {
 	_, err := s.db.ExecContext(ctx, `SELECT `+columns+` FROM `+s.table+` LIMIT 0`)
 	if err == nil || !isDenied(err) {

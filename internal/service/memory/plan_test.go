@@ -97,8 +97,8 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 	}
 }
 
-// Postgres keeps statistics of each column separately. Where another workspace has many memories,
-// Postgres expects many of this workspace too.
+// Postgres keeps statistics of each column separately. So at times with many memories of another workspace,
+// Postgres expects many memories of this workspace too.
 func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

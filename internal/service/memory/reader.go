@@ -20,7 +20,7 @@ var tracer = otel.Tracer("memexport")
 
 // Query selects the memories of one workspace that match a filter.
 type Query struct {
-	WorkspaceID string // UUID of the tenant; every statement compares it
+	WorkspaceID string // UUID of the tenant; every statement has it in its WHERE clause
 	Filter      Filter
 }
 

@@ -23,7 +23,7 @@ type Episode struct {
 	since    time.Time // zero if there is no problem
 	failures int
 	told     bool      // whether this episode was logged
-	kind     string    // of the last line
+	kind     string    // the kind in the line that was logged last
 	last     time.Time // when the last line was logged
 }
 

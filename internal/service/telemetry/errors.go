@@ -16,7 +16,7 @@ type errorHandler struct {
 
 	mu     sync.Mutex
 	last   time.Time
-	hidden int // errors since last that were not logged
+	hidden int // how many errors were not logged since the time last
 }
 
 func newErrorHandler(log *slog.Logger) *errorHandler { return &errorHandler{log: log} }

@@ -14,7 +14,7 @@ type scrubber struct{ trace.SpanExporter }
 // blobScope is the instrumentation scope of spans of gocloud.dev/blob.
 const blobScope = "gocloud.dev/blob"
 
-// ExportSpans sends the spans on, without the texts.
+// ExportSpans forwards the spans to the next exporter, without the texts of errors.
 func (s scrubber) ExportSpans(ctx context.Context, spans []trace.ReadOnlySpan) error {
 	clean := make([]trace.ReadOnlySpan, len(spans))
 	for i, span := range spans {

@@ -47,7 +47,7 @@ type Connection struct {
 
 	mu       sync.Mutex
 	problem  *problem
-	method   string                                     // whose call failed with the problem
+	method   string                                     // the method whose call failed with the problem
 	worked   bool                                       // whether the server has ever answered a call
 	server   string                                     // the version of the server
 	queue    *workflowservice.DescribeTaskQueueResponse // the answer to the last Look, or nil if that failed

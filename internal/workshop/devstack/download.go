@@ -19,8 +19,8 @@ const (
 	// In each window at least downloadMinimum bytes must arrive. So a download over a network that
 	// hangs fails after at most 10 seconds.
 	downloadPatience = 5 * time.Second
-	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that
-	// rate, downloading the archive of Temporal takes 15 minutes. Building Temporal takes about five
+	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that rate,
+	// downloading the archive of Temporal takes 15 minutes. Building Temporal instead takes about five
 	// minutes.
 	downloadMinimum = 256 << 10
 	// downloadLimit is several times the size of the largest file that is downloaded here.

@@ -150,7 +150,8 @@ func (k *Key) Sign(tb testing.TB, claims map[string]any) string {
 	return Sign(tb, jose.SigningKey{Algorithm: k.Algorithm, Key: k.Private}, k.ID, claims)
 }
 
-// Sign returns a token with these claims, signed with any key. An empty id leaves kid out.
+// Sign returns a token with these claims, signed with key, which need not belong to an issuer. If id is empty,
+// the token has no kid.
 func Sign(tb testing.TB, key jose.SigningKey, id string, claims map[string]any) string {
 	tb.Helper()
 	options := (&jose.SignerOptions{}).WithType("JWT")

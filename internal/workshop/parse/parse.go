@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// Formats parse files as the documentation of the formats says. They share no code with memexport.
+// Formats has a parser for each format. The parsers follow the documentation of the formats and share no code
+// with memexport.
 var Formats = map[string]func([]byte) ([]Memory, error){
 	"json": parseJSON, "csv": parseCSV, "markdown": parseMarkdown, "ndjson": parseNDJSON, "parquet": parseParquet,
 }

@@ -34,7 +34,7 @@ func FreezeServer(tb testing.TB, postmaster int) (thaw func()) {
 	}
 	pids, err := family(postmaster)
 	if err != nil {
-		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // only the earlier error, err, is reported
 		tb.Fatal("pgtest: list the processes of Postgres:", err)
 	}
 	// The shell continues the stopped processes when its standard input is closed. The kernel closes the input
@@ -45,7 +45,7 @@ func FreezeServer(tb testing.TB, postmaster int) (thaw func()) {
 		err = guard.Start()
 	}
 	if err != nil {
-		_ = syscall.Kill(postmaster, syscall.SIGCONT) // the first error is reported
+		_ = syscall.Kill(postmaster, syscall.SIGCONT) // only the earlier error, err, is reported
 		tb.Fatal("pgtest: guard the stopped processes:", err)
 	}
 	thaw = sync.OnceFunc(func() {
