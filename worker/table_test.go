@@ -111,8 +111,10 @@ func everyButton(t *testing.T, b *buttonTable) {
 func newButtonTable(t *testing.T) *buttonTable {
 	b := &buttonTable{site: newSite(t, dial(t, temporaltest.Start(t))), keys: map[string]string{}}
 	b.exec(`ALTER TABLE memories ALTER updated_at DROP NOT NULL`)
-	for _, workspace := range []string{workspaceID, unreadableWorkspace} {
-		b.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspace)
+	// Plan alone would write an export of fewer than 5,000 memories. These tests need one with WriteRange.
+	for workspace, memories := range map[string]int{workspaceID: 12_000, unreadableWorkspace: 1} {
+		b.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id)
+			SELECT gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1 FROM generate_series(1, $2)`, workspace, memories)
 		secret, _, err := apikey.NewStore(b.db).Create(t.Context(), workspace, "a test", apikey.TestPrefix, apikey.Permissions)
 		if err != nil {
 			t.Fatal(err)
@@ -120,6 +122,7 @@ func newButtonTable(t *testing.T) *buttonTable {
 		b.keys[workspace] = secret
 	}
 	b.exec(`UPDATE memories SET updated_at = NULL WHERE workspace_id = $1`, unreadableWorkspace)
+	b.exec(`ANALYZE memories`)
 	b.exec(`CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			PERFORM pg_advisory_xact_lock_shared(4711, hashtext(NEW.export_id::text)); RETURN NEW;
 		END $$;
