@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -14,9 +15,9 @@ var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// aria2c can only resume after SIGKILL if it has saved its progress. With this option, it saves
-		// the progress every second.
-		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1")
+		// aria2c can only resume after SIGKILL if it has saved its progress. With these options, it saves
+		// the progress every second, and needs two seconds for half of the file.
+		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1", "--max-overall-download-limit", fmt.Sprint(*f.export.SizeBytes/4))
 	})
 }
 
