@@ -186,6 +186,10 @@ func handsOver(t *testing.T, server string) {
 	id, release := s.writing()
 	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
 	object := s.firstPart(id)
+	await.True(t, patience, "WriteRange is running", func() bool { // Plan writes the first part, because the export has few memories
+		activity := s.pending(id)
+		return activity.GetActivityType().GetName() == "WriteRange" && activity.GetLastStartedTime() != nil
+	})
 	s.run(s.options)
 	begin := time.Now()
 	first.stop(t)
