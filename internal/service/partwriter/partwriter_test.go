@@ -5,6 +5,7 @@ import (
 	"io"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
@@ -116,14 +117,10 @@ func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 
 func TestALateWriterRecordsNothing(t *testing.T) {
 	w := newWriter(t)
-	r := newJob(t, w, format.JSON)
-	if _, err := w.Write(t.Context(), r); err != nil {
-		t.Fatal(err)
-	}
-	before := recorded(t, w, r)
 	const final, retryable = true, false
-	late := func(errorType string, nonRetryable bool) {
+	late := func(r partwriter.Job, errorType string, nonRetryable bool) {
 		t.Helper()
+		before := recorded(t, w, r)
 		written, err := w.Write(t.Context(), r) // r does not contain the parts that the first Write recorded
 		var applicationErr *temporal.ApplicationError
 		if !errors.As(err, &applicationErr) || applicationErr.Type() != errorType || applicationErr.NonRetryable() != nonRetryable {
@@ -133,9 +130,23 @@ func TestALateWriterRecordsNothing(t *testing.T) {
 			t.Errorf("the late writer recorded %+v", written)
 		}
 	}
-	late(attempt.TypeOvertaken, retryable)
-	if err := w.Exports.Fail(t.Context(), r.Export.ID, export.Failures[export.CodeCancelled]); err != nil {
+	writtenOnce := func() partwriter.Job {
+		r := newJob(t, w, format.JSON)
+		if _, err := w.Write(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	failed := writtenOnce()
+	late(failed, attempt.TypeOvertaken, retryable)
+	if err := w.Exports.Fail(t.Context(), failed.Export.ID, export.Failures[export.CodeCancelled]); err != nil {
 		t.Fatal(err)
 	}
-	late(attempt.TypeExportClosed, final)
+	late(failed, attempt.TypeExportClosed, final)
+
+	published := writtenOnce()
+	if _, err := w.Exports.Publish(t.Context(), published.Export.ID, export.File{}, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	late(published, attempt.TypeOvertaken, retryable) // a retry finds the published export and reports it
 }

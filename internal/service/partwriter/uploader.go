@@ -79,17 +79,17 @@ func (u *uploader) retried(ctx context.Context, parts int, err error) error {
 	return err
 }
 
-// recordError classifies an error from recording parts. If another attempt has recorded a part first, or
-// has completed the range, the error is retryable: Temporal may have given up that attempt already, and
-// then only a retry of this one can finish the range.
+// recordError classifies an error from recording parts. If another attempt has recorded a part first, has
+// completed the range, or has published the export, the error is retryable: Temporal may have given up that
+// attempt already, and then only a retry of this one can report what the other has done.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)
 		if findErr != nil {
 			return attempt.DatabaseError(ctx, findErr)
 		}
-		if e.Status == export.Processing {
-			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part or completed this range"))
+		if published := e.ExpiresAt != nil; published || e.Status == export.Processing {
+			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part, completed this range or published the export"))
 		}
 	}
 	return attempt.DatabaseError(ctx, err)
