@@ -49,7 +49,8 @@ func (a *Activities) ended(ctx context.Context, workspaceID string) {
 	}
 }
 
-// load reads an export, looks up its format, and names the export in the span of the activity. An activity can return the error to Temporal as it is.
+// load reads an export, looks up its format, and names the export in the span of the activity. An activity
+// can return the error to Temporal as it is.
 func (a *Activities) load(ctx context.Context, id string) (export.Export, *format.Format, error) {
 	e, err := a.Exports.Find(ctx, id)
 	if err != nil {

@@ -213,6 +213,24 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
+// twoAttempts runs an attempt twice at the same time. Both wait until the other, too, is about to record the
+// part with this number. twoAttempts returns the errors of the attempts that failed.
+func (h *harness) twoAttempts(part int, attempt func() error) (lost []error) {
+	release := h.holdPart(part)
+	results := make(chan error, 2)
+	for started := range 2 {
+		go func() { results <- attempt() }()
+		h.waiting(started + 1)
+	}
+	release()
+	for range 2 {
+		if err := <-results; err != nil {
+			lost = append(lost, err)
+		}
+	}
+	return lost
+}
+
 // Two attempts run at the same time if the first attempt can reach Postgres but not Temporal. Temporal
 // then receives no heartbeats from the first attempt and starts the second.
 func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) {
@@ -220,22 +238,10 @@ func TestOneOfTwoConcurrentAttemptsStopsAndNoMemoryIsWrittenTwice(t *testing.T) 
 	h.PartSize = 8 << 10
 	h.fill(400)
 	in := h.oneRange(format.JSON)
-	release := h.holdPart(1)
-	results := make(chan error, 2)
-	for attempt := range 2 {
-		go func() {
-			_, err := do[export.Written](h, h.WriteRange, in)
-			results <- err
-		}()
-		h.waiting(attempt + 1)
-	}
-	release()
-	var lost []error
-	for range 2 {
-		if err := <-results; err != nil {
-			lost = append(lost, err)
-		}
-	}
+	lost := h.twoAttempts(1, func() error {
+		_, err := do[export.Written](h, h.WriteRange, in)
+		return err
+	})
 	if len(lost) != 1 {
 		t.Fatalf("%d attempts failed: %v", len(lost), lost)
 	}

@@ -48,8 +48,8 @@ func (a *Activities) settled(e export.Export) Settled {
 	return s
 }
 
-// purgeAt returns when to delete the objects of an export that is no longer READY. The owner of a deleted
-// export wants them to be deleted at once.
+// purgeAt returns the time at which to delete the objects of an export that has ended. The objects of a
+// deleted export are deleted at once, because its owner asked for that.
 func (a *Activities) purgeAt(e export.Export) time.Time {
 	if e.ExpiresAt == nil || e.DeletedAt != nil { // the export was never READY, or is deleted, so nobody is downloading it
 		return time.Now()

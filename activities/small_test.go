@@ -203,25 +203,13 @@ func TestOneOfTwoConcurrentAttemptsPublishesASmallExport(t *testing.T) {
 	h := newHarness(t)
 	h.fill(100)
 	id := h.create(format.JSON)
-	release := h.holdPart(0)
-	results := make(chan error, 2)
-	for attempt := range 2 {
-		go func() {
-			plan, err := h.planSmall(id)
-			if err == nil && plan.Published == nil {
-				err = fmt.Errorf("the plan is %+v", plan)
-			}
-			results <- err
-		}()
-		h.waiting(attempt + 1)
-	}
-	release()
-	var lost []error
-	for range 2 {
-		if err := <-results; err != nil {
-			lost = append(lost, err)
+	lost := h.twoAttempts(0, func() error {
+		plan, err := h.planSmall(id)
+		if err == nil && plan.Published == nil {
+			err = fmt.Errorf("the plan is %+v", plan)
 		}
-	}
+		return err
+	})
 	if len(lost) > 1 {
 		t.Fatalf("both attempts failed: %v", lost)
 	}

@@ -140,8 +140,8 @@ func (s *Store) WorkspacesWaiting(ctx context.Context) ([]string, error) {
 
 // transactFor is like transact, for a transaction that creates or claims exports of a workspace. It
 // takes an advisory lock, so that only one such transaction per workspace runs at a time, across all
-// processes. Otherwise two transactions could both see the last free place to
-// run that the workspace has, and both use it.
+// processes. Otherwise two transactions could both see the last free place to run that the workspace has,
+// and both use it.
 func (s *Store) transactFor(ctx context.Context, workspaceID string, do func(*sqlx.Tx) error) error {
 	done, err := s.turns.take(ctx, workspaceID)
 	if err != nil {
