@@ -89,7 +89,9 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	}
 	resume()
 	wantHealth(workerURL, "")
-	for _, told := range []string{"Temporal cannot be used", "Temporal can be used again"} {
+	const again = "Temporal can be used again" // the worker logs it after it has become ready
+	await.True(t, time.Minute, "the worker logs "+again, func() bool { return strings.Contains(worker.Output(), again) })
+	for _, told := range []string{"Temporal cannot be used", again} {
 		if n := strings.Count(worker.Output(), told); n != 1 {
 			t.Errorf("the worker has logged %q %d times:\n%s", told, n, worker.Output())
 		}

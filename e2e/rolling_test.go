@@ -74,10 +74,13 @@ func TestANewBuildTakesOverExportsThatRunOrSleep(t *testing.T) {
 	v.wantBuild(t, sleeper.ID, "1")
 	another := c.ready(t, c.create(t, "format=csv").ID, 5*time.Minute)
 
-	running, at := c.createUntil(t, "format=csv", 5)
 	second := d.worker(t, "WORKER_BUILD_ID=2")
+	running, at := c.createUntil(t, "format=csv", 5)
+	resume := freeze(t, first.PID()) // the export must not end before build 1 is told to stop
 	v.setCurrent(t, "2")
-	first.stop(t)
+	first.Signal(syscall.SIGTERM)
+	resume()
+	first.wantCode(t, 0)
 	t.Logf("build 2 is current, and build 1 was stopped at %d %% or more", at)
 	running = c.ready(t, running.ID, 5*time.Minute)
 	v.wantBuild(t, running.ID, "2")
