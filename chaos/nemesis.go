@@ -34,7 +34,7 @@ const heartbeat = 33 * time.Second
 
 // lanes returns all faults. Each call returns faults with a state of their own.
 func (w *world) lanes() []lane {
-	lanes := []lane{w.processFaults(), w.serverFaults(), w.networkFaults(), w.operatorFaults()}
+	lanes := []lane{w.processFaults(), w.serverFaults(), w.diskFaults(), w.networkFaults(), w.operatorFaults()}
 	if w.seconds < longRun {
 		for i := range lanes {
 			lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.from == shortOutage })
@@ -103,7 +103,7 @@ func (w *world) serverFaults() lane {
 	name := func(s string, do func()) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string { do(); return s }
 	}
-	l := lane{
+	return lane{
 		{kind: "kill -9 of Postgres", from: 10 * time.Millisecond, to: 5 * time.Second, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Postgres away for minutes", from: shortOutage, to: longOutage, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away for minutes", from: shortOutage, to: longOutage, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
@@ -119,6 +119,10 @@ func (w *world) serverFaults() lane {
 			return w.restartTemporal(ctx)
 		}, pauseAfter: 15 * time.Second},
 	}
+}
+
+// diskFaults strike the directory that is the bucket, and its disk.
+func (w *world) diskFaults() (l lane) {
 	if w.stack.store == nil {
 		l = append(l, fault{kind: "bucket replaced by a file", from: time.Second, to: 8 * time.Second,
 			strike: w.attempt("bucket", w.loseBucket, w.findBucket), heal: w.findBucket, pauseAfter: 10 * time.Second})
@@ -199,7 +203,7 @@ func setAll(proxies []*proxy, m mode) {
 // strike injects faults of a lane until ctx ends, and heals the last one.
 func (w *world) strike(ctx context.Context, l lane, r *rand.Rand) {
 	longest := 5 * time.Second
-	for pause(ctx, between(r, 500*time.Millisecond, longest)) {
+	for len(l) > 0 && pause(ctx, between(r, 500*time.Millisecond, longest)) {
 		f := l[r.IntN(len(l))]
 		lasts := between(r, f.from, f.to)
 		if f.whileBusy {
