@@ -83,12 +83,13 @@ type world struct {
 	workspaces []*workspace
 	jobs       registry
 	followers  sync.WaitGroup
+	following  context.Context // of the followers, which go on after the last fault
 }
 
 func run(ctx context.Context, o options) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &world{options: o, report: newReport(o, cancel)}
+	w := &world{options: o, following: ctx, report: newReport(o, cancel)}
 	w.say("seed %d, %d seconds of faults", o.seed, o.seconds)
 	if w.stack, err = startStack(ctx, o, w.say); w.stack != nil {
 		defer w.close()
@@ -131,7 +132,7 @@ func (w *world) disturb(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, ws := range w.workspaces {
 		all.Go(func() { ws.mutate(during, w.random(10+i)) })
-		all.Go(func() { w.customer(during, ctx, ws, w.random(20+i)) })
+		all.Go(func() { w.customer(during, ws, w.random(20+i)) })
 	}
 	for i, lane := range w.lanes() {
 		all.Go(func() { w.strike(during, lane, w.random(30+i)) })
