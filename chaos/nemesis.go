@@ -103,7 +103,7 @@ func (w *world) serverFaults() lane {
 	name := func(s string, do func()) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string { do(); return s }
 	}
-	return lane{
+	l := lane{
 		{kind: "kill -9 of Postgres", from: 10 * time.Millisecond, to: 5 * time.Second, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Postgres away for minutes", from: shortOutage, to: longOutage, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away for minutes", from: shortOutage, to: longOutage, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
@@ -119,6 +119,10 @@ func (w *world) serverFaults() lane {
 			return w.restartTemporal(ctx)
 		}, pauseAfter: 15 * time.Second},
 	}
+	if w.clock != "" {
+		l = append(l, fault{kind: "the clock of Postgres jumps, and jumps back", from: 2 * time.Second, to: 15 * time.Second, strike: w.jump, heal: w.jumpBack})
+	}
+	return l
 }
 
 // diskFaults strike the directory that is the bucket, and its disk.
