@@ -152,7 +152,8 @@ func newButtonTable(t *testing.T) *buttonTable {
 // workOn runs a worker on a task queue until the test ends. The worker runs only the workflow Export and its
 // activities.
 func (b *buttonTable) workOn(queue string, steps *activities.Activities) {
-	w := sdkworker.New(b.options.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second})
+	w := sdkworker.New(b.options.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second,
+		WorkflowTaskPollerBehavior: sdkworker.NewPollerBehaviorAutoscaling(sdkworker.PollerBehaviorAutoscalingOptions{})})
 	w.RegisterWorkflow(workflows.Export)
 	w.RegisterActivity(steps)
 	if err := w.Start(); err != nil {
