@@ -73,6 +73,8 @@ var sections = []section{
 	{name: "flood", run: (*benchmark).flood},
 	// telemetry restarts the processes for each export.
 	{name: "telemetry", run: (*benchmark).telemetry, onRequest: true},
+	// rolling replaces the workers during exports of the largest data set.
+	{name: "rolling", run: (*benchmark).rolling, onRequest: true},
 	// formats needs the packages that npm installs in tools/readers.
 	{name: "formats", run: (*benchmark).formats, onRequest: true},
 	// siege takes about six minutes. Most of that is waiting, because the API keeps idle connections that
@@ -98,7 +100,7 @@ func parse(args []string) (options, error) {
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
 	noFairness := flags.Bool("no-fairness", false, "turn Temporal's fairness off, which divides tasks between workspaces")
 	known, byDefault := sectionNames()
-	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also telemetry, formats and siege")
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also telemetry, rolling, formats and siege")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -180,7 +182,7 @@ func (o *options) datasets() []benchstack.Dataset {
 			for _, n := range o.rows {
 				needed = append(needed, benchstack.Distinct(n))
 			}
-		case "small", "reads":
+		case "small", "reads", "rolling":
 			needed = append(needed, o.largest())
 		case "workers":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))

@@ -50,6 +50,7 @@ func (s *Stack) Keys(ctx context.Context, d Dataset, n int) ([]string, error) {
 type Export struct {
 	ID          string     `json:"id"`
 	Status      string     `json:"status"`
+	Progress    int        `json:"progress"`
 	MemoryCount int        `json:"memory_count"`
 	SizeBytes   int64      `json:"size_bytes"`
 	SHA256      string     `json:"sha256"`
@@ -114,6 +115,20 @@ func (c Client) Wait(ctx context.Context, id string) (Export, error) {
 		if e.Status == "READY" {
 			return e, nil
 		}
+	}
+}
+
+// WaitProgress waits until the progress of an export is at least this many percent, and returns the export.
+func (c Client) WaitProgress(ctx context.Context, id string, percent int) (Export, error) {
+	for {
+		e, err := c.Get(ctx, id)
+		if err != nil || e.Progress >= percent {
+			return e, err
+		}
+		if e.Error != nil {
+			return e, fmt.Errorf("export %s is %s: %s: %s", id, e.Status, e.Error.Code, e.Error.Message)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

@@ -63,6 +63,25 @@ func (s *Stack) WorkerAdminURL(ctx context.Context) (string, error) {
 	return "http://" + match[1], nil
 }
 
+var workerStarted = regexp.MustCompile(`"msg":"worker started"`)
+
+// ReplaceWorkers replaces the workers one after the other, as a rolling restart does: each stops once its
+// successor has started. The workers must have LOG_LEVEL=info.
+func (s *Stack) ReplaceWorkers(ctx context.Context) error {
+	for i, old := range s.workers {
+		next, err := s.startProcess(fmt.Sprintf("worker-%d", i+1), "worker")
+		if err != nil {
+			return err
+		}
+		s.workers[i] = next
+		_, err = next.WaitOutput(ctx, workerStarted)
+		if err := errors.Join(err, old.Stop()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // startProcess starts memexport. If the process ends before it is stopped, the benchmark fails.
 func (s *Stack) startProcess(name, command string) (*process.Process, error) {
 	cmd := exec.Command(s.binary, command)
