@@ -105,6 +105,11 @@ chaos: ## break everything for CHAOS_SECONDS (120) as CHAOS_SEED chooses, and ch
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./chaos $(ARGS)
 
+.PHONY: soak
+soak: ## run the service for SOAK_MINUTES (30) under load, and fail if memory, connections, rows or objects grow
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) run ./chaos -soak $(or $(SOAK_MINUTES),30) $(ARGS)
+
 .PHONY: chaos-sabotage
 chaos-sabotage: ## build the program with each defect in chaos/sabotage, and show that make chaos finds it
 	@$(GO) run ./cmd/memexport dev prepare

@@ -17,6 +17,7 @@ import (
 type member struct {
 	name, command string
 	address       string // of an API
+	admin         string // where its metrics are
 	environment   []string
 	stack         *stack
 

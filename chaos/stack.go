@@ -31,6 +31,9 @@ const (
 	grace     = 5 * time.Second
 )
 
+// applicationName is the name under which Postgres knows the connections of this process.
+const applicationName = "chaos"
+
 // stack is the service and its servers. The service reaches the servers only through proxies. This process reaches
 // them directly.
 type stack struct {
@@ -51,12 +54,16 @@ type stack struct {
 	db              *sqlx.DB      // over a direct connection
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
+	settings        []string      // further variables of the environment
 	apis, workers   []*member
 }
 
 // startStack starts everything. If it returns a stack, the caller must close the stack, even after an error.
 func startStack(ctx context.Context, o options, say func(string, ...any)) (s *stack, err error) {
 	s = &stack{dir: o.keep, program: o.program, keep: o.keep != "", tell: say}
+	if o.soak > 0 {
+		s.settings = soakSettings
+	}
 	if s.dir == "" {
 		if s.dir, err = os.MkdirTemp("", "memexport-chaos-"); err != nil {
 			return nil, err
@@ -117,7 +124,7 @@ func (s *stack) startServers(ctx context.Context) (err error) {
 		}
 		s.temporalProxies = append(s.temporalProxies, p)
 	}
-	if s.db, err = postgres.Open(s.postgres.URL, 16); err != nil {
+	if s.db, err = postgres.Open(s.postgres.URL+"&application_name="+applicationName, 16); err != nil {
 		return err
 	}
 	s.operator, err = client.NewLazyClient(client.Options{HostPort: s.temporal.Address, Logger: log.NewStructuredLogger(nil)})
@@ -134,7 +141,8 @@ func (s *stack) startService(ctx context.Context) error {
 	s.environment = append(process.CleanEnviron(), "HOME="+s.dir, // an empty home, so that no configuration file for Temporal is read
 		"DATABASE_URL="+database.String(), "BUCKET_URL="+s.bucketURL,
 		"EXPORT_RETENTION="+retention.String(), "EXPORT_GRACE="+grace.String(), "RECONCILE_EVERY=2s", "SWEEP_EVERY=10s",
-		"EXPORT_WORKSPACE_UNFINISHED=12", "WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "ADMIN_ADDR=off", "LOG_LEVEL=debug")
+		"EXPORT_WORKSPACE_UNFINISHED=12", "WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "LOG_LEVEL=debug")
+	s.environment = append(s.environment, s.settings...)
 	for i := range 2 {
 		number, err := port.Restartable()
 		if err != nil {
@@ -147,6 +155,12 @@ func (s *stack) startService(ctx context.Context) error {
 			environment: []string{"TEMPORAL_ADDRESS=" + s.temporalProxies[1+i].address}})
 	}
 	for _, m := range s.members() {
+		number, err := port.Restartable()
+		if err != nil {
+			return err
+		}
+		m.admin = net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
+		m.environment = append(m.environment, "ADMIN_ADDR="+m.admin)
 		if err := m.start(); err != nil {
 			return err
 		}
