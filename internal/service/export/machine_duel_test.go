@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"memexport/internal/service/export"
 )
 
 // Duel takes two steps of one job at the same time. Both begin while another transaction holds the row, so
@@ -44,14 +46,14 @@ func (o outcome) is(want outcome) bool {
 // anyStep draws a step that some caller could take now.
 func (m *machine) anyStep(t *rapid.T, j *job) step {
 	steps := []func() step{
-		func() step { return m.fail(j, "CANCELLED") },
+		func() step { return m.fail(j, export.CodeCancelled) },
 		func() step { return m.expire(j) },
 		func() step { return m.delete(j, j.workspace) },
 	}
 	if !j.dispatched.IsZero() {
 		steps = append(steps, func() step { return m.plan(t, j) })
 	}
-	if j.status.Terminal() && j.status != "READY" {
+	if j.status.Terminal() && j.status != export.Ready {
 		steps = append(steps, func() step { return m.purge(j) })
 	}
 	for _, a := range m.attempts {

@@ -69,28 +69,28 @@ func (m *machine) begin(t *rapid.T, j *job, number int) *attempt {
 
 // write lets an attempt record up to two further parts in one transaction, or say that its range is complete.
 func (m *machine) write(t *rapid.T, a *attempt) step {
-	n := rapid.IntRange(0, 2).Draw(t, "parts")
+	n, next := rapid.IntRange(0, 2).Draw(t, "parts"), a.next
 	if n == 0 {
 		return step{a.job, fmt.Sprint(a.name, " completes range ", a.number),
-			func() (any, error) { return nil, m.store.CompleteRange(m.ctx, a.id, a.number, a.next) },
-			func() (any, error) { return nil, m.model.completeRange(a.job, a.number, a.next) },
+			func() (any, error) { return nil, m.store.CompleteRange(m.ctx, a.id, a.number, next) },
+			func() (any, error) { return nil, m.model.completeRange(a.job, a.number, next) },
 		}
 	}
 	var parts []export.Part
 	for i := range n {
-		p := part(a.number, a.next+i, fmt.Sprint(a.name, " part ", a.next+i))
+		p := part(a.number, next+i, fmt.Sprint(a.name, " part ", next+i))
 		p.Size, p.CompressedSize, p.Memories = rapid.Int64Range(1, 100).Draw(t, "size"), 0, rapid.Int64Range(0, 30).Draw(t, "memories")
 		parts = append(parts, p)
 	}
-	return step{a.job, fmt.Sprint(a.name, " records parts of range ", a.number, " from ", a.next),
+	return step{a.job, fmt.Sprint(a.name, " records parts of range ", a.number, " from ", next),
+		func() (any, error) { return nil, m.store.Record(m.ctx, a.id, parts) },
 		func() (any, error) {
-			err := m.store.Record(m.ctx, a.id, parts)
-			if err == nil {
+			err := m.model.record(a.job, a.number, parts)
+			if a.next = next; err == nil {
 				a.next += n
 			}
 			return nil, err
 		},
-		func() (any, error) { return nil, m.model.record(a.job, a.number, parts) },
 	}
 }
 

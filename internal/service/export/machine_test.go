@@ -79,13 +79,13 @@ func (m *machine) pickJob(t *rapid.T, condition func(*job) bool) *job {
 
 func every(*job) bool { return true }
 
-// Delete is a request of a client, who may try to delete another workspace's export.
+// Delete sends a request of a client, who may try to delete another workspace's export.
 func (m *machine) Delete(t *rapid.T) {
 	j, workspace := m.pickJob(t, every), pick(t, "workspace", workspaces)
 	m.do(t, m.delete(j, workspace))
 }
 
-// Create is a request of a client.
+// Create sends a request of a client.
 func (m *machine) Create(t *rapid.T) {
 	e := export.Export{WorkspaceID: pick(t, "workspace", workspaces), Format: pick(t, "format", []string{"json", "csv"})}
 	key := pick(t, "key", []string{"", "a", "b"})
@@ -105,7 +105,7 @@ func (m *machine) Create(t *rapid.T) {
 	same(t, "the export that Create returned", viewOf(got), m.model.view(j))
 }
 
-// List is a request of a client.
+// List sends a request of a client.
 func (m *machine) List(t *rapid.T) {
 	workspace := pick(t, "workspace", workspaces)
 	page, size := rapid.IntRange(1, 2).Draw(t, "page"), rapid.IntRange(1, 3).Draw(t, "page size")
@@ -120,7 +120,7 @@ func (m *machine) List(t *rapid.T) {
 	same(t, "the total of a workspace", total, len(visible))
 }
 
-// Workflow takes up to six of the steps that a workflow takes next.
+// Workflow takes the next steps of a workflow, up to six.
 func (m *machine) Workflow(t *rapid.T) {
 	j := m.pickJob(t, func(j *job) bool { return !j.dispatched.IsZero() && !j.removed && j.purged.IsZero() })
 	for range rapid.IntRange(1, 6).Draw(t, "steps") {
@@ -142,29 +142,29 @@ func (m *machine) Workflow(t *rapid.T) {
 	}
 }
 
-// PlanAgain is an attempt that was overtaken, or that a reset workflow repeats.
+// PlanAgain plans an export that is planned already, as a reset workflow does.
 func (m *machine) PlanAgain(t *rapid.T) {
 	j := m.pickJob(t, func(j *job) bool { return !j.started.IsZero() })
 	m.do(t, m.plan(t, j))
 }
 
-// WriteLate is an attempt that goes on, although another one may have overtaken it.
+// WriteLate lets an attempt of WriteRange go on, although another one may have overtaken it.
 func (m *machine) WriteLate(t *rapid.T) {
 	const recent = 4 // older attempts hardly matter: their exports have ended
 	m.do(t, m.write(t, pick(t, "attempt", m.attempts[max(0, len(m.attempts)-recent):])))
 }
 
-// PublishLate is an attempt that goes on after it has counted the parts.
+// PublishLate lets an attempt of Publish go on that counted the parts some time ago.
 func (m *machine) PublishLate(t *rapid.T) {
 	m.do(t, m.publish(pick(t, "publication", m.publications)))
 }
 
-// PurgeAgain is an attempt that repeats the last step of a workflow.
+// PurgeAgain purges an export that has ended, perhaps for the second time.
 func (m *machine) PurgeAgain(t *rapid.T) {
 	m.do(t, m.purge(m.pickJob(t, func(j *job) bool { return j.status == export.Failed || j.status == export.Expired })))
 }
 
-// Claim is a worker that starts waiting exports.
+// Claim gives places to waiting exports, as a worker does.
 func (m *machine) Claim(t *rapid.T) {
 	workspace := pick(t, "workspace", workspaces)
 	got, err := m.store.Claim(m.ctx, workspace)
@@ -172,7 +172,7 @@ func (m *machine) Claim(t *rapid.T) {
 	same(t, "the exports that may start", viewsOf(got), m.model.views(m.model.claim(workspace), false))
 }
 
-// Look is the reconciler that looks for overdue exports.
+// Look lets the reconciler look for overdue exports.
 func (m *machine) Look(t *rapid.T) {
 	got, err := m.store.Unsettled(m.ctx, slack, grace, uuid.Nil.String(), 100)
 	agree(t, "look for overdue exports", err, nil)
@@ -180,20 +180,20 @@ func (m *machine) Look(t *rapid.T) {
 	same(t, "the overdue exports", viewsOf(got), m.model.views(m.overdue, false))
 }
 
-// Settle is the reconciler that ends an export which it found earlier, because its workflow was terminated.
+// Settle lets the reconciler end an export that it found earlier, as if its workflow had been terminated.
 func (m *machine) Settle(t *rapid.T) {
 	j := pick(t, "overdue job", m.overdue)
 	m.end(t, j, export.CodeTerminated)
 	m.do(t, m.purge(j))
 }
 
-// Cancel is an operator.
+// Cancel lets an operator cancel an export, in whatever state.
 func (m *machine) Cancel(t *rapid.T) { m.end(t, m.pickJob(t, every), export.CodeCancelled) }
 
-// ExpireNow is an operator.
+// ExpireNow lets an operator expire an export, in whatever state.
 func (m *machine) ExpireNow(t *rapid.T) { m.do(t, m.expire(m.pickJob(t, every))) }
 
-// Erase is an operator who erases a workspace. Unfinished exports stay until their workflows have ended.
+// Erase lets an operator erase a workspace. Its unfinished exports stay, because their workflows have not ended.
 func (m *machine) Erase(t *rapid.T) {
 	workspace := pick(t, "workspace", workspaces)
 	agree(t, "hide the workspace", m.store.HideWorkspace(m.ctx, workspace), nil)
@@ -206,14 +206,14 @@ func (m *machine) Erase(t *rapid.T) {
 	}
 }
 
-// Sweep deletes old rows.
+// Sweep deletes the rows of exports that were purged long ago.
 func (m *machine) Sweep(t *rapid.T) {
 	n, err := m.store.DeleteHistory(m.ctx, grace, 100)
 	agree(t, "delete the history", err, nil)
 	same(t, "the number of rows that were deleted", n, m.model.deleteHistory(grace))
 }
 
-// Census is the monitoring.
+// Census counts the exports, as a worker does for its metrics.
 func (m *machine) Census(t *rapid.T) {
 	census, err := m.store.TakeCensus(m.ctx, slack, grace)
 	agree(t, "take the census", err, nil)
