@@ -64,7 +64,7 @@ func notDownloadable(e export.Export) *Problem {
 
 // unreadable returns the problem to answer with if cause prevented reading the file. It reads the export
 // again first: if the export has expired or been deleted meanwhile, its parts are gone, and the answer
-// says so.
+// says so. The file is only lost if the bucket itself can be read.
 func (s *service) unreadable(ctx context.Context, e export.Export, cause error) *Problem {
 	now, err := s.find(ctx, e.ID)
 	if errors.Is(err, export.ErrNotFound) {
@@ -75,5 +75,15 @@ func (s *service) unreadable(ctx context.Context, e export.Export, cause error) 
 			return p
 		}
 	}
-	return s.problem(ctx, cause)
+	if !archive.Lost(cause) {
+		return s.problem(ctx, cause)
+	}
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := s.archive.Check(bounded); err != nil {
+		return s.problem(ctx, err)
+	}
+	s.log.ErrorContext(ctx, "the file of a READY export is lost: check that BUCKET_URL names the bucket that the workers write to, and that the bucket and the database are of the same time if a backup was restored",
+		append(infoOf(ctx).attrs(), "error", cause)...)
+	return newProblem(codeExportFileLost)
 }

@@ -169,17 +169,44 @@ func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeReadAtAllIsAnError(t *testing.T) {
+// A backup of Postgres that is older than the bucket may have READY exports whose objects are gone.
+func TestAFileThatIsLostIsGone(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
-	e, _ := s.publish(t, "csv", time.Hour, "first", "second")
-	if err := os.Remove(s.partPath(t, e.ID, 0)); err != nil {
+	for name, spoil := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"cut":     func(path string) error { return os.Truncate(path, 3) },
+	} {
+		e, _ := s.publish(t, "csv", time.Hour, "first", "second")
+		if err := spoil(s.partPath(t, e.ID, 0)); err != nil {
+			t.Fatal(err)
+		}
+		a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "ETag", "").header(t, "Content-Disposition", "").header(t, "Repr-Digest", "").header(t, "Cache-Control", "no-store")
+		a.problem(t, 410, "EXPORT_FILE_LOST")
+		if bytes.Contains(a.body, []byte("exports/")) {
+			t.Errorf("%s: the answer shows something of the store: %s", name, a.body)
+		}
+		if got := s.do(t, "GET", "/v1/exports/"+e.ID).status(t, 200).job(t).Status; got != "READY" {
+			t.Errorf("%s: the export is %s", name, got)
+		}
+	}
+	s.log.await(t, "check that BUCKET_URL names the bucket")
+}
+
+// The disk of the bucket may not be mounted. Its files are not lost then.
+func TestNoFileIsLostWhileTheBucketIsMissing(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, file := s.publish(t, "csv", time.Hour, "first", "second")
+	if err := os.Rename(s.dir, s.dir+".away"); err != nil {
 		t.Fatal(err)
 	}
-	a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "ETag", "").header(t, "Content-Disposition", "").header(t, "Repr-Digest", "").header(t, "Cache-Control", "no-store")
-	a.problem(t, 500, "INTERNAL")
-	if bytes.Contains(a.body, []byte("exports/")) {
-		t.Errorf("the answer shows something of the store: %s", a.body)
+	s.do(t, "GET", "/v1/exports/"+e.ID+"/download").header(t, "Retry-After", "5").problem(t, 503, "UNAVAILABLE")
+	if err := os.Rename(s.dir+".away", s.dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(s.do(t, "GET", "/v1/exports/"+e.ID+"/download").status(t, 200).body); got != file {
+		t.Errorf("the file is %q", got)
 	}
 }
 

@@ -5,12 +5,15 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/api"
+	"memexport/internal/service/archive"
 	"memexport/internal/workshop/pgtest"
 	"memexport/workflows"
 )
@@ -68,6 +72,34 @@ func (s *service) wantUnavailable(request string) error {
 		return fmt.Errorf("%s, code %q: %v", response.Status, p.Code, err)
 	}
 	return nil
+}
+
+// A disk that hangs answers neither open nor read, as a network file system does whose server is away. A named pipe
+// without a writer does the same to the process that opens it.
+func TestADownloadIsAnsweredWhileTheDiskHangs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files, err := archive.Open(t.Context(), "file://"+dir, archive.Options{StallTimeout: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { files.Close() })
+	s := newService(t, func(o *api.Options) { o.Archive = files })
+	s.archive, s.dir = files, dir
+	e, _ := s.publish(t, "csv", time.Hour, "first")
+	part := s.partPath(t, e.ID, 0)
+	if err := errors.Join(os.Remove(part), syscall.Mkfifo(part, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.wantUnavailable("GET /v1/exports/" + e.ID + "/download"); err != nil {
+		t.Error(err)
+	}
+	s.do(t, "GET", "/v1/exports/"+e.ID).status(t, http.StatusOK)
+	writer, err := os.OpenFile(part, os.O_RDWR, 0) // lets the open that hangs return
+	if err != nil {
+		t.Fatal(err)
+	}
+	writer.Close()
 }
 
 // Temporal that hangs accepts connections, but never answers. The API must answer every request all the same.

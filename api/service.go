@@ -120,7 +120,7 @@ func unavailable(err error) bool {
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
 	case errors.As(err, &networkError), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, token.ErrUnavailable),
-		archive.Unavailable(err):
+		archive.Unavailable(err), archive.Denied(err):
 		return true
 	}
 	return errors.As(err, &timeout) && timeout.Timeout()

@@ -95,9 +95,10 @@ func (w *world) checkGrace(j *job, r row) {
 	}
 }
 
-// watchGrace looks during the run for files that were deleted too early.
-func (w *world) watchGrace(ctx context.Context) {
+// watchRows looks during the run for files that were deleted too early, and for workspaces that exceed their limits.
+func (w *world) watchRows(ctx context.Context) {
 	for pause(ctx, 5*time.Second) {
+		w.checkLimits(ctx)
 		rows, err := w.rows(ctx)
 		if err != nil {
 			continue // Postgres is away
@@ -106,6 +107,23 @@ func (w *world) watchGrace(ctx context.Context) {
 		for _, r := range rows {
 			w.checkGrace(jobs[r.ID], r)
 		}
+	}
+}
+
+// checkLimits checks how many exports of each workspace run and wait.
+func (w *world) checkLimits(ctx context.Context) {
+	var exceeded []struct {
+		Workspace           string `db:"workspace_id"`
+		Running, Unfinished int
+	}
+	if err := w.db.SelectContext(ctx, &exceeded, `SELECT * FROM (SELECT workspace_id, count(*) FILTER (WHERE dispatched_at IS NOT NULL) AS running,
+		count(*) FILTER (WHERE dispatched_at IS NOT NULL OR deleted_at IS NULL) AS unfinished
+		FROM memexport.exports WHERE status IN ('PENDING', 'PROCESSING') GROUP BY workspace_id) w WHERE running > $1 OR unfinished > $2`,
+		maxRunning, maxUnfinished); err != nil {
+		return // Postgres is away
+	}
+	for _, e := range exceeded {
+		w.violate("", "the workspace %s has %d exports that run, and %d unfinished ones", e.Workspace, e.Running, e.Unfinished)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,8 +11,9 @@ import (
 	"time"
 )
 
-// requestTimeout is how long a customer waits for an answer before they try the other API.
-const requestTimeout = 30 * time.Second
+// requestTimeout is how long a customer waits for an answer before they try the other API. The service limits each
+// answer to 10 seconds, and a long poll to 10 seconds more. An API may be stopped for 8 of them.
+const requestTimeout = 45 * time.Second
 
 var transport = &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: 20, IdleConnTimeout: 5 * time.Second}
 
@@ -52,6 +54,7 @@ func (ws *workspace) ask(ctx context.Context, api int, method, path string, limi
 
 func (ws *workspace) askAs(ctx context.Context, key string, api int, method, path string, limit int64, headers ...string) *answer {
 	w := ws.world
+	parent := ctx
 	ctx, stop := context.WithTimeout(ctx, requestTimeout)
 	defer stop()
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+w.apis[api%len(w.apis)].address+path, nil)
@@ -64,6 +67,9 @@ func (ws *workspace) askAs(ctx context.Context, key string, api int, method, pat
 	}
 	a := &answer{sent: time.Now()}
 	response, err := transport.RoundTrip(request)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && parent.Err() == nil {
+		w.violate("", "%s %s: no answer within %s", method, path, requestTimeout)
+	}
 	if err != nil {
 		w.count("requests without an answer")
 		return nil

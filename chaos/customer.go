@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -79,7 +80,15 @@ func (j *job) mark(change func(*job)) {
 // customer creates exports until during ends. It follows each export until the export or ctx ends.
 func (w *world) customer(during, ctx context.Context, ws *workspace, r *rand.Rand) {
 	names := slices.Sorted(maps.Keys(parse.Formats))
-	for pause(during, between(r, 300*time.Millisecond, 3*time.Second)) {
+	from, to := 300*time.Millisecond, 3*time.Second
+	if w.soak > 0 { // so few that the checker keeps up with them on a busy machine
+		from, to = 2*time.Second, 10*time.Second
+	}
+	for burst := 0; burst > 0 || pause(during, between(r, from, to)); burst-- {
+		if burst <= 0 && r.IntN(30) == 0 { // reach the limit of unfinished exports
+			burst = 2 * maxUnfinished
+			w.countFault("a burst of exports")
+		}
 		j := &job{ws: ws, format: names[r.IntN(len(names))], filter: ws.chooseFilter(r), random: rand.New(rand.NewPCG(r.Uint64(), 0))}
 		headers := []string{}
 		if r.IntN(3) > 0 {
@@ -110,7 +119,10 @@ func (ws *workspace) create(ctx context.Context, r *rand.Rand, j *job, headers [
 	for ctx.Err() == nil {
 		a := ws.ask(ctx, r.IntN(2), "POST", "/v1/exports?"+query.Encode(), 0, headers...)
 		switch {
-		case a == nil && len(headers) == 0 && first == nil, a != nil && a.status == 429:
+		case a == nil && len(headers) == 0 && first == nil:
+			return first
+		case a != nil && a.status == 429:
+			ws.judgeRefusal(a)
 			return first
 		case a != nil && a.status == 202:
 			e := ws.export(a)
@@ -131,6 +143,19 @@ func (ws *workspace) create(ctx context.Context, r *rand.Rand, j *job, headers [
 		pause(ctx, 200*time.Millisecond)
 	}
 	return first
+}
+
+// judgeRefusal checks that a request that exceeds a limit is told which limit, and when to come back.
+func (ws *workspace) judgeRefusal(a *answer) {
+	var problem struct{ Code string }
+	if err := json.Unmarshal(a.body, &problem); err != nil && a.broken {
+		return
+	}
+	large := ws == ws.world.workspaces[len(ws.world.workspaces)-1]
+	if problem.Code != "EXPORT_LIMIT_REACHED" && (problem.Code != "STORAGE_LIMIT_REACHED" || !large) || a.header.Get("Retry-After") == "" {
+		ws.world.violate("", "POST was answered with 429, Retry-After %q: %.300s", a.header.Get("Retry-After"), a.body)
+	}
+	ws.world.count("refused with " + problem.Code)
 }
 
 // legalSteps are the statuses that may be seen after a status.
@@ -240,8 +265,9 @@ func (j *job) judgeFailure(e *object) {
 		w.violate(j.id, "the export is FAILED without an error")
 	case e.Error.Code == "CANCELLED" && cancelled, e.Error.Code == "TERMINATED" && killed:
 		w.count("FAILED " + e.Error.Code)
-	case e.Error.Code == "STORAGE_DENIED" && w.lost.Load() != nil && w.lost.Load().After(e.CreatedAt):
-		w.count("FAILED STORAGE_DENIED") // the folder vanished during a write, which docs/stores.md calls final
+	case e.Error.Code == "STORAGE_DENIED" && w.refused.Load() != nil && w.refused.Load().After(e.CreatedAt),
+		e.Error.Code == "STORAGE_LIMIT" && j.ws == w.workspaces[len(w.workspaces)-1]:
+		w.count("FAILED " + e.Error.Code)
 	default:
 		w.violate(j.id, "the export is FAILED with %s, but cancelled=%t and terminated=%t", e.Error.Code, cancelled, killed)
 	}

@@ -117,7 +117,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	w.say("all processes run; the faults begin")
 	go w.supervise(ctx)
-	go w.watchGrace(ctx)
+	go w.watchRows(ctx)
 	w.disturb(ctx)
 	w.say("the faults have ended")
 	w.healed.Store(new(time.Now()))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -20,13 +21,26 @@ type fault struct {
 // lane is a group of faults of which one happens at a time. Faults of different lanes overlap.
 type lane []fault
 
+// longRun is how many seconds a run must have for outages of minutes, and shortOutage and longOutage bound these.
+const (
+	longRun     = 240
+	shortOutage = 2 * time.Minute
+	longOutage  = 3 * time.Minute
+)
+
 // heartbeat is longer than the service's heartbeat timeout. After it, Temporal gives a stopped worker's
 // activities to another worker.
 const heartbeat = 33 * time.Second
 
 // lanes returns all faults. Each call returns faults with a state of their own.
 func (w *world) lanes() []lane {
-	return []lane{w.processFaults(), w.serverFaults(), w.networkFaults(), w.operatorFaults()}
+	lanes := []lane{w.processFaults(), w.serverFaults(), w.diskFaults(), w.networkFaults(), w.operatorFaults()}
+	if w.seconds < longRun {
+		for i := range lanes {
+			lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.from == shortOutage })
+		}
+	}
+	return lanes
 }
 
 func (w *world) processFaults() lane {
@@ -51,7 +65,8 @@ func (w *world) processFaults() lane {
 	kill := func(m *member) { m.kill() }
 	freeze := func(m *member) { m.signal(syscall.SIGSTOP) }
 	term := func(m *member) {
-		if err := m.terminate(); err != nil {
+		frozen := w.frozen.Load() // a process that writes to a frozen disk cannot end
+		if err := m.terminate(); err != nil && !frozen && !w.frozen.Load() {
 			w.violate("", "SIGTERM: %v", err)
 		}
 	}
@@ -76,6 +91,7 @@ func (w *world) processFaults() lane {
 		{kind: "kill -9 of all workers", from: moment, to: 3 * short, strike: all(w.workers, kill), heal: restart, whileBusy: true},
 		{kind: "kill -9 of an API", from: moment, to: short, strike: one(w.apis, kill), heal: restart},
 		{kind: "kill -9 of all APIs", from: moment, to: short, strike: all(w.apis, kill), heal: restart},
+		{kind: "all workers away for minutes", from: shortOutage, to: longOutage, strike: all(w.workers, kill), heal: restart},
 		{kind: "SIGSTOP of a worker", from: heartbeat, to: heartbeat + short, strike: one(w.workers, freeze), heal: thaw, whileBusy: true},
 		{kind: "SIGSTOP of an API", from: time.Second, to: 2 * short, strike: one(w.apis, freeze), heal: thaw},
 		{kind: "SIGTERM of a worker", from: moment, to: short, strike: one(w.workers, term), heal: restart, whileBusy: true},
@@ -87,8 +103,10 @@ func (w *world) serverFaults() lane {
 	name := func(s string, do func()) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string { do(); return s }
 	}
-	l := lane{
+	return lane{
 		{kind: "kill -9 of Postgres", from: 10 * time.Millisecond, to: 5 * time.Second, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
+		{kind: "Postgres away for minutes", from: shortOutage, to: longOutage, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
+		{kind: "Temporal away for minutes", from: shortOutage, to: longOutage, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "kill -9 of Temporal", from: 10 * time.Millisecond, to: 8 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away", from: heartbeat, to: 45 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away, then kill -9 of all APIs", from: 5 * time.Second, to: 12 * time.Second, strike: name("temporal and APIs", w.killTemporal), heal: func(ctx context.Context) error {
@@ -101,11 +119,35 @@ func (w *world) serverFaults() lane {
 			return w.restartTemporal(ctx)
 		}, pauseAfter: 15 * time.Second},
 	}
+}
+
+// diskFaults strike the directory that is the bucket, and its disk.
+func (w *world) diskFaults() (l lane) {
 	if w.stack.store == nil {
-		l = append(l, fault{kind: "bucket replaced by a file", from: time.Second, to: 8 * time.Second, strike: name("bucket", w.loseBucket),
-			heal: func(context.Context) error { return w.findBucket() }, pauseAfter: 10 * time.Second})
+		l = append(l, fault{kind: "bucket replaced by a file", from: time.Second, to: 8 * time.Second,
+			strike: w.attempt("bucket", w.loseBucket, w.findBucket), heal: w.findBucket, pauseAfter: 10 * time.Second})
+	}
+	if w.disk != "" {
+		l = append(l,
+			fault{kind: "disk full", from: 2 * time.Second, to: 15 * time.Second, strike: w.attempt("disk", w.fillDisk, w.freeDisk), heal: w.freeDisk, pauseAfter: 5 * time.Second},
+			fault{kind: "disk full for minutes", from: shortOutage, to: longOutage, strike: w.attempt("disk", w.fillDisk, w.freeDisk), heal: w.freeDisk, pauseAfter: 5 * time.Second},
+			fault{kind: "writes to the disk hang for minutes", from: shortOutage, to: longOutage, strike: w.attempt("disk", w.freezeDisk, w.thawDisk), heal: w.thawDisk, pauseAfter: 5 * time.Second},
+			fault{kind: "disk read-only", from: time.Second, to: 8 * time.Second, strike: w.attempt("disk", w.protectDisk, w.unprotectDisk), heal: w.unprotectDisk, pauseAfter: 10 * time.Second},
+			fault{kind: "writes to the disk hang", from: 5 * time.Second, to: heartbeat + 10*time.Second, strike: w.attempt("disk", w.freezeDisk, w.thawDisk), heal: w.thawDisk, pauseAfter: 5 * time.Second})
 	}
 	return l
+}
+
+// attempt returns a strike that may fail. If it fails, undo removes what is left of it, and no fault is counted.
+func (w *world) attempt(victim string, do, undo func(context.Context) error) func(context.Context, *rand.Rand) string {
+	return func(ctx context.Context, _ *rand.Rand) string {
+		if err := do(ctx); err != nil {
+			w.say("%s was not struck: %v", victim, err)
+			_ = undo(context.WithoutCancel(ctx)) // fails if there is nothing to undo
+			return ""
+		}
+		return victim
+	}
 }
 
 func (w *world) networkFaults() lane {
@@ -144,6 +186,8 @@ func (w *world) networkFaults() lane {
 		l = append(l,
 			fault{kind: "cut " + server.name, from: 10 * time.Millisecond, to: 6 * time.Second, strike: set(server.name, cut, server.proxies...), heal: resume},
 			fault{kind: "slow " + server.name, from: 4 * time.Second, to: 15 * time.Second, strike: set(server.name, slow, server.proxies...), heal: resume},
+			fault{kind: "cut " + server.name + " for minutes", from: shortOutage, to: longOutage, strike: set(server.name, cut, server.proxies...), heal: resume},
+			fault{kind: "half-open " + server.name + " for minutes", from: shortOutage, to: longOutage, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
@@ -159,7 +203,7 @@ func setAll(proxies []*proxy, m mode) {
 // strike injects faults of a lane until ctx ends, and heals the last one.
 func (w *world) strike(ctx context.Context, l lane, r *rand.Rand) {
 	longest := 5 * time.Second
-	for pause(ctx, between(r, 500*time.Millisecond, longest)) {
+	for len(l) > 0 && pause(ctx, between(r, 500*time.Millisecond, longest)) {
 		f := l[r.IntN(len(l))]
 		lasts := between(r, f.from, f.to)
 		if f.whileBusy {

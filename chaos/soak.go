@@ -17,8 +17,9 @@ import (
 // sampleEvery is how often a soak samples what the service uses.
 const sampleEvery = 5 * time.Second
 
-// soakSettings delete rows soon, so that a soak sees every row of the service come and go.
-var soakSettings = []string{"EXPORT_HISTORY=2m", "AUDIT_RETENTION=2m"}
+// soakSettings delete rows soon, so that a soak sees every row of the service come and go. But customers, who may be
+// late on a busy machine, still find their exports.
+var soakSettings = []string{"EXPORT_HISTORY=5m", "AUDIT_RETENTION=5m"}
 
 // processMetrics are the metrics that a soak reads from each process.
 var processMetrics = map[string]string{

@@ -34,14 +34,24 @@ const (
 // applicationName is the name under which Postgres knows the connections of this process.
 const applicationName = "chaos"
 
+// The limits of a workspace are so low that customers reach them. Only the largest workspace has so many bytes.
+const (
+	maxRunning    = 3
+	maxUnfinished = 12
+	maxStored     = "150MB"
+)
+
 // stack is the service and its servers. The service reaches the servers only through proxies. This process reaches
 // them directly.
 type stack struct {
 	dir, program      string
 	bucket, bucketURL string                    // bucket is the directory, if the store is one
+	disk              string                    // where the disk of the bucket is mounted, if it has one
+	refused           atomic.Pointer[time.Time] // until when the disk refused to be written
+	frozen            atomic.Bool               // whether writes to the disk hang
 	store             *devstack.Server          // nil if the store is a directory
-	lost              atomic.Pointer[time.Time] // when the bucket was last lost
 	storeProxy        *proxy
+	directURL         string // of the S3 bucket, without the proxy
 	keep              bool
 	tell              func(format string, args ...any)
 
@@ -55,6 +65,7 @@ type stack struct {
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
 	settings        []string      // further variables of the environment
+	unlock          func()        // the directory
 	apis, workers   []*member
 }
 
@@ -75,6 +86,9 @@ func startStack(ctx context.Context, o options, say func(string, ...any)) (s *st
 	// Postgres refuses to run as root. If root runs chaos, Postgres runs as another user, which must be able to
 	// enter the directory.
 	if err := errors.Join(os.MkdirAll(s.dir, 0o755), os.Chmod(s.dir, 0o755)); err != nil {
+		return s, err
+	}
+	if s.unlock, err = devstack.Lock(s.dir); err != nil { // Clean deletes only directories that were locked
 		return s, err
 	}
 	if s.program == "" {
@@ -141,7 +155,8 @@ func (s *stack) startService(ctx context.Context) error {
 	s.environment = append(process.CleanEnviron(), "HOME="+s.dir, // an empty home, so that no configuration file for Temporal is read
 		"DATABASE_URL="+database.String(), "BUCKET_URL="+s.bucketURL,
 		"EXPORT_RETENTION="+retention.String(), "EXPORT_GRACE="+grace.String(), "RECONCILE_EVERY=2s", "SWEEP_EVERY=10s",
-		"EXPORT_WORKSPACE_UNFINISHED=12", "WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "LOG_LEVEL=debug")
+		fmt.Sprintf("EXPORT_WORKSPACE_RUNNING=%d", maxRunning), fmt.Sprintf("EXPORT_WORKSPACE_UNFINISHED=%d", maxUnfinished), "EXPORT_WORKSPACE_STORAGE="+maxStored,
+		"WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "LOG_LEVEL=debug")
 	s.environment = append(s.environment, s.settings...)
 	for i := range 2 {
 		number, err := port.Restartable()
@@ -198,6 +213,10 @@ func (s *stack) close() {
 	}
 	if s.postgres != nil {
 		_ = s.postgres.Stop()
+	}
+	s.unmountDisk()
+	if s.unlock != nil {
+		s.unlock()
 	}
 	if !s.keep {
 		if err := devstack.Clean(s.dir, nil); err != nil {

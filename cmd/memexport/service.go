@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
@@ -88,10 +89,11 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, t 
 	if err != nil {
 		return nil, err
 	}
-	files, err := archive.Open(ctx, cfg.BucketURL, archive.Options{
-		Compress: cfg.Compression == "gzip",
-		Compose:  cfg.DownloadMode == "redirect",
-	})
+	options := archive.Options{Compress: cfg.Compression == "gzip", Compose: cfg.DownloadMode == "redirect"}
+	if role == postgres.APIRole {
+		options.StallTimeout = 10 * time.Second // a client waits for the answer
+	}
+	files, err := archive.Open(ctx, cfg.BucketURL, options)
 	if err == nil {
 		err = files.Check(ctx)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"gocloud.dev/blob"
@@ -47,6 +48,8 @@ type Archive struct {
 	folder     string // the URL's prefix parameter, with which every key begins
 	dir        string // the directory of a file:// bucket; otherwise empty
 
+	hung *atomic.Int64 // operations that nobody waits for any more; see await
+
 	// encryption and kmsKey choose the server-side encryption of objects in S3. If they are empty,
 	// the bucket's default applies.
 	encryption, kmsKey string
@@ -66,6 +69,7 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 	options.RequestTimeout = cmp.Or(options.RequestTimeout, time.Minute)
 	a := &Archive{
 		options:    options,
+		hung:       new(atomic.Int64),
 		bucketName: u.Host,
 		folder:     query.Get("prefix"),
 		encryption: query.Get("ssetype"),
@@ -104,9 +108,17 @@ func prefix(exportID string) string { return "exports/" + exportID + "/" }
 // through explain. Without the limit, a connection that was lost without notice, or an SDK that keeps
 // retrying, would block an export until an operator noticed.
 func (a *Archive) request(ctx context.Context, do func(limited context.Context) error) error {
+	_, err := request(ctx, a, func(limited context.Context) (none struct{}, err error) { return none, do(limited) })
+	return err
+}
+
+// request is like the method request, for a request with a result. The result of a request that hangs is dropped.
+func request[T any](ctx context.Context, a *Archive, do func(limited context.Context) (T, error)) (T, error) {
 	limited, cancel := context.WithTimeout(ctx, a.options.RequestTimeout)
 	defer cancel()
-	return explain(ctx, do(limited))
+	ends, _ := limited.Deadline() // earlier if ctx has a deadline
+	result, err := await(a, time.Until(ends), func() (T, error) { return do(limited) }, nil)
+	return result, explain(ctx, err)
 }
 
 // uploadTimeout returns the time limit of a request with a body of n bytes.

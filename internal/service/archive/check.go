@@ -2,7 +2,9 @@ package archive
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/google/uuid"
@@ -20,7 +22,7 @@ func (a *Archive) Check(ctx context.Context) error {
 		_, _, err := a.bucket.ListPage(limited, blob.FirstPageToken, 1, &blob.ListOptions{Prefix: "exports/"})
 		return err
 	})
-	if isNotFound(err) {
+	if isNotFound(err) || errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: create it, or correct BUCKET_URL: %w", errNoBucket, err)
 	}
 	return err

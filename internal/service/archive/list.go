@@ -21,18 +21,22 @@ import (
 func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 	// Each page is deleted before the next is listed, because listing a directory fails when a listed
 	// file disappears.
+	type listed struct {
+		objects []*blob.ListObject
+		next    []byte
+	}
 	for token := blob.FirstPageToken; token != nil; {
-		var page []*blob.ListObject
-		err := a.request(ctx, func(limited context.Context) (err error) {
-			page, token, err = a.bucket.ListPage(limited, token, listPageSize, &blob.ListOptions{Prefix: prefix(exportID)})
-			return err
+		page, err := request(ctx, a, func(limited context.Context) (p listed, err error) {
+			p.objects, p.next, err = a.bucket.ListPage(limited, token, listPageSize, &blob.ListOptions{Prefix: prefix(exportID)})
+			return p, err
 		})
 		if err != nil {
 			return err
 		}
+		token = page.next
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(parallelRequests)
-		for _, object := range page {
+		for _, object := range page.objects {
 			group.Go(func() error {
 				err := a.request(groupCtx, func(limited context.Context) error { return a.bucket.Delete(limited, object.Key) })
 				if isNotFound(err) {
@@ -51,9 +55,11 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		}
 	}
 	if a.dir != "" { // fileblob leaves the empty directory
-		err := os.Remove(filepath.Join(a.dir, filepath.FromSlash(a.folder+prefix(exportID))))
+		err := a.request(ctx, func(context.Context) error {
+			return os.Remove(filepath.Join(a.dir, filepath.FromSlash(a.folder+prefix(exportID))))
+		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return explain(ctx, err)
+			return err
 		}
 	}
 	return nil
@@ -116,11 +122,11 @@ func (a *Archive) Count(ctx context.Context, exportID string) (int, error) {
 
 // next returns the next object of a listing, or nil after the last one.
 func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object *blob.ListObject, err error) {
-	err = a.request(ctx, func(limited context.Context) (err error) {
-		if object, err = objects.Next(limited); errors.Is(err, io.EOF) {
-			return nil
+	return request(ctx, a, func(limited context.Context) (*blob.ListObject, error) {
+		object, err := objects.Next(limited)
+		if errors.Is(err, io.EOF) {
+			return nil, nil
 		}
-		return err
+		return object, err
 	})
-	return object, err
 }

@@ -84,8 +84,18 @@ func (a *Archive) put(ctx context.Context, part Part, exportID string, rangeNumb
 	return part, a.upload(ctx, part.Object, object)
 }
 
-// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment.
+// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment. If the disk
+// of a directory hangs, the upload goes on after upload has returned. It may then read data that the caller has changed
+// meanwhile, but its context has ended, so the driver deletes the temporary file instead of renaming it.
 func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
+	limit := a.uploadTimeout(len(data))
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := await(a, limit, func() (none struct{}, err error) { return none, a.write(limited, key, data) }, nil)
+	return explain(ctx, err)
+}
+
+func (a *Archive) write(ctx context.Context, key string, data []byte) error {
 	body, dir := bytes.NewReader(data), ""
 	options := &blob.WriterOptions{
 		ContentType: "application/octet-stream",
@@ -113,18 +123,16 @@ func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 			return nil
 		},
 	}
-	limited, cancel := context.WithTimeout(ctx, a.uploadTimeout(len(data)))
-	defer cancel()
 	// Upload is used instead of a Writer, because azureblob's Writer panics when the store rejects
 	// the request.
-	err := a.bucket.Upload(limited, key, body, options)
+	err := a.bucket.Upload(ctx, key, body, options)
 	if isNotFound(err) {
 		err = fmt.Errorf("%w: %w", errNoBucket, err)
 	}
 	if err == nil && dir != "" {
 		err = errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
 	}
-	return explain(ctx, err)
+	return err
 }
 
 // syncDir makes the entries of a directory durable.

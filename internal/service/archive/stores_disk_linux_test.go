@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -136,6 +135,12 @@ func readOnlyDisk(c *inStore) {
 }
 
 func permissionDenied(c *inStore) {
+	if !inChild() { // the permissions of a process are taken away
+		if err := c.child(nil); err != nil {
+			c.Fatal(err)
+		}
+		return
+	}
 	part := c.put(0, []byte("data"))
 	restore := withoutPermission(c)
 	_, putErr := c.Put(c.Context(), exportID, 0, 1, []byte("more"))
@@ -149,26 +154,27 @@ func permissionDenied(c *inStore) {
 	c.wantObjects(part)
 }
 
-// withoutPermission removes this goroutine's permissions on the directory until restore is called.
-// File modes do not restrict root. So if the test runs as root, withoutPermission makes the thread
+// withoutPermission removes this process's permissions on the directory until restore is called.
+// File modes do not restrict root. So if the test runs as root, withoutPermission makes the process
 // access files as the user nobody.
 func withoutPermission(c *inStore) (restore func()) {
 	c.Helper()
 	if err := os.Chmod(c.store.Dir, 0); err != nil {
 		c.Fatal(err)
 	}
-	runtime.LockOSThread()
-	if os.Geteuid() == 0 {
-		const nobody = 65534
-		if err := syscall.Setfsuid(nobody); err != nil {
+	const unchanged, nobody = -1, 65534
+	root := os.Geteuid() == 0
+	if root {
+		if err := syscall.Setreuid(unchanged, nobody); err != nil {
 			c.Fatal(err)
 		}
 	}
 	return func() {
-		if os.Geteuid() == 0 {
-			_ = syscall.Setfsuid(0)
+		if root {
+			if err := syscall.Setreuid(unchanged, 0); err != nil {
+				c.Fatal(err)
+			}
 		}
-		runtime.UnlockOSThread()
 		if err := os.Chmod(c.store.Dir, 0o700); err != nil {
 			c.Fatal(err)
 		}

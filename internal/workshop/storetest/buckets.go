@@ -21,8 +21,8 @@ import (
 	_ "gocloud.dev/blob/s3blob"    // s3://
 )
 
-// create creates the bucket on the server.
-func (s *Store) create(ctx context.Context) error {
+// Create creates the bucket on the server. The variables of Env must be set in this process.
+func (s *Store) Create(ctx context.Context) error {
 	if s.Name == "gcs" {
 		body, err := json.Marshal(map[string]string{"name": s.Bucket})
 		if err != nil {

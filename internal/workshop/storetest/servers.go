@@ -42,9 +42,9 @@ func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 
 func report(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-// options returns the ServerOptions for the server with the given name. The server keeps its state
-// in dir or in memory.
-func options(ctx context.Context, name, dir string) (devstack.ServerOptions, error) {
+// ServerOptions returns the options with which devstack.StartServer starts the server of the store with the given name.
+// The server keeps its state in dir or in memory. The first call builds the server.
+func ServerOptions(ctx context.Context, name, dir string) (devstack.ServerOptions, error) {
 	if name == "azure" {
 		return azurite(ctx, dir)
 	}

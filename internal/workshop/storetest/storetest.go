@@ -47,7 +47,7 @@ func New(t testing.TB, name string) *Store {
 	}
 	s.Address, s.Dead = server.Address, server.Err
 	s.Setenv(t)
-	if err := s.create(t.Context()); err != nil {
+	if err := s.Create(t.Context()); err != nil {
 		t.Fatalf("make a bucket in the store %s: %v", name, err)
 	}
 	return s
@@ -130,7 +130,7 @@ func start(name string) (*devstack.Server, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil && !os.IsExist(err) {
 		return nil, err
 	}
-	o, err := options(ctx, name, dir)
+	o, err := ServerOptions(ctx, name, dir)
 	if err != nil {
 		return nil, err
 	}
