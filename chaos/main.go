@@ -92,12 +92,13 @@ type world struct {
 	workspaces []*workspace
 	jobs       registry
 	followers  sync.WaitGroup
+	following  context.Context // of the followers, which go on after the last fault
 }
 
 func run(ctx context.Context, o options) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &world{options: o, report: newReport(o, cancel)}
+	w := &world{options: o, following: ctx, report: newReport(o, cancel)}
 	if o.soak > 0 {
 		w.say("seed %d, %d minutes without faults", o.seed, o.soak)
 	} else {
@@ -147,7 +148,7 @@ func (w *world) disturb(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, ws := range w.workspaces {
 		all.Go(func() { ws.mutate(during, w.random(10+i)) })
-		all.Go(func() { w.customer(during, ctx, ws, w.random(20+i)) })
+		all.Go(func() { w.customer(during, ws, w.random(20+i)) })
 	}
 	if w.soak == 0 {
 		for i, lane := range w.lanes() {

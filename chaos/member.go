@@ -69,6 +69,13 @@ func (m *member) signal(s syscall.Signal) {
 	m.process.Signal(s)
 }
 
+// pid returns the id of the latest process.
+func (m *member) pid() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.process.PID()
+}
+
 // ended returns an error that says how the process ended by itself, or nil.
 func (m *member) ended() error {
 	m.mu.Lock()

@@ -161,21 +161,7 @@ func (w *world) networkFaults() lane {
 	}
 	resume := func(context.Context) error { setAll(hit, pass); return nil }
 	breakOff := func(context.Context) error { setAll(hit, cut); setAll(hit, pass); return nil } // the connections are lost without notice
-	l := lane{{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 8 * time.Second, to: 20 * time.Second,
-		whileBusy: true, heal: resume, strike: func(ctx context.Context, r *rand.Rand) string {
-			j := w.jobs.choose(r, "PROCESSING")
-			if j == nil {
-				return ""
-			}
-			w.postgresProxy.set(crawl) // so that both attempts write at once
-			worker := w.temporalProxies[1+r.IntN(2)]
-			worker.set(hang)
-			hit = []*proxy{worker, w.postgresProxy}
-			ctx, stop := context.WithTimeout(ctx, 5*time.Second)
-			defer stop()
-			w.reset(ctx, j)
-			return j.id
-		}}}
+	l := lane{w.duel()}
 	for _, server := range []struct {
 		name    string
 		proxies []*proxy
@@ -191,7 +177,7 @@ func (w *world) networkFaults() lane {
 			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
-	return append(l, l[0], l[0]) // the first fault has an effect only by luck, so it is three times in the list
+	return append(l, w.duel(), w.duel()) // several times, because it needs an export that is being written
 }
 
 func setAll(proxies []*proxy, m mode) {
