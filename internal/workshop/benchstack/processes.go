@@ -1,6 +1,7 @@
 package benchstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,14 @@ func (s *Stack) WorkerAdminURL(ctx context.Context) (string, error) {
 	}
 	return "http://" + match[1], nil
 }
+
+// UseBinary makes the next Restart start this build of memexport, or the stack's own build if path is empty.
+func (s *Stack) UseBinary(path string) {
+	s.binary = cmp.Or(path, filepath.Join(s.WorkDir, "memexport"))
+}
+
+// WorkerOutput returns the end of what the first worker has printed, at most 1 MiB.
+func (s *Stack) WorkerOutput() string { return s.workers[0].Output() }
 
 var workerStarted = regexp.MustCompile(`"msg":"worker started"`)
 
