@@ -213,8 +213,8 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// twoAttempts runs an attempt twice at the same time. Both wait until the other, too, is about to record the
-// part with this number. twoAttempts returns the errors of the attempts that failed.
+// twoAttempts runs two attempts at the same time. Neither attempt records the part with this number before
+// both are about to record it. twoAttempts returns the errors of the attempts that failed.
 func (h *harness) twoAttempts(part int, attempt func() error) (lost []error) {
 	release := h.holdPart(part)
 	results := make(chan error, 2)

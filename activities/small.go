@@ -25,8 +25,9 @@ func small(plan PlanResult) bool {
 	return !plan.Compose && (len(plan.Ranges) == 0 || len(plan.Ranges) == 1 && plan.Ranges[0].Estimate <= smallEstimate)
 }
 
-// publishSmall writes, verifies and publishes a small export, whose row was e when the attempt began. If the
-// estimate was too low, it stops after the first part and returns nil, and WriteRange writes the rest.
+// publishSmall writes, verifies and publishes a small export. e is the export as it was when the attempt began.
+// If the estimate was too low, publishSmall stops after the first part and returns nil, and WriteRange writes
+// the rest.
 func (a *Activities) publishSmall(ctx context.Context, e export.Export, f *format.Format, plan PlanResult) (*PublishedSmall, error) {
 	var recorded []export.Part
 	complete := len(plan.Ranges) == 0

@@ -73,8 +73,8 @@ func TestACompressedFileIsSentToClientsThatAcceptGzip(t *testing.T) {
 			t.Errorf("If-Range %s: the bytes differ from the plain file", stale)
 		}
 	}
-	// If a client has the beginning of the compressed file but no longer accepts gzip, it gets the whole
-	// plain file, never the rest of the plain file.
+	// This client has saved the beginning of the compressed file, but no longer accepts gzip. It must get
+	// the whole plain file, because no range of the plain file fits the bytes that it has saved.
 	a := s.do(t, "GET", path, "Accept-Encoding", "identity", "Range", "bytes=40-", "If-Range", gzipTag).status(t, 200)
 	if string(a.body) != file {
 		t.Error("the body is not the plain file")

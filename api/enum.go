@@ -20,8 +20,9 @@ func newRegistry() huma.Registry {
 	return registry
 }
 
-// These types give enums their schemas. newRegistry makes exportStatus and priority stand in for
-// export.Status and memory.Priority.
+// Each of these types has a method Schema, which Huma calls to get the named schema of an enum.
+// export.Status and memory.Priority have no such method, so newRegistry makes Huma use exportStatus and
+// priority instead.
 type (
 	exportFormat string
 	exportStatus string

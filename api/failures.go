@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// These constants limit how many addresses and credentials failures remembers. So failures needs at most
-// a few MiB of memory.
+// The type failures remembers at most this many addresses and credentials, so that it needs only a few MiB
+// of memory.
 const (
 	maxAddresses = 10_000 // beyond this number, the address that failed longest ago is forgotten
 	maxKnown     = 10_000 // beyond this number, the credential that was used longest ago is forgotten
@@ -26,9 +26,9 @@ const (
 // stranger who shares an address with other clients, such as the address of a proxy, cannot lock them
 // out.
 //
-// Concurrent requests with the same credential share the token of the first such request, because they
-// may be the first requests of one client to this process. If the credential is wrong, each of the other
-// requests takes a token afterwards.
+// A client may send several requests at once with a valid credential that this process does not know yet.
+// Only the first of these requests takes a token, and the others share that token. Otherwise they could
+// reach the limit together. If the credential is wrong, each of the others takes its own token afterwards.
 type failures struct {
 	perMinute float64 // 0 means no limit
 
@@ -106,9 +106,9 @@ func (f *failures) remember(hash [sha256.Size]byte, r result) {
 	}
 }
 
-// finish ends an attempt that took a token from b, or shared the token of another attempt. An attempt
-// that failed and shared a token takes a token of its own now. An attempt that did not fail returns its
-// token, if it took one.
+// finish ends an attempt. If shared is true, the attempt used the token of another attempt. Otherwise it
+// took a token from b. finish takes a token from b if the attempt failed and shared is true. It returns a
+// token to b if the attempt did not fail and shared is false.
 func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, network netip.Prefix, r result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -76,8 +76,8 @@ func TestOnlyFailuresTakeMemoryAndNotWithoutLimit(t *testing.T) {
 		attempt(i, wrong)
 		attempt(i+1<<20, right)
 	}
-	// addresses may contain one entry less, because the last successful attempt needed an entry for a
-	// moment.
+	// A successful attempt adds an entry to addresses, which may drop the oldest entry. At its end, the
+	// attempt removes its own entry. So one entry may be missing here.
 	if n := f.addresses.Len(); n > maxAddresses || n < maxAddresses-1 || f.known.Len() != maxKnown {
 		t.Errorf("%d addresses and %d credentials are remembered", n, f.known.Len())
 	}

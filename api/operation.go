@@ -12,9 +12,9 @@ import (
 // permissionMetadata is the key in an operation's metadata under which its permission is stored.
 const permissionMetadata = "permission"
 
-// operation completes op: it adds the permission that the operation needs, and references to shared error
-// responses. These are the responses with the statuses in refusals, and with the statuses that every
-// operation can return.
+// operation completes op. It adds the permission that the operation needs. It also adds references to the
+// shared error responses, both for the statuses in refusals and for the statuses that every operation can
+// return.
 func operation(op huma.Operation, permission apikey.Permission, refusals ...int) huma.Operation {
 	op.Tags = []string{"Exports"}
 	op.Description += fmt.Sprintf("\n\nNeeds the permission `%s`.", permission)

@@ -79,17 +79,18 @@ var kinds = []kind{
 	{code: codeMethodNotAllowed, status: 405, detail: "This path does not support the method. The header Allow says which it does.", undocumented: true},
 	{code: codeRateLimited, status: 429, detail: "The API key makes too many requests. Wait for as many seconds as Retry-After says.",
 		header: http.Header{"Retry-After": {"1"}, "Ratelimit": {`"requests";r=0;t=1`}, "Ratelimit-Policy": nil}},
-	// Exports of a workspace end all the time, so the client may soon create another one.
+	// The client may try again after 10 seconds, because another export of the workspace may soon end.
 	{code: codeExportLimit, status: 429, detail: "The workspace has as many unfinished exports as it may have. Wait until some of them have finished, or delete those that are not needed.",
 		header: limitHeader(export.LimitUnfinished, "10")},
-	// Space becomes free when the owner deletes an export, or hours later when an export expires.
+	// The client should wait a minute, because space becomes free only when an export expires or the owner
+	// deletes one.
 	{code: codeStorageLimit, status: 429, detail: "The exports of the workspace take as much space as they may. Delete exports that are not needed, or wait until they expire.",
 		header: limitHeader(export.LimitStored, "60")},
 	{code: codeInternal, status: 500, detail: "Something went wrong on the server; the cause has been logged."},
 	{code: codeUnavailable, status: 503, detail: "The service is unavailable at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"5"}}},
-	// If the store refuses a worker's write because the store is full, the worker tries again within a
-	// minute.
+	// The client should wait a minute. While the store is full, workers wait up to a minute before they try
+	// to write again. So it may take them a minute to notice that there is room.
 	{code: codeStorageFull, status: 503, detail: "The service has no room for new exports at the moment. Try again later.",
 		header: http.Header{"Retry-After": {"60"}}},
 	// The client has gone away and reads no answer. The status is only for the access log.

@@ -16,13 +16,13 @@ import (
 )
 
 const (
-	// burstSeconds determines the burst, which is how many requests a key may make at once after a pause:
-	// the requests of this many seconds. A burst is enough for a client that looks at all its exports now
-	// and then.
+	// burstSeconds sets the burst, which is how many requests a key may make at once after a pause. The
+	// burst is as large as the number of requests that the key may make in burstSeconds. This is enough for
+	// a client that occasionally reads the status of all its exports.
 	burstSeconds = 5
-	// maxRatedKeys is how many keys rates remembers at most, so that it needs only a few MiB of memory.
-	// To remember another key, rates forgets the key that was used longest ago. A forgotten key may make
-	// a full burst when it is used again.
+	// maxRatedKeys limits how many keys the type rates remembers, so that it needs only a few MiB of
+	// memory. Beyond this number, it forgets the key that was used longest ago. A forgotten key may make a
+	// full burst when it is used again.
 	maxRatedKeys = 10_000
 )
 
@@ -32,9 +32,9 @@ type rates struct {
 
 	mu    sync.Mutex
 	byKey *simplelru.LRU[string, *rate.Limiter]
-	// byCredential finds the limiter of a key by a hash of the headers that contained the key when it was
-	// found valid. So a request beyond the limit can be refused before its key is looked up in the
-	// database.
+	// byCredential finds the limiter for a request by the credentialHash of its headers. It has an entry
+	// only for headers whose key has been found valid. With it, a request beyond the limit is refused
+	// without a database query.
 	byCredential *simplelru.LRU[[sha256.Size]byte, *rate.Limiter]
 }
 
@@ -53,7 +53,7 @@ func (r *rates) exhausted(h http.Header) bool {
 }
 
 // take counts a request of the key with this id and reports whether the key may make it. h are the headers
-// of the request, whose key has been found valid.
+// of the request. Call take only after the key in h has been found valid.
 func (r *rates) take(keyID string, h http.Header) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,7 +30,8 @@ func newRedirecting(t *testing.T) *service {
 	return newService(t, func(o *api.Options) { o.Archive, o.Redirect = a, true })
 }
 
-// composed creates a READY export without memories whose file is also stored as one object.
+// composed creates a READY export that contains no memories. object is the key of the object that is
+// recorded as holding the whole file. If object is empty, no such object is recorded.
 func (s *service) composed(t *testing.T, retention time.Duration, object string) export.Export {
 	t.Helper()
 	e := s.create(t, "csv")

@@ -14,8 +14,8 @@ import (
 )
 
 // FuzzRouter passes requests directly to the handler. If the OpenAPI document has an operation for a
-// request, the operation says which answers are allowed. Every other request must be refused, except
-// for the pages that show no data of a workspace.
+// request, the answer must be a redirect or as documented. Otherwise the request must not succeed if its
+// path is under /v1, and an error must have the form of a problem.
 func FuzzRouter(f *testing.F) {
 	s := newService(f)
 	keys := []string{"", s.key, s.newKey(f, s.workspace, apikey.ReadExports), s.newKey(f, s.workspace, apikey.WriteExports), s.newKey(f, uuid.NewString(), apikey.Permissions...)}

@@ -103,9 +103,9 @@ func TestARequestThatReachesNoHandlerIsAnsweredWithAProblem(t *testing.T) {
 	}
 }
 
-// In this test, the text of a memory repeats what net/http writes when it refuses a request. The length
-// of the repeated text is 79 bytes, which shares no factor with the size of the server's writes. So one
-// of the writes begins exactly where the repeated text begins.
+// In this test, the text of a memory consists of many copies of what net/http writes when it refuses a
+// request. Each copy has 79 bytes, which shares no factor with the size of the server's writes. So one of
+// the writes begins exactly where a copy begins.
 func TestAMemoryThatLooksLikeARefusalIsDownloadedAsItIs(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

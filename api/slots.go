@@ -16,7 +16,7 @@ type slots struct {
 	maxPerKey int    // 0 means any number
 
 	inFlight *metrics.InFlight // counts the slots in use
-	reached  [2]string         // the names of the limits max and maxPerKey in metrics
+	reached  [2]string         // the labels in the metric LimitsHit for max and maxPerKey
 
 	mu     sync.Mutex
 	taken  int

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -24,6 +26,9 @@ type options struct {
 
 	noFairness bool // whether Temporal's fairness is off
 
+	shapes []string // the names of the shapes to measure
+	others []string // the paths of other builds of memexport
+
 	rows   []int // numbers of memories, ascending
 	rounds int
 
@@ -33,6 +38,7 @@ type options struct {
 	sustained            time.Duration // how long several clients create small exports
 	reads                time.Duration // how long each kind of read is repeated
 	batch, batchMemories int           // how many exports run at once to compare one worker with two, and how many memories each has
+	crowd                int           // how many such exports run at once to compare values of WORKER_CONCURRENCY
 	flooding             time.Duration // how long a workspace creates exports without pause
 	besiegers            int           // how many connections a siege opens
 	calm                 time.Duration // how long the requests of other callers are measured before and after each siege
@@ -43,7 +49,7 @@ var full = options{
 	timeout: 4 * time.Hour, rows: []int{100_000, 1_000_000, 5_000_000}, rounds: 7,
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
-	batch: 12, batchMemories: 200_000, flooding: 30 * time.Second, besiegers: 2000, calm: 5 * time.Second,
+	batch: 12, batchMemories: 200_000, crowd: 20, flooding: 30 * time.Second, besiegers: 2000, calm: 5 * time.Second,
 }
 
 // quick takes about a minute. It only shows that everything works.
@@ -51,7 +57,7 @@ var quick = options{
 	timeout: 15 * time.Minute, rows: []int{20_000, 100_000}, rounds: 3,
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
-	batch: 12, batchMemories: 10_000, flooding: 3 * time.Second, besiegers: 200, calm: 2 * time.Second,
+	batch: 12, batchMemories: 10_000, crowd: 12, flooding: 3 * time.Second, besiegers: 200, calm: 2 * time.Second,
 }
 
 // section is a part of the benchmark that can run alone.
@@ -65,14 +71,21 @@ type section struct {
 // sections lists all sections in the order in which they run.
 var sections = []section{
 	{name: "speed", run: (*benchmark).speed},
+	{name: "shapes", run: (*benchmark).shapes},
+	{name: "bystander", run: (*benchmark).bystander},
 	{name: "sizes", run: (*benchmark).sizes},
 	{name: "small", run: (*benchmark).small},
 	{name: "reads", run: (*benchmark).readRequests},
 	{name: "workers", run: (*benchmark).workers},
+	{name: "concurrency", run: (*benchmark).concurrency},
 	{name: "compression", run: (*benchmark).compression},
 	{name: "flood", run: (*benchmark).flood},
+	// builds needs other builds of memexport, which -others names.
+	{name: "builds", run: (*benchmark).builds, onRequest: true},
 	// telemetry restarts the processes for each export.
 	{name: "telemetry", run: (*benchmark).telemetry, onRequest: true},
+	// rolling replaces the workers during exports of the largest data set.
+	{name: "rolling", run: (*benchmark).rolling, onRequest: true},
 	// formats needs the packages that npm installs in tools/readers.
 	{name: "formats", run: (*benchmark).formats, onRequest: true},
 	// siege takes about six minutes. Most of that is waiting, because the API keeps idle connections that
@@ -98,7 +111,10 @@ func parse(args []string) (options, error) {
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
 	noFairness := flags.Bool("no-fairness", false, "turn Temporal's fairness off, which divides tasks between workspaces")
 	known, byDefault := sectionNames()
-	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also telemetry, formats and siege")
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also builds, telemetry, rolling, formats and siege")
+	shapeNames := flags.String("shapes", strings.Join(allShapes, ","), "which shapes the sections shapes, bystander and builds measure, separated by commas")
+	others := flags.String("others", "", "other builds of memexport for the section builds: their `paths`, separated by commas")
+	rounds := flags.Int("rounds", 0, "how often each comparison is repeated (default BENCH_ROUNDS, or else 7, with -quick 3)")
 	timeout := flags.Duration("timeout", 0, "when to give up (default 4h, with -quick 15m)")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "usage: go run ./bench [flags]\n\nBENCH_ROWS (default 100000,1000000,5000000) sets the sizes, and BENCH_ROUNDS (default 7) how often\n"+
@@ -126,11 +142,27 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("there is no section %q: choose from %s", name, strings.Join(known, ", "))
 		}
 	}
+	o.shapes = strings.Split(*shapeNames, ",")
+	for _, name := range o.shapes {
+		if !slices.Contains(allShapes, name) {
+			return o, fmt.Errorf("there is no shape %q: choose from %s", name, strings.Join(allShapes, ", "))
+		}
+	}
+	if o.others = strings.Split(*others, ","); *others == "" && slices.Contains(o.sections, "builds") {
+		return o, errors.New("the section builds compares this build with others: name these with -others")
+	}
 	var err error
 	if o.dir, err = filepath.Abs(*dir); err != nil {
 		return o, err
 	}
-	return o, o.readEnvironment()
+	if err := o.readEnvironment(); err != nil {
+		return o, err
+	}
+	if *rounds < 0 || *rounds > 100 {
+		return o, fmt.Errorf("-rounds: %d is not a number from 1 to 100", *rounds)
+	}
+	o.rounds = cmp.Or(*rounds, o.rounds)
+	return o, nil
 }
 
 func (o *options) readEnvironment() error {
@@ -180,9 +212,16 @@ func (o *options) datasets() []benchstack.Dataset {
 			for _, n := range o.rows {
 				needed = append(needed, benchstack.Distinct(n))
 			}
-		case "small", "reads":
+		case "shapes", "bystander", "builds":
+			for _, s := range o.chosenShapes() {
+				needed = append(needed, s.data)
+			}
+			if slices.Contains(o.shapes, "demo") {
+				needed = append(needed, benchstack.SameInstant(o.moderate().Memories)) // other workspaces' memories in the demo's table
+			}
+		case "small", "reads", "rolling":
 			needed = append(needed, o.largest())
-		case "workers":
+		case "workers", "concurrency":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
 		case "compression", "siege", "telemetry":
 			needed = append(needed, o.moderate())
@@ -204,5 +243,5 @@ func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.gia
 
 // needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
-	return slices.ContainsFunc([]string{"speed", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
+	return slices.ContainsFunc([]string{"speed", "shapes", "bystander", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
 }

@@ -42,6 +42,7 @@ var runners = []runner{
 type race struct {
 	*benchmark
 	data    benchstack.Dataset
+	runners []runner
 	client  benchstack.Client
 	digests map[string]string  // by format: the SHA-256 of an export that was compared with psql's file
 	results map[string]samples // by the name of the runner
@@ -49,19 +50,29 @@ type race struct {
 
 func (b *benchmark) newRace(ctx context.Context, d benchstack.Dataset) (*race, error) {
 	c, err := b.Client(ctx, d)
-	return &race{benchmark: b, data: d, client: c, digests: map[string]string{}, results: map[string]samples{}}, err
+	return &race{benchmark: b, data: d, runners: runners, client: c, digests: map[string]string{}, results: map[string]samples{}}, err
 }
 
-// run measures all rounds. It restarts the API and the worker first.
+// run prepares the race and measures all rounds.
 func (r *race) run(ctx context.Context) error {
-	if err := r.Restart(ctx, 1); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if err := r.rehearse(ctx); err != nil {
+	return r.repeat(ctx)
+}
+
+// prepare restarts the API and the worker, and runs every runner once.
+func (r *race) prepare(ctx context.Context) error {
+	if err := r.Restart(ctx, 1, r.data.Environment()...); err != nil {
 		return err
 	}
+	return r.rehearse(ctx)
+}
+
+// repeat measures all rounds.
+func (r *race) repeat(ctx context.Context) error {
 	for round := range r.rounds {
-		order := slices.Clone(runners)
+		order := slices.Clone(r.runners)
 		if round%2 == 1 {
 			slices.Reverse(order) // so that a runner does not always follow the same other runner
 		}
@@ -103,6 +114,9 @@ func (r *race) rehearse(ctx context.Context) error {
 		{"json", "psql.json", compare.JSON},
 		{"markdown", "psql.csv", compare.Markdown},
 	} {
+		if !slices.ContainsFunc(r.runners, func(own runner) bool { return own.format == c.format }) {
+			continue
+		}
 		e, _, err := r.client.Export(ctx, c.format)
 		if err != nil {
 			return err
@@ -111,8 +125,8 @@ func (r *race) rehearse(ctx context.Context) error {
 			return err
 		}
 		n, err := compare.Files(file("ours."+c.format), file(c.psqls), c.compare)
-		if err == nil && (n != r.data.Memories || e.MemoryCount != n) {
-			err = fmt.Errorf("the file has %d memories, the export says %d, and there are %d", n, e.MemoryCount, r.data.Memories)
+		if err == nil && (n != r.data.Exported() || e.MemoryCount != n) {
+			err = fmt.Errorf("the file has %d memories, the export says %d, and there are %d", n, e.MemoryCount, r.data.Exported())
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.format, err)
@@ -152,7 +166,7 @@ func (r *race) measure(ctx context.Context, candidate runner) (sample, error) {
 	if err != nil {
 		return m, err
 	}
-	if err := errors.Join(e.CheckCount(r.data.Memories), e.CheckSHA256(r.digests[candidate.format])); err != nil {
+	if err := errors.Join(e.CheckCount(r.data.Exported()), e.CheckSHA256(r.digests[candidate.format])); err != nil {
 		return m, err
 	}
 	if m.download, m.downloadPeak, err = r.measureDownload(ctx, r.client, e); err != nil {
@@ -169,5 +183,5 @@ func (r *race) measurePsql(ctx context.Context, candidate runner) (sample, error
 		command = benchstack.CopyJSON(r.data, path)
 	}
 	run, err := r.RunPsql(ctx, command, path)
-	return sample{wall: run.Wall, cpu: run.CPU, postgresCPU: run.PostgresCPU, peak: run.Peak, bytes: run.Bytes}, err
+	return sample{wall: run.Wall, cpu: run.CPU, postgresCPU: run.PostgresCPU, allCPU: run.CPU + run.PostgresCPU, peak: run.Peak, bytes: run.Bytes}, err
 }

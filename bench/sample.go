@@ -16,8 +16,9 @@ type sample struct {
 	server       time.Duration // from created_at to completed_at of an export
 	cpu          time.Duration // processor time of psql or of the workers
 	postgresCPU  time.Duration
-	peak         int64 // peak memory of psql or of the worker, in bytes
-	bytes        int64 // size of the file
+	allCPU       time.Duration // processor time of all processes: Postgres, and psql or the whole product
+	peak         int64         // peak memory of psql or of the worker, in bytes
+	bytes        int64         // size of the file
 	download     time.Duration
 	downloadPeak int64 // peak memory of the API during the download, in bytes
 }
@@ -45,8 +46,14 @@ func (s samples) medianPeak() int64 {
 	return measure.Median(measure.Pick(s, func(m sample) int64 { return m.peak }))
 }
 
-func (s samples) postgresCPU() time.Duration {
-	return measure.Median(measure.Pick(s, func(m sample) time.Duration { return m.postgresCPU }))
+func (s samples) postgresCPUs() []time.Duration {
+	return measure.Pick(s, func(m sample) time.Duration { return m.postgresCPU })
+}
+
+func (s samples) postgresCPU() time.Duration { return measure.Median(s.postgresCPUs()) }
+
+func (s samples) allCPUs() []time.Duration {
+	return measure.Pick(s, func(m sample) time.Duration { return m.allCPU })
 }
 
 func (s samples) bytes() int64 {
@@ -78,9 +85,10 @@ func (b *benchmark) measureExport(ctx context.Context, c benchstack.Client, form
 	if err := b.ResetPeaks(ctx); err != nil {
 		return sample{}, benchstack.Export{}, err
 	}
-	worker, server := b.WorkerCPU(), b.PostgresCPU()
+	before := b.CPU()
 	e, wall, err := c.Export(ctx, format)
-	return sample{wall: wall, server: e.InServer(), cpu: b.WorkerCPU() - worker, postgresCPU: b.PostgresCPU() - server,
+	used := b.CPU().Minus(before)
+	return sample{wall: wall, server: e.InServer(), cpu: used.Workers, postgresCPU: used.Postgres, allCPU: used.All(),
 		peak: b.WorkerPeak(), bytes: e.SizeBytes}, e, err
 }
 

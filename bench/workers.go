@@ -23,14 +23,8 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	single, _, err := c.Export(ctx, "csv")
-	if err == nil {
-		err = single.CheckCount(data.Memories)
-	}
+	single, err := b.exportOnce(ctx, c, data)
 	if err != nil {
-		return nil, err
-	}
-	if err := b.Discard(ctx, c, single.ID); err != nil {
 		return nil, err
 	}
 	results := map[int]samples{}
@@ -39,7 +33,7 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 			if err := b.Restart(ctx, workers, allAtOnce); err != nil {
 				return nil, err
 			}
-			m, err := b.measureBatch(ctx, c, single.SHA256)
+			m, err := b.measureBatch(ctx, c, b.batch, single.SHA256)
 			if err != nil {
 				return nil, fmt.Errorf("with %d workers: %w", workers, err)
 			}
@@ -55,13 +49,25 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// measureBatch creates a batch of exports at once. It measures from the first POST until all are
+// exportOnce exports a data set as CSV, deletes the export and returns it.
+func (b *benchmark) exportOnce(ctx context.Context, c benchstack.Client, d benchstack.Dataset) (benchstack.Export, error) {
+	e, _, err := c.Export(ctx, "csv")
+	if err == nil {
+		err = e.CheckCount(d.Exported())
+	}
+	if err != nil {
+		return e, err
+	}
+	return e, b.Discard(ctx, c, e.ID)
+}
+
+// measureBatch creates n exports at once. It measures from the first POST until all are
 // READY.
-func (b *benchmark) measureBatch(ctx context.Context, c benchstack.Client, digest string) (sample, error) {
+func (b *benchmark) measureBatch(ctx context.Context, c benchstack.Client, n int, digest string) (sample, error) {
 	var m sample
 	var ids []string
 	worker, server, began := b.WorkerCPU(), b.PostgresCPU(), time.Now()
-	for range b.batch {
+	for range n {
 		e, err := c.Create(ctx, "csv")
 		if err != nil {
 			return m, err

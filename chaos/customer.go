@@ -81,8 +81,12 @@ func (j *job) mark(change func(*job)) {
 // customer creates exports until ctx ends.
 func (w *world) customer(ctx context.Context, ws *workspace, r *rand.Rand) {
 	names := slices.Sorted(maps.Keys(parse.Formats))
-	for burst := 0; burst > 0 || pause(ctx, between(r, 300*time.Millisecond, 3*time.Second)); burst-- {
-		if burst <= 0 && r.IntN(30) == 0 { // reach the limit of unfinished exports
+	from, to := 300*time.Millisecond, 3*time.Second
+	if w.soak > 0 { // so few that the checker keeps up with them on a busy machine
+		from, to = 2*time.Second, 10*time.Second
+	}
+	for burst := 0; burst > 0 || pause(ctx, between(r, from, to)); burst-- {
+		if w.soak == 0 && burst <= 0 && r.IntN(30) == 0 { // reach the limit of unfinished exports
 			burst = 2 * maxUnfinished
 			w.countFault("a burst of exports")
 		}

@@ -2,6 +2,7 @@
 //
 //	go run ./chaos                       two minutes with a random seed, which is printed
 //	go run ./chaos -seconds 600 -seed 7  ten minutes of the faults that the seed 7 chooses
+//	go run ./chaos -soak 30              half an hour without faults; fails if the service uses more and more
 //
 // It runs two APIs, two workers, Postgres and Temporal as separate processes, with a proxy in front of each server.
 // While customers create, poll, download and delete exports, and memories are inserted, updated and deleted, a nemesis
@@ -49,6 +50,7 @@ type options struct {
 	firstOnly bool
 	large     int
 	store     string
+	soak      int
 }
 
 func parseOptions(args []string) (o options, err error) {
@@ -72,7 +74,14 @@ func parseOptions(args []string) (o options, err error) {
 	flags.BoolVar(&o.firstOnly, "first", false, "stop at the first violation")
 	flags.IntVar(&o.large, "large", 20_000, "how many memories the largest workspace has at first")
 	flags.StringVar(&o.store, "store", "file", "where exports are kept: file, or s3 for an S3 server behind a proxy")
-	return o, flags.Parse(args)
+	flags.IntVar(&o.soak, "soak", 0, "run for this many minutes without faults, and fail if what the service uses grows")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if o.soak > 0 {
+		o.seconds = 60 * o.soak
+	}
+	return o, nil
 }
 
 // world is everything that one run needs.
@@ -90,7 +99,11 @@ func run(ctx context.Context, o options) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &world{options: o, following: ctx, report: newReport(o, cancel)}
-	w.say("seed %d, %d seconds of faults", o.seed, o.seconds)
+	if o.soak > 0 {
+		w.say("seed %d, %d minutes without faults", o.seed, o.soak)
+	} else {
+		w.say("seed %d, %d seconds of faults", o.seed, o.seconds)
+	}
 	if w.stack, err = startStack(ctx, o, w.say); w.stack != nil {
 		defer w.close()
 	}
@@ -99,6 +112,9 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if err := w.makeWorkspaces(ctx); err != nil {
 		return err
+	}
+	if o.soak > 0 {
+		return w.runSoak(ctx)
 	}
 	w.say("all processes run; the faults begin")
 	go w.supervise(ctx)
@@ -134,8 +150,10 @@ func (w *world) disturb(ctx context.Context) {
 		all.Go(func() { ws.mutate(during, w.random(10+i)) })
 		all.Go(func() { w.customer(during, ws, w.random(20+i)) })
 	}
-	for i, lane := range w.lanes() {
-		all.Go(func() { w.strike(during, lane, w.random(30+i)) })
+	if w.soak == 0 {
+		for i, lane := range w.lanes() {
+			all.Go(func() { w.strike(during, lane, w.random(30+i)) })
+		}
 	}
 	all.Wait()
 }

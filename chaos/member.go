@@ -17,6 +17,7 @@ import (
 type member struct {
 	name, command string
 	address       string // of an API
+	admin         string // where its metrics are
 	environment   []string
 	stack         *stack
 
@@ -97,6 +98,9 @@ func (w *world) supervise(ctx context.Context) {
 			lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 			w.count("starts that failed")
 			w.say("%s has ended by itself: %s", m.name, lines[len(lines)-1])
+			if w.soak > 0 {
+				w.violate("", "%s has ended by itself, although there are no faults: %v", m.name, err)
+			}
 			if healed := w.healed.Load(); healed != nil && time.Since(*healed) > time.Minute {
 				w.violate("", "%s does not run a minute after the last fault: %v", m.name, err)
 			}

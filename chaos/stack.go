@@ -31,6 +31,9 @@ const (
 	grace     = 5 * time.Second
 )
 
+// applicationName is the name under which Postgres knows the connections of this process.
+const applicationName = "chaos"
+
 // The limits of a workspace are so low that customers reach them. Only the largest workspace has so many bytes.
 const (
 	maxRunning    = 3
@@ -63,12 +66,17 @@ type stack struct {
 	db              *sqlx.DB      // over a direct connection
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
+	settings        []string      // further variables of the environment
+	unlock          func()        // the directory
 	apis, workers   []*member
 }
 
 // startStack starts everything. If it returns a stack, the caller must close the stack, even after an error.
 func startStack(ctx context.Context, o options, say func(string, ...any)) (s *stack, err error) {
 	s = &stack{dir: o.keep, program: o.program, keep: o.keep != "", tell: say}
+	if o.soak > 0 {
+		s.settings = soakSettings
+	}
 	if s.dir == "" {
 		if s.dir, err = os.MkdirTemp("", "memexport-chaos-"); err != nil {
 			return nil, err
@@ -80,6 +88,9 @@ func startStack(ctx context.Context, o options, say func(string, ...any)) (s *st
 	// Postgres refuses to run as root. If root runs chaos, Postgres runs as another user, which must be able to
 	// enter the directory.
 	if err := errors.Join(os.MkdirAll(s.dir, 0o755), os.Chmod(s.dir, 0o755)); err != nil {
+		return s, err
+	}
+	if s.unlock, err = devstack.Lock(s.dir); err != nil { // Clean deletes only directories that were locked
 		return s, err
 	}
 	if s.program != "" {
@@ -137,7 +148,7 @@ func (s *stack) startServers(ctx context.Context) (err error) {
 		}
 		s.temporalProxies = append(s.temporalProxies, p)
 	}
-	if s.db, err = postgres.Open(s.postgres.URL, 16); err != nil {
+	if s.db, err = postgres.Open(s.postgres.URL+"&application_name="+applicationName, 16); err != nil {
 		return err
 	}
 	s.operator, err = client.NewLazyClient(client.Options{HostPort: s.temporal.Address, Logger: log.NewStructuredLogger(nil)})
@@ -155,7 +166,8 @@ func (s *stack) startService(ctx context.Context) error {
 		"DATABASE_URL="+database.String(), "BUCKET_URL="+s.bucketURL,
 		"EXPORT_RETENTION="+retention.String(), "EXPORT_GRACE="+grace.String(), "RECONCILE_EVERY=2s", "SWEEP_EVERY=10s",
 		fmt.Sprintf("EXPORT_WORKSPACE_RUNNING=%d", maxRunning), fmt.Sprintf("EXPORT_WORKSPACE_UNFINISHED=%d", maxUnfinished), "EXPORT_WORKSPACE_STORAGE="+maxStored,
-		"WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "ADMIN_ADDR=off", "LOG_LEVEL=debug")
+		"WORKER_CONCURRENCY=4", "STOP_TIMEOUT=8s", "STOP_DELAY=1s", "LOG_LEVEL=debug")
+	s.environment = append(s.environment, s.settings...)
 	for i := range 2 {
 		number, err := port.Restartable()
 		if err != nil {
@@ -168,6 +180,12 @@ func (s *stack) startService(ctx context.Context) error {
 			environment: []string{"TEMPORAL_ADDRESS=" + s.temporalProxies[1+i].address}})
 	}
 	for _, m := range s.members() {
+		number, err := port.Restartable()
+		if err != nil {
+			return err
+		}
+		m.admin = net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
+		m.environment = append(m.environment, "ADMIN_ADDR="+m.admin)
 		if err := m.start(); err != nil {
 			return err
 		}
@@ -207,6 +225,9 @@ func (s *stack) close() {
 		_ = s.postgres.Stop()
 	}
 	s.unmountDisk()
+	if s.unlock != nil {
+		s.unlock()
+	}
 	if !s.keep {
 		if err := devstack.Clean(s.dir, nil); err != nil {
 			s.tell("the directory %s stays: %v", s.dir, err)

@@ -77,7 +77,10 @@ func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) 
 		}
 		n, err := d.startOf(ctx, turn)
 		started += n
-		if err != nil || n == 0 && turn == last { // another process claimed the export, or Claim has made the workspace's exports FAILED
+		// n is 0 if another process was faster, or if Claim has made the exports of the workspace FAILED. Then
+		// another workspace may have the next turn. But if this workspace also had the turn before, stop
+		// here, so that the loop ends.
+		if err != nil || n == 0 && turn == last {
 			return started, err
 		}
 		last = turn

@@ -135,7 +135,8 @@ func (d *deployment) expireNow(t *testing.T, exportID string) {
 	})
 }
 
-// inTables returns how many rows have each of the texts, by the text's first characters and the table.
+// inTables returns how many rows of each table contain each of the texts. A key such as "canary-tex in
+// public.memories" consists of the first ten characters of the text and the name of the table.
 func inTables(t *testing.T, database string, texts ...string) map[string]int {
 	t.Helper()
 	found := map[string]int{}

@@ -132,7 +132,8 @@ func (k *corpusReader) remember(path string, line int, text string) error {
 		return err
 	}
 	sum := sha256.Sum256([]byte(k.workspace + text))
-	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12]) // near the previous id in the index, but not in ascending order
+	// Consecutive memories have ids that are close to each other in the index, but not in ascending order.
+	h := fmt.Sprintf("%08x", n/1000) + hex.EncodeToString(sum[:12])
 	words := strings.Fields(firstLine)
 	encoded, user, agent := string(metadata), filepath.Dir(path), filepath.Ext(path)
 	created := k.first.Add(time.Duration(n/2) * 1_000_003 * time.Microsecond).Format(time.RFC3339Nano)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// panelQuery is a query of a panel, as Prometheus can evaluate it.
+// panelQuery is a query of a panel. Its expr contains none of Grafana's variables, so Prometheus can evaluate it.
 type panelQuery struct{ dashboard, panel, unit, expr string }
 
 // panelQueries reads deploy/grafana, and replaces Grafana's variables by values that select everything.
@@ -56,22 +56,22 @@ func panelQueries(t *testing.T) []panelQuery {
 	return all
 }
 
-// quiet lists the queries that return nothing as long as nothing fails, by a part of their expression. The
-// value says whether the query must return something during the faults.
+// quiet describes the queries that may return nothing as long as nothing fails. The key is a part of a query's
+// expression. The value says whether the query must return something by the end of the test, which causes faults.
 var quiet = map[string]bool{
 	`temporal_activity_execution_failed_total`:         true,
 	`temporal_workflow_task_execution_failed_total`:    true,
 	`gocdk_status!="OK"`:                               true,
 	`error_type!=""`:                                   true,
-	`temporal_request_failure_total`:                   true, // a first start asks for schedules that do not exist
+	`temporal_request_failure_total`:                   true, // the first worker asks for schedules that do not exist yet
 	`temporal_request_resource_exhausted_total`:        true,
-	`temporal_long_request_resource_exhausted_total`:   false, // the server limits calls that wait for tasks in the same way
-	`temporal_sticky_cache_miss_total`:                 false, // needs a full cache, which has 10,000 workflows
+	`temporal_long_request_resource_exhausted_total`:   false, // exhausted refuses only to start workflows, which is not a long request
+	`temporal_sticky_cache_miss_total`:                 false, // a miss needs a full cache, and the cache holds 10,000 workflows
 	`http_response_status_code=~"5.."}[20s])) or vect`: true,
 }
 
-// mayBeQuiet reports whether an expression may return nothing, and whether it must return something during
-// the faults.
+// mayBeQuiet reports whether an expression may return nothing as long as nothing fails, and whether it must
+// return something by the end of the test.
 func mayBeQuiet(expr string) (quietly, answersInFaults bool) {
 	for part, answers := range quiet {
 		if strings.Contains(expr, part) {

@@ -181,7 +181,7 @@ func (m *monitored) causeFaultsOfServers(t *testing.T) {
 		for range 40 {
 			group.Go(func() {
 				for ctx.Err() == nil {
-					_, _ = m.tenant.try(ctx, "GET", "/v1/exports") // the answers are in the metrics
+					_, _ = m.tenant.try(ctx, "GET", "/v1/exports") // ignore the response, because the metrics count it
 				}
 			})
 		}

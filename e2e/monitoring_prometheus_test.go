@@ -53,7 +53,7 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// thresholds maps each threshold that is a time to a short one.
+// thresholds maps the thresholds in the rules that are times in seconds to the shorter times of this test.
 var thresholds = map[string]string{") > 900\n": ") > 20\n", ") > 3600\n": ") > 20\n", ") > 1200\n": ") > 20\n", ") > 10800\n": ") > 20\n"}
 
 // shortened returns the rules with short times, so that a test can wait until they fire. Nothing else is

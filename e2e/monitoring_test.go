@@ -26,13 +26,13 @@ type monitored struct {
 	fired    []firing
 }
 
-// firing says which fault fired an alert.
+// firing records that an alert fired, the fault that caused it, and how long after the fault the alert fired.
 type firing struct {
 	alert, fault string
 	after        time.Duration
 }
 
-// poison is the text of a memory that the view of the memories cannot show.
+// poison is the text of a memory that makes a query of the view shown fail.
 const poison = "poison"
 
 func newMonitored(t *testing.T) *monitored {
@@ -66,8 +66,9 @@ func (m *monitored) startWorker(t *testing.T, env ...string) {
 	m.prometheus.scrapes(t, "worker", m.worker)
 }
 
-// cause causes a fault and waits until the alerts fire, which must not have fired before. Meanwhile it calls
-// while repeatedly, unless while is nil.
+// cause waits until none of the alerts fires. Then it calls inject, which causes the fault, and waits until
+// every alert has fired. During this second wait, it calls the function while repeatedly, unless the function
+// is nil.
 func (m *monitored) cause(t *testing.T, fault string, inject, while func(), alerts ...string) {
 	t.Helper()
 	await.True(t, 3*time.Minute, "these alerts are silent before "+fault+": "+strings.Join(alerts, ", "), func() bool {
@@ -94,8 +95,8 @@ func (m *monitored) cause(t *testing.T, fault string, inject, while func(), aler
 	}
 }
 
-// load makes exports of all formats, downloads and requests that are refused, for some seconds. No alert may
-// fire meanwhile.
+// load uses the service for 25 seconds without causing a fault. It creates exports of all formats, downloads
+// their files, and sends some requests that the API rejects.
 func (m *monitored) load(t *testing.T) {
 	t.Helper()
 	unknown := newClient(m.url, strings.Replace(m.tenant.key, m.tenant.key[20:30], "abcdefghij", 1))

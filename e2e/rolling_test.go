@@ -99,7 +99,7 @@ func TestANewBuildTakesOverExportsThatRunOrSleep(t *testing.T) {
 	first.stop(t)
 }
 
-// versions sees the builds of a deployment in Temporal.
+// versions is a client of Temporal. It sets the current build and checks which build ran a workflow.
 type versions struct {
 	temporalclient.Client
 	dir string

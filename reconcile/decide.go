@@ -35,10 +35,11 @@ func (a action) String() string {
 
 // decide returns the action for an overdue export, and the failure code if the action is fail.
 //
-// A running workflow settles its export by itself, so decide leaves the export to it, unless late is true.
-// Then the workflow is paused, or no worker runs it. An unfinished export is never late, because nobody but
-// the workflow can finish it. If a deleted export still has a running workflow, the cancellation was lost,
-// and decide cancels the workflow again.
+// A running workflow settles its export by itself, so decide leaves the export alone unless late is true.
+// If late is true, the workflow is probably paused, or no worker runs it. But only the workflow can finish
+// an export. So decide leaves an unfinished export alone even if it is late, unless the export was deleted.
+// If an export was deleted and is not late, its cancellation may have been lost. So decide cancels the
+// workflow again.
 func decide(e export.Export, state workflowState, late bool) (action, string) {
 	deleted := e.DeletedAt != nil
 	unfinished := !e.StoredStatus.Terminal()
@@ -70,12 +71,12 @@ func decide(e export.Export, state workflowState, late bool) (action, string) {
 	return purge, "" // the export is FAILED or EXPIRED, and its objects still exist
 }
 
-// lateness is how late the next step of an export must be before Reconcile takes the step although the
-// workflow is running. A restart of all workers delays a step by less.
+// lateness is how long a running workflow may delay the next step of its export. After that, Reconcile
+// takes the step itself. A restart of all workers delays a step by less.
 const lateness = 5 * time.Minute
 
-// late reports whether the next step of an overdue export is later than lateness. The step of a deleted
-// export is its cleanup.
+// late reports whether the next step of an overdue export was due more than lateness ago. The next step of
+// a deleted export is its cleanup.
 func late(e export.Export, grace time.Duration) bool {
 	var due time.Time
 	switch {

@@ -16,12 +16,12 @@ func TestDecide(t *testing.T) {
 	nothing, cancelled := outcome{action: leave}, outcome{action: cancel}
 	started, expired, purged := outcome{action: start}, outcome{action: expire}, outcome{action: purge}
 	failed := func(code string) outcome { return outcome{action: fail, code: code} }
-	// The first outcome is for a running workflow whose next step is not late. The others are for late
-	// exports. If the workflow is not running, it makes no difference whether the export is late.
+	// states are the states of the workflow that each export is tried with. With the first state the export
+	// is not late, and with the others it is late. Being late matters only while the workflow is running.
 	states := []workflowState{running, running, missing, ended, terminated}
 	for _, c := range []struct {
 		stored, status export.Status
-		kept, deleted  [5]outcome // the outcomes for each of states: in kept for an export that was not deleted, in deleted for one that was
+		kept, deleted  [5]outcome // one outcome for each of states; deleted is for an export with a DeletedAt
 	}{
 		{export.Pending, export.Pending,
 			[5]outcome{nothing, nothing, started, failed(export.CodeInternal), failed(export.CodeTerminated)},

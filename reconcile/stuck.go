@@ -28,7 +28,7 @@ type Stuck struct {
 	ExportID    string        `json:"export_id"`
 	WorkspaceID string        `json:"workspace_id"`
 	Status      export.Status `json:"status"`
-	Since       time.Time     `json:"since"` // when the export got this status, or its place to run
+	Since       time.Time     `json:"since"` // when the export got this status or its place to run, whichever was later
 	Reason      Reason        `json:"reason"`
 	Detail      string        `json:"detail"` // what is wrong and what to do
 }

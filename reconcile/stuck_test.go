@@ -19,8 +19,8 @@ import (
 	"memexport/workflows"
 )
 
-// settlesLate settles exports whose workflows wait for a worker that does not come. Then it starts the
-// worker, and the workflows change nothing.
+// settlesLate checks that Reconcile settles late exports although their workflows are running, while no
+// worker polls. After that it starts a worker, and checks that the workflows change nothing.
 func settlesLate(f *fixture) {
 	expired, failed, deleted := f.published(), f.written(), f.published()
 	for _, id := range []string{expired, failed, deleted} {
@@ -31,7 +31,7 @@ func settlesLate(f *fixture) {
 	f.exec(`UPDATE memexport.exports SET expires_at = now() - interval '1 minute' WHERE id = $1`, expired)
 	f.anHourLater()
 	f.exec(`UPDATE memexport.exports SET updated_at = now() - interval '64 minutes' WHERE id = $1`, failed)
-	f.wantReconciled(reconcile.Reconciled{Looked: 3, Settled: 1}) // the deleted one
+	f.wantReconciled(reconcile.Reconciled{Looked: 3, Settled: 1}) // only the deleted export is late
 	f.exec(`UPDATE memexport.exports SET expires_at = now() - interval '6 minutes' WHERE id = $1`, expired)
 	f.exec(`UPDATE memexport.exports SET updated_at = now() - interval '66 minutes' WHERE id = $1`, failed)
 	f.wantReconciled(reconcile.Reconciled{Looked: 2, Settled: 2})
@@ -52,7 +52,7 @@ func settlesLate(f *fixture) {
 	f.work()
 	for id, want := range settled {
 		ctx, cancel := context.WithTimeout(f.Context(), patience)
-		_ = f.client.GetWorkflow(ctx, export.WorkflowID(id), "").Get(ctx, nil) // the outcome depends on the row; that it ends is enough
+		_ = f.client.GetWorkflow(ctx, export.WorkflowID(id), "").Get(ctx, nil) // ignore the error, because the workflow only has to end
 		if ctx.Err() != nil {
 			f.Errorf("the workflow of the %s export did not end", want.Status)
 		}
@@ -80,8 +80,8 @@ func freesPlace(f *fixture) {
 	f.wantRunning(next)
 }
 
-// leavesRetriedPurge checks that Reconcile does not try to purge an export whose workflow is retrying that.
-// The store refuses to delete.
+// leavesRetriedPurge checks that Reconcile does not purge an export while its workflow is retrying the
+// activity Purge. In this test, that activity always fails.
 func leavesRetriedPurge(f *fixture) {
 	id := f.published()
 	f.start(id)
@@ -108,8 +108,8 @@ func (*refusing) Purge(context.Context, activities.ExportRef) error {
 	return errors.New("the store refuses")
 }
 
-// stuckBy creates a PROCESSING export that has been unchanged for an hour, and starts its workflow on a
-// queue of its own.
+// stuckBy creates a PENDING export that has been unchanged for an hour, and starts its workflow on this
+// queue.
 func (f *fixture) stuckBy(queue string) (id string) {
 	id = f.pending()
 	if err := workflows.NewStarter(f.client, "default", queue).Start(f.Context(), f.find(id)); err != nil {

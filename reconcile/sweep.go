@@ -42,7 +42,7 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 	switch {
 	case ctx.Err() != nil:
 		return swept, attempt.Interruption(ctx)
-	case err == nil || errors.As(err, &typed): // an error of orphaned has a type already
+	case err == nil || errors.As(err, &typed): // a database error from orphaned already has a type
 		return swept, err
 	}
 	return swept, attempt.Retryable(attempt.TypeStorageUnavailable, err)

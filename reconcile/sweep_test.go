@@ -78,7 +78,7 @@ func TestSweepOfAnEmptyBucketDoesNothing(t *testing.T) {
 func TestSweepNamesWhatIsAway(t *testing.T) {
 	f := newFixture(t)
 	f.orphan(uuid.NewString(), old)
-	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN sha256 TO away`) // erasing rows still works
+	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN sha256 TO away`) // this makes Find fail, but not sweepRows
 	f.wantSweepError(attempt.TypeDatabaseUnavailable)
 	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN away TO sha256`)
 	if err := f.archive.Close(); err != nil { // its requests fail from now on

@@ -62,8 +62,8 @@ func buttons() []button {
 	}
 }
 
-// pauseButton is the button after which the server loses the workflow's first task, if no worker has taken
-// that task yet. docs/temporal-ui.md describes this error of the server and its repair.
+// pauseButton names the button that pauses a workflow. If no worker has taken the workflow's first task yet,
+// the server then loses that task. docs/temporal-ui.md describes this error of the server and its repair.
 const pauseButton = "Pause and unpause the workflow"
 
 func deleteWorkflow(ctx context.Context, c client.Client, id string) error {
@@ -75,8 +75,8 @@ func execution(exportID string) *commonpb.WorkflowExecution {
 	return &commonpb.WorkflowExecution{WorkflowId: export.WorkflowID(exportID)}
 }
 
-// resetTo resets a workflow to one of its completed workflow tasks. which chooses the task: it gets the
-// number of these tasks and returns an index.
+// resetTo resets a workflow to its completed workflow task with the index which(n), where n is the number of
+// completed workflow tasks.
 func resetTo(which func(tasks int) int) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		var tasks []int64

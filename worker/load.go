@@ -54,7 +54,7 @@ func (l *load) take() int {
 	return most
 }
 
-// tell calls to with the result of take, twice a second, until ctx ends.
+// tell calls to(l.take()) twice a second until ctx ends.
 func (l *load) tell(ctx context.Context, to func(activities int)) {
 	tick := time.NewTicker(loadEvery)
 	defer tick.Stop()

@@ -13,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
 
 	"memexport/activities"
 	"memexport/dispatch"
@@ -37,9 +38,10 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 var silent = slog.New(slog.DiscardHandler)
 
 // dial returns a client that connects when it is first used.
-func dial(t *testing.T, address string) client.Client {
+func dial(t *testing.T, address string, o ...grpc.DialOption) client.Client {
 	t.Helper()
-	c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: log.NewStructuredLogger(silent)})
+	c, err := client.NewLazyClient(client.Options{HostPort: address, Logger: log.NewStructuredLogger(silent),
+		ConnectionOptions: client.ConnectionOptions{DialOptions: o}})
 	if err != nil {
 		t.Fatal(err)
 	}

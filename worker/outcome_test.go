@@ -19,8 +19,8 @@ import (
 	"memexport/workflows"
 )
 
-// outcome returns the status of a row, its failure code, and the status of the workflow. It returns an
-// error if the API or the Temporal UI shows another status than the row.
+// outcome returns the status of an export in the database, its failure code, and the status of its workflow.
+// It returns an error if the API or the Temporal UI shows another status of the export than the database.
 func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
 	e, err := b.exports.Find(ctx, id)
 	if err != nil {

@@ -31,7 +31,7 @@ var phases = []string{"PENDING, no worker", "PROCESSING", "READY", "EXPIRED, in 
 // unreadableWorkspace has a memory that cannot be exported.
 const unreadableWorkspace = "0190a000-0000-4000-8000-0000000000bb"
 
-// buttonTable has what the cells of the table need.
+// buttonTable is the service on which the buttons are pressed: workers, the API, and their database.
 type buttonTable struct {
 	*site
 	url  string            // of the API
@@ -60,8 +60,8 @@ func TestTheTemporalUI(t *testing.T) {
 }
 
 // everyButton presses every button of the Temporal UI in every phase of an export, and compares the outcomes
-// with the table in docs/temporal-ui.md. A cell says whether the button was refused, the status of the row
-// with the failure code, and the status of the workflow.
+// with the table in docs/temporal-ui.md. A cell says whether the button was refused. It also holds the status
+// and the failure code of the export in the database, and the status of the workflow.
 func everyButton(t *testing.T, b *buttonTable) {
 	var before int
 	if err := b.db.Get(&before, `SELECT count(*) FROM memexport.exports`); err != nil {
@@ -72,7 +72,7 @@ func everyButton(t *testing.T, b *buttonTable) {
 	got := make([][]string, len(pressed))
 	ids := make([][]string, len(pressed))
 	var group errgroup.Group
-	group.SetLimit(6) // each row of the table holds two connections to the database while an export is blocked
+	group.SetLimit(6) // each call of row needs two connections to the database while the gate blocks its export
 	for i, button := range pressed {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -149,9 +149,11 @@ func newButtonTable(t *testing.T) *buttonTable {
 	return b
 }
 
-// workOn runs a worker for exports only on a queue until the test ends.
+// workOn runs a worker on a task queue until the test ends. The worker runs only the workflow Export and its
+// activities.
 func (b *buttonTable) workOn(queue string, steps *activities.Activities) {
-	w := sdkworker.New(b.options.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second})
+	w := sdkworker.New(b.options.Client, queue, sdkworker.Options{MaxHeartbeatThrottleInterval: time.Second,
+		WorkflowTaskPollerBehavior: sdkworker.NewPollerBehaviorAutoscaling(sdkworker.PollerBehaviorAutoscalingOptions{})})
 	w.RegisterWorkflow(workflows.Export)
 	w.RegisterActivity(steps)
 	if err := w.Start(); err != nil {
@@ -183,7 +185,7 @@ func (b *buttonTable) row(ctx context.Context, button button, want []string) (ce
 	for _, id := range ids {
 		if button.finish != nil && !refused[id] {
 			if err := button.finish(ctx, b.options.Client, id); err != nil {
-				b.Logf("%s cannot be undone: %v", button.name, err) // a paused activity completes if its attempt does
+				b.Logf("%s cannot be undone: %v", button.name, err) // happens if an attempt completes its activity while that is paused
 			}
 		}
 	}
@@ -272,7 +274,8 @@ func (b *buttonTable) writing(ctx context.Context, id string) bool {
 	return err == nil && len(pending) == 1 && pending[0].GetActivityType().GetName() == "WriteRange" && pending[0].GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
 }
 
-// documentedTable returns the cells of the table of buttons in docs/temporal-ui.md by the name of the button.
+// documentedTable returns the table of buttons in docs/temporal-ui.md. It maps the name of a button to the
+// cells of the button's row.
 func documentedTable(t *testing.T) map[string][]string {
 	t.Helper()
 	return tableWith(t, "| button | "+strings.Join(phases, " | ")+" |\n")

@@ -105,8 +105,11 @@ func (o *Options) worker(activities *load, onFatalError func(error)) worker.Work
 	options := worker.Options{
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
-		WorkerStopTimeout:                  o.StopTimeout,
-		Interceptors:                       []interceptor.WorkerInterceptor{activities},
+		// The default is two pollers. Both may wait for tasks of cached workflows, for up to a minute, and
+		// new exports then have to wait. Autoscaling pollers always wait for tasks of both kinds.
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		WorkerStopTimeout:          o.StopTimeout,
+		Interceptors:               []interceptor.WorkerInterceptor{activities},
 		// By default, the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}

@@ -26,6 +26,7 @@ func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
 	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server) })
 	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server) })
+	t.Run("AlwaysPollsForNewWorkflows", func(t *testing.T) { pollsForNewWorkflows(t, server) })
 	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server) })
 }
 

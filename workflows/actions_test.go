@@ -28,7 +28,7 @@ func actions(history *historypb.History) int {
 			enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
 			enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
 			n++
-		case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED: // the event of the last attempt; its number counts the retries
+		case enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED: // only the last attempt has this event; its number tells how many retries there were
 			n += int(event.GetActivityTaskStartedEventAttributes().GetAttempt()) - 1
 		case enumspb.EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES:
 			if _, free := event.GetUpsertWorkflowSearchAttributesEventAttributes().GetSearchAttributes().GetIndexedFields()["TemporalChangeVersion"]; !free {

@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// These are the search attributes by which an operator filters exports. They contain only ids, numbers,
-// times and values of closed sets, because Temporal stores search attributes in clear text even if
+// These are the search attributes by which an operator filters exports. They contain only statuses, ids,
+// names of formats, numbers and times, because Temporal stores search attributes in clear text even if
 // payloads are encrypted.
 var (
 	AttributeStatus    = temporal.NewSearchAttributeKeyKeyword("ExportStatus")

@@ -122,7 +122,8 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	return published, nil
 }
 
-// plan makes the export PROCESSING and runs Plan, which also publishes the export if it is small.
+// plan shows the export as PROCESSING in the Temporal UI and runs the activity Plan, which also publishes the
+// export if it is small.
 func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error) {
 	options := workflow.GetActivityOptions(r.working(ctx, "divide the memories into ranges; publish a small export"))
 	input := activities.PlanInput{ExportID: r.export.ExportID}

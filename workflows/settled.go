@@ -31,9 +31,9 @@ func wasReset(ctx workflow.Context) bool {
 	return info.OriginalRunID != "" && info.OriginalRunID != info.WorkflowExecution.RunID // the test environment sets no OriginalRunID
 }
 
-// look reads the state of the export again: after a reset, the result of Publish may come from the history,
-// and the export may have expired since. For that, look runs Plan, which changes nothing if the export has
-// ended.
+// look reads the present state of the export after a reset. The result of Publish may then come from the
+// history, and the export may have expired since. look runs Plan, because Plan returns the state of an export
+// that has ended, and changes nothing.
 func (r *run) look(ctx workflow.Context, published *activities.PublishResult) error {
 	var found activities.PlanResult
 	if err := workflow.ExecuteActivity(r.working(ctx, "look whether the export has ended"), a.Plan, r.export).Get(ctx, &found); err != nil {
@@ -45,8 +45,9 @@ func (r *run) look(ctx workflow.Context, published *activities.PublishResult) er
 	return nil
 }
 
-// conclude ends a run whose export is FAILED or EXPIRED. It shows that status, waits until the objects are
-// due, deletes them, and returns err. If err is nil, it returns the error of a cancelled workflow, or nil.
+// conclude ends a run whose export is FAILED or EXPIRED. It shows that status, deletes the objects, and returns
+// err. If the export is EXPIRED, conclude first waits until the grace period ends. If err is nil, it returns
+// ctx.Err(), so that Temporal shows a cancelled workflow as cancelled.
 func (r *run) conclude(ctx workflow.Context, s activities.Settled, err error) error {
 	r.adopt(ctx, s)
 	if !s.Purged {

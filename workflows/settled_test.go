@@ -13,14 +13,14 @@ import (
 )
 
 // afterReset has the states in which a run can find its export after a reset, a restart or a second start.
-// Times are relative to the begin of the run.
+// Times are relative to the start of the run.
 var afterReset = map[string]struct {
 	status     export.Status
 	code       string
 	expires    time.Duration
 	purge      time.Duration
 	purged     bool
-	calls      []string // the activities that run after the one that finds the state
+	calls      []string // the activities that run after the run has found the state
 	purgedTime time.Duration
 	details    []string
 }{

@@ -25,8 +25,8 @@ const (
 )
 
 // stub has an activity for each activity of Export, with the same name. Each activity notes that it was
-// called. The field on maps names of activities to functions. An activity that has a function there runs
-// it and returns its error.
+// called. If the map stub.on has a function for the activity, the activity runs the function and returns its
+// error.
 type stub struct {
 	ranges   int
 	parallel int

@@ -79,7 +79,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 	stopping, cancel := context.WithTimeout(context.Background(), s.config.StopTimeout)
 	defer cancel()
 	s.admin.Stopping()
-	time.Sleep(min(s.config.StopDelay, s.config.StopTimeout/2)) // load balancers notice that /readyz has changed
+	time.Sleep(min(s.config.StopDelay, s.config.StopTimeout/2)) // give load balancers time to notice that /readyz has changed
 	if err := server.Shutdown(stopping); err != nil {
 		return server.Close() // this ends downloads that take longer; clients can resume them from another process
 	}

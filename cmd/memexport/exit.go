@@ -40,8 +40,8 @@ type interruptedError struct{ err error }
 func (i interruptedError) Error() string { return i.err.Error() }
 func (i interruptedError) Unwrap() error { return i.err }
 
-// noteRun makes every command in the tree of c set running to true when it runs. An error before a
-// command runs means that its flags or arguments are wrong.
+// noteRun changes c and all its subcommands, so that each sets running to true when it runs. If there is an
+// error while running is still false, the flags or arguments are wrong.
 func noteRun(c *cobra.Command, running *bool) {
 	for _, sub := range c.Commands() {
 		noteRun(sub, running)

@@ -39,7 +39,7 @@ func TestHealthAsksTheAdminPortOfThisMachine(t *testing.T) {
 	want([]string{"--live"}, 0, "ok: memexport process 1.2.3")
 	s.SetCheck(workerPart, func(context.Context) (any, error) { return map[string]int{"slots": 8}, nil })
 	want(nil, 0, "ready: memexport worker 1.2.3")
-	t.Setenv("ADMIN_ADDR", "0.0.0.0:"+port) // this machine has such an address too
+	t.Setenv("ADMIN_ADDR", "0.0.0.0:"+port) // the command asks localhost instead of 0.0.0.0
 	want([]string{"--url", s.URL() + "/"}, 0, "ready")
 	want(nil, 0, "ready")
 	if out, err := run(t, "health", "--json"); err != nil || !strings.Contains(out, `"slots": 8`) {

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	// leastMemory is the memory limit of a worker that runs at most fewActivities. A single export needs that
-	// many: two write ranges, one verifies a range, and one is the reconciler. Each further activity adds
-	// perActivity to the limit. docs/performance.md has figures.
+	// leastMemory is the memory limit of a worker that runs at most fewActivities at once. While there is
+	// only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
+	// one is the reconciler. Each further activity adds perActivity to the limit. docs/performance.md has
+	// figures.
 	leastMemory   = 100 << 20
 	fewActivities = 4
 	perActivity   = 12 << 20
@@ -55,9 +56,9 @@ func memoryLimit(activities int, most int64) int64 {
 	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, most)
 }
 
-// mostMemory returns four fifths of the memory limit of the container, or of the machine's memory without
-// such a limit. Go does not count all memory towards its limit, for example not the program itself; the last
-// fifth is for that.
+// mostMemory returns four fifths of the container's memory limit. If the container has no limit, it returns
+// four fifths of the machine's memory. The last fifth is for memory that Go does not count towards its own
+// limit, such as the program itself.
 func mostMemory() int64 {
 	bytes, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
 	if err != nil || bytes > 1<<50 { // unknown

@@ -75,8 +75,8 @@ func confirmed(cmd *cobra.Command, id string) error {
 	return usagef("nothing was deleted: type the id %s, or pass --yes", id)
 }
 
-// eraseWorkspace erases a workspace and prints what the service stored about it before and what is left.
-// It returns an error if something is left.
+// eraseWorkspace erases a workspace. Before and afterwards, it prints how much the service stores about the
+// workspace. It returns an error if anything is left that should have been erased.
 func eraseWorkspace(ctx context.Context, e *erasure.Eraser, id string, confirm func() error, out io.Writer) error {
 	before, err := e.Count(ctx, id, nil)
 	if err != nil {

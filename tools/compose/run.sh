@@ -115,4 +115,4 @@ exec 9> "$state/lock"
 flock --nonblock 9 || { say "another run uses $state" >&2; exit 1; }
 prepare
 say "starting"
-exec unshare --net --pid --fork --kill-child --mount --mount-proc "$0" inside
+exec unshare --net --pid --fork --kill-child --mount --mount-proc "$PWD/run.sh" inside

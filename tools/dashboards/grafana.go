@@ -22,7 +22,7 @@ type panel struct {
 	title, description string
 	unit               string
 	kind               string // "timeseries" if empty
-	width              int    // columns, of Grafana's 24; 8 if 0
+	width              int    // number of columns, out of 24; 0 means 8
 	queries            []query
 }
 
@@ -84,7 +84,7 @@ func (d dashboard) variables() []object {
 	return all
 }
 
-// part returns which processes the page shows, api or worker.
+// part returns the part of the service that the dashboard shows: api or worker.
 func (d dashboard) part() string { return strings.TrimPrefix(d.uid, "memexport-") }
 
 func (p panel) object(id int, position object) object {

@@ -41,7 +41,7 @@ func TestPodsOfMemexportAreRestricted(t *testing.T) {
 	})
 }
 
-// accountWithoutToken reports whether pods with a service account get no token.
+// accountWithoutToken reports whether the service account with this name gives its pods no token.
 func accountWithoutToken(objects []runtime.Object, name string) bool {
 	for _, object := range objects {
 		if a, ok := object.(*corev1.ServiceAccount); ok && a.Name == name {

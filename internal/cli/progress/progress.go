@@ -128,7 +128,7 @@ func (t *Task) write(share float64) {
 	_ = t.r.bar.Set(int(share * 999)) // never show 100%, because then the progress bar library ends the line
 }
 
-// emptyBar is the number of columns that the line needs besides the text if the bar has no width.
+// emptyBar is the number of columns for the percentage, the borders of the bar and the spaces.
 const emptyBar = len(" 100% ||   ")
 
 // cut shortens a text to a number of columns. Every character of these texts has one column.
@@ -157,8 +157,8 @@ func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 	return text
 }
 
-// estimated is the share of the progress above which the remaining time cannot be predicted: the service then
-// has written about as many memories as it expected.
+// estimated is the share from which the remaining time of an export is not shown. The service estimates the
+// number of memories. Because the estimate may be too low, the share grows more and more slowly from here on.
 const estimated = 0.9
 
 // End ends the task. If the task was shown, its last state stays as a line.

@@ -40,14 +40,14 @@ type Service struct {
 	options Options
 	http    *http.Client   // for the API; it follows no redirect
 	files   *http.Client   // for downloads, which the API may redirect to the object store
-	api     *client.Client // over http
+	api     *client.Client // sends its requests with the field http
 	retry   resume.Retry
 	reached atomic.Bool // the service has answered a request of this process, or of the earlier process whose job this process continues
 }
 
-// answerTimeout is how long a request other than a download may take, in addition to the wait that it
-// asks for with Prefer. The API answers within a few seconds even if its database or Temporal does not
-// answer.
+// answerTimeout is how long a request other than a download may take. If the header Prefer of a request
+// asks the server to wait, the wait is added. The API answers within a few seconds even if its database or
+// Temporal does not answer.
 const answerTimeout = 30 * time.Second
 
 // New returns a Service. It does not send a request.

@@ -180,7 +180,9 @@ func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 		}
 		return response, err
 	}, nil)
-	if err != nil && !errors.Is(err, ErrNotTheAPI) { // the response to HEAD has no body; if there is an error, the download will report it in full
+	// An error response to HEAD has no body, so it looks like ErrNotTheAPI. The download will get the same
+	// response with its body, and report it.
+	if err != nil && !errors.Is(err, ErrNotTheAPI) {
 		return "", err
 	}
 	_, params, err := mime.ParseMediaType(disposition)

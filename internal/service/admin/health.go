@@ -83,9 +83,9 @@ func (s *Server) Ready(ctx context.Context, name string) error {
 	return fmt.Errorf("the part %s does not exist", name)
 }
 
-// run runs the check and returns its result. Concurrent calls share one run of the check. If the check does
-// not return in time, run returns an error. Later calls wait for the same run of the check, so that goroutines
-// do not pile up while a dependency hangs.
+// run runs the check and returns its result. If the check does not return in time, run returns an error, and
+// the check goes on. A call that comes while the check is running does not start a second check, but waits for
+// the first one. So goroutines do not pile up while a dependency hangs.
 func (p *part) run(ctx context.Context) (details any, err error) {
 	p.mu.Lock()
 	check := p.check

@@ -75,8 +75,8 @@ func (s *Store) Rotate(ctx context.Context, id string, overlap time.Duration, ex
 	return secret, key, nil
 }
 
-// Revoke makes the key with the given ID invalid. All processes refuse it from the next request on. If
-// the key was rotated, the other key of that rotation stays valid. Revoke returns ErrUnknown if there
+// Revoke makes the key with the given ID invalid. All processes refuse it from the next request on.
+// The old and the new key of a rotation must be revoked separately. Revoke returns ErrUnknown if there
 // is no such key, or if the key has been revoked before.
 func (s *Store) Revoke(ctx context.Context, id string) error {
 	if !rowid.Valid(id) {

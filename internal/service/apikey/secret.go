@@ -15,7 +15,7 @@ const (
 const (
 	randomLength  = 52                                 // characters of a secret after its prefix: two results of rand.Text
 	alphabet      = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" // the characters that rand.Text uses
-	displayLength = 6                                  // characters after the prefix that are stored as text: 30 of the 260 bits
+	displayLength = 6                                  // characters after the prefix that are stored as text and shown: they reveal 30 of the 260 bits
 )
 
 // newSecret returns a new secret with 260 random bits.

@@ -33,7 +33,7 @@ const (
 // piece is a section of a composed object.
 type piece struct {
 	segments []segment
-	copied   bool // the piece is one whole object, which the store copies; otherwise we upload the segments
+	copied   bool // the store copies the piece from one object; otherwise this process uploads the segments
 }
 
 // pieces divides a file into pieces. The store itself copies every segment that is an uncompressed

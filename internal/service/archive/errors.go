@@ -45,8 +45,8 @@ func Full(err error) bool {
 	return status == http.StatusInsufficientStorage || code == "QuotaExceeded" // MinIO, Ceph
 }
 
-// Unavailable reports whether err means that the store does not work at the moment: it answers with 5xx or
-// asks for fewer requests, or the disk of a directory fails or is away. A retry may succeed.
+// Unavailable reports whether err means that the store does not work at the moment: a server answers with 5xx
+// or asks for fewer requests, or the disk that holds a directory fails or is missing. A retry may succeed.
 func Unavailable(err error) bool {
 	var disk syscall.Errno
 	if errors.As(err, &disk) {

@@ -170,13 +170,15 @@ func composeAndTheStoreFails(c *inStore) {
 	behind.mustCompose(parts, whole)
 }
 
-// composeWantsEqualParts checks that a store with the rule of Cloudflare R2 is recognized: all pieces of a
-// multipart upload but the last must have the same length.
+// composeWantsEqualParts checks that Compose and CheckCompose return ErrNotJoined for a store like Cloudflare
+// R2, which accepts a multipart upload only if all pieces but the last have the same length.
 func composeWantsEqualParts(c *inStore) {
 	parts, _ := c.storeAllKinds()
 	behind, faults := faulty(c)
 	var mu sync.Mutex
-	lengths := map[int]string{} // of the pieces by number; a copy of a whole object counts as its own length
+	// lengths maps the number of an uploaded piece to its length, and the number of a copied piece to its
+	// source. Two different sources count as two different lengths.
+	lengths := map[int]string{}
 	faults.Set(func(r *http.Request) storetest.Fault {
 		mu.Lock()
 		defer mu.Unlock()
@@ -236,7 +238,7 @@ func composeAndCancel(c *inStore) {
 			c.Errorf("cancelled at request %d: %v", request, err)
 		}
 		want := parts
-		for object, size := range c.store.Objects(c.T) { // the cancel may have come after the last request
+		for object, size := range c.store.Objects(c.T) { // a cancelled request may still have completed the file
 			if strings.HasSuffix(object, "/file") {
 				want = append(parts[:len(parts):len(parts)], Part{Object: object, Size: size})
 			}

@@ -223,7 +223,7 @@ func listForTheSweep(c *inStore) {
 func theLoserOfARace(c *inStore) {
 	won, lost := noise(100_000, 1), noise(100_001, 2)
 	loser, winner := c.put(5, lost), c.put(5, won)
-	late := c.put(5, lost) // a retry after the winner was recorded
+	late := c.put(5, lost) // the losing attempt writes its object again, after the winning one
 	if loser == winner || late != loser {
 		c.Fatalf("%+v, %+v, %+v", loser, winner, late)
 	}

@@ -67,7 +67,7 @@ func (s *stream) read(p []byte) (int, error) {
 	// half as much CPU again.
 	own := make([]byte, min(len(p), 32<<10)) // p belongs to the caller, who may use it while the read still hangs
 	n, err := await(s.archive, s.timeout, func() (int, error) { return reader.Read(own) },
-		func(int, error) { reader.Close() }) //nolint:errcheck // closing after reading cannot lose data
+		func(int, error) { reader.Close() })
 	if errors.Is(err, errHangs) {
 		s.reader = nil
 		return 0, err

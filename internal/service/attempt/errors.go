@@ -23,7 +23,7 @@ const (
 	TypeInvalidExport       = "InvalidExport"       // final: the export does not exist or has an unknown format
 	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
-	TypeOvertaken           = "Overtaken"           // retryable: another attempt is writing the same range
+	TypeOvertaken           = "Overtaken"           // retryable: another attempt has recorded the same part, completed the range or published the export
 	TypeSourceInvalid       = "SourceInvalid"       // final: a value in the memories table cannot be exported
 	TypeSourceChanged       = "SourceChanged"       // retryable: the memories table, a column or a permission is missing now
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
@@ -34,7 +34,7 @@ const (
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
 	TypeWorkerStopping      = "WorkerStopping"      // retryable: the worker shuts down
-	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost Temporal, or an operator has paused or reset the activity
+	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost its connection to Temporal, or an operator has paused or reset the activity
 )
 
 // FailureCodes maps the type of the error that ended an export to the code that its owner sees. Any
@@ -50,7 +50,7 @@ var FailureCodes = map[string]string{
 	TypeStorageCorrupt:      export.CodeStorageUnavailable,
 	TypeDatabaseUnavailable: export.CodeTimedOut,
 	TypeOvertaken:           export.CodeTimedOut,
-	TypeWorkerStopping:      export.CodeTimedOut, // no worker has taken the activity since
+	TypeWorkerStopping:      export.CodeTimedOut, // no other worker took over the activity before its time was up
 	TypeInterrupted:         export.CodeTimedOut,
 }
 
@@ -75,8 +75,8 @@ func FailureCode(err error, cancelled bool) string {
 	return export.CodeInternal
 }
 
-// Cause describes the error with which an activity failed: its type and its message, without the names that
-// Temporal adds.
+// Cause returns the type and the message of an activity's error. It leaves out what Temporal adds to the
+// message, such as the name of the activity and of the worker. If err has no type, Cause returns err.Error().
 func Cause(err error) string {
 	var applicationErr *temporal.ApplicationError
 	if errors.As(err, &applicationErr) {
@@ -118,9 +118,9 @@ func SafeMessage(err error) string {
 	return err.Error()
 }
 
-// SourceError classifies an error from reading the table, which the error names. If ctx has ended,
-// SourceError returns the reason for that, because err is then only a consequence. Otherwise it returns nil
-// if err is nil. StorageError and DatabaseError treat ctx and nil in the same way.
+// SourceError classifies an error from reading the memories. The error that it returns names the table. If
+// ctx has ended, SourceError returns Interruption(ctx), because err is then only a consequence. If ctx has
+// not ended and err is nil, SourceError returns nil. The same holds for StorageError and DatabaseError.
 func SourceError(ctx context.Context, table string, err error) error {
 	if err == nil || ctx.Err() != nil {
 		return Interruption(ctx)

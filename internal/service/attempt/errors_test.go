@@ -100,7 +100,8 @@ func TestAnAttemptThatTemporalDidNotCancelIsRetried(t *testing.T) {
 	}
 }
 
-// Temporal retries no activity after a cancellation, so the last attempt fails with whatever was wrong.
+// Temporal does not retry an activity after a cancellation. So the workflow may see a timeout or a retryable
+// error instead of the cancellation. Only a final error shows that the export would have failed anyway.
 func TestACancelledExportFailsAsCancelledUnlessItsErrorIsFinal(t *testing.T) {
 	heartbeat := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil)
 	for _, c := range []struct {

@@ -1,5 +1,5 @@
 // Package audit records who did what to which export, and reads these records. The table is
-// append-only: a trigger refuses updates, and refuses deletes except those of this package.
+// append-only: a trigger refuses every update, and every delete that does not come from this package.
 package audit
 
 import (
@@ -24,7 +24,7 @@ const (
 
 	// A trigger on the table of keys records these.
 	KeyCreate Action = "key.create"
-	KeyRotate Action = "key.rotate" // the key was replaced; the new one has a key.create
+	KeyRotate Action = "key.rotate" // the key was replaced; a KeyCreate event records the new key
 	KeyRevoke Action = "key.revoke"
 	KeyDelete Action = "key.delete" // an erasure of the workspace deleted the key
 )

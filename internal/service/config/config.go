@@ -94,7 +94,8 @@ type Config struct {
 	// fairness cannot do that, because it only orders the tasks of workflows that have already started.
 	WorkspaceRunning int `env:"EXPORT_WORKSPACE_RUNNING" envDefault:"3" for:"api, worker" doc:"How many exports of one workspace run at the same time. Later ones wait as PENDING, in the order of their creation. 0 sets no limit. See limits.md."`
 
-	// Running has no default, because each workspace has a limit already, and so have the workers.
+	// Running sets no limit by default, because WorkspaceRunning already limits each workspace, and
+	// Concurrency limits each worker.
 	Running int `env:"EXPORT_RUNNING" envDefault:"0" for:"api, worker" doc:"How many exports of all workspaces together run at the same time, about. Later ones wait as PENDING, and the workspaces take turns. 0 sets no limit. See limits.md."`
 
 	WorkspaceUnfinished int `env:"EXPORT_WORKSPACE_UNFINISHED" envDefault:"1000" for:"api, worker" doc:"How many exports of one workspace may run or wait. More are refused with 429. 0 sets no limit. See limits.md."`
@@ -112,15 +113,16 @@ type Config struct {
 	// StopTimeout is shorter than the 30 seconds that Kubernetes waits before it kills a process.
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
 
-	// StopDelay is capped by cmd/memexport, so that a short StopTimeout needs no second setting.
+	// StopDelay may exceed half of StopTimeout: cmd/memexport then waits for half of StopTimeout. So an
+	// operator who shortens StopTimeout need not change StopDelay.
 	StopDelay time.Duration `env:"STOP_DELAY" envDefault:"5s" for:"api" doc:"How long an API that was told to stop goes on accepting connections while /readyz says that it is not ready, so that load balancers and Kubernetes send it no new ones. It is part of STOP_TIMEOUT, and at most half of it. 0s stops at once. A worker needs no delay."`
 
 	ReconcileEvery time.Duration `env:"RECONCILE_EVERY" envDefault:"1m" for:"worker" doc:"How often the reconciler looks for exports that make no progress, such as those accepted while Temporal was down. At least 1s."`
 	StuckAfter     time.Duration `env:"EXPORT_STUCK_AFTER" envDefault:"15m" for:"worker" doc:"How long an export may stay PENDING or PROCESSING before the reconciler looks for the reason and reports it, if its workflow makes no progress. At least 1s. See temporal-ui.md."`
 	SweepEvery     time.Duration `env:"SWEEP_EVERY" envDefault:"1h" for:"worker" doc:"How often the sweeper lists the bucket and deletes objects that no export refers to. At least 1s."`
 
-	// Load sets DeploymentName and BuildID from the TEMPORAL_ variables if only these are set. The Worker
-	// Controller for Kubernetes sets the TEMPORAL_ variables.
+	// Load takes DeploymentName and BuildID from the TEMPORAL_ variables if the WORKER_ variables are not
+	// set. The Worker Controller for Kubernetes sets the TEMPORAL_ variables.
 	DeploymentName         string `env:"WORKER_DEPLOYMENT_NAME" for:"worker" doc:"The name of the deployment for Temporal's Worker Versioning. Used only with a build ID. Defaults to the value of TEMPORAL_DEPLOYMENT_NAME, and then to memexport."`
 	BuildID                string `env:"WORKER_BUILD_ID" for:"worker" doc:"Turns on Temporal's Worker Versioning, with this build ID. The build gets work only after you have made it the current version. Defaults to the value of TEMPORAL_WORKER_BUILD_ID. Empty turns versioning off."`
 	TemporalDeploymentName string `env:"TEMPORAL_DEPLOYMENT_NAME" for:"worker" doc:"The same as WORKER_DEPLOYMENT_NAME, under the name that Temporal's Worker Controller for Kubernetes sets. If both are set, they must be equal."`
@@ -143,7 +145,8 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	return err
 }
 
-// maxBytes is the largest Integer that RFC 9651 allows in a header: almost a petabyte.
+// maxBytes is almost a petabyte. The API sends a limit in the header RateLimit-Policy, and RFC 9651 does not
+// allow larger integers in such a header.
 const maxBytes = 999_999_999_999_999
 
 // Need is a setting that has no default and that a command cannot run without.
@@ -183,7 +186,7 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		return Config{}, err
 	}
 	c.check(needs, func(name, format string, args ...any) {
-		if problems[name] == "" { // a value that cannot be parsed is not set, so it is not checked
+		if problems[name] == "" { // keep the message about a value that could not be parsed
 			problems[name] = fmt.Sprintf(format, args...)
 		}
 	})

@@ -17,7 +17,7 @@ func TestTheCensusCountsWhatIsNotPurged(t *testing.T) {
 		db.MustExec(`UPDATE memexport.exports SET `+set+` WHERE id = $1`, e.ID)
 	}
 	add(export.Pending, `dispatched_at = NULL, created_at = now() - interval '5 hours'`)
-	add(export.Pending, `dispatched_at = NULL, created_at = now() - interval '9 hours', deleted_at = now()`) // nobody waits for it
+	add(export.Pending, `dispatched_at = NULL, created_at = now() - interval '9 hours', deleted_at = now()`) // it was deleted, so it does not count as queued
 	add(export.Pending, `dispatched_at = now() - interval '1 hour', created_at = now() - interval '9 hours'`)
 	add(export.Processing, `dispatched_at = now() - interval '2 hours'`)
 	add(export.Ready, `stored_bytes = 7, updated_at = now() - interval '1 year'`)

@@ -60,8 +60,9 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	}
 }
 
-// selectEarlier returns the export that has wanted's workspace and the given idempotency key. It
-// returns ErrNotFound if there is none.
+// selectEarlier returns the export that an earlier request with the same idempotency key has created in
+// the workspace. It returns ErrNotFound if there is none, and ErrKeyReused if the format or the filter of
+// that export differs from wanted.
 func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string) (Export, error) {
 	if key == nil {
 		return Export{}, ErrNotFound

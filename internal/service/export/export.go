@@ -34,8 +34,8 @@ var transitions = map[Status][]Status{
 	Expired:    {Ready},
 }
 
-// Terminal reports whether the export has finished. After that only a READY export changes, to
-// EXPIRED.
+// Terminal reports whether the export has finished. The status of a finished export can only change
+// from READY to EXPIRED.
 func (s Status) Terminal() bool { return s == Ready || s == Failed || s == Expired }
 
 // Export is one job. All times are in UTC.

@@ -177,8 +177,9 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 // recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
-// transition changes the status to the given one, if the map transitions allows that from the current
-// status, and returns the export. Set holds further SQL assignments; their parameters start at $4.
+// transition changes the status of an export and returns the export. set holds further SQL assignments, whose
+// parameters start at $4. transition returns ErrConflict if the export does not exist, or if the map named
+// transitions does not allow the change.
 func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
 	e, err := updateOne(ctx, q, `status = $2, updated_at = now(), `+set+` WHERE id = $1 AND status = ANY($3)`,
 		append([]any{id, to, pq.Array(transitions[to])}, args...)...)

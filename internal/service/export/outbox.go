@@ -107,9 +107,10 @@ func failWaiting(ctx context.Context, tx *sqlx.Tx, workspaceID string) ([]Export
 // and a place that becomes free may go to another workspace: see NextTurn.
 func (s *Store) ByTurns() bool { return s.limits.AllRunning > 0 }
 
-// NextTurn returns the workspace whose waiting export gets the next free place: among the workspaces
-// that may run another export, the one with the fewest running exports, and among these the one that
-// has waited longest. It returns "" if no place is free or no export may run.
+// NextTurn returns the workspace that gets the next free place. It chooses from the workspaces that have
+// a waiting export and may run it. The workspace with the fewest running exports comes first. If several
+// have equally few, the one whose export has waited longest comes first. NextTurn returns "" if no place
+// is free or no waiting export may run.
 func (s *Store) NextTurn(ctx context.Context) (workspaceID string, err error) {
 	err = s.db.GetContext(ctx, &workspaceID, `SELECT workspace_id FROM (
 			SELECT workspace_id, count(*) FILTER (WHERE `+dispatched+`) AS running, min(created_at) FILTER (WHERE `+waiting+`) AS since,

@@ -20,8 +20,8 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	if len(parts) == 0 {
 		return nil
 	}
-	// Use a transaction even for one part. Then nothing is recorded after the attempt has ended, even if
-	// Postgres is still working.
+	// Use a transaction even for one part. Without a transaction, Postgres could still record the part after
+	// ctx has ended and Record has returned an error.
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, p := range parts {
 			if err := insertPart(ctx, tx, id, p); err != nil {

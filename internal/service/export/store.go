@@ -95,8 +95,8 @@ func (s *Store) Delete(ctx context.Context, workspaceID, id string) error {
 	return nil
 }
 
-// updateOne changes one row and returns the changed export. It returns sql.ErrNoRows if the condition in set
-// selects no row.
+// updateOne changes one row and returns the changed export. set holds SQL assignments and a WHERE clause.
+// updateOne returns sql.ErrNoRows if the clause selects no row.
 func updateOne(ctx context.Context, q sqlx.QueryerContext, set string, args ...any) (Export, error) {
 	var r record
 	if err := sqlx.GetContext(ctx, q, &r, `UPDATE memexport.exports e SET `+set+` RETURNING `+recordColumns, args...); err != nil {

@@ -97,9 +97,8 @@ func appendCell(dst, s []byte) []byte {
 	return append(dst, s...)
 }
 
-// beginsFormula reports whether the cell s needs an apostrophe in front. An incomplete UTF-8
-// character at the start of s counts as a sign, because the next piece may complete it to a
-// full-width sign.
+// beginsFormula reports whether the cell s needs an apostrophe in front. It returns true if s starts
+// with an incomplete UTF-8 character, because the next piece may complete it to ＝ ＋ － or ＠.
 func beginsFormula(s []byte) bool {
 	if len(s) == 0 {
 		return false

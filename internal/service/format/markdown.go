@@ -152,7 +152,7 @@ func appendTextItem(dst []byte, label string, value []byte) []byte {
 	if n := len(value); n > 0 && spanStops.run(value) == n && value[0] != ' ' && value[0] != '"' && value[n-1] != ' ' {
 		return append(append(dst, value...), "`\n"...)
 	}
-	fence := fenceLength(value) // also right for the JSON string, which has the same runs of backticks
+	fence := fenceLength(value) // the JSON string contains the same runs of backticks as value
 	dst = appendJSONString(appendFence(dst, fence-1), value)
 	return append(appendFence(dst, fence), '\n')
 }

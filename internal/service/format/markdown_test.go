@@ -198,8 +198,8 @@ func TestMarkdownWritesPlainValuesUnchangedAndOthersAsJSON(t *testing.T) {
 	}
 }
 
-// prose holds the characters that CommonMark, GFM or HTML do not read as plain text. It leaves out
-// the Markdown that the format does not escape.
+// prose holds the pieces from which random texts are made: plain text, and characters that have a meaning
+// in CommonMark, GFM or HTML. It leaves out the Markdown that the format does not escape, such as * and _.
 var prose = []string{"a", "b ", " ", " c", "<", "<b>", "<!--", "</", ">", "&", "&amp;", "&#60", ";", "[", "]", "(", ")", "\\", "\\\\", "/", "//", ":", "://",
 	"http://a.example", "https://www.b.example/c", "ftp://d.example", "www.e.example", "WWW.f.example", "w", ".", "?", "!", ",", "'", `"`, "=", "@", "g@h.example", "é", "日本"}
 

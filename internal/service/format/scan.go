@@ -20,10 +20,10 @@ func stopAt(a, b, c byte) stops {
 
 // run returns the number of bytes at the start of s that precede the first stop.
 //
-// It checks eight bytes at a time. Each of the four subtractions sets the high bit of a byte that
-// matches. A borrow may also set the high bit of the byte above a match, but never of a byte below the
-// match. So the lowest bit that is set always belongs to the first match. &^ word clears the bits of
-// bytes from 0x80 up.
+// It checks eight bytes at a time. Each of the four subtractions sets the high bit of every byte that is
+// a stop. A borrow may also set the high bits of bytes that follow a stop in s, but never of bytes that
+// precede it. So the lowest high bit that is set belongs to the first stop. Bytes from 0x80 up are never
+// stops, so &^ word clears their high bits.
 func (st stops) run(s []byte) int {
 	rest := s
 	for len(rest) >= 8 {

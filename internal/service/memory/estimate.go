@@ -11,8 +11,9 @@ import (
 // millisecond. A range with fewer memories is counted exactly.
 const sampleRows = 1000
 
-// A sample refutes Postgres's estimate if the two differ by more than the factor refuted, and the greater one
-// is at least leastEvidence. Smaller differences are left alone, because the density of memories varies.
+// The number of matches in a sample refutes Postgres's estimate of that number if the greater of the two is
+// at least leastEvidence, and more than refuted times the smaller one. Smaller differences are left alone,
+// because the density of memories varies.
 const (
 	refuted       = 3
 	leastEvidence = 30
@@ -20,10 +21,11 @@ const (
 
 // estimate returns how many memories of the range the query matches, exactly or approximately.
 //
-// Postgres keeps statistics of each column separately. So it multiplies the share of the workspace with the
-// share of the times, as if the memories of every workspace were spread over all times. It may expect ten
-// memories where there are a million. Therefore estimate counts the matches among the first memories of the
-// range. If Postgres is wrong about these, it is taken to be wrong about the others by the same factor.
+// Postgres keeps statistics of each column separately. It multiplies the fraction of rows in the workspace by
+// the fraction of rows in the time range, as if the memories of every workspace had the same distribution over
+// time. So it may expect ten memories where there are a million. Therefore estimate counts the matches among
+// the first memories of the range. If Postgres is wrong about these, estimate assumes that Postgres is wrong
+// about the whole range by the same factor.
 func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	seen, err := p.sample(ctx, r)
 	if err != nil || seen.rows < sampleRows {
@@ -42,7 +44,8 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	if tooFew || tooMany {
 		share := float64(begin) / float64(max(all, begin, 1))
 		if elapsed, whole := float64(seen.last.CreatedAt)-float64(r.First.CreatedAt), float64(r.Last.CreatedAt)-float64(r.First.CreatedAt); begin < leastEvidence && elapsed > 0 {
-			share = elapsed / whole // Postgres never expects less than one row, so a small begin says nothing
+			// Postgres never expects less than one row, so a small value of begin is too inexact.
+			share = elapsed / whole
 		}
 		all = int64(min(float64(max(seen.matches, 1))/share, maxEstimate))
 	}
@@ -71,8 +74,8 @@ func (p *planner) sample(ctx context.Context, r Range) (s sample, err error) {
 	}
 	var createdAt []byte
 	var id *string
-	// The greatest id belongs to the last memory only if all memories have the same time. In other cases,
-	// expected does not use the id.
+	// The last memory of the sample has the greatest time, but it has the greatest id only if all memories
+	// have the same time. If the times differ, the id may be wrong, but then expected does not use it.
 	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %s), timestamptz_send(max(created_at)), max(id::text COLLATE "C")
 		FROM (SELECT * FROM %s WHERE %s ORDER BY created_at, id LIMIT %d) first`, filter, p.table, inner.sql(), sampleRows), matching.args...).
 		Scan(&s.rows, &s.matches, &createdAt, &id)

@@ -14,7 +14,7 @@ import (
 var statement = regexp.MustCompile(`run ((?:GRANT [^;]+;\s*)+)`)
 
 func TestAUserWithoutAPrivilegeIsToldTheGrant(t *testing.T) {
-	const role = "memory grants" // roles belong to the whole server, and a name may need quotes
+	const role = "memory grants" // unique among all tests, which share the roles of one server; SQL must quote it
 	address := pgtest.New(t)
 	admin := pgtest.OpenURL(t, address, 2)
 	exec(t, admin, fmt.Sprintf(`CREATE ROLE %q LOGIN PASSWORD 'x'`, role))

@@ -130,7 +130,7 @@ func TestReadingResumesAfterAnyKey(t *testing.T) {
 		for i, k := range all {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &k), want[i+1:])
 			same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[0], all[len(all)-1]}, &k), want[i+1:])
-			gap := Key{CreatedAt: k.CreatedAt, ID: k.ID[:35] + "0"} // no memory has this key, unless it is k
+			gap := Key{CreatedAt: k.CreatedAt, ID: k.ID[:35] + "0"} // equals k, or precedes k and belongs to no memory
 			if gap.ID != k.ID {
 				same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &gap), want[i:])
 			}

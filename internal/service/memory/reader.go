@@ -86,7 +86,7 @@ type Pause struct {
 func (*Pause) Error() string { return "reading pauses" }
 
 // readPage reads up to pageRows memories. It returns the key of the last memory and the number of
-// memories. After an error of visit, the key is that of the memory that was visited last.
+// memories. If visit returns an error, readPage returns the error and the key of the memory passed to visit.
 func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
 	ctx, span := tracer.Start(ctx, "read a page of memories") // one for up to 100,000 memories
 	defer func() {
@@ -177,8 +177,8 @@ func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	return tx, nil
 }
 
-// where returns the conditions with which every statement over memories begins: first the
-// workspace's, then the filter's.
+// where returns the conditions that select the memories of the query: the workspace and the filter.
+// Statements add more conditions.
 func (q *Query) where() *where {
 	w := &where{}
 	w.and("workspace_id = ?::uuid", q.WorkspaceID)

@@ -6,7 +6,7 @@ var (
 	statuses = Label{"status", []string{"PENDING", "PROCESSING", "READY", "FAILED", "EXPIRED"}}
 )
 
-// None is the value of the label code of an export that did not fail.
+// None is recorded for the label code if an export did not fail.
 const None = "none"
 
 // The buckets of histograms, in seconds.

@@ -110,7 +110,7 @@ func (c *Counter) where(possible func(values []string) bool) *Counter {
 	return c
 }
 
-// Add adds n. The values are those of the labels, in the order of the declaration.
+// Add adds n. The values of the labels are in the order of the declaration.
 func (c *Counter) Add(ctx context.Context, n int64, values ...string) {
 	c.instrument.Add(ctx, n, c.attributes(values))
 }

@@ -33,7 +33,7 @@ type encoder struct {
 
 	queue   chan part
 	waiting *part         // a part that the uploader has not taken in time; see flush
-	done    chan struct{} // closed when the uploader has ended; only then written and err may be read
+	done    chan struct{} // closed when the uploader has ended; written and err must not be read before that
 
 	written export.Written
 	err     error

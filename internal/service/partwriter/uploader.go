@@ -79,9 +79,9 @@ func (u *uploader) retried(ctx context.Context, parts int, err error) error {
 	return err
 }
 
-// recordError classifies an error from recording parts. If another attempt has recorded a part first, has
-// completed the range, or has published the export, the error is retryable: Temporal may have given up that
-// attempt already, and then only a retry of this one can report what the other has done.
+// recordError classifies an error from recording parts. The error is retryable if another attempt has recorded
+// a part first, has completed the range, or has published the export. Temporal may have given up that other
+// attempt, and then ignores its result. So a retry must report to Temporal what the other attempt has done.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)

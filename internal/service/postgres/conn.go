@@ -178,7 +178,7 @@ func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err 
 	}, nil
 }
 
-// tx is a transaction that calls ended when it has ended.
+// tx is a transaction. It calls the function ended after the commit or the rollback.
 type tx struct {
 	driver.Tx
 	ended func()
@@ -196,7 +196,8 @@ type pqRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// rows is a result that calls ended when it is closed, with the error from closing it.
+// rows is the result of a query. Close passes the error from closing the result to the function ended, and
+// returns the error that ended returns.
 type rows struct {
 	pqRows
 	ended func(err error) error

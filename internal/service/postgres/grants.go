@@ -18,7 +18,8 @@ const (
 	WorkerRole = "memexport_worker"
 )
 
-// grantForm matches a statement of grants.sql: privileges, TABLE or SCHEMA and names, and roles.
+// grantForm matches a statement of grants.sql. Its groups are the privileges, the word SCHEMA if the statement
+// is about a schema, the names of the schema or the tables, and the roles.
 var grantForm = regexp.MustCompile(`(?m)^GRANT (.+) ON (SCHEMA )?(.+) TO (.+);$`)
 
 // privilegeForm matches a privilege, with or without a list of columns.

@@ -35,7 +35,7 @@ func TestMissingGrantsAreNamedAsStatementsThatRepairThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, statements := range map[string]int{postgres.APIRole: 6, postgres.WorkerRole: 6} {
-		user := "o'neil " + role // roles belong to the whole server, and a name may need quotes
+		user := "o'neil " + role // unique among all tests, which share the roles of one server; SQL must quote it
 		db := login(t, admin, address, user)
 		missing := func() []string {
 			t.Helper()

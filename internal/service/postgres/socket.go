@@ -40,7 +40,7 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 
 // connecting passes values between connector.Connect and the dialer that lib/pq calls.
 type connecting struct {
-	ctx    context.Context // the context of Connect; lib/pq ends the dialer's context when the dial is done
+	ctx    context.Context // the context of Connect; the dialer gets another one, which lib/pq cancels after the dial
 	socket *socket         // set by the dialer
 }
 

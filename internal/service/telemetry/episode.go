@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// settled is how long a problem that comes back within Every must last before it is logged again. Otherwise a
-// problem that comes and goes would fill the log.
+// settled is for a problem that comes back less than Every after it was logged. The problem is not logged
+// again at once, but when it has lasted this long. Otherwise a problem that comes and goes would fill the log.
 const settled = 30 * time.Second
 
 // Episode logs a problem that lasts: once when it begins, again every Every while it lasts, and once when it

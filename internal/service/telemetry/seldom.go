@@ -24,7 +24,7 @@ func Seldom(h slog.Handler, every time.Duration) slog.Handler {
 type seldom struct {
 	slog.Handler
 	seen *seen
-	key  string // what the logger's attributes add to the keys of lines
+	key  string // the part of a line's key that comes from the logger's attributes
 }
 
 // seen remembers the lines that all loggers of one handler have logged.

@@ -12,7 +12,7 @@ import (
 
 const (
 	censusEvery   = 15 * time.Second // bounds what scrapes cost the database
-	censusTimeout = 5 * time.Second  // shorter than Prometheus waits for a scrape
+	censusTimeout = 5 * time.Second  // shorter than the time after which Prometheus gives up a scrape
 	// overdueSlack gives a failed purge time for more attempts before it counts as overdue.
 	overdueSlack = 10 * time.Minute
 )

@@ -143,7 +143,7 @@ func TestABuildThatIsNotCurrentIsToldOnceAndWhenThatIsOver(t *testing.T) {
 	if told := log.with("gives this worker tasks"); len(told) != 1 {
 		t.Errorf("the log has %q", told)
 	}
-	// A worker without a version is not current now.
+	// The build b1 is current now, so Temporal gives no tasks to a worker without a version.
 	other, log := open(t, temporalclient.Options{Client: client.Options{HostPort: server}})
 	work(t, other, worker.Options{})
 	await.True(t, patience, "the other worker polls", func() bool { return other.Look(t.Context()).Err() == nil })

@@ -25,8 +25,8 @@ const (
 	denied      = "denied"
 )
 
-// endedBy reports whether the problem is over because Temporal has answered a call. The parameters are
-// methods: the call to answered has succeeded, and the call to failed had the problem.
+// endedBy reports whether the problem is over because Temporal has answered a call. answered is the method of
+// that call, and failed is the method of the call that had the problem.
 func (p *problem) endedBy(answered, failed string) bool {
 	if answered == failed {
 		return true

@@ -17,8 +17,9 @@ import (
 const (
 	// lookTimeout is shorter than the limit of a probe.
 	lookTimeout = 2 * time.Second
-	// watchEvery is how often Watch looks at the connection, which costs the server about 2 ms. The second
-	// look comes sooner, after watchFirst, because the worker polls by then.
+	// watchFirst is the pause before the second look of Watch at the connection. It is short, but long enough
+	// for a worker to begin polling. watchEvery is the pause before each later look. A look costs the server
+	// about 2 ms.
 	watchFirst, watchEvery = 3 * time.Second, 30 * time.Second
 )
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -16,20 +17,26 @@ import (
 // Client is an HTTP client of the API. It uses the API key of one workspace.
 type Client struct {
 	Key     string
+	filter  string // query parameters for Create, each with & before it
 	baseURL string
 	http    *http.Client
 }
 
 // Client returns the client for a data set's workspace.
 func (s *Stack) Client(ctx context.Context, d Dataset) (Client, error) {
+	filter := ""
+	if d.user != "" {
+		filter = "&user_id=" + url.QueryEscape(d.user)
+	}
 	if c, ok := s.clients[d.Workspace()]; ok {
+		c.filter = filter
 		return c, nil
 	}
 	secret, _, err := apikey.NewStore(s.DB).Create(ctx, d.Workspace(), "benchmark", apikey.TestPrefix, apikey.Permissions)
 	if err != nil {
 		return Client{}, err
 	}
-	c := Client{Key: secret, baseURL: s.baseURL, http: s.http}
+	c := Client{Key: secret, filter: filter, baseURL: s.baseURL, http: s.http}
 	s.clients[d.Workspace()] = c
 	return c, nil
 }
@@ -50,6 +57,7 @@ func (s *Stack) Keys(ctx context.Context, d Dataset, n int) ([]string, error) {
 type Export struct {
 	ID          string     `json:"id"`
 	Status      string     `json:"status"`
+	Progress    int        `json:"progress"`
 	MemoryCount int        `json:"memory_count"`
 	SizeBytes   int64      `json:"size_bytes"`
 	SHA256      string     `json:"sha256"`
@@ -92,7 +100,7 @@ var ErrTooManyRequests = errors.New("a limit was reached")
 // Create creates an export and returns it as the POST response shows it.
 func (c Client) Create(ctx context.Context, format string) (Export, error) {
 	var e Export
-	return e, c.call(ctx, http.MethodPost, "/v1/exports?format="+format, "", &e)
+	return e, c.call(ctx, http.MethodPost, "/v1/exports?format="+format+c.filter, "", &e)
 }
 
 // Get returns the current state of an export.
@@ -114,6 +122,20 @@ func (c Client) Wait(ctx context.Context, id string) (Export, error) {
 		if e.Status == "READY" {
 			return e, nil
 		}
+	}
+}
+
+// WaitProgress waits until the progress of an export is at least this many percent, and returns the export.
+func (c Client) WaitProgress(ctx context.Context, id string, percent int) (Export, error) {
+	for {
+		e, err := c.Get(ctx, id)
+		if err != nil || e.Progress >= percent {
+			return e, err
+		}
+		if e.Error != nil {
+			return e, fmt.Errorf("export %s is %s: %s: %s", id, e.Status, e.Error.Code, e.Error.Message)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 

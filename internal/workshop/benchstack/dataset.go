@@ -19,7 +19,20 @@ type Dataset struct {
 	Name     string
 	Memories int
 
+	table  table
 	insert func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error
+
+	// If user is not empty, exports and psql select only the memories of this user.
+	user         string
+	userMemories int
+}
+
+// Exported returns the number of memories that an export has, and psql's file.
+func (d Dataset) Exported() int {
+	if d.user != "" {
+		return d.userMemories
+	}
+	return d.Memories
 }
 
 // insertOptions are the parameters of Dataset.insert.
@@ -101,20 +114,27 @@ func (s *Stack) prepareData(ctx context.Context) error {
 	if err := demo.CreateTable(ctx, s.DB); err != nil {
 		return err
 	}
+	for _, d := range s.options.Datasets {
+		if err := d.table.create(ctx, s.DB); err != nil {
+			return err
+		}
+	}
 	if _, err := demo.Fill(ctx, s.DB, seed.Workspace(), seed.Memories); err != nil {
 		return err
 	}
-	changed := false
+	changed := map[string]bool{}
 	for _, d := range append([]Dataset{Tiny}, s.options.Datasets...) {
 		made, err := s.prepare(ctx, d)
 		if err != nil {
 			return fmt.Errorf("make %s: %w", d.Name, err)
 		}
-		changed = changed || made
+		if made {
+			changed[d.table.name()] = true
+		}
 	}
-	if changed {
-		s.options.Log("vacuum, analyze and checkpoint")
-		if _, err := s.DB.ExecContext(ctx, `VACUUM (ANALYZE) memories`); err != nil {
+	for table := range changed {
+		s.options.Log("vacuum and analyze %s", table)
+		if _, err := s.DB.ExecContext(ctx, `VACUUM (ANALYZE) `+table); err != nil {
 			return err
 		}
 	}
@@ -126,7 +146,7 @@ func (s *Stack) prepareData(ctx context.Context) error {
 // not leave an incomplete data set.
 func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 	var found int
-	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM memories WHERE workspace_id = $1`, d.Workspace())
+	err = s.DB.GetContext(ctx, &found, `SELECT count(*) FROM `+d.table.name()+` WHERE workspace_id = $1`, d.Workspace())
 	if err != nil || found == d.Memories {
 		return false, err
 	}
@@ -136,7 +156,7 @@ func (s *Stack) prepare(ctx context.Context, d Dataset) (made bool, err error) {
 		return false, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing
-	if _, err := tx.ExecContext(ctx, `DELETE FROM memories WHERE workspace_id = $1`, d.Workspace()); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM `+d.table.name()+` WHERE workspace_id = $1`, d.Workspace()); err != nil {
 		return false, err
 	}
 	if err := d.insert(ctx, tx, insertOptions{workspace: d.Workspace(), log: s.options.Log}); err != nil {

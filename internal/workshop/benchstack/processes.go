@@ -1,6 +1,7 @@
 package benchstack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,33 @@ func (s *Stack) WorkerAdminURL(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return "http://" + match[1], nil
+}
+
+// UseBinary makes the next Restart start this build of memexport, or the stack's own build if path is empty.
+func (s *Stack) UseBinary(path string) {
+	s.binary = cmp.Or(path, filepath.Join(s.WorkDir, "memexport"))
+}
+
+// WorkerOutput returns the end of what the first worker has printed, at most 1 MiB.
+func (s *Stack) WorkerOutput() string { return s.workers[0].Output() }
+
+var workerStarted = regexp.MustCompile(`"msg":"worker started"`)
+
+// ReplaceWorkers replaces the workers one after the other, as a rolling restart does: each stops once its
+// successor has started. The workers must have LOG_LEVEL=info.
+func (s *Stack) ReplaceWorkers(ctx context.Context) error {
+	for i, old := range s.workers {
+		next, err := s.startProcess(fmt.Sprintf("worker-%d", i+1), "worker")
+		if err != nil {
+			return err
+		}
+		s.workers[i] = next
+		_, err = next.WaitOutput(ctx, workerStarted)
+		if err := errors.Join(err, old.Stop()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startProcess starts memexport. If the process ends before it is stopped, the benchmark fails.

@@ -25,12 +25,16 @@ func findPsql() (string, error) {
 	if len(found) > 0 {
 		return found[len(found)-1], nil
 	}
-	return "", errors.New("the sections speed, sizes and formats need psql: install the PostgreSQL client, or choose others with -sections")
+	return "", errors.New("the sections speed, shapes, sizes and formats need psql: install the PostgreSQL client, or choose others with -sections")
 }
 
 // selectMemories returns the SQL that reads a data set in the same order as an export.
 func selectMemories(d Dataset) string {
-	return fmt.Sprintf("select %s from memories where workspace_id = '%s' order by created_at, id", strings.Join(memory.Columns, ", "), d.Workspace())
+	where := fmt.Sprintf("workspace_id = '%s'", d.Workspace())
+	if d.user != "" {
+		where += fmt.Sprintf(" and user_id = '%s'", d.user)
+	}
+	return fmt.Sprintf("select %s from %s where %s order by created_at, id", strings.Join(memory.Columns, ", "), d.table.name(), where)
 }
 
 // CopyCSV returns the psql command that writes a data set to a file as CSV.

@@ -85,7 +85,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		return s, err
 	}
 	o.Log("building memexport")
-	s.binary = filepath.Join(s.WorkDir, "memexport")
+	s.UseBinary("")
 	build := exec.Command("go", "build", "-o", s.binary, "memexport/cmd/memexport")
 	if _, err := process.Run(ctx, build, process.RunOptions{}); err != nil {
 		return s, fmt.Errorf("build memexport: %w", err)

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// downloadPatience is how long a server may take to answer. It is also the length of a window.
-	// In each window at least downloadMinimum bytes must arrive. So a download over a network that
-	// hangs fails after at most 10 seconds.
+	// downloadPatience is how long a server may take to answer. After that, at least downloadMinimum
+	// bytes must arrive in every downloadPatience. So a download over a network that hangs fails after
+	// at most 10 seconds.
 	downloadPatience = 5 * time.Second
-	// downloadMinimum is how many bytes must arrive in each window, which is about 50 KB/s. At that rate,
-	// downloading the archive of Temporal takes 15 minutes. Building Temporal instead takes about five
-	// minutes.
+	// downloadMinimum in every downloadPatience is about 50 KB/s. Any slower download is worth giving up:
+	// at 50 KB/s, downloading the archive of Temporal takes 15 minutes, but building Temporal takes only
+	// about five minutes.
 	downloadMinimum = 256 << 10
 	// downloadLimit is several times the size of the largest file that is downloaded here.
 	downloadLimit = 512 << 20

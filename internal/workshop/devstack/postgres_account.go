@@ -95,8 +95,9 @@ func dataOutside(base string) string {
 	return fmt.Sprintf("/var/tmp/memexport-%x", hash[:6])
 }
 
-// accountFor returns the user that Postgres runs as if root starts it. If the data directory exists, that
-// is its owner. Otherwise it is the user postgres, or, if that user does not exist, the user nobody.
+// accountFor returns the user that Postgres runs as if root starts it. It returns the owner of the data
+// directory if the directory exists and root does not own it. Otherwise it returns the user postgres, or
+// the user nobody if there is no user postgres.
 func accountFor(data string) (*account, error) {
 	if uid, gid, err := owner(data); err == nil && uid != 0 {
 		return &account{uid: uid, gid: gid}, nil

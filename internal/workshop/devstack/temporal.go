@@ -152,9 +152,9 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		// server answers a completed workflow task with the next activity, so that the worker need not
 		// poll the task queue for that activity.
 		"--dynamic-config-value", "system.enableActivityEagerExecution=true",
-		// The dev server has one history shard. By default it polls the shard's transfer queue, from which
-		// workers get their tasks, at most 20 times a second. With more than a few exports a second, every task
-		// then waits for about 40 ms.
+		// The tasks for workers come from the transfer queue of a history shard. The dev server has one shard,
+		// and by default polls its transfer queue at most 20 times a second. With more than a few exports a
+		// second, every task would then wait for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
 		// Pausing a workflow is off by default in server 1.31.
 		"--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"}

@@ -22,7 +22,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// Audience is the audience of the tokens whose claims Claims returns.
+// Audience is the value of the claim aud in the result of Claims.
 const Audience = "exports"
 
 // Issuer is a running provider.
@@ -31,7 +31,7 @@ type Issuer struct {
 
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
-	extra   []any // further entries of the key set
+	extra   []any // the entries that Publish added to the key set
 	fetches int
 	failure http.HandlerFunc
 }

@@ -61,7 +61,7 @@ func TestTheKernelTellsTheSocketsOfAServer(t *testing.T) {
 	if err := server.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	_, _ = server.Write(make([]byte, 64<<20)) // until the kernel takes no more
+	_, _ = server.Write(make([]byte, 64<<20)) // this fails at the deadline, when the kernel's buffers are full
 	if got := measure.SocketsOf(port); got.Open != 1 || got.Closed != 0 || got.Unread == 0 {
 		t.Errorf("%+v, want one that is open and holds bytes", got)
 	}

@@ -67,8 +67,8 @@ func (t *Table) Markdown() string {
 	return b.String()
 }
 
-// Seconds formats a duration in seconds, for a cell. Zero stands for unknown. Seconds and all
-// functions below format it as "-".
+// Seconds formats a duration in seconds, for a cell. Zero means that the duration is unknown, so it
+// is formatted as "-". The functions below do the same.
 func Seconds(d time.Duration) string { return Fixed(d.Seconds(), 2) }
 
 // Millis formats a duration in milliseconds, for a cell.

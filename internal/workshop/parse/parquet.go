@@ -30,8 +30,8 @@ func parseNDJSON(file []byte) ([]Memory, error) {
 	return memories, nil
 }
 
-// parseParquet reads all row groups. It returns an error unless every row group declares created_at and
-// id as its sorting Columns, and the rows of the file are in this order.
+// parseParquet reads all row groups. It returns an error unless every row group declares that it is sorted
+// by created_at and id, and the rows of the whole file are sorted in this way.
 func parseParquet(file []byte) ([]Memory, error) {
 	f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {

@@ -35,7 +35,7 @@ func play(role string) error {
 		if _, err := Start(child, Options{}); err != nil {
 			return err
 		}
-	case "watchdog": // binds the child in the way that is used on systems other than Linux
+	case "watchdog": // start a watchdog, as Start does on Unix systems other than Linux
 		if err := child.Start(); err != nil {
 			return err
 		}

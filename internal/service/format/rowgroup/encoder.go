@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	// pageSize is the size in bytes at which the values collected for a column are encoded and
-	// compressed as a page. It bounds the uncompressed values of a column in RAM.
+	// pageSize is the size of a page in bytes. When the uncompressed values of a column in RAM reach
+	// this size, the library encodes and compresses them as a page.
 	pageSize = 256 << 10
 	// dictionaryRows is the number of rows after which columns with a dictionary begin a new page.
 	// The library compares the size of a dictionary with maxDictionary only at the end of a page.
@@ -223,7 +223,8 @@ func (e *Encoder) setText(column int, s []byte) {
 	}
 }
 
-// setTime sets the value of a timestamp column, and reports whether it is exact.
+// setTime sets the value of a timestamp column, and reports whether the column holds t exactly. If it
+// does not, setTime also adds t to exact_values, under the given name.
 func (e *Encoder) setTime(column int, name string, definition int, t memory.Time) (exact bool) {
 	micros, exact := clamp(t)
 	e.row[column] = parquet.Int64Value(micros).Level(0, definition, column)

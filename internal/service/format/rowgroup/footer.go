@@ -123,8 +123,8 @@ func unmarshal(entry []byte) (*rowGroup, error) {
 	return r, nil
 }
 
-// Entry is the entry of a row group for the footer, together with the offset of the row group in the
-// file.
+// Entry describes a row group for the footer: the offset of the row group in the file, and the entry
+// that Finish returned for it.
 type Entry struct {
 	Offset int64
 	Entry  []byte
@@ -133,8 +133,8 @@ type Entry struct {
 // Property is an entry of the key-value metadata of a file.
 type Property struct{ Key, Value string }
 
-// Footer returns the footer of a file, up to the last byte of the file. The entries describe the file's
-// row groups, in the order of the file.
+// Footer returns everything that follows the row groups in a file: the metadata, its length and Magic.
+// The entries describe the row groups, in the order of the file.
 func Footer(entries []Entry, properties []Property) ([]byte, error) {
 	var rows int64
 	var groups bytes.Buffer
