@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,10 +36,10 @@ const heartbeat = 33 * time.Second
 // lanes returns all faults. Each call returns faults with a state of their own.
 func (w *world) lanes() []lane {
 	lanes := []lane{w.processFaults(), w.serverFaults(), w.diskFaults(), w.networkFaults(), w.operatorFaults()}
-	if w.seconds < longRun {
-		for i := range lanes {
-			lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.from == shortOutage })
-		}
+	for i := range lanes {
+		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool {
+			return f.from == shortOutage && w.seconds < longRun || !strings.Contains(f.kind, w.options.faults)
+		})
 	}
 	return lanes
 }
