@@ -27,10 +27,10 @@ func (w *world) duel() fault {
 				w.postgresProxy.set(pass)
 				return ""
 			}
-			w.temporalProxies[1+cutOff].set(hang)
+			w.temporalProxies[1+cutOff].set(cut) // if it hung, Temporal could give the new attempt to this worker too
 			limited, stop := context.WithTimeout(ctx, 5*time.Second)
 			defer stop()
-			w.reset(limited, j)
+			w.reset(limited, j, func(tasks []int64) int64 { return tasks[len(tasks)-1] })
 			return j.id
 		},
 		heal: func(ctx context.Context) error {

@@ -51,6 +51,7 @@ type options struct {
 	large     int
 	store     string
 	soak      int
+	faults    string
 }
 
 func parseOptions(args []string) (o options, err error) {
@@ -74,6 +75,7 @@ func parseOptions(args []string) (o options, err error) {
 	flags.BoolVar(&o.firstOnly, "first", false, "stop at the first violation")
 	flags.IntVar(&o.large, "large", 20_000, "how many memories the largest workspace has at first")
 	flags.StringVar(&o.store, "store", "file", "where exports are kept: file, or s3 for an S3 server behind a proxy")
+	flags.StringVar(&o.faults, "faults", "", "inject only the faults whose kind contains this text")
 	flags.IntVar(&o.soak, "soak", 0, "run for this many minutes without faults, and fail if what the service uses grows")
 	if err := flags.Parse(args); err != nil {
 		return o, err
