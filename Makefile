@@ -105,6 +105,14 @@ chaos: ## break everything for CHAOS_SECONDS (120) as CHAOS_SEED chooses, and ch
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./chaos $(ARGS)
 
+.PHONY: test-chaos
+test-chaos: bin/memexport ## run make chaos for 50 seconds on files and, at the same time, on S3, with fixed seeds
+	@$(GO) run ./cmd/memexport dev prepare
+	@$(GO) build -o bin/chaos ./chaos
+	@bin/chaos -program bin/memexport -seconds 50 -seed 7 & files=$$!; \
+	bin/chaos -program bin/memexport -seconds 50 -seed 8 -store s3; s3=$$?; \
+	wait $$files && exit $$s3
+
 .PHONY: soak
 soak: ## run the service for SOAK_MINUTES (30) under load, and fail if memory, connections, rows or objects grow
 	@$(GO) run ./cmd/memexport dev prepare

@@ -45,6 +45,21 @@ func (d *downloadReader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
+// send sends up to most of the next bytes to w. It returns 0 and no error if Read must read them: see
+// archive.File.Send.
+func (d *downloadReader) send(w io.Writer, most int64) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return 0, errDownloadOver
+	}
+	n, err := d.file.Send(w, most)
+	if errors.Is(err, io.ErrUnexpectedEOF) || archive.Unavailable(err) { // not an error of the client's connection
+		d.err = err
+	}
+	return n, err
+}
+
 // atEnd reports whether the whole file has been read.
 func (d *downloadReader) atEnd() bool {
 	offset, err := d.file.Seek(0, io.SeekCurrent)

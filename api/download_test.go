@@ -152,7 +152,7 @@ func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
 		"gone":      os.Remove,
 		"truncated": func(path string) error { return os.Truncate(path, 1000) },
 	} {
-		e, file := s.publish(t, "json", time.Hour, strings.Repeat("first", 50_000), strings.Repeat("second", 50_000))
+		e, file := s.publish(t, "json", time.Hour, strings.Repeat("first", 100_000), strings.Repeat("second", 50_000))
 		if err := spoil(s.partPath(t, e.ID, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -166,6 +166,36 @@ func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
 		if log := s.log.String(); !strings.Contains(log, "a download broke off") || !strings.Contains(log, "aborted=true") {
 			t.Errorf("%s: the log lacks the failure", name)
 		}
+	}
+}
+
+// Parts this large are sent by the kernel, after the first bytes.
+func TestLargePartsAreSent(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	part := func(text string) string { return strings.Repeat(text, 3<<20/len(text)) }
+	e, file := s.publish(t, "json", time.Hour, part("first"), part("second"), part("third"))
+	path, size := "/v1/exports/"+e.ID+"/download", len(file)
+	for _, r := range []struct{ start, end int }{{0, size}, {1000, size}, {2 << 20, 5 << 20}, {4 << 20, 4<<20 + 1<<19}, {size - 100, size}} {
+		a := s.do(t, "GET", path, "Range", fmt.Sprintf("bytes=%d-%d", r.start, r.end-1)).status(t, 206)
+		if a.err != nil || string(a.body) != file[r.start:r.end] {
+			t.Errorf("%d to %d: %d bytes, %v", r.start, r.end, len(a.body), a.err)
+		}
+	}
+	a := s.do(t, "GET", path).status(t, 200)
+	if a.err != nil || string(a.body) != file {
+		t.Errorf("%d of %d bytes, %v", len(a.body), size, a.err)
+	}
+	if log := s.log.String(); !strings.Contains(log, fmt.Sprintf("bytes=%d", size)) {
+		t.Error("the log lacks the number of bytes")
+	}
+	if err := os.Truncate(s.partPath(t, e.ID, 1), 2<<20); err != nil {
+		t.Fatal(err)
+	}
+	// The part is found to be too short when it is opened.
+	a = s.do(t, "GET", path).status(t, 200)
+	if a.err == nil || !strings.HasPrefix(file, string(a.body)) || len(a.body) < 2<<20 {
+		t.Errorf("the transfer looks complete with %d of %d bytes", len(a.body), size)
 	}
 }
 

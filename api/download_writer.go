@@ -1,8 +1,10 @@
 package api
 
 import (
+	"io"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"memexport/api/internal/connection"
 )
@@ -39,11 +41,57 @@ func (d *downloadWriter) Write(p []byte) (int, error) {
 		d.ResponseWriter.WriteHeader(d.status)
 	}
 	n, err := d.ResponseWriter.Write(p)
+	return n, d.wrote(int64(n), err)
+}
+
+// copyBuffers holds buffers for ReadFrom. They are twice as large as those of io.Copy, because each read and
+// each write takes a system call.
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// ReadFrom sends src. http.ServeContent calls it. If src is the file of an export, the kernel sends the parts
+// that are plain files on disk.
+func (d *downloadWriter) ReadFrom(src io.Reader) (n int64, err error) {
+	buffer := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buffer)
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		return io.CopyBuffer(struct{ io.Writer }{d}, src, buffer[:])
+	}
+	file, ok := limited.R.(*downloadReader)
+	if !ok { // a response with several ranges
+		return io.CopyBuffer(struct{ io.Writer }{d}, src, buffer[:])
+	}
+	for limited.N > 0 {
+		sent, err := d.send(file, min(limited.N, countEvery))
+		limited.N -= sent
+		if sent == 0 && err == nil {
+			sent, err = io.CopyBuffer(struct{ io.Writer }{d}, io.LimitReader(limited, int64(len(buffer))), buffer[:])
+		}
+		n += sent
+		if err != nil || sent == 0 {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// send sends up to most bytes of a file if the kernel can send them. It returns 0 and no error otherwise, and
+// before the header is written, since the first bytes show whether the file can be read.
+func (d *downloadWriter) send(file *downloadReader, most int64) (int64, error) {
+	if !d.begun {
+		return 0, nil
+	}
+	n, err := file.send(d.ResponseWriter, most)
+	return n, d.wrote(n, err)
+}
+
+// wrote notes the result of a write.
+func (d *downloadWriter) wrote(n int64, err error) error {
 	d.broken = d.broken || err != nil
-	if d.uncounted += int64(n); d.uncounted >= countEvery {
+	if d.uncounted += n; d.uncounted >= countEvery {
 		d.countRest()
 	}
-	return n, err
+	return err
 }
 
 // countRest counts the bytes that are not counted yet.

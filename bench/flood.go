@@ -169,8 +169,8 @@ func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop f
 	}
 }
 
-// overtaken counts, for each of the exports ids, how many exports of data became READY while that
-// export was running. It returns the largest count.
+// overtaken returns how many exports from the workspace of data became READY between the creation and the end
+// of one export. Of the exports in ids, it takes the one with the highest count.
 func (b *benchmark) overtaken(ctx context.Context, ids []string, data benchstack.Dataset) (n int, err error) {
 	for _, id := range ids {
 		var during int

@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	defer fail(nil)
 	load := measure.LoadAverage()
 	stack, err := benchstack.Start(ctx, benchstack.Options{Dir: o.dir, SharedBuffers: o.buffers, Datasets: o.datasets(),
-		Psql: o.needsPsql(), NoFairness: o.noFairness, Log: say, Fail: fail})
+		Psql: o.needsPsql(), NoFairness: o.noFairness, S3: o.needsS3(), Log: say, Fail: fail})
 	if stack != nil {
 		defer func() { err = errors.Join(err, stack.Close()) }()
 	}

@@ -42,6 +42,8 @@ type options struct {
 	flooding             time.Duration // how long a workspace creates exports without pause
 	besiegers            int           // how many connections a siege opens
 	calm                 time.Duration // how long the requests of other callers are measured before and after each siege
+	workspaces, exports  int           // how many workspaces queue small exports at once, and how many each
+	longBase, longRows   int           // the numbers of memories of two exports whose times per memory are compared
 }
 
 // full takes an hour or two. With 7 rounds, a single slow round hardly changes the median.
@@ -50,6 +52,7 @@ var full = options{
 	texts: 2000, textSize: 1_000_000, giants: 3, giantSize: 100_000_000,
 	sequential: 200, sustained: 15 * time.Second, reads: 5 * time.Second,
 	batch: 12, batchMemories: 200_000, crowd: 20, flooding: 30 * time.Second, besiegers: 2000, calm: 5 * time.Second,
+	workspaces: 100, exports: 200, longBase: 1_000_000, longRows: 20_000_000,
 }
 
 // quick takes about a minute. It only shows that everything works.
@@ -58,6 +61,7 @@ var quick = options{
 	texts: 50, textSize: 1_000_000, giants: 3, giantSize: 10_000_000,
 	sequential: 20, sustained: 2 * time.Second, reads: time.Second,
 	batch: 12, batchMemories: 10_000, crowd: 12, flooding: 3 * time.Second, besiegers: 200, calm: 2 * time.Second,
+	workspaces: 5, exports: 8, longBase: 20_000, longRows: 100_000,
 }
 
 // section is a part of the benchmark that can run alone.
@@ -80,6 +84,13 @@ var sections = []section{
 	{name: "concurrency", run: (*benchmark).concurrency},
 	{name: "compression", run: (*benchmark).compression},
 	{name: "flood", run: (*benchmark).flood},
+	// s3 and latency build an S3 server the first time.
+	{name: "s3", run: (*benchmark).s3, onRequest: true},
+	{name: "latency", run: (*benchmark).latency, onRequest: true},
+	// scale takes a quarter of an hour.
+	{name: "scale", run: (*benchmark).scale, onRequest: true},
+	// long needs up to 20 GB of disk.
+	{name: "long", run: (*benchmark).long, onRequest: true},
 	// builds needs other builds of memexport, which -others names.
 	{name: "builds", run: (*benchmark).builds, onRequest: true},
 	// telemetry restarts the processes for each export.
@@ -111,7 +122,10 @@ func parse(args []string) (options, error) {
 	buffers := flags.String("shared-buffers", "256MB", "shared_buffers of Postgres; its manual advises a quarter of the memory")
 	noFairness := flags.Bool("no-fairness", false, "turn Temporal's fairness off, which divides tasks between workspaces")
 	known, byDefault := sectionNames()
-	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also builds, telemetry, rolling, formats and siege")
+	names := flags.String("sections", strings.Join(byDefault, ","), "what to measure, separated by commas; there are also builds, s3, latency, scale, long, telemetry, rolling, formats and siege")
+	workspaces := flags.Int("workspaces", 0, "how many workspaces the section scale has (default 100, with -quick 5)")
+	exports := flags.Int("exports", 0, "how many small exports each of these workspaces queues (default 200, with -quick 8)")
+	long := flags.Int("long", 0, "how many memories the longer export of the section long has (default 20000000, with -quick 100000)")
 	shapeNames := flags.String("shapes", strings.Join(allShapes, ","), "which shapes the sections shapes, bystander and builds measure, separated by commas")
 	others := flags.String("others", "", "other builds of memexport for the section builds: their `paths`, separated by commas")
 	rounds := flags.Int("rounds", 0, "how often each comparison is repeated (default BENCH_ROUNDS, or else 7, with -quick 3)")
@@ -132,9 +146,8 @@ func parse(args []string) (options, error) {
 	if *isQuick {
 		o = quick
 	}
-	if *timeout != 0 {
-		o.timeout = *timeout
-	}
+	o.timeout = cmp.Or(*timeout, o.timeout)
+	o.workspaces, o.exports, o.longRows = cmp.Or(*workspaces, o.workspaces), cmp.Or(*exports, o.exports), cmp.Or(*long, o.longRows)
 	o.buffers, o.noFairness = *buffers, *noFairness
 	o.sections = strings.Split(*names, ",")
 	for _, name := range o.sections {
@@ -223,10 +236,14 @@ func (o *options) datasets() []benchstack.Dataset {
 			needed = append(needed, o.largest())
 		case "workers", "concurrency":
 			needed = append(needed, benchstack.Distinct(o.batchMemories))
-		case "compression", "siege", "telemetry":
+		case "compression", "latency", "s3", "siege", "telemetry":
 			needed = append(needed, o.moderate())
 		case "formats":
 			needed = append(needed, o.moderate(), o.giantTexts())
+		case "scale":
+			needed = append(needed, o.manyWorkspaces()...)
+		case "long":
+			needed = append(needed, o.longDatasets()...)
 		case "flood":
 			needed = append(needed, o.flooder())
 		}
@@ -241,7 +258,12 @@ func (o *options) longTexts() benchstack.Dataset { return benchstack.Long(o.text
 
 func (o *options) giantTexts() benchstack.Dataset { return benchstack.Long(o.giants, o.giantSize) }
 
+// needsS3 reports whether a chosen section uses the S3 server.
+func (o *options) needsS3() bool {
+	return slices.Contains(o.sections, "s3") || slices.Contains(o.sections, "latency")
+}
+
 // needsPsql reports whether a chosen section runs psql.
 func (o *options) needsPsql() bool {
-	return slices.ContainsFunc([]string{"speed", "shapes", "bystander", "sizes", "formats"}, func(name string) bool { return slices.Contains(o.sections, name) })
+	return slices.ContainsFunc([]string{"speed", "shapes", "bystander", "sizes", "formats", "s3"}, func(name string) bool { return slices.Contains(o.sections, name) })
 }

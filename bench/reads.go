@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"memexport/internal/workshop/benchstack"
 	"memexport/internal/workshop/measure"
@@ -16,6 +19,9 @@ import (
 
 // listed is how many exports the list contains, which is the default page size.
 const listed = 20
+
+// crowd is how many clients download at the same time.
+const crowd = 20
 
 // readRequests measures requests that read: statuses and lists from the database, and files.
 func (b *benchmark) readRequests(ctx context.Context) ([]measure.Table, error) {
@@ -75,7 +81,7 @@ func (b *benchmark) readRows(ctx context.Context) (measure.Table, error) {
 
 // readFiles compares downloading a file with copying the same file with cp.
 func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
-	t := measure.Table{Title: "Reads: download of the largest size, CSV", Head: []string{"Way", "median s", "MB/s", "ratio to cp"},
+	t := measure.Table{Title: "Reads: download of the largest size, CSV", Head: []string{"Way", "median s a file", "MB/s", "ratio to cp", "API CPU s a file"},
 		Note: "`cp` reads one file from the page cache and writes another there; on a file system with reflinks it copies nothing. " +
 			"A download by curl writes a file, too."}
 	c, err := b.Client(ctx, b.largest())
@@ -90,15 +96,16 @@ func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
 	defer os.Remove(file)
 	defer os.Remove(copied)
 	type way struct {
-		name string
-		run  func() error
+		name  string
+		files int // how many files it downloads
+		run   func() error
 	}
-	toFile := way{"curl, to a file", func() error {
+	toFile := way{"curl, to a file", 1, func() error {
 		return command(ctx, "curl", "-sSf", "-H", "X-Api-Key: "+c.Key, "-o", file, c.DownloadURL(e))
 	}}
 	if _, err := exec.LookPath("curl"); err != nil {
 		say("curl is not installed: the Go client takes its place")
-		toFile = way{"Go client, to a file", func() error {
+		toFile = way{"Go client, to a file", 1, func() error {
 			out, err := os.Create(file)
 			if err != nil {
 				return err
@@ -108,21 +115,29 @@ func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
 		}}
 	}
 	ways := []way{
-		{"Go client, discarded", func() error { _, _, err := b.measureDownload(ctx, c, e); return err }},
+		{"Go client, discarded", 1, func() error { _, _, err := b.measureDownload(ctx, c, e); return err }},
+		{fmt.Sprintf("%d Go clients at once, discarded", crowd), crowd, func() error {
+			group, groupCtx := errgroup.WithContext(ctx)
+			for range crowd {
+				group.Go(func() error { return c.Download(groupCtx, e, io.Discard) })
+			}
+			return group.Wait()
+		}},
 		toFile,
-		{"cp", func() error { return command(ctx, "cp", file, copied) }},
+		{"cp", 1, func() error { return command(ctx, "cp", file, copied) }},
 	}
-	took := make([][]time.Duration, len(ways))
+	took, apiCPU := make([][]time.Duration, len(ways)), make([][]time.Duration, len(ways))
 	for range b.rounds {
 		os.Remove(file)
 		os.Remove(copied)
 		for i, way := range ways {
 			syscall.Sync()
-			began := time.Now()
+			began, used := time.Now(), measure.CPUTime(b.APIPID())
 			if err := way.run(); err != nil {
 				return t, fmt.Errorf("%s: %w", way.name, err)
 			}
-			took[i] = append(took[i], time.Since(began))
+			took[i] = append(took[i], time.Since(began)/time.Duration(way.files))
+			apiCPU[i] = append(apiCPU[i], (measure.CPUTime(b.APIPID())-used)/time.Duration(way.files))
 		}
 		info, err := os.Stat(file)
 		if err != nil {
@@ -134,7 +149,8 @@ func (b *benchmark) readFiles(ctx context.Context) (measure.Table, error) {
 	}
 	for i, way := range ways {
 		median := measure.Median(took[i])
-		t.Add(way.name, measure.Seconds(median), measure.PerSecond(float64(e.SizeBytes)/1e6, median), measure.Spread(measure.Ratios(took[i], took[len(ways)-1])))
+		t.Add(way.name, measure.Seconds(median), measure.PerSecond(float64(e.SizeBytes)/1e6, median), measure.Spread(measure.Ratios(took[i], took[len(ways)-1])),
+			measure.Seconds(measure.Median(apiCPU[i])))
 	}
 	return t, b.Discard(ctx, c, e.ID)
 }

@@ -51,6 +51,7 @@ type options struct {
 	large     int
 	store     string
 	soak      int
+	faults    string
 }
 
 func parseOptions(args []string) (o options, err error) {
@@ -74,6 +75,7 @@ func parseOptions(args []string) (o options, err error) {
 	flags.BoolVar(&o.firstOnly, "first", false, "stop at the first violation")
 	flags.IntVar(&o.large, "large", 20_000, "how many memories the largest workspace has at first")
 	flags.StringVar(&o.store, "store", "file", "where exports are kept: file, or s3 for an S3 server behind a proxy")
+	flags.StringVar(&o.faults, "faults", "", "inject only the faults whose kind contains this text")
 	flags.IntVar(&o.soak, "soak", 0, "run for this many minutes without faults, and fail if what the service uses grows")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -92,12 +94,13 @@ type world struct {
 	workspaces []*workspace
 	jobs       registry
 	followers  sync.WaitGroup
+	following  context.Context // of the followers, which go on after the last fault
 }
 
 func run(ctx context.Context, o options) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &world{options: o, report: newReport(o, cancel)}
+	w := &world{options: o, following: ctx, report: newReport(o, cancel)}
 	if o.soak > 0 {
 		w.say("seed %d, %d minutes without faults", o.seed, o.soak)
 	} else {
@@ -147,7 +150,7 @@ func (w *world) disturb(ctx context.Context) {
 	var all sync.WaitGroup
 	for i, ws := range w.workspaces {
 		all.Go(func() { ws.mutate(during, w.random(10+i)) })
-		all.Go(func() { w.customer(during, ctx, ws, w.random(20+i)) })
+		all.Go(func() { w.customer(during, ws, w.random(20+i)) })
 	}
 	if w.soak == 0 {
 		for i, lane := range w.lanes() {

@@ -69,6 +69,13 @@ func (m *member) signal(s syscall.Signal) {
 	m.process.Signal(s)
 }
 
+// pid returns the id of the latest process.
+func (m *member) pid() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.process.PID()
+}
+
 // ended returns an error that says how the process ended by itself, or nil.
 func (m *member) ended() error {
 	m.mu.Lock()
@@ -91,6 +98,9 @@ func (w *world) supervise(ctx context.Context) {
 			lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
 			w.count("starts that failed")
 			w.say("%s has ended by itself: %s", m.name, lines[len(lines)-1])
+			if w.soak > 0 {
+				w.violate("", "%s has ended by itself, although there are no faults: %v", m.name, err)
+			}
 			if healed := w.healed.Load(); healed != nil && time.Since(*healed) > time.Minute {
 				w.violate("", "%s does not run a minute after the last fault: %v", m.name, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -35,10 +36,10 @@ const heartbeat = 33 * time.Second
 // lanes returns all faults. Each call returns faults with a state of their own.
 func (w *world) lanes() []lane {
 	lanes := []lane{w.processFaults(), w.serverFaults(), w.diskFaults(), w.networkFaults(), w.operatorFaults()}
-	if w.seconds < longRun {
-		for i := range lanes {
-			lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool { return f.from == shortOutage })
-		}
+	for i := range lanes {
+		lanes[i] = slices.DeleteFunc(lanes[i], func(f fault) bool {
+			return f.from == shortOutage && w.seconds < longRun || !strings.Contains(f.kind, w.options.faults)
+		})
 	}
 	return lanes
 }
@@ -103,7 +104,7 @@ func (w *world) serverFaults() lane {
 	name := func(s string, do func()) func(context.Context, *rand.Rand) string {
 		return func(context.Context, *rand.Rand) string { do(); return s }
 	}
-	return lane{
+	l := lane{
 		{kind: "kill -9 of Postgres", from: 10 * time.Millisecond, to: 5 * time.Second, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Postgres away for minutes", from: shortOutage, to: longOutage, strike: name("postgres", w.killPostgres), heal: w.restartPostgres, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away for minutes", from: shortOutage, to: longOutage, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
@@ -119,6 +120,10 @@ func (w *world) serverFaults() lane {
 			return w.restartTemporal(ctx)
 		}, pauseAfter: 15 * time.Second},
 	}
+	if w.clock != "" {
+		l = append(l, fault{kind: "the clock of Postgres jumps, and jumps back", from: 2 * time.Second, to: 15 * time.Second, strike: w.jump, heal: w.jumpBack})
+	}
+	return l
 }
 
 // diskFaults strike the directory that is the bucket, and its disk.
@@ -161,21 +166,7 @@ func (w *world) networkFaults() lane {
 	}
 	resume := func(context.Context) error { setAll(hit, pass); return nil }
 	breakOff := func(context.Context) error { setAll(hit, cut); setAll(hit, pass); return nil } // the connections are lost without notice
-	l := lane{{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 8 * time.Second, to: 20 * time.Second,
-		whileBusy: true, heal: resume, strike: func(ctx context.Context, r *rand.Rand) string {
-			j := w.jobs.choose(r, "PROCESSING")
-			if j == nil {
-				return ""
-			}
-			w.postgresProxy.set(crawl) // so that both attempts write at once
-			worker := w.temporalProxies[1+r.IntN(2)]
-			worker.set(hang)
-			hit = []*proxy{worker, w.postgresProxy}
-			ctx, stop := context.WithTimeout(ctx, 5*time.Second)
-			defer stop()
-			w.reset(ctx, j)
-			return j.id
-		}}}
+	l := lane{w.duel()}
 	for _, server := range []struct {
 		name    string
 		proxies []*proxy
@@ -191,7 +182,7 @@ func (w *world) networkFaults() lane {
 			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
-	return append(l, l[0], l[0]) // the first fault has an effect only by luck, so it is three times in the list
+	return append(l, w.duel(), w.duel()) // several times, because it needs an export that is being written
 }
 
 func setAll(proxies []*proxy, m mode) {

@@ -43,8 +43,8 @@ func (w *world) operatorFaults() lane {
 			j.mark(func(j *job) { j.killed = true })
 			_ = w.operator.TerminateWorkflow(ctx, workflowID(j), "", "chaos")
 		}, "PENDING", "PROCESSING")},
-		{kind: "operator resets", strike: press(func(ctx context.Context, j *job) { w.reset(ctx, j) }, "PROCESSING", "READY")},
-		{kind: "operator resets", strike: press(func(ctx context.Context, j *job) { w.reset(ctx, j) }, "PROCESSING")},
+		{kind: "operator resets", strike: press(func(ctx context.Context, j *job) { w.reset(ctx, j, anyTask) }, "PROCESSING", "READY")},
+		{kind: "operator resets", strike: press(func(ctx context.Context, j *job) { w.reset(ctx, j, anyTask) }, "PROCESSING")},
 		{kind: "operator expires now", strike: press(func(ctx context.Context, j *job) {
 			j.mark(func(j *job) { j.ended = true })
 			_, _ = w.operator.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: workflowID(j), UpdateName: "expire-now",
@@ -82,8 +82,12 @@ func (w *world) unpause(ctx context.Context, j *job) error {
 	return err
 }
 
-// reset resets a workflow to a random one of its completed workflow tasks.
-func (w *world) reset(ctx context.Context, j *job) {
+// anyTask chooses the task to which an operator resets a workflow. No seed determines the history, so this choice
+// does not use the seed either.
+func anyTask(tasks []int64) int64 { return tasks[rand.IntN(len(tasks))] }
+
+// reset resets a workflow to one of its completed workflow tasks.
+func (w *world) reset(ctx context.Context, j *job, choose func(tasks []int64) int64) {
 	var tasks []int64
 	events := w.operator.GetWorkflowHistory(ctx, workflowID(j), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
@@ -98,9 +102,8 @@ func (w *world) reset(ctx context.Context, j *job) {
 	if len(tasks) == 0 {
 		return
 	}
-	// No seed determines the history, so this choice does not use the seed either.
 	_, _ = w.operator.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{Namespace: client.DefaultNamespace,
-		WorkflowExecution: execution(j), Reason: "chaos", RequestId: uuid.NewString(), WorkflowTaskFinishEventId: tasks[rand.IntN(len(tasks))]})
+		WorkflowExecution: execution(j), Reason: "chaos", RequestId: uuid.NewString(), WorkflowTaskFinishEventId: choose(tasks)})
 }
 
 // revoke replaces the key of a workspace. A request with the old key that begins after the revocation must be

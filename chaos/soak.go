@@ -74,11 +74,12 @@ func (w *world) takeSamples(ctx context.Context) *samples {
 		values, err := w.sample(ctx)
 		if err != nil {
 			if failed++; failed > 3 && ctx.Err() == nil { // single failures happen: an object may vanish while the bucket is listed
-				w.violate("", "four samples have failed, the last one because: %v", err)
+				w.violate("", "four samples in a row have failed, the last one because: %v", err)
 				return all
 			}
 			continue
 		}
+		failed = 0
 		all.times = append(all.times, now)
 		for what, v := range values {
 			all.values[what] = append(all.values[what], v)

@@ -49,6 +49,8 @@ type stack struct {
 	disk              string                    // where the disk of the bucket is mounted, if it has one
 	refused           atomic.Pointer[time.Time] // until when the disk refused to be written
 	frozen            atomic.Bool               // whether writes to the disk hang
+	clock             string                    // the file that moves the clock of Postgres, or empty
+	jumped            atomic.Pointer[time.Time] // until when the clock of Postgres was wrong
 	store             *devstack.Server          // nil if the store is a directory
 	storeProxy        *proxy
 	directURL         string // of the S3 bucket, without the proxy
@@ -91,7 +93,11 @@ func startStack(ctx context.Context, o options, say func(string, ...any)) (s *st
 	if s.unlock, err = devstack.Lock(s.dir); err != nil { // Clean deletes only directories that were locked
 		return s, err
 	}
-	if s.program == "" {
+	if s.program != "" {
+		if s.program, err = filepath.Abs(s.program); err != nil {
+			return s, err
+		}
+	} else {
 		s.program = filepath.Join(s.dir, "memexport")
 		build := exec.Command("go", "build", "-buildvcs=false", "-o", s.program, "memexport/cmd/memexport")
 		if _, err := process.Run(ctx, build, process.RunOptions{}); err != nil {
@@ -120,7 +126,11 @@ func (s *stack) startServers(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.postgresOptions = devstack.PostgresOptions{Dir: s.dir, Port: ports[0], SharedBuffers: "64MB", Log: s.tell}
+	environment, err := s.fakeClock()
+	if err != nil {
+		s.tell("the clock of Postgres never jumps: %v", err)
+	}
+	s.postgresOptions = devstack.PostgresOptions{Dir: s.dir, Port: ports[0], SharedBuffers: "64MB", Env: environment, Log: s.tell}
 	s.temporalOptions = devstack.TemporalOptions{Dir: s.dir, Port: ports[1], Headless: true, Log: s.tell}
 	if s.postgres, err = devstack.StartPostgres(ctx, s.postgresOptions); err != nil {
 		return err

@@ -16,8 +16,9 @@ import (
 
 const defaultOrphanAge = 24 * time.Hour
 
-// Sweep deletes three things: rows that are older than their retention, objects of exports that have no
-// row, and objects that a late attempt wrote after its export was purged. It returns the number of exports
+// Sweep deletes four things: rows that are older than their retention, objects of exports that have no
+// row, objects that a late attempt wrote after its export was purged, and what a worker that was killed at its start has
+// left in a directory. It returns the number of exports
 // whose objects it deleted.
 func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 	defer attempt.Heartbeat(ctx)()
@@ -38,6 +39,9 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 		activity.GetLogger(ctx).Info("export swept", "export_id", id)
 		return nil
 	})
+	if err == nil {
+		err = a.Steps.Archive.SweepProbes(ctx, time.Now().Add(-cmp.Or(a.OrphanAge, defaultOrphanAge)))
+	}
 	var typed *temporal.ApplicationError
 	switch {
 	case ctx.Err() != nil:

@@ -56,6 +56,22 @@ func TestSweepDeletesOldOrphansOnly(t *testing.T) {
 	}
 }
 
+// A worker writes a probe when it starts. If it is killed at that moment, the driver's temporary file stays.
+func TestSweepDeletesOldProbes(t *testing.T) {
+	f := newFixture(t)
+	for name, age := range map[string]time.Duration{"old.0123456789abcdef.tmp": old, "young.0123456789abcdef.tmp": young} {
+		path, written := filepath.Join(f.dir, "memexport-probe", name), time.Now().Add(-age)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte("probe"), 0o600), os.Chtimes(path, written, written)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.sweep()
+	left, err := os.ReadDir(filepath.Join(f.dir, "memexport-probe"))
+	if err != nil || len(left) != 1 || left[0].Name() != "young.0123456789abcdef.tmp" {
+		t.Errorf("these probes are left: %v, %v", left, err)
+	}
+}
+
 func TestSweepKeepsForeignFoldersAndGoesOn(t *testing.T) {
 	f := newFixture(t)
 	unknown := uuid.NewString()

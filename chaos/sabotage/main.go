@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +25,9 @@ import (
 
 	"memexport/internal/workshop/process"
 )
+
+// aimed are further flags for defects that only a rare fault reveals.
+var aimed = map[string][]string{"no-fence": {"-faults", "a reset starts another"}}
 
 // dir is where the patches are, from the top of the project.
 const dir = "chaos/sabotage"
@@ -67,7 +71,7 @@ func run(ctx context.Context, names []string, seeds int, flags ...string) error 
 		}
 		row := "not caught | | "
 		for seed := 1; seed <= seeds; seed++ {
-			found, err := try(ctx, chaos, append(flags, "-program", program, "-seed", strconv.Itoa(seed)))
+			found, err := try(ctx, chaos, slices.Concat(flags, aimed[name], []string{"-program", program, "-seed", strconv.Itoa(seed)}))
 			if err != nil {
 				return err
 			}

@@ -2,7 +2,9 @@ package connection
 
 import (
 	"errors"
+	"io"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -11,9 +13,7 @@ import (
 // smaller piece would permit slower clients, but would need more system calls.
 const piece = 64 << 10
 
-// conn is a connection whose write deadline is extended while the client accepts data. It has no ReadFrom
-// method, because ReadFrom would also wait for the source of the data. The deadline could then pass
-// because the source is slow, not the client.
+// conn is a connection whose write deadline is extended while the client accepts data.
 type conn struct {
 	net.Conn
 	stall    time.Duration
@@ -35,6 +35,29 @@ func (c *conn) Write(p []byte) (n int, err error) {
 			return n, c.abandon(err)
 		}
 	}
+}
+
+// ReadFrom sends src like Write. If src is an *io.LimitedReader of an *os.File, the kernel sends the bytes of
+// the file, which then need not pass through this process. From other sources ReadFrom reads by itself: if the
+// connection waited for a source, the deadline could pass because the source is slow, not the client.
+func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
+	section, ok := src.(*io.LimitedReader)
+	if ok {
+		_, ok = section.R.(*os.File)
+	}
+	to, canSend := c.Conn.(io.ReaderFrom)
+	if !ok || !canSend {
+		return io.Copy(struct{ io.Writer }{c}, src)
+	}
+	for section.N > 0 {
+		c.extend()
+		sent, err := to.ReadFrom(&io.LimitedReader{R: section.R, N: min(section.N, piece)})
+		n, section.N = n+sent, section.N-sent
+		if err != nil || sent == 0 {
+			return n, c.abandon(err)
+		}
+	}
+	return n, nil
 }
 
 // extend moves the write deadline to c.stall from now. It does nothing if it moved the deadline less than

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +85,72 @@ var writers = map[string]func(net.Conn) error{
 		_, err := c.Write(make([]byte, 64<<20))
 		return err
 	},
+	"ReadFrom of a file": func(c net.Conn) error {
+		file, err := os.CreateTemp("", "memexport-connection-")
+		if err != nil {
+			return err
+		}
+		defer os.Remove(file.Name())
+		defer file.Close()
+		if err := file.Truncate(64 << 20); err != nil {
+			return err
+		}
+		_, err = io.Copy(c, &io.LimitedReader{R: file, N: 64 << 20})
+		return err
+	},
+	"ReadFrom of memory": func(c net.Conn) error {
+		_, err := io.Copy(c, &io.LimitedReader{R: bytes.NewReader(make([]byte, 64<<20)), N: 64 << 20})
+		return err
+	},
+}
+
+// reader is a connection that records what its ReadFrom gets.
+type reader struct {
+	net.Conn
+	sources []io.Reader
+}
+
+func (r *reader) ReadFrom(src io.Reader) (int64, error) {
+	r.sources = append(r.sources, src)
+	return io.Copy(io.Discard, src)
+}
+
+type oneConn struct {
+	net.Listener
+	conn net.Conn
+}
+
+func (o oneConn) Accept() (net.Conn, error) { return o.conn, nil }
+
+// Without this, the kernel would not send files by itself.
+func TestFilesReachTheWrappedConnectionAsFiles(t *testing.T) {
+	server, _ := pair(t, listen(t, connection.Limits{Stall: time.Minute}))
+	inner := &reader{Conn: server}
+	c, err := connection.Listen(oneConn{conn: inner}, connection.Limits{Stall: time.Minute}).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "part"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	const size = 300_000
+	if err := file.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	section := &io.LimitedReader{R: file, N: size + 1}
+	if n, err := io.Copy(c, section); n != size || err != nil {
+		t.Errorf("%d bytes were sent: %v", n, err)
+	}
+	for _, src := range inner.sources {
+		if section, ok := src.(*io.LimitedReader); !ok || section.R != io.Reader(file) {
+			t.Errorf("the source is a %T", src)
+		}
+	}
+	if len(inner.sources) < 2 || section.N != 1 {
+		t.Errorf("%d pieces were sent, and %d bytes are left", len(inner.sources), section.N)
+	}
 }
 
 func TestAClientThatNeverReadsIsReset(t *testing.T) {

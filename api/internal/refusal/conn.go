@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -39,6 +40,15 @@ func (c *conn) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// ReadFrom is like Write with the bytes of src. While a handler runs, the wrapped connection may send a file
+// in its own way.
+func (c *conn) ReadFrom(src io.Reader) (int64, error) {
+	if to, ok := c.Conn.(io.ReaderFrom); ok && c.handling.Load() {
+		return to.ReadFrom(src)
+	}
+	return io.Copy(struct{ io.Writer }{c}, src)
 }
 
 // CloseWrite closes the writing side only, so that a client that is still sending its request can read the

@@ -47,6 +47,7 @@ type Archive struct {
 	bucketName string // as the S3 API needs it
 	folder     string // the URL's prefix parameter, with which every key begins
 	dir        string // the directory of a file:// bucket; otherwise empty
+	extra      chan struct{}
 
 	hung *atomic.Int64 // operations that nobody waits for any more; see await
 
@@ -88,6 +89,9 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 			query.Set(name, cmp.Or(query.Get(name), "when_required"))
 		}
 		u.RawQuery = query.Encode()
+	}
+	if a.dir == "" {
+		a.extra = make(chan struct{}, extraUploads)
 	}
 	if a.bucket, err = blob.OpenBucket(ctx, u.String()); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/google/uuid"
 	"gocloud.dev/blob"
@@ -42,6 +43,35 @@ func (a *Archive) CheckWrites(ctx context.Context) error {
 	err := a.request(ctx, func(limited context.Context) error { return a.bucket.Delete(limited, key) })
 	if err != nil {
 		return fmt.Errorf("cannot delete the object %s from the bucket, so expired exports would never go away: %w", key, err)
+	}
+	return nil
+}
+
+// SweepProbes deletes the probes in a directory that were written before the given time. A process that is killed during
+// CheckWrites leaves one. For other stores, SweepProbes does nothing: there a lifecycle rule deletes probes, and workers
+// need no permission to list them.
+func (a *Archive) SweepProbes(ctx context.Context, before time.Time) error {
+	if a.dir == "" {
+		return nil
+	}
+	var old []string
+	for probes := a.bucket.List(&blob.ListOptions{Prefix: probePrefix}); ; {
+		probe, err := a.next(ctx, probes)
+		if err != nil {
+			return err
+		}
+		if probe == nil {
+			break
+		}
+		if probe.ModTime.Before(before) {
+			old = append(old, probe.Key)
+		}
+	}
+	for _, key := range old {
+		err := a.request(ctx, func(limited context.Context) error { return a.bucket.Delete(limited, key) })
+		if err != nil && !isNotFound(err) {
+			return err
+		}
 	}
 	return nil
 }

@@ -36,10 +36,12 @@ func (a *Archive) Extend(ctx context.Context, f *format.Format, d Digest, parts 
 		return d, err
 	}
 	buffer := make([]byte, 256<<10) // small enough to be hashed while it is in the CPU's cache
+	objects := a.newOpener(ctx, parts)
+	defer objects.close()
 	for _, part := range parts {
 		literal, skip := part.opening(f, d.Parts == 0)
 		d.write(sum, literal)
-		if err := a.copyPart(ctx, &skipWriter{Writer: sum, n: skip}, part, buffer); err != nil {
+		if err := copyPart(&skipWriter{Writer: sum, n: skip}, objects.next(), part, buffer); err != nil {
 			return d, err
 		}
 		d.Size += part.Size - skip
@@ -91,9 +93,11 @@ func (s *skipWriter) Write(p []byte) (int, error) {
 	return int(skipped) + n, err
 }
 
-// copyPart writes the uncompressed bytes of a part to w and verifies the checksums that were recorded
-// for the part. If copyPart returns an error, it may already have written some bytes to w.
-func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer []byte) error {
+// copyPart writes the uncompressed bytes of a part, whose object is file, to w and verifies the checksums
+// that were recorded for the part. It closes file. If copyPart returns an error, it may already have written
+// some bytes to w.
+func copyPart(w io.Writer, file *File, part Part, buffer []byte) error {
+	defer file.Close()
 	checksum, stored := xxhash.New(), w
 	compressed := compressedBuffers.Get().(*bytes.Buffer)
 	defer compressedBuffers.Put(compressed)
@@ -101,8 +105,6 @@ func (a *Archive) copyPart(ctx context.Context, w io.Writer, part Part, buffer [
 		compressed.Reset()
 		stored = compressed
 	}
-	file := a.object(ctx, part.Object, part.objectSize()) // a File resumes when a connection breaks
-	defer file.Close()
 	if _, err := io.CopyBuffer(io.MultiWriter(stored, checksum), file, buffer); err != nil {
 		return err
 	}

@@ -110,8 +110,7 @@ func (f *File) Read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil { // fileblob does not check the context
 		return 0, err
 	}
-	i := sort.Search(len(f.segments), func(i int) bool { return f.segments[i].start > f.offset }) - 1
-	s := f.segments[i]
+	s := f.segments[f.segmentAt(f.offset)]
 	within := f.offset - s.start
 	if s.object == "" {
 		n := copy(p, s.literal[within:])
@@ -149,6 +148,38 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
+// Send writes up to most of the next bytes to w with io.Copy from an *os.File, so that a connection can let
+// the kernel send them. It returns 0 and no error if the next bytes must be read with Read: they belong to
+// no part or to a compressed one, Read has not begun their part, or the store is not a directory. If the file
+// is too short, the error is an io.ErrUnexpectedEOF.
+func (f *File) Send(w io.Writer, most int64) (n int64, err error) {
+	if f.stream == nil || f.stream.file == nil || !f.stream.begun || f.stream.reader == nil { // Read notices a disk that hangs
+		return 0, nil
+	}
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	s := f.segments[f.segmentAt(f.offset)]
+	size := min(most, s.start+s.size-f.offset)
+	n, err = io.Copy(w, &io.LimitedReader{R: f.stream.file, N: size})
+	f.offset += n
+	if err == nil && n < size {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil || f.offset == s.start+s.size {
+		f.closeStream()
+	}
+	if err != nil {
+		err = fmt.Errorf("send the part %s: %w", s.object, err)
+	}
+	return n, err
+}
+
+// segmentAt returns the index of the segment that contains the offset.
+func (f *File) segmentAt(offset int64) int {
+	return sort.Search(len(f.segments), func(i int) bool { return f.segments[i].start > offset }) - 1
+}
+
 // inflate reads from a compressed part. DEFLATE has no random access, so after a Seek inflate reads
 // the part from its start and discards the bytes before the offset.
 func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
@@ -178,6 +209,14 @@ func (a *Archive) object(ctx context.Context, key string, size int64) *File {
 	file := &File{ctx: ctx, archive: a}
 	file.addObject(key, size)
 	return file
+}
+
+// openFirst opens the first segment of the file, which must be an object, before it is read. If that fails,
+// Read opens it again.
+func (f *File) openFirst() {
+	if len(f.segments) > 0 {
+		_ = f.open(f.segments[0], 0) // Read returns the error, if opening fails again
+	}
 }
 
 // open opens a part's object at an offset within the segment. It checks the object's length.

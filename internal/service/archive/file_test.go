@@ -204,3 +204,62 @@ func TestReadingEndsWithTheContext(t *testing.T) {
 		t.Errorf("read %d bytes after the cancel, %v", len(rest), err)
 	}
 }
+
+// copier records what io.Copy gives its ReadFrom.
+type copier struct {
+	bytes.Buffer
+	fromFiles int
+}
+
+func (c *copier) ReadFrom(src io.Reader) (int64, error) {
+	if section, ok := src.(*io.LimitedReader); ok {
+		if _, ok := section.R.(*os.File); ok {
+			c.fromFiles++
+		}
+	}
+	return c.Buffer.ReadFrom(src)
+}
+
+func TestSendSendsTheRestOfAnOpenPartFromItsFile(t *testing.T) {
+	a, dir := open(t)
+	contents := [][]byte{noise(10_000, 1), noise(20_000, 2)}
+	parts := []Part{put(t, a, 0, contents[0]), put(t, a, 1, contents[1])}
+	file := a.File(t.Context(), marks, parts)
+	defer file.Close()
+	var w copier
+	one := make([]byte, 1)
+	for {
+		n, err := file.Send(&w, 7000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 7000 {
+			t.Errorf("%d bytes were sent", n)
+		}
+		if n > 0 {
+			continue
+		}
+		if _, err := file.Read(one); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(one)
+	}
+	if want := joined(marks, contents...); !bytes.Equal(w.Bytes(), want) || w.fromFiles < 5 {
+		t.Errorf("%d bytes of %d in %d sections", w.Len(), len(want), w.fromFiles)
+	}
+
+	if _, err := file.Seek(int64(len(marks.Prefix)), io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Read(one); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, parts[0].Object), 5000); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := file.Send(io.Discard, 1<<20); n != 4999 || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("%d bytes of a part that was cut off: %v", n, err)
+	}
+}

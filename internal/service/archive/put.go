@@ -50,6 +50,16 @@ func (p *Part) opening(f *format.Format, first bool) (literal string, skip int64
 // objectSize is the length of the object in bytes.
 func (p *Part) objectSize() int64 { return cmp.Or(p.CompressedSize, p.Size) }
 
+// extraUploads is the capacity of ExtraUploads. Each extra upload needs RAM for a part, and four of them
+// hide the latency of a store that answers after 100 ms.
+const extraUploads = 4
+
+// ExtraUploads returns the places for uploads beyond the first one of each range: sending to the channel
+// takes a place, and receiving gives it back. A store on the network answers late, so that one upload at a
+// time would leave a range idle. All ranges share the places, so that RAM does not grow with their number.
+// The channel is nil for a directory, whose disk is not faster with several files at once.
+func (a *Archive) ExtraUploads() chan struct{} { return a.extra }
+
 // Put stores data as the part with the given number within a range. The object's key contains the
 // checksum of its bytes. So a retry overwrites the object with the same bytes, and a late attempt
 // with other bytes writes another object and cannot overwrite a recorded part.
@@ -118,7 +128,8 @@ func (a *Archive) write(ctx context.Context, key string, data []byte) error {
 				body.Reset(nil) // the driver has nothing left to write
 				return errors.Join(err, file.Sync())
 			case as(&manager):
-				a.disableMultipart(manager, int64(len(data)))
+				body.Reset(nil) // sendWhole passes the data on
+				return a.sendWhole(manager, data)
 			}
 			return nil
 		},
@@ -144,15 +155,28 @@ func syncDir(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// disableMultipart makes the S3 SDK upload an object of this size in one request. An interrupted
-// multipart upload would stay in the bucket, invisible and billed.
-func (a *Archive) disableMultipart(manager *transfermanager.Client, size int64) {
-	var client *s3.Client
-	if size < minPiece || !a.bucket.As(&client) { // smaller objects are never split
-		return
+// sendWhole makes the S3 SDK upload data in one request, whatever body it is given. By itself, the SDK would
+// first copy the body, into a buffer that grows step by step, and would upload a large one in several
+// requests. An interrupted upload of several requests would stay in the bucket, invisible and billed.
+func (a *Archive) sendWhole(manager *transfermanager.Client, data []byte) error {
+	client, err := a.s3Client()
+	if err != nil {
+		return err
 	}
-	*manager = *transfermanager.New(client, func(o *transfermanager.Options) {
+	*manager = *transfermanager.New(wholeBody{client, data}, func(o *transfermanager.Options) {
 		o.RequestChecksumCalculation = client.Options().RequestChecksumCalculation
-		o.MultipartUploadThreshold = size + 1
 	})
+	return nil
+}
+
+// wholeBody is an S3 client that uploads data in place of every body.
+type wholeBody struct {
+	*s3.Client
+	data []byte
+}
+
+// PutObject uploads w.data.
+func (w wholeBody) PutObject(ctx context.Context, in *s3.PutObjectInput, options ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	in.Body = bytes.NewReader(w.data)
+	return w.Client.PutObject(ctx, in, options...)
 }

@@ -238,7 +238,7 @@ func composeAndCancel(c *inStore) {
 			c.Errorf("cancelled at request %d: %v", request, err)
 		}
 		want := parts
-		for object, size := range c.store.Objects(c.T) { // the cancel may have come after the last request
+		for object, size := range c.store.Objects(c.T) { // a cancelled request may still have completed the file
 			if strings.HasSuffix(object, "/file") {
 				want = append(parts[:len(parts):len(parts)], Part{Object: object, Size: size})
 			}

@@ -10,15 +10,19 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing/iotest"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
+
+	"memexport/internal/workshop/storetest"
 )
 
 // partCases are the cases that run on every store.
@@ -35,6 +39,48 @@ var partCases = []storeCase{
 	{name: "a_damaged_part", run: aDamagedPart},
 	{name: "check_leaves_nothing", run: checkLeavesNothing},
 	{name: "bucket_with_a_prefix", run: bucketWithAPrefix},
+	{name: "parts_opened_ahead", on: onServers, run: partsOpenedAhead},
+}
+
+// partsOpenedAhead checks that verification opens the next parts while the store has not answered yet, each
+// only once, and that it closes them when it fails.
+func partsOpenedAhead(c *inStore) {
+	var parts []Part
+	var contents [][]byte
+	for i := range 7 {
+		contents = append(contents, noise(100_000, uint64(i)))
+		parts = append(parts, c.put(i, contents[i]))
+	}
+	a, faults := faulty(c)
+	opened, release := 0, make(chan struct{})
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if !reads(r) {
+			return storetest.Fault{}
+		}
+		if opened++; opened == 1+openAhead {
+			close(release)
+		}
+		return storetest.Fault{Until: release}
+	})
+	digest, err := a.Extend(c.Context(), marks, Digest{}, parts)
+	if err != nil {
+		c.Fatal(err)
+	}
+	checkDigest(c.T, digest, marks, len(parts), sum(joined(marks, contents...)), int64(len(joined(marks, contents...))))
+	if got := faults.Answers(); got != len(parts) {
+		c.Errorf("%d parts were opened with %d requests", len(parts), got)
+	}
+	never := make(chan struct{})
+	defer close(never)
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if strings.Contains(r.URL.Path, parts[0].Object) {
+			return storetest.Fault{Status: http.StatusForbidden}
+		}
+		return storetest.Fault{Until: never}
+	})
+	if _, err := a.Extend(c.Context(), marks, Digest{}, parts); !Denied(err) {
+		c.Errorf("the error is %v, want a refusal", err)
+	}
 }
 
 func sum(data []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"gocloud.dev/blob"
@@ -22,6 +23,7 @@ type stream struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	timer   *time.Timer // cancels ctx with errStalled
+	file    *os.File    // the object, if the store is a directory
 }
 
 func (a *Archive) openStream(ctx context.Context, key string, offset int64) (*stream, error) {
@@ -29,7 +31,9 @@ func (a *Archive) openStream(ctx context.Context, key string, offset int64) (*st
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	s.timer = time.AfterFunc(s.timeout, func() { s.cancel(errStalled) })
 	const toTheEnd = -1
-	reader, err := await(a, s.timeout, func() (*blob.Reader, error) { return a.bucket.NewRangeReader(s.ctx, key, offset, toTheEnd, nil) },
+	var file *os.File
+	options := &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { as(&file); return nil }}
+	reader, err := await(a, s.timeout, func() (*blob.Reader, error) { return a.bucket.NewRangeReader(s.ctx, key, offset, toTheEnd, options) },
 		func(r *blob.Reader, err error) {
 			if err == nil {
 				r.Close() //nolint:errcheck // nothing was read
@@ -41,7 +45,7 @@ func (a *Archive) openStream(ctx context.Context, key string, offset int64) (*st
 		s.cancel(nil)
 		return nil, explain(ctx, err)
 	}
-	s.reader = reader
+	s.reader, s.file = reader, file
 	return s, nil
 }
 
@@ -67,7 +71,7 @@ func (s *stream) read(p []byte) (int, error) {
 	// half as much CPU again.
 	own := make([]byte, min(len(p), 32<<10)) // p belongs to the caller, who may use it while the read still hangs
 	n, err := await(s.archive, s.timeout, func() (int, error) { return reader.Read(own) },
-		func(int, error) { reader.Close() }) //nolint:errcheck // closing after reading cannot lose data
+		func(int, error) { reader.Close() })
 	if errors.Is(err, errHangs) {
 		s.reader = nil
 		return 0, err

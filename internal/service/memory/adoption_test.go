@@ -100,7 +100,8 @@ func (a *adoption) export(db *sqlx.DB, f *format.Format) string {
 	return f.Prefix + string(file) + f.Suffix
 }
 
-// wantFiles checks that every format exports the memories in want, a file in the format JSON.
+// wantFiles checks that the JSON file equals want, apart from white space, and that the CSV and Markdown files
+// contain the same texts.
 func (a *adoption) wantFiles(want string) {
 	a.Helper()
 	var memories []map[string]any

@@ -170,9 +170,9 @@ func (e *encoder) grow(n int) {
 }
 
 // flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, flush
-// waits. So a range needs RAM for two parts and for what formatEncoder holds back. If the uploader has not
-// taken the part after uploadPatience, flush returns and leaves the part in e.waiting, unless the part
-// belongs to an oversize memory. flush fails if an upload has failed.
+// waits. So a range needs RAM for one part more than the uploader stores at once, and for what formatEncoder
+// holds back. If the uploader has not taken the part after uploadPatience, flush returns and leaves the part
+// in e.waiting, unless the part belongs to an oversize memory. flush fails if an upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {

@@ -3,6 +3,7 @@ package partwriter
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"memexport/internal/service/archive"
 	"memexport/internal/service/attempt"
@@ -11,7 +12,7 @@ import (
 	"memexport/internal/service/metrics"
 )
 
-// uploader stores and records the parts of a range, one after the other.
+// uploader stores and records the parts of a range.
 type uploader struct {
 	exports     *export.Store
 	archive     *archive.Archive
@@ -26,40 +27,125 @@ type uploader struct {
 // archive.File skips that separator.
 func (u *uploader) atStartOfFile() bool { return u.rangeNumber == 0 && u.nextPart == 0 }
 
-// run stores and records the parts in queue until queue is closed, and returns how much it has
-// recorded.
+// upload is a part on its way to the store.
+type upload struct {
+	part
+	number    int
+	separated bool
+	place     chan struct{} // see takePlace
+	done      chan struct{} // closed when stored and err are set
+	stored    archive.Part
+	err       error
+}
+
+// run stores and records the parts in queue until queue is closed, and returns how much it has recorded. It
+// stores several parts at the same time if the archive advises that, but it records them in order. When run
+// returns, nothing is being stored any more.
 func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, error) {
+	first := u.nextPart
+	written, err := u.storeAndRecord(ctx, queue)
+	if unrecorded := u.nextPart - first - written.Parts; err != nil && unrecorded > 0 {
+		u.retried(ctx, unrecorded, err)
+	}
+	return written, err
+}
+
+func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (export.Written, error) {
+	var storing sync.WaitGroup
+	defer storing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	started := make(chan *upload, cap(u.archive.ExtraUploads()))
+	storing.Go(func() {
+		defer close(started)
+		own := make(chan struct{}, 1)
+		for {
+			place := u.takePlace(ctx, own) // before taking a part, so that no buffer waits for its turn
+			if place == nil {
+				return
+			}
+			next := u.next(ctx, queue, place)
+			if next == nil {
+				<-place
+				return
+			}
+			storing.Go(func() { u.store(ctx, next) })
+			select {
+			case started <- next:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	var written export.Written
 	var group []export.Part // stored parts that will be recorded together
-	for p := range queue {
-		separated := !p.startsInside && !u.atStartOfFile()
-		put := u.archive.Put
-		if u.format.Compressed {
-			put = u.archive.PutAsIs
+	for next := range started {
+		<-next.done
+		if next.err != nil {
+			return written, attempt.StorageError(ctx, next.err)
 		}
-		stored, err := put(ctx, u.exportID, u.rangeNumber, u.nextPart, *p.data)
-		*p.data = (*p.data)[:0]
-		buffers.Put(p.data)
-		if err != nil {
-			return written, u.retried(ctx, 1, attempt.StorageError(ctx, err))
-		}
-		stored.Continues, stored.Separated = p.startsInside, separated
 		group = append(group, export.Part{
-			Part: stored, Range: u.rangeNumber, Number: u.nextPart, Memories: p.memories, Last: p.last, FooterEntry: p.entry,
+			Part: next.stored, Range: u.rangeNumber, Number: next.number, Memories: next.memories, Last: next.last, FooterEntry: next.entry,
 		})
-		u.nextPart++
-		if p.endsInside {
-			continue
+		if !next.endsInside {
+			if err := u.exports.Record(ctx, u.exportID, group); err != nil {
+				return written, recordError(ctx, u.exports, u.exportID, err)
+			}
+			recorded := export.Count(group)
+			u.count(ctx, recorded)
+			written = written.Plus(recorded)
+			group = group[:0]
 		}
-		if err := u.exports.Record(ctx, u.exportID, group); err != nil {
-			return written, u.retried(ctx, len(group), recordError(ctx, u.exports, u.exportID, err))
-		}
-		recorded := export.Count(group)
-		u.count(ctx, recorded)
-		written = written.Plus(recorded)
-		group = group[:0]
 	}
-	return written, nil
+	return written, attempt.StorageError(ctx, ctx.Err()) // if ctx has ended, a part may have been dropped
+}
+
+// takePlace waits for a place for an upload: the range's own one, or one that it shares with other ranges. A
+// receive from the result gives the place back. takePlace returns nil when ctx ends.
+func (u *uploader) takePlace(ctx context.Context, own chan struct{}) chan struct{} {
+	select {
+	case own <- struct{}{}: // first, so that a shared place is taken only if it is needed
+		return own
+	default:
+	}
+	shared := u.archive.ExtraUploads()
+	select {
+	case own <- struct{}{}:
+		return own
+	case shared <- struct{}{}:
+		return shared
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// next takes a part from the queue and numbers it. It returns nil when the queue is closed or ctx ends.
+func (u *uploader) next(ctx context.Context, queue <-chan part, place chan struct{}) *upload {
+	select {
+	case p, ok := <-queue:
+		if !ok || ctx.Err() != nil {
+			return nil
+		}
+		next := &upload{part: p, number: u.nextPart, separated: !p.startsInside && !u.atStartOfFile(), place: place, done: make(chan struct{})}
+		u.nextPart++
+		return next
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// store stores a part, and gives its buffer and its place back.
+func (u *uploader) store(ctx context.Context, p *upload) {
+	defer close(p.done)
+	defer func() { <-p.place }()
+	put := u.archive.Put
+	if u.format.Compressed {
+		put = u.archive.PutAsIs
+	}
+	p.stored, p.err = put(ctx, u.exportID, u.rangeNumber, p.number, *p.data)
+	p.stored.Continues, p.stored.Separated = p.startsInside, p.separated
+	*p.data = (*p.data)[:0]
+	buffers.Put(p.data)
 }
 
 // count counts what has been recorded.
@@ -69,14 +155,13 @@ func (u *uploader) count(ctx context.Context, recorded export.Written) {
 	metrics.BytesWritten.Add(ctx, recorded.Bytes, u.format.Name)
 }
 
-// retried counts parts that another attempt must write again because of err, and returns err.
-func (u *uploader) retried(ctx context.Context, parts int, err error) error {
+// retried counts parts that another attempt must write again because of err.
+func (u *uploader) retried(ctx context.Context, parts int, err error) {
 	reason := "Stopped" // the attempt was cancelled, or its worker stops
 	if ctx.Err() == nil {
 		reason = attempt.ErrorType(err)
 	}
 	metrics.PartsRetried.Add(ctx, int64(parts), reason)
-	return err
 }
 
 // recordError classifies an error from recording parts. The error is retryable if another attempt has recorded

@@ -29,12 +29,12 @@ func (s *Stack) WaitPurged(ctx context.Context, ids ...string) error {
 	deadline := time.Now().Add(purgeTimeout)
 	for _, id := range ids {
 		for {
-			_, err := os.Stat(s.objects(id))
-			if errors.Is(err, os.ErrNotExist) {
-				break
-			}
+			left, err := s.hasObjects(id)
 			if err != nil {
 				return err
+			}
+			if !left {
+				break
 			}
 			if time.Now().After(deadline) {
 				return fmt.Errorf("export %s was deleted, but after %s its objects are still there", id, purgeTimeout)
@@ -77,6 +77,20 @@ func sizeOf(dir string) (total int64, err error) {
 }
 
 func (s *Stack) objects(id string) string { return filepath.Join(s.bucket, "exports", id) }
+
+// hasObjects reports whether there are objects of an export, in the directory or on the S3 server.
+func (s *Stack) hasObjects(id string) (bool, error) {
+	dirs := []string{s.objects(id)}
+	if s.S3 != nil {
+		dirs = append(dirs, filepath.Join(s.S3.objects, "exports", id))
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
 
 // exportTiny makes n exports of the tiny workspace at once.
 func (s *Stack) exportTiny(ctx context.Context, n int) error {

@@ -24,6 +24,9 @@ func (s *Stack) BaseURL() string { return s.baseURL }
 // APIPID returns the process id of the API.
 func (s *Stack) APIPID() int { return s.api.PID() }
 
+// WorkerPID returns the process id of the first worker.
+func (s *Stack) WorkerPID() int { return s.workers[0].PID() }
+
 // Restart replaces the API and the workers by new processes, so that earlier measurements leave
 // nothing in their memory and caches. It returns once the new processes are ready. They get the
 // extra environment variables, such as "EXPORT_COMPRESSION=gzip", until the next Restart.

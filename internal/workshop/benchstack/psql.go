@@ -25,7 +25,7 @@ func findPsql() (string, error) {
 	if len(found) > 0 {
 		return found[len(found)-1], nil
 	}
-	return "", errors.New("the sections speed, shapes, sizes and formats need psql: install the PostgreSQL client, or choose others with -sections")
+	return "", errors.New("the sections speed, shapes, sizes, formats and s3 need psql: install the PostgreSQL client, or choose others with -sections")
 }
 
 // selectMemories returns the SQL that reads a data set in the same order as an export.
@@ -37,17 +37,24 @@ func selectMemories(d Dataset) string {
 	return fmt.Sprintf("select %s from %s where %s order by created_at, id", strings.Join(memory.Columns, ", "), d.table.name(), where)
 }
 
-// CopyCSV returns the psql command that writes a data set to a file as CSV.
+// CopyCSV returns the psql command that writes a data set to a file as CSV. If file is "", it writes to
+// standard output.
 func CopyCSV(d Dataset, file string) string {
-	return fmt.Sprintf(`\copy (%s) to '%s' csv header`, selectMemories(d), quoted(file))
+	return fmt.Sprintf(`\copy (%s) to %s csv header`, selectMemories(d), quoted(file))
 }
 
-// CopyJSON returns the psql command that writes a data set to a file with one JSON object per line.
+// CopyJSON returns the psql command that writes a data set to a file with one JSON object per line. If file
+// is "", it writes to standard output.
 func CopyJSON(d Dataset, file string) string {
-	return fmt.Sprintf(`\copy (select row_to_json(m) from (%s) m) to '%s'`, selectMemories(d), quoted(file))
+	return fmt.Sprintf(`\copy (select row_to_json(m) from (%s) m) to %s`, selectMemories(d), quoted(file))
 }
 
-func quoted(file string) string { return strings.ReplaceAll(file, "'", "''") }
+func quoted(file string) string {
+	if file == "" {
+		return "stdout"
+	}
+	return "'" + strings.ReplaceAll(file, "'", "''") + "'"
+}
 
 // PsqlRun is the result of one run of psql.
 type PsqlRun struct {
@@ -60,8 +67,7 @@ type PsqlRun struct {
 
 // RunPsql runs and measures a psql command that writes to file.
 func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, error) {
-	cmd := exec.Command(s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
-	cmd.Env = process.EnvironWithout("PG") // PGOPTIONS, for example, would change what is measured
+	cmd := s.psqlCommand(command)
 	var out process.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	server, began := s.PostgresCPU(), time.Now()
@@ -87,6 +93,12 @@ func (s *Stack) RunPsql(ctx context.Context, command, file string) (PsqlRun, err
 	}
 	run.Bytes = info.Size()
 	return run, nil
+}
+
+func (s *Stack) psqlCommand(command string) *exec.Cmd {
+	cmd := exec.Command(s.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", s.Postgres.URL, "-c", command)
+	cmd.Env = process.EnvironWithout("PG") // PGOPTIONS, for example, would change what is measured
+	return cmd
 }
 
 // PsqlPlan says how Postgres reads a data set for psql: it either scans the index, or reads all rows

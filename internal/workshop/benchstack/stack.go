@@ -32,6 +32,7 @@ type Options struct {
 	Datasets      []Dataset // workspaces that must exist; Tiny always exists
 	Psql          bool      // whether the benchmark uses psql, which must then be installed
 	NoFairness    bool      // whether Temporal's fairness is off
+	S3            bool      // whether an S3 server runs too
 
 	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
 	// no newline.
@@ -46,6 +47,7 @@ type Stack struct {
 	Postgres *devstack.Postgres
 	Temporal *devstack.Temporal
 	DB       *sqlx.DB
+	S3       *S3 // nil unless Options.S3 is set
 
 	options     Options
 	bucket      string // the directory of the file:// bucket, on the same disk as psql's output
@@ -106,6 +108,11 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	migrate.Env = s.environment
 	if _, err := process.Run(ctx, migrate, process.RunOptions{}); err != nil {
 		return s, err
+	}
+	if o.S3 {
+		if err := s.startS3(ctx); err != nil {
+			return s, fmt.Errorf("the S3 server: %w", err)
+		}
 	}
 	s.closers = append(s.closers, s.stopProcesses)
 	return s, s.Restart(ctx, 1)

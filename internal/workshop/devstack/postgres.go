@@ -38,6 +38,8 @@ type PostgresOptions struct {
 	Fast bool
 	// SharedBuffers is the setting shared_buffers, such as 6GB. Defaults to 256MB, or 64MB if Fast.
 	SharedBuffers string
+	// Env are further environment variables of the server, in the form NAME=value.
+	Env []string
 	// Log prints a progress message. It takes the arguments of fmt.Printf, with a format that contains
 	// no newline. Log may be nil.
 	Log func(format string, args ...any)
@@ -112,7 +114,7 @@ func (p *Postgres) Stop() error { return p.process.Stop() }
 func (c *cluster) serve(ctx context.Context, port int, o PostgresOptions) (*Postgres, error) {
 	cmd := exec.Command(c.binaries.postgres, serverArgs(c.data, port, o)...)
 	cmd.Dir = c.data
-	cmd.Env = postgresEnv()
+	cmd.Env = append(postgresEnv(), o.Env...)
 	c.account.apply(cmd)
 	log := filepath.Join(c.base, "postgres.log")
 	child, err := process.Start(cmd, process.Options{Name: "postgres", Log: log, Grace: postgresStopGrace,

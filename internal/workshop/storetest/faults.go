@@ -63,6 +63,12 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 			f.answers++
 		}
 		f.mu.Unlock()
+		if fault.Until != nil {
+			select {
+			case <-fault.Until:
+			case <-r.Context().Done():
+			}
+		}
 		switch {
 		case fault.Status != 0:
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -74,12 +80,6 @@ func (s *Store) NewFaults(t testing.TB) *Faults {
 			}
 			proxy.ServeHTTP(c, r)
 		default:
-			if fault.Until != nil {
-				select {
-				case <-fault.Until:
-				case <-r.Context().Done():
-				}
-			}
 			proxy.ServeHTTP(w, r)
 		}
 	}))

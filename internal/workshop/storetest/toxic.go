@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,27 +59,35 @@ func (x *Toxic) SetDown(t testing.TB, down bool) {
 
 func (x *Toxic) call(t testing.TB, method, path string, body, result any) {
 	t.Helper()
-	text, err := json.Marshal(body)
-	if err != nil {
+	// The context of the test has ended when its cleanup runs.
+	if err := callToxiproxy(context.Background(), method, x.api+path, body, result); err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequest(method, x.api+path, bytes.NewReader(text))
+}
+
+func callToxiproxy(ctx context.Context, method, address string, body, result any) error {
+	text, err := json.Marshal(body)
 	if err != nil {
-		t.Fatal(err)
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
+	if err != nil {
+		return err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode/100 != 2 {
-		err = fmt.Errorf("%s", response.Status)
+		err = errors.New(response.Status)
 	}
 	if err == nil && result != nil {
 		err = json.Unmarshal(answer, result)
 	}
 	if err != nil {
-		t.Fatalf("toxiproxy: %s %s: %v: %s", method, path, err, answer)
+		return fmt.Errorf("toxiproxy: %s %s: %w: %s", method, address, err, answer)
 	}
+	return nil
 }

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// duel lets two attempts write the same range at once, so that only the fence in Postgres keeps the parts of one
+// attempt from mixing with the parts of the other. Postgres crawls, so that an export of several parts is being written
+// for a minute. The worker that writes it is cut off from Temporal, and a reset starts another attempt. Then Postgres
+// is fast again, and both attempts finish. Only later the first worker can learn from Temporal that it was given up.
+func (w *world) duel() fault {
+	cutOff := -1 // the worker
+	return fault{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 3 * time.Second, to: 12 * time.Second,
+		strike: func(ctx context.Context, r *rand.Rand) string {
+			w.postgresProxy.set(crawl)
+			large := w.workspaces[len(w.workspaces)-1]
+			j := large.order(ctx, r, &job{format: "json"})
+			if j != nil {
+				cutOff = w.awaitWriter(ctx, j)
+			}
+			if j == nil || cutOff < 0 || !pause(ctx, between(r, time.Second, 6*time.Second)) {
+				w.postgresProxy.set(pass)
+				return ""
+			}
+			w.temporalProxies[1+cutOff].set(cut) // if it hung, Temporal could give the new attempt to this worker too
+			limited, stop := context.WithTimeout(ctx, 5*time.Second)
+			defer stop()
+			w.reset(limited, j, func(tasks []int64) int64 { return tasks[len(tasks)-1] })
+			return j.id
+		},
+		heal: func(ctx context.Context) error {
+			w.postgresProxy.set(pass)
+			pause(ctx, 6*time.Second)
+			w.temporalProxies[1+cutOff].set(pass)
+			return nil
+		}}
+}
+
+// awaitWriter waits until a worker writes the export, and returns the index of the worker. It returns -1 if none does
+// within 20 seconds, because Temporal is away or other exports of the workspace come first.
+func (w *world) awaitWriter(ctx context.Context, j *job) (worker int) {
+	ctx, stop := context.WithTimeout(ctx, 20*time.Second)
+	defer stop()
+	for pause(ctx, 200*time.Millisecond) {
+		described, err := w.operator.DescribeWorkflowExecution(ctx, workflowID(j), "")
+		if err != nil {
+			continue
+		}
+		for _, a := range described.GetPendingActivities() {
+			worker := slices.IndexFunc(w.workers, func(m *member) bool { return strings.HasPrefix(a.GetLastWorkerIdentity(), fmt.Sprint(m.pid(), "@")) })
+			if worker >= 0 && a.GetActivityType().GetName() == "WriteRange" {
+				return worker
+			}
+		}
+	}
+	return -1
+}
