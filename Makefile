@@ -113,6 +113,11 @@ test-chaos: bin/memexport ## run make chaos for 50 seconds on files and, at the 
 	bin/chaos -program bin/memexport -seconds 50 -seed 8 -store s3; s3=$$?; \
 	wait $$files && exit $$s3
 
+.PHONY: mutate
+mutate: ## change the code in small ways, and list what no test notices; MUTATE="activities workflows" chooses packages
+	@$(GO) run ./cmd/memexport dev prepare
+	@GO=$(GO) tools/gremlins/run.sh
+
 .PHONY: soak
 soak: ## run the service for SOAK_MINUTES (30) under load, and fail if memory, connections, rows or objects grow
 	@$(GO) run ./cmd/memexport dev prepare

@@ -157,6 +157,21 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 	}
 }
 
+func TestACompressedPartNeverExceedsItsRecordedSize(t *testing.T) {
+	a, _ := open(t)
+	a = compressing(a)
+	parts := []Part{put(t, a, 0, []byte("aaaa")), put(t, a, 1, []byte("bbbb"))}
+	parts[0].Size-- // as if more bytes were stored than recorded
+	f := a.File(t.Context(), marks, parts)
+	begin := make([]byte, len("<prefix>a"))
+	if _, err := io.ReadFull(f, begin); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f); err != nil || string(got) != "aa|bbbb<suffix>" {
+		t.Errorf("read %q and %q, %v", begin, got, err)
+	}
+}
+
 func TestAPartThatIsTruncatedWhileBeingReadIsAnError(t *testing.T) {
 	a, dir := open(t)
 	data := bytes.Repeat([]byte("0123456789"), 1<<20)
