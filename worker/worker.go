@@ -38,6 +38,10 @@ type Options struct {
 	// last call. It may be nil.
 	Load func(activities int)
 
+	// Version identifies the program in the reset points of workflows. If it is empty, the SDK hashes the program's
+	// file instead, which takes most of the processor time of a start.
+	Version string
+
 	// DeploymentName and BuildID turn on Worker Versioning: Temporal dispatches no tasks to this build
 	// until an operator makes it the current version. Without them, every worker takes every task.
 	DeploymentName string
@@ -119,6 +123,9 @@ func (o *Options) worker(activities *load, onFatalError func(error)) worker.Work
 			Version:                   worker.WorkerDeploymentVersion{DeploymentName: o.DeploymentName, BuildID: o.BuildID},
 			DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade, // an export runs longer than the time between two deploys
 		}
+	}
+	if o.Version != "" {
+		worker.SetBinaryChecksum(o.Version)
 	}
 	w := worker.New(o.Client, o.TaskQueue, options)
 	o.register(w)

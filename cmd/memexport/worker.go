@@ -89,5 +89,6 @@ func (s *service) runWorker(ctx context.Context) error {
 		SweepEvery:     s.config.SweepEvery,
 		DeploymentName: s.config.DeploymentName,
 		BuildID:        s.config.BuildID,
+		Version:        versionText(),
 	})
 }
