@@ -17,6 +17,10 @@ import (
 // sampleEvery is how often a soak samples what the service uses.
 const sampleEvery = 5 * time.Second
 
+// rest is how long a soak waits after its load. It is longer than pools keep idle connections, and than the settings
+// below keep rows, so that everything which the load has caused should be gone.
+const rest = 6 * time.Minute
+
 // soakSettings delete rows soon, so that a soak sees every row of the service come and go. But customers, who may be
 // late on a busy machine, still find their exports.
 var soakSettings = []string{"EXPORT_HISTORY=5m", "AUDIT_RETENTION=5m"}
@@ -31,12 +35,17 @@ var processMetrics = map[string]string{
 
 // samples are what the service used at successive times.
 type samples struct {
-	times  []time.Time
-	values map[string][]float64 // by what was sampled; each has one value for each time
+	times         []time.Time
+	values        map[string][]float64 // by what was sampled; each has one value for each time
+	before, after map[string]float64   // without load
 }
 
 // runSoak lets customers work without faults, and fails if something grows.
 func (w *world) runSoak(ctx context.Context) error {
+	before, err := w.sampleAtRest(ctx)
+	if err != nil {
+		return err
+	}
 	w.say("all processes run; the customers begin")
 	go w.supervise(ctx)
 	during, stop := context.WithTimeout(ctx, time.Duration(w.seconds)*time.Second)
@@ -45,8 +54,15 @@ func (w *world) runSoak(ctx context.Context) error {
 	go func() { taken <- w.takeSamples(during) }()
 	w.disturb(ctx)
 	all := <-taken
-	w.say("the customers have ended")
 	w.followers.Wait()
+	w.say("the customers have ended; %s without load begin", rest)
+	pause(ctx, rest)
+	if all.before = before; ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if all.after, err = w.sampleAtRest(ctx); err != nil {
+		return err
+	}
 	w.checkSecrecy()
 	w.summarize()
 	growing, err := all.judge()
@@ -56,7 +72,17 @@ func (w *world) runSoak(ctx context.Context) error {
 	if n := w.violationCount(); n > 0 || len(growing) > 0 {
 		return fmt.Errorf("%d violations, and %d quantities grow: %s", n, len(growing), strings.Join(growing, ", "))
 	}
-	return context.Cause(ctx)
+	return nil
+}
+
+// sampleAtRest samples until a sample succeeds: the processes may have just started.
+func (w *world) sampleAtRest(ctx context.Context) (values map[string]float64, err error) {
+	for range 60 {
+		if values, err = w.sample(ctx); err == nil || !pause(ctx, time.Second) {
+			break
+		}
+	}
+	return values, err
 }
 
 // takeSamples samples until ctx ends.
@@ -159,11 +185,11 @@ func (m *member) readMetrics(ctx context.Context, values map[string]float64) err
 	return lines.Err()
 }
 
-// judge prints how each of the samples has changed, and returns what grows. The first quarter of the samples is
-// left out: caches and pools fill while the service is new.
+// judge prints how each of the quantities has changed, and returns those that grow. The first quarter of the samples
+// is left out: caches and pools fill while the service is new.
 func (all *samples) judge() (growing []string, err error) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "mean\tper hour\tfrom\tto\tallowed\t\t")
+	fmt.Fprintln(table, "before\tmean\tafter\tper hour\tfrom\tto\tallowed\t\t")
 	warm := len(all.times) / 4
 	for _, what := range slices.Sorted(maps.Keys(all.values)) {
 		t, err := fit(all.times[warm:], all.values[what][warm:])
@@ -171,11 +197,12 @@ func (all *samples) judge() (growing []string, err error) {
 			return nil, err
 		}
 		verdict := ""
-		if t.from > t.allowed() {
+		if t.grows(all.before[what], all.after[what]) {
 			verdict = "GROWS"
 			growing = append(growing, what)
 		}
-		fmt.Fprintf(table, "%.1f\t%+.1f\t%+.1f\t%+.1f\t%.1f\t%s\t  %s\n", t.mean, t.slope, t.from, t.to, t.allowed(), verdict, what)
+		fmt.Fprintf(table, "%.1f\t%.1f\t%.1f\t%+.1f\t%+.1f\t%+.1f\t%.1f\t%s\t  %s\n",
+			all.before[what], t.mean, all.after[what], t.slope, t.from, t.to, t.allowed(), verdict, what)
 	}
 	_ = table.Flush() // writes to standard output
 	return growing, nil

@@ -21,9 +21,14 @@ const (
 	quantile = 2.074
 )
 
-// allowed is the slope up to which a quantity does not count as growing. The load of a soak is random, and the
-// machine may be shared, so a small slope means nothing. What leaks grows faster: it has no level to return to.
+// allowed is the slope up to which a quantity does not count as growing, because the load of a soak is random.
 func (t trend) allowed() float64 { return math.Max(0.2*t.mean, 1) }
+
+// grows reports whether a quantity grows under load, and does not come back when the load has ended. Pools and rows
+// may grow because the machine has become slower, but then they come back.
+func (t trend) grows(before, after float64) bool {
+	return t.from > t.allowed() && after > 1.1*before+1
+}
 
 // fit fits a line to values. Values that are close together in time depend on each other, which would make the
 // interval too narrow. So the line is fitted to means of successive values, and what dependence is left between

@@ -36,8 +36,12 @@ func TestATrendIsFoundOnlyIfThereIsOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if grows := got.from > got.allowed(); grows != c.grows {
+		after := c.level + c.perHour*minutes/60
+		if grows := got.grows(c.level, after); grows != c.grows {
 			t.Errorf("%s: grows is %t: %+v", name, grows, got)
+		}
+		if got.grows(c.level, c.level) {
+			t.Errorf("%s: grows is true, although the level came back: %+v", name, got)
 		}
 		if c.noise == 0 && (got.slope < -1e-9 || got.slope > 1e-9) {
 			t.Errorf("%s: the slope is %v", name, got.slope)

@@ -28,6 +28,7 @@ forbidden=(
   "internal/service/attempt internal/service/format"
   "internal/service/audit client"
   "internal/service/config internal/service/memory"
+  "internal/service/datarow internal/service/metrics"
   "internal/service/export internal/service/apikey"
   "internal/service/format internal/service/postgres"
   "internal/service/memory internal/workshop/devstack"

@@ -2,13 +2,14 @@ package memory
 
 import (
 	"context"
-	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
 
 	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/datarow"
 )
 
 // readOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
@@ -24,7 +25,7 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
 	args := append(w.args, pieceSize)
 	piece := "$" + strconv.Itoa(len(args)) + "::int"
-	result, err := tx.QueryxContext(ctx, `
+	result, err := tx.QueryxContext(datarow.FirstColumn(ctx), `
 		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
 			categories, metadata, access_count, last_accessed_at, created_at, updated_at
 			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
@@ -53,15 +54,13 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 type textPieces struct {
 	result *sqlx.Rows
 	row    *row
-	start  sql.RawBytes // position of the piece, counted from 1
-	length sql.RawBytes // length of the whole text
 
 	read, total int64 // bytes
 }
 
 func newTextPieces(result *sqlx.Rows, workspaceID string) *textPieces {
 	p := &textPieces{result: result, row: newRow(workspaceID)}
-	p.row.dest = append(p.row.dest, &p.start, &p.length)
+	p.row.others = append(p.row.others, nil, nil)
 	return p
 }
 
@@ -76,11 +75,13 @@ func (p *textPieces) next() (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i := int64(binary.BigEndian.Uint64(p.start)); i != p.read+1 {
+	last := p.row.others[len(p.row.others)-2:]
+	start, length := last[0], last[1] // the position of the piece, counted from 1, and the length of the whole text
+	if i := int64(binary.BigEndian.Uint64(start)); i != p.read+1 {
 		return nil, fmt.Errorf("an oversize memory's piece starts at byte %d instead of %d", i, p.read+1)
 	}
 	p.read += int64(len(m.Text))
-	p.total = int64(binary.BigEndian.Uint64(p.length))
+	p.total = int64(binary.BigEndian.Uint64(length))
 	return m, nil
 }
 

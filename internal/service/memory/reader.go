@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 
+	"memexport/internal/service/datarow"
 	"memexport/internal/service/metrics"
 )
 
@@ -30,10 +31,9 @@ type Query struct {
 // round trip for the next page is negligible.
 const defaultPageRows = 100_000
 
-// selectList returns the select list of a row, with each column in the form that is cheapest for
-// Postgres and lib/pq. The columns of fixed width are joined into one bytea, which lib/pq receives in
-// binary and does not copy. As separate columns they would cost more, because lib/pq parses a
-// timestamptz. The caller supplies the expressions for the text and the metadata, because either may
+// selectList returns the select list of a row. The columns of fixed width are joined into one bytea, the first
+// column, as package datarow needs it. For Postgres that is as cheap as columns of their own, and cheaper than a
+// timestamptz as text. The caller supplies the expressions for the text and the metadata, because either may
 // be oversize.
 func selectList(text, metadata string) string {
 	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
@@ -43,7 +43,7 @@ func selectList(text, metadata string) string {
 
 // columns is the select list of a page. For oversize values it selects NULL: see readOversize.
 var columns = selectList(
-	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN textsend(memory) END`, maxText, maxMetadata),
+	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN memory END`, maxText, maxMetadata),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
 // Read calls visit once for every memory that q matches and whose key is in r, in the order of keys. If
@@ -104,7 +104,7 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 
 	statement, args := s.page(q, r, after)
 	began := time.Now()
-	result, err := tx.QueryxContext(ctx, statement, args...)
+	result, err := tx.QueryxContext(datarow.FirstColumn(ctx), statement, args...)
 	if err != nil {
 		return last, 0, fmt.Errorf("query a page of memories: %w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 
 	"github.com/lib/pq"
+
+	"memexport/internal/service/datarow"
 )
 
 // connector opens connections for database/sql.
@@ -147,7 +149,11 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	if err == nil {
 		var result driver.Rows
 		if result, err = c.query(ctx, query, args); err == nil {
-			return &rows{pqRows: result.(pqRows), ended: func(err error) error { defer restore(); return end(err) }}, nil
+			read := result.(pqRows)
+			if datarow.WantsFirstColumn(ctx) {
+				read = firstColumn{read}
+			}
+			return &rows{pqRows: read, ended: func(err error) error { defer restore(); return end(err) }}, nil
 		}
 		err = end(err)
 	}
@@ -195,6 +201,11 @@ type pqRows interface {
 	driver.RowsColumnTypePrecisionScale
 	driver.RowsColumnTypeScanType
 }
+
+// firstColumn is a result with only its first column; see package datarow. lib/pq decodes no others then.
+type firstColumn struct{ pqRows }
+
+func (r firstColumn) Columns() []string { return r.pqRows.Columns()[:1] }
 
 // rows is the result of a query. Close passes the error from closing the result to the function ended, and
 // returns the error that ended returns.
