@@ -44,8 +44,8 @@ func (d *downloadWriter) Write(p []byte) (int, error) {
 	return n, d.wrote(int64(n), err)
 }
 
-// copyBuffers holds buffers for ReadFrom. They are twice as large as those of io.Copy, because each read and
-// each write takes a system call.
+// copyBuffers holds the buffers of ReadFrom. A buffer is twice as large as one of io.Copy, so that copying needs
+// half as many system calls.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // ReadFrom sends src. http.ServeContent calls it. If src is the file of an export, the kernel sends the parts

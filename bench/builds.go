@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"syscall"
 
 	"memexport/internal/workshop/benchstack"
 	"memexport/internal/workshop/measure"
@@ -24,7 +22,6 @@ func (b *benchmark) builds(ctx context.Context) ([]measure.Table, error) {
 	t := measure.Table{Title: "Builds: exports by each build, against the first",
 		Head: []string{"Shape, format, load, build", "median s", "ratio", "CPU s", "ratio", "worker", "ratio", "Postgres", "ratio", "download s", "same file"},
 		Note: "CPU is of all processes. Downloads are read and discarded."}
-	alone := func(do func() error) error { return do() }
 	for _, s := range b.chosenShapes() {
 		for _, load := range []struct {
 			name   string
@@ -59,12 +56,8 @@ func (b *benchmark) builds(ctx context.Context) ([]measure.Table, error) {
 // nothing, because the caches fill.
 func (b *benchmark) alternate(ctx context.Context, d benchstack.Dataset, programs []*program) error {
 	for round := range b.rounds + 1 {
-		order := slices.Clone(programs)
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
 		line := ""
-		for _, p := range order {
+		for _, p := range turns(programs, round) {
 			b.UseBinary(p.path)
 			if err := b.Restart(ctx, 1, d.Environment()...); err != nil {
 				return err
@@ -74,10 +67,11 @@ func (b *benchmark) alternate(ctx context.Context, d benchstack.Dataset, program
 				return err
 			}
 			for _, format := range []string{"csv", "json"} {
-				m, err := b.measureBuild(ctx, c, d, p, format)
+				m, e, err := b.measureWhole(ctx, c, d, format)
 				if err != nil {
 					return fmt.Errorf("%s, the %s build: %w", format, p.name, err)
 				}
+				p.digests[format] = e.SHA256
 				if round > 0 {
 					p.exports[format] = append(p.exports[format], m)
 				}
@@ -87,20 +81,4 @@ func (b *benchmark) alternate(ctx context.Context, d benchstack.Dataset, program
 		say("%s, builds: round %d of %d:%s", d.Name, round, b.rounds, line)
 	}
 	return nil
-}
-
-func (b *benchmark) measureBuild(ctx context.Context, c benchstack.Client, d benchstack.Dataset, p *program, format string) (sample, error) {
-	syscall.Sync()
-	m, e, err := b.measureExport(ctx, c, format)
-	if err == nil {
-		err = e.CheckCount(d.Exported())
-	}
-	if err != nil {
-		return m, err
-	}
-	p.digests[format] = e.SHA256
-	if m.download, m.downloadPeak, err = b.measureDownload(ctx, c, e); err != nil {
-		return m, err
-	}
-	return m, b.Discard(ctx, c, e.ID)
 }

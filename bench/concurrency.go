@@ -18,11 +18,7 @@ func (b *benchmark) concurrency(ctx context.Context) ([]measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Concurrency: exports of %s at once, CSV", data.Name),
 		Head: []string{"Exports, WORKER_CONCURRENCY", "median s", "worker CPU s", "collections", "their share of the CPU", "peak MiB"},
 		Note: "The share is of the worker's processor time. It includes what the collector does on cores that would be idle otherwise."}
-	c, err := b.Client(ctx, data)
-	if err != nil {
-		return nil, err
-	}
-	single, err := b.exportOnce(ctx, c, data)
+	c, single, err := b.exportOnce(ctx, data)
 	if err != nil {
 		return nil, err
 	}

@@ -169,8 +169,8 @@ func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop f
 	}
 }
 
-// overtaken returns how many exports from the workspace of data became READY between the creation and the end
-// of one export. Of the exports in ids, it takes the one with the highest count.
+// overtaken counts, for each export in ids, how many exports from the workspace of data became READY between its
+// creation and its end. It returns the highest count.
 func (b *benchmark) overtaken(ctx context.Context, ids []string, data benchstack.Dataset) (n int, err error) {
 	for _, id := range ids {
 		var during int

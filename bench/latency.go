@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
 
 	"memexport/internal/workshop/measure"
@@ -41,22 +40,12 @@ func (r *race) latency(ctx context.Context) (measure.Table, error) {
 			if err := r.Restart(ctx, 1, r.S3.Settings(address)...); err != nil {
 				return t, err
 			}
-			syscall.Sync()
-			m, e, err := r.measureExport(ctx, r.client, "csv")
-			if err == nil {
-				err = errors.Join(e.CheckCount(r.data.Memories), e.CheckSHA256(r.digests["csv"]))
-			}
+			m, err := r.measureSame(ctx, "csv")
 			if err != nil {
 				return t, fmt.Errorf("with a delay of %s: %w", delay, err)
 			}
-			if m.download, m.downloadPeak, err = r.measureDownload(ctx, r.client, e); err != nil {
-				return t, err
-			}
 			results[delay] = append(results[delay], m)
 			say("S3 with a delay of %s, round %d of %d: %.2fs", delay, round+1, r.rounds, m.wall.Seconds())
-			if err := r.Discard(ctx, r.client, e.ID); err != nil {
-				return t, err
-			}
 		}
 	}
 	for _, delay := range latencies {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"time"
 
 	"memexport/internal/workshop/benchstack"
@@ -30,22 +29,12 @@ func (b *benchmark) long(ctx context.Context) ([]measure.Table, error) {
 			if err != nil {
 				return nil, err
 			}
-			syscall.Sync()
-			m, e, err := b.measureExport(ctx, c, "csv")
-			if err == nil {
-				err = e.CheckCount(d.Memories)
-			}
+			m, _, err := b.measureWhole(ctx, c, d, "csv")
 			if err != nil {
-				return nil, err
-			}
-			if m.download, m.downloadPeak, err = b.measureDownload(ctx, c, e); err != nil {
 				return nil, err
 			}
 			results[i] = append(results[i], m)
 			say("%s, round %d of %d: %.2fs, peak %s MiB", d.Name, round+1, b.rounds, m.wall.Seconds(), measure.Mebibytes(m.peak))
-			if err := b.Discard(ctx, c, e.ID); err != nil {
-				return nil, err
-			}
 		}
 	}
 	for i, d := range sets {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -72,12 +71,8 @@ func (r *race) prepare(ctx context.Context) error {
 // repeat measures all rounds.
 func (r *race) repeat(ctx context.Context) error {
 	for round := range r.rounds {
-		order := slices.Clone(r.runners)
-		if round%2 == 1 {
-			slices.Reverse(order) // so that a runner does not always follow the same other runner
-		}
 		line := ""
-		for _, candidate := range order {
+		for _, candidate := range turns(r.runners, round) {
 			m, err := r.measure(ctx, candidate)
 			if err != nil {
 				return fmt.Errorf("%s: %w", candidate.name, err)
@@ -158,24 +153,23 @@ func (r *race) save(ctx context.Context, e benchstack.Export, path string) error
 
 // measure runs a runner once and returns the measurements.
 func (r *race) measure(ctx context.Context, candidate runner) (sample, error) {
-	syscall.Sync() // otherwise the kernel might still write the previous runner's file during this run
 	if candidate.format == "" {
 		return r.measurePsql(ctx, candidate)
 	}
-	m, e, err := r.measureExport(ctx, r.client, candidate.format)
-	if err != nil {
-		return m, err
+	return r.measureSame(ctx, candidate.format)
+}
+
+// measureSame measures an export and its download. The file must have the digest of an earlier one.
+func (r *race) measureSame(ctx context.Context, format string) (sample, error) {
+	m, e, err := r.measureWhole(ctx, r.client, r.data, format)
+	if err == nil {
+		err = e.CheckSHA256(r.digests[format])
 	}
-	if err := errors.Join(e.CheckCount(r.data.Exported()), e.CheckSHA256(r.digests[candidate.format])); err != nil {
-		return m, err
-	}
-	if m.download, m.downloadPeak, err = r.measureDownload(ctx, r.client, e); err != nil {
-		return m, err
-	}
-	return m, r.Discard(ctx, r.client, e.ID)
+	return m, err
 }
 
 func (r *race) measurePsql(ctx context.Context, candidate runner) (sample, error) {
+	syscall.Sync() // otherwise the kernel might still write the previous runner's file during this run
 	path := filepath.Join(r.WorkDir, "psql.out")
 	defer os.Remove(path)
 	command := benchstack.CopyCSV(r.data, path)

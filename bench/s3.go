@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -62,13 +61,9 @@ func (b *benchmark) s3(ctx context.Context) ([]measure.Table, error) {
 	}
 	ways := s3Ways()
 	for round := range r.rounds {
-		order := slices.Clone(ways)
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
 		settings := "" // of the running processes
 		line := ""
-		for _, way := range order {
+		for _, way := range turns(ways, round) {
 			if err := r.measureS3(ctx, way, &settings); err != nil {
 				return nil, fmt.Errorf("%s: %w", way.name, err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"syscall"
 	"time"
 
 	"memexport/internal/workshop/benchstack"
@@ -21,6 +22,16 @@ type sample struct {
 	bytes        int64         // size of the file
 	download     time.Duration
 	downloadPeak int64 // peak memory of the API during the download, in bytes
+}
+
+// turns returns runners in the order in which they run in a round. Every other round has the reverse order, so
+// that a runner does not always follow the same other one.
+func turns[T any](runners []T, round int) []T {
+	order := slices.Clone(runners)
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
 }
 
 // samples are the measurements of one runner, one per round.
@@ -90,6 +101,23 @@ func (b *benchmark) measureExport(ctx context.Context, c benchstack.Client, form
 	used := b.CPU().Minus(before)
 	return sample{wall: wall, server: e.InServer(), cpu: used.Workers, postgresCPU: used.Postgres, allCPU: used.All(),
 		peak: b.WorkerPeak(), bytes: e.SizeBytes}, e, err
+}
+
+// measureWhole measures an export of a data set and its download, checks the number of memories, and deletes
+// the export.
+func (b *benchmark) measureWhole(ctx context.Context, c benchstack.Client, d benchstack.Dataset, format string) (sample, benchstack.Export, error) {
+	syscall.Sync() // otherwise the kernel might still write an earlier file during this export
+	m, e, err := b.measureExport(ctx, c, format)
+	if err == nil {
+		err = e.CheckCount(d.Exported())
+	}
+	if err != nil {
+		return m, e, err
+	}
+	if m.download, m.downloadPeak, err = b.measureDownload(ctx, c, e); err != nil {
+		return m, e, err
+	}
+	return m, e, b.Discard(ctx, c, e.ID)
 }
 
 // measureDownload downloads a file and returns the time and the API's peak memory during the

@@ -18,7 +18,7 @@ type shape struct {
 
 // allShapes are the names of the shapes:
 //   - small: small memories in the order of the index, alone in their table
-//   - demo: the demo's memories, among those of another workspace
+//   - demo: the demo's memories, in a table with those of another workspace
 //   - wide: texts of 4 KB and metadata of 2 KB
 //   - user: 1% of the small memories, by an index of the user
 //   - user-unindexed: the same without that index
@@ -40,7 +40,6 @@ func (o *options) chosenShapes() (chosen []shape) {
 
 // shapes compares exports of different kinds of memories with psql, while nothing else runs.
 func (b *benchmark) shapes(ctx context.Context) ([]measure.Table, error) {
-	alone := func(do func() error) error { return do() }
 	return b.raceShapes(ctx, "nothing else runs", map[string]string{"csv": "0.60", "json": "0.36"}, alone)
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -56,21 +55,11 @@ func (b *benchmark) measureAlone(ctx context.Context, d benchstack.Dataset, form
 	}
 	var results samples
 	for range b.rounds {
-		syscall.Sync()
-		m, e, err := b.measureExport(ctx, c, format)
-		if err == nil {
-			err = e.CheckCount(d.Memories)
-		}
+		m, _, err := b.measureWhole(ctx, c, d, format)
 		if err != nil {
 			return nil, err
 		}
-		if m.download, m.downloadPeak, err = b.measureDownload(ctx, c, e); err != nil {
-			return nil, err
-		}
 		results = append(results, m)
-		if err := b.Discard(ctx, c, e.ID); err != nil {
-			return nil, err
-		}
 	}
 	say("%s: %.2fs, peak %s MiB", d.Name, results.wall().Seconds(), measure.Mebibytes(results[0].peak))
 	return results, nil

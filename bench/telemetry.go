@@ -45,12 +45,8 @@ func (b *benchmark) telemetry(ctx context.Context) ([]measure.Table, error) {
 		return nil, err
 	}
 	for round := range b.rounds + 1 { // round 0 only fills the caches
-		order := slices.Clone(ways)
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
 		line := ""
-		for _, way := range order {
+		for _, way := range turns(ways, round) {
 			m, err := b.measureObserved(ctx, c, way)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", way.name, err)

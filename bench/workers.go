@@ -19,11 +19,7 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Workers: %d exports of %s at once, CSV", b.batch, data.Name),
 		Head: []string{"Workers", "median s", "ratio to one", "memories/s", "CPU s", "Postgres CPU s", "peak MiB of one"},
 		Note: "Every file had the SHA-256 of the file of a single export."}
-	c, err := b.Client(ctx, data)
-	if err != nil {
-		return nil, err
-	}
-	single, err := b.exportOnce(ctx, c, data)
+	c, single, err := b.exportOnce(ctx, data)
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +45,20 @@ func (b *benchmark) workers(ctx context.Context) ([]measure.Table, error) {
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
-// exportOnce exports a data set as CSV, deletes the export and returns it.
-func (b *benchmark) exportOnce(ctx context.Context, c benchstack.Client, d benchstack.Dataset) (benchstack.Export, error) {
+// exportOnce exports a data set as CSV, and deletes the export. It returns the client and the export.
+func (b *benchmark) exportOnce(ctx context.Context, d benchstack.Dataset) (benchstack.Client, benchstack.Export, error) {
+	c, err := b.Client(ctx, d)
+	if err != nil {
+		return c, benchstack.Export{}, err
+	}
 	e, _, err := c.Export(ctx, "csv")
 	if err == nil {
 		err = e.CheckCount(d.Exported())
 	}
 	if err != nil {
-		return e, err
+		return c, e, err
 	}
-	return e, b.Discard(ctx, c, e.ID)
+	return c, e, b.Discard(ctx, c, e.ID)
 }
 
 // measureBatch creates n exports at once. It measures from the first POST until all are
