@@ -181,8 +181,8 @@ func stoppedBy(stop chan struct{}) environment {
 	return func(env *testsuite.TestActivityEnvironment) { env.SetWorkerStopChannel(stop) }
 }
 
-// wantHandOver checks that Temporal retries the activity at once and does not count the error as a
-// failure.
+// wantHandOver checks that another worker continues the activity at once, also in a workflow that older code has
+// started, and that Temporal does not count the error as a failure.
 func wantHandOver(t *testing.T, err error) {
 	t.Helper()
 	wantRetryable(t, err, "WorkerStopping")

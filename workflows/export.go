@@ -68,6 +68,7 @@ type run struct {
 	export     activities.ExportRef
 	workspace  string
 	attributes bool // whether to update the search attributes
+	handOver   bool // whether the workflow runs an activity again that its stopping worker has handed over
 	expireNow  bool // whether an operator has asked to end the downloads
 	details    details
 }
@@ -107,11 +108,11 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 	}
 	input := activities.PublishInput{ExportID: r.export.ExportID, Ranges: len(plan.Ranges), Written: r.details.written, Digest: digest}
 	if plan.Compose { // false in histories that were recorded before Compose existed
-		if err := workflow.ExecuteActivity(r.working(ctx, "compose one object"), a.Compose, r.export).Get(ctx, &input.Composed); err != nil {
+		if err := r.execute(r.working(ctx, "compose one object"), a.Compose, r.export, &input.Composed); err != nil {
 			return published, err
 		}
 	}
-	if err := workflow.ExecuteActivity(r.working(ctx, "verify and publish"), a.Publish, input).Get(ctx, &published); err != nil {
+	if err := r.execute(r.working(ctx, "verify and publish"), a.Publish, input, &published); err != nil {
 		return published, err
 	}
 	if s := published.Settled; s.Is() {
@@ -125,9 +126,13 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 // plan shows the export as PROCESSING in the Temporal UI and runs the activity Plan, which also publishes the
 // export if it is small.
 func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error) {
+	// Version 2 only sets r.handOver. A worker that runs older code fails to replay this workflow. Otherwise it would
+	// let the export fail when an activity is handed over.
+	version := workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 2)
+	r.handOver = version >= 2
 	options := workflow.GetActivityOptions(r.working(ctx, "divide the memories into ranges; publish a small export"))
 	input := activities.PlanInput{ExportID: r.export.ExportID}
-	if workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 1) == 1 {
+	if version >= 1 {
 		input.PublishSmall = true
 		// Older code gives this activity another id, so a worker that still runs older code fails to replay
 		// this workflow. Otherwise it would go on without knowing that Plan has already published the export.
@@ -139,7 +144,7 @@ func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error)
 		}
 	}
 	r.show(ctx, export.Processing)
-	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), a.Plan, input).Get(ctx, &plan)
+	err = r.execute(workflow.WithActivityOptions(ctx, options), a.Plan, input, &plan)
 	return plan, err
 }
 
@@ -161,7 +166,7 @@ func (r *run) verify(ctx workflow.Context, ranges *rangesInFlight) (digest archi
 		}
 		input := activities.VerifyInput{ExportID: r.export.ExportID, Number: i, Digest: digest}
 		summary := fmt.Sprintf("verify range %d of %d", i+1, len(ranges.done))
-		if err := workflow.ExecuteActivity(r.working(ctx, summary), a.Verify, input).Get(ctx, &digest); err != nil {
+		if err := r.execute(r.working(ctx, summary), a.Verify, input, &digest); err != nil {
 			return digest, err
 		}
 	}

@@ -40,15 +40,34 @@ func retryPolicy(longest time.Duration) *temporal.RetryPolicy {
 // activity survives an outage of hours, and a cancellation or a dead worker is noticed within the
 // heartbeat timeout.
 func (r *run) working(ctx workflow.Context, summary string) workflow.Context {
+	policy := retryPolicy(soon)
+	if r.handOver {
+		policy.NonRetryableErrorTypes = []string{attempt.TypeWorkerStopping} // execute runs the activity again
+	}
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    longestAttempt,
 		ScheduleToCloseTimeout: outageBudget,
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		WaitForCancellation:    true, // the cleanup must not begin while objects are still being written
-		RetryPolicy:            retryPolicy(soon),
+		RetryPolicy:            policy,
 		Priority:               temporal.Priority{FairnessKey: r.workspace},
 		Summary:                summary,
 	})
+}
+
+// execute runs an activity with the options of working, and stores its result. When a stopping worker hands the
+// activity over, execute runs it again at once. A retry by Temporal would come about a second later, because
+// Temporal starts no timer sooner than that.
+func (r *run) execute(ctx workflow.Context, activity, input, result any) error {
+	giveUp := workflow.Now(ctx).Add(outageBudget)
+	for {
+		err := workflow.ExecuteActivity(ctx, activity, input).Get(ctx, result)
+		left := giveUp.Sub(workflow.Now(ctx))
+		if !r.handOver || attempt.ErrorType(err) != attempt.TypeWorkerStopping || left <= 0 {
+			return err
+		}
+		ctx = workflow.WithScheduleToCloseTimeout(ctx, left)
+	}
 }
 
 // settling sets the options of the activities that record a final status. They are retried without limit,

@@ -47,7 +47,7 @@ func (r *run) writeRange(ctx workflow.Context, slots workflow.Semaphore, number 
 	input := activities.WriteRangeInput{ExportID: r.export.ExportID, Number: number, Range: planned.Range}
 	summary := fmt.Sprintf("range %d of %d, about %s memories", number+1, r.details.ranges, humanize.Comma(planned.Estimate))
 	var written export.Written
-	if err := workflow.ExecuteActivity(r.working(ctx, summary), a.WriteRange, input).Get(ctx, &written); err != nil {
+	if err := r.execute(r.working(ctx, summary), a.WriteRange, input, &written); err != nil {
 		return err
 	}
 	r.details.rangesDone++

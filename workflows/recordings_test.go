@@ -124,6 +124,8 @@ var recordings = map[string]func(t *testing.T) *live{
 	"small-retried": func(t *testing.T) *live {
 		return completed(t, newSmall().failing("Plan", 1, sdk.NewApplicationError("the store is away", "StorageUnavailable")))
 	},
+	"handed-over":       func(t *testing.T) *live { return completed(t, newStub(2).failing("WriteRange", 1, errStopping)) },
+	"small-handed-over": func(t *testing.T) *live { return completed(t, newSmall().failing("Plan", 1, errStopping)) },
 	"small-cancelled": func(t *testing.T) *live {
 		s := newSmall()
 		s.on["Plan"] = func(ctx context.Context, _ int) error { return untilCancelled(ctx) }

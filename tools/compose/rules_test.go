@@ -222,16 +222,17 @@ func TestPortsAreOpenOnThisMachineOnly(t *testing.T) {
 	}
 }
 
-func TestTemporalDividesTasksAmongWorkspaces(t *testing.T) {
+func TestTemporalDividesTasksAmongWorkspacesAndGivesNoneToStoppingWorkers(t *testing.T) {
 	p := project(t)
 	temporal := p.Services["temporal"]
 	file := *temporal.Environment["DYNAMIC_CONFIG_FILE_PATH"]
-	for _, config := range temporal.Configs {
-		if config.Target == file && strings.Contains(p.Configs[config.Source].Content, "matching.enableFairness:\n  - value: true") {
-			return
+	for _, setting := range []string{"matching.enableFairness", "frontend.enableCancelWorkerPollsOnShutdown"} {
+		if !slices.ContainsFunc(temporal.Configs, func(c types.ServiceConfigObjConfig) bool {
+			return c.Target == file && strings.Contains(p.Configs[c.Source].Content, setting+":\n  - value: true")
+		}) {
+			t.Errorf("the dynamic configuration %s does not turn %s on", file, setting)
 		}
 	}
-	t.Errorf("the dynamic configuration %s does not turn fairness on", file)
 }
 
 func TestKeysAreOnlyMadeOnRequest(t *testing.T) {
