@@ -9,8 +9,8 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// latencies are by how much the answers of the S3 server are delayed. Within a cloud region, S3 answers
-// after 10 to 100 ms.
+// latencies are the delays with which the S3 server answers in the measurements. Within a cloud region, S3
+// answers after 10 to 100 ms.
 var latencies = []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond}
 
 // latency measures exports to the S3 server through a proxy that delays its answers.

@@ -42,7 +42,7 @@ type options struct {
 	flooding             time.Duration // how long a workspace creates exports without pause
 	besiegers            int           // how many connections a siege opens
 	calm                 time.Duration // how long the requests of other callers are measured before and after each siege
-	workspaces, exports  int           // how many workspaces queue small exports at once, and how many each
+	workspaces, exports  int           // how many workspaces queue small exports at once, and how many exports each of them queues
 	longBase, longRows   int           // the numbers of memories of two exports whose times per memory are compared
 }
 
@@ -230,7 +230,7 @@ func (o *options) datasets() []benchstack.Dataset {
 				needed = append(needed, s.data)
 			}
 			if slices.Contains(o.shapes, "demo") {
-				needed = append(needed, benchstack.SameInstant(o.moderate().Memories)) // other workspaces' memories in the demo's table
+				needed = append(needed, benchstack.SameInstant(o.moderate().Memories)) // the demo's table must also contain another workspace's memories
 			}
 		case "small", "reads", "rolling":
 			needed = append(needed, o.largest())

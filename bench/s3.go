@@ -153,7 +153,7 @@ func (r *race) comparePipes(ctx context.Context) error {
 	piped, psqls := filepath.Join(r.WorkDir, "piped"), filepath.Join(r.WorkDir, "psql.out")
 	defer os.Remove(piped)
 	defer os.Remove(psqls)
-	written := "" // the format of the file
+	written := "" // the format of the file that psql wrote last
 	for _, way := range s3Ways() {
 		if !way.pipe {
 			continue

@@ -24,8 +24,8 @@ type sample struct {
 	downloadPeak int64 // peak memory of the API during the download, in bytes
 }
 
-// turns returns runners in the order in which they run in a round. Every other round has the reverse order, so
-// that a runner does not always follow the same other one.
+// turns returns runners in the order in which they run in a round. The order is reversed in every second round,
+// so that a runner does not always run after the same runner.
 func turns[T any](runners []T, round int) []T {
 	order := slices.Clone(runners)
 	if round%2 == 1 {

@@ -127,7 +127,7 @@ func (b *benchmark) memoryUse(at time.Duration) memoryUse {
 	return memoryUse{at: at, worker: measure.ResidentMemory(b.WorkerPID()), api: measure.ResidentMemory(b.APIPID()), temporal: measure.ResidentMemory(b.Temporal.PID)}
 }
 
-// watchEvery is how often watchDrain counts what is READY.
+// watchEvery is how often watchDrain counts the READY exports.
 const watchEvery = time.Second
 
 // watchDrain asks for the status of exports until all are READY, and returns how long each answer took. It

@@ -18,10 +18,10 @@ type shape struct {
 
 // allShapes are the names of the shapes:
 //   - small: small memories in the order of the index, alone in their table
-//   - demo: the demo's memories, in a table with those of another workspace
+//   - demo: the demo's memories, in one table with the memories of other workspaces
 //   - wide: texts of 4 KB and metadata of 2 KB
-//   - user: 1% of the small memories, by an index of the user
-//   - user-unindexed: the same without that index
+//   - user: the memories of one user, which are 1% of the small ones, with an index on the user
+//   - user-unindexed: the memories of one user, without that index
 var allShapes = []string{"small", "demo", "wide", "user", "user-unindexed"}
 
 // chosenShapes returns the shapes to measure. There are fewer wide memories, because each is some twenty times
@@ -43,13 +43,14 @@ func (b *benchmark) shapes(ctx context.Context) ([]measure.Table, error) {
 	return b.raceShapes(ctx, "nothing else runs", map[string]string{"csv": "0.60", "json": "0.36"}, alone)
 }
 
-// bystander does the same while another program keeps one core busy.
+// bystander makes the same comparison as shapes, while another program keeps one core busy.
 func (b *benchmark) bystander(ctx context.Context) ([]measure.Table, error) {
 	return b.raceShapes(ctx, "another program keeps one core busy", map[string]string{"csv": "0.72", "json": "0.44"}, withBystander)
 }
 
-// raceShapes compares exports with psql. The function within calls the function that measures. The aims are
-// the ratios that we want to reach, by format.
+// raceShapes compares exports with psql. It calls within(f), where f makes the measurements. The function within calls
+// f and may run another program meanwhile. The table's title contains while, which describes that. The map aims
+// contains the ratio to psql that we want to reach, by format.
 func (b *benchmark) raceShapes(ctx context.Context, while string, aims map[string]string, within func(func() error) error) ([]measure.Table, error) {
 	t := measure.Table{Title: "Shapes: exports against psql, while " + while,
 		Head: []string{"Shape, way", "memories", "MB", "median s", "ratio to psql", "aim", "CPU s", "ratio to psql", "Postgres", "client", "peak MiB"},

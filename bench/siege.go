@@ -102,7 +102,7 @@ func (b *benchmark) besiege(ctx context.Context) ([]measure.Table, error) {
 	for _, m := range moments {
 		over.Head = append(over.Head, fmt.Sprintf("%.0f s", m.Seconds()))
 	}
-	keys, err := b.Keys(ctx, b.moderate(), b.besiegers/100) // one key for every 100 connections, because a key may make 500 requests at once
+	keys, err := b.Keys(ctx, b.moderate(), b.besiegers/100) // one key for every 100 connections, because the API refuses more than 500 requests at once with one key
 	if err != nil {
 		return nil, err
 	}

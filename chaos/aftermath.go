@@ -81,8 +81,9 @@ func (w *world) checkRows(rows []row) {
 	w.say("%d rows, %d of them of requests without an answer", len(rows), len(rows)-len(w.jobs.byID()))
 }
 
-// checkGrace checks that the objects stayed for the grace period. Nobody waits for that after a cancellation, and the
-// reconciler doesn't know how a terminated workflow would have ended.
+// checkGrace checks that the objects stayed for the grace period. It accepts an earlier end after a cancellation,
+// because the workflow then skips the grace period. It also accepts that after a termination, because the reconciler
+// deletes the objects then, and does not know how the workflow would have ended.
 func (w *world) checkGrace(j *job, r row) {
 	if j == nil || r.Status != "EXPIRED" || r.Purged == nil || r.Deleted != nil || !r.Purged.Before(r.Expires.Add(grace)) {
 		return
@@ -140,7 +141,7 @@ func (w *world) checkBucket(ctx context.Context, rows []row) {
 	}
 	for _, o := range objects {
 		id := path.Base(path.Dir(o.key))
-		if id == "memexport-probe" { // of a worker that was killed when it started; the sweep deletes probes after a day
+		if id == "memexport-probe" { // left by a worker that was killed while it started; the sweep deletes probes after a day
 			w.count("probes of killed workers")
 			continue
 		}

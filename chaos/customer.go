@@ -82,7 +82,7 @@ func (j *job) mark(change func(*job)) {
 func (w *world) customer(ctx context.Context, ws *workspace, r *rand.Rand) {
 	names := slices.Sorted(maps.Keys(parse.Formats))
 	from, to := 300*time.Millisecond, 3*time.Second
-	if w.soak > 0 { // so few that the checker keeps up with them on a busy machine
+	if w.soak > 0 { // create fewer exports, so that the checker keeps up on a busy machine
 		from, to = 2*time.Second, 10*time.Second
 	}
 	for burst := 0; burst > 0 || pause(ctx, between(r, from, to)); burst-- {
@@ -155,7 +155,8 @@ func (ws *workspace) create(ctx context.Context, r *rand.Rand, j *job, headers [
 	return first
 }
 
-// judgeRefusal checks that a request that exceeds a limit is told which limit, and when to come back.
+// judgeRefusal checks a response with the status 429. It must name a limit that the workspace can reach, and have a
+// Retry-After header.
 func (ws *workspace) judgeRefusal(a *answer) {
 	var problem struct{ Code string }
 	if err := json.Unmarshal(a.body, &problem); err != nil && a.broken {
@@ -168,7 +169,7 @@ func (ws *workspace) judgeRefusal(a *answer) {
 	ws.world.count("refused with " + problem.Code)
 }
 
-// legalSteps are the statuses that may be seen after a status.
+// legalSteps maps each status to the statuses that the next poll may find.
 var legalSteps = map[string][]string{
 	"PENDING":    {"PENDING", "PROCESSING", "READY", "EXPIRED", "FAILED"},
 	"PROCESSING": {"PROCESSING", "READY", "EXPIRED", "FAILED"},
@@ -263,8 +264,8 @@ func (w *world) follow(ctx context.Context, j *job, e *object) {
 	j.outlive(ctx, e)
 }
 
-// judgeFailure checks that the faults justify the code of a failure. Outages of minutes justify none, because
-// the service retries for 12 hours.
+// judgeFailure checks that a fault explains the error code of a FAILED export. An outage of some minutes is not a
+// valid explanation, because the service retries for 12 hours.
 func (j *job) judgeFailure(e *object) {
 	w := j.ws.world
 	j.mu.Lock()

@@ -83,7 +83,8 @@ func (s *stack) fillDisk(ctx context.Context) error {
 
 func (s *stack) freeDisk(context.Context) error { return ignore(os.Remove(s.filler()), fs.ErrNotExist) }
 
-// protectDisk makes the disk read-only. That is refused while a file is open for writing, so it may take some attempts.
+// protectDisk makes the disk read-only. The kernel refuses that while a file is open for writing, so protectDisk tries
+// several times.
 func (s *stack) protectDisk(ctx context.Context) error {
 	s.refuse(time.Now().Add(time.Hour)) // until unprotectDisk is called
 	err := command(ctx, "mount", "-o", "remount,ro", s.disk)
@@ -101,7 +102,7 @@ func (s *stack) unprotectDisk(ctx context.Context) error {
 	return err
 }
 
-// refuse notes until when the disk refuses writes in a way that docs/stores.md calls final.
+// refuse records until when an export may fail with STORAGE_DENIED: see docs/stores.md.
 func (s *stack) refuse(until time.Time) { s.refused.Store(&until) }
 
 // freezeDisk makes every write to the disk hang, and the processes that write cannot even be killed.
@@ -118,7 +119,7 @@ func (s *stack) thawDisk(ctx context.Context) error {
 
 // loseBucket puts a file in the place of the bucket, so that every access fails, as when a disk is gone.
 func (s *stack) loseBucket(context.Context) error {
-	s.refuse(time.Now()) // only an upload that has begun is refused
+	s.refuse(time.Now()) // only an upload that has already begun may fail with STORAGE_DENIED
 	if err := os.Rename(s.bucket, s.bucket+".away"); err != nil {
 		return err
 	}

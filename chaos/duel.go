@@ -10,11 +10,12 @@ import (
 )
 
 // duel lets two attempts write the same range at once, so that only the fence in Postgres keeps the parts of one
-// attempt from mixing with the parts of the other. Postgres crawls, so that an export of several parts is being written
-// for a minute. The worker that writes it is cut off from Temporal, and a reset starts another attempt. Then Postgres
-// is fast again, and both attempts finish. Only later the first worker can learn from Temporal that it was given up.
+// attempt from mixing with the parts of the other. The proxy of Postgres crawls, so that writing an export of several
+// parts takes a minute. The worker that writes it is cut off from Temporal, and a reset starts another attempt. Then
+// Postgres is fast again, and both attempts finish. The first worker is connected to Temporal again some seconds
+// later. Until then, it cannot learn that the reset has replaced its attempt.
 func (w *world) duel() fault {
-	cutOff := -1 // the worker
+	cutOff := -1 // the index of the worker that is cut off
 	return fault{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 3 * time.Second, to: 12 * time.Second,
 		strike: func(ctx context.Context, r *rand.Rand) string {
 			w.postgresProxy.set(crawl)
@@ -27,7 +28,7 @@ func (w *world) duel() fault {
 				w.postgresProxy.set(pass)
 				return ""
 			}
-			w.temporalProxies[1+cutOff].set(cut) // if it hung, Temporal could give the new attempt to this worker too
+			w.temporalProxies[1+cutOff].set(cut) // with hang instead of cut, Temporal could give the new attempt to this worker too
 			limited, stop := context.WithTimeout(ctx, 5*time.Second)
 			defer stop()
 			w.reset(limited, j, func(tasks []int64) int64 { return tasks[len(tasks)-1] })

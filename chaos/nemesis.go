@@ -22,7 +22,8 @@ type fault struct {
 // lane is a group of faults of which one happens at a time. Faults of different lanes overlap.
 type lane []fault
 
-// longRun is how many seconds a run must have for outages of minutes, and shortOutage and longOutage bound these.
+// Only runs of at least longRun seconds have outages of minutes. Such an outage lasts at least shortOutage and at
+// most longOutage.
 const (
 	longRun     = 240
 	shortOutage = 2 * time.Minute
@@ -111,7 +112,7 @@ func (w *world) serverFaults() lane {
 		{kind: "kill -9 of Temporal", from: 10 * time.Millisecond, to: 8 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away", from: heartbeat, to: 45 * time.Second, strike: name("temporal", w.killTemporal), heal: w.restartTemporal, pauseAfter: 15 * time.Second},
 		{kind: "Temporal away, then kill -9 of all APIs", from: 5 * time.Second, to: 12 * time.Second, strike: name("temporal and APIs", w.killTemporal), heal: func(ctx context.Context) error {
-			for _, m := range w.apis { // new processes do not know which workflows the killed ones still had to start
+			for _, m := range w.apis { // a killed process forgets which workflows it still had to start
 				m.kill()
 				if err := m.start(); err != nil {
 					return err

@@ -53,7 +53,7 @@ func (w *world) operatorFaults() lane {
 		{kind: "operator pauses a workflow", from: time.Second, to: 10 * time.Second, strike: press(func(ctx context.Context, j *job) {
 			paused = j
 			if described, err := w.operator.DescribeWorkflowExecution(ctx, workflowID(j), ""); err != nil || described.GetPendingWorkflowTask() != nil {
-				return // the server loses the task of a workflow that is paused before a worker has taken the task: docs/temporal-ui.md
+				return // a pause would lose a workflow task that waits for a worker: see docs/temporal-ui.md
 			}
 			_, _ = w.operator.WorkflowService().PauseWorkflowExecution(ctx, &workflowservice.PauseWorkflowExecutionRequest{
 				Namespace: client.DefaultNamespace, WorkflowId: workflowID(j), Reason: "chaos", RequestId: uuid.NewString()})

@@ -17,12 +17,12 @@ import (
 // sampleEvery is how often a soak samples what the service uses.
 const sampleEvery = 5 * time.Second
 
-// rest is how long a soak waits after its load. It is longer than pools keep idle connections, and than the settings
-// below keep rows, so that everything which the load has caused should be gone.
+// rest is how long a soak waits after its load. Before rest has passed, pools close their idle connections, and
+// soakSettings make the service delete its rows. So nothing that the load has caused should be left.
 const rest = 6 * time.Minute
 
-// soakSettings delete rows soon, so that a soak sees every row of the service come and go. But customers, who may be
-// late on a busy machine, still find their exports.
+// soakSettings make the service delete old rows after five minutes, so that rows are created and deleted within one
+// soak. Five minutes are long enough for customers on a busy machine to find their exports.
 var soakSettings = []string{"EXPORT_HISTORY=5m", "AUDIT_RETENTION=5m"}
 
 // processMetrics are the metrics that a soak reads from each process.

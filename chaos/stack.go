@@ -34,7 +34,7 @@ const (
 // applicationName is the name under which Postgres knows the connections of this process.
 const applicationName = "chaos"
 
-// The limits of a workspace are so low that customers reach them. Only the largest workspace has so many bytes.
+// The limits of a workspace are so low that customers reach them. Only the largest workspace can reach maxStored.
 const (
 	maxRunning    = 3
 	maxUnfinished = 12
@@ -47,7 +47,7 @@ type stack struct {
 	dir, program      string
 	bucket, bucketURL string                    // bucket is the directory, if the store is one
 	disk              string                    // where the disk of the bucket is mounted, if it has one
-	refused           atomic.Pointer[time.Time] // until when the disk refused to be written
+	refused           atomic.Pointer[time.Time] // until when an export could fail with STORAGE_DENIED
 	frozen            atomic.Bool               // whether writes to the disk hang
 	clock             string                    // the file that moves the clock of Postgres, or empty
 	jumped            atomic.Pointer[time.Time] // until when the clock of Postgres was wrong
@@ -67,7 +67,7 @@ type stack struct {
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
 	settings        []string      // further variables of the environment
-	unlock          func()        // the directory
+	unlock          func()        // releases the lock on dir
 	apis, workers   []*member
 }
 

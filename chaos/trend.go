@@ -14,8 +14,8 @@ type trend struct {
 	slope, from, to float64 // per hour, with the limits of a confidence interval of 95 percent
 }
 
-// blocks is how many means a trend is fitted to, and quantile is the 97.5th percentile of Student's distribution for
-// a line through them.
+// blocks is the number of means to which fit fits a line. quantile is the 97.5th percentile of Student's
+// distribution with blocks-2 degrees of freedom.
 const (
 	blocks   = 24
 	quantile = 2.074
@@ -24,15 +24,15 @@ const (
 // allowed is the slope up to which a quantity does not count as growing, because the load of a soak is random.
 func (t trend) allowed() float64 { return math.Max(0.2*t.mean, 1) }
 
-// grows reports whether a quantity grows under load, and does not come back when the load has ended. Pools and rows
-// may grow because the machine has become slower, but then they come back.
+// grows reports whether a quantity grows under load, and is still larger than before after the load has ended. A
+// machine that becomes slower can also make pools and rows grow, but these shrink again when the load ends.
 func (t trend) grows(before, after float64) bool {
 	return t.from > t.allowed() && after > 1.1*before+1
 }
 
 // fit fits a line to values. Values that are close together in time depend on each other, which would make the
-// interval too narrow. So the line is fitted to means of successive values, and what dependence is left between
-// these widens the interval.
+// interval too narrow. So fit uses the means of blocks of successive values. If these means still depend on each
+// other, fit widens the interval.
 func fit(times []time.Time, values []float64) (trend, error) {
 	if len(values) < blocks || len(times) != len(values) {
 		return trend{}, fmt.Errorf("%d samples are too few: set SOAK_MINUTES to 5 or more", len(values))

@@ -53,7 +53,8 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-// thresholds maps the thresholds in the rules that are times in seconds to the shorter times of this test.
+// thresholds maps parts of the rules to their replacements. Each part compares a time with a number of seconds. The
+// replacement has fewer seconds.
 var thresholds = map[string]string{") > 900\n": ") > 20\n", ") > 3600\n": ") > 20\n", ") > 1200\n": ") > 20\n", ") > 10800\n": ") > 20\n"}
 
 // shortened returns the rules with short times, so that a test can wait until they fire. Nothing else is

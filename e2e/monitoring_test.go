@@ -32,7 +32,7 @@ type firing struct {
 	after        time.Duration
 }
 
-// poison is the text of a memory that makes a query of the view shown fail.
+// poison is the text of a memory. Postgres fails when it reads this memory through the view named shown.
 const poison = "poison"
 
 func newMonitored(t *testing.T) *monitored {
@@ -67,8 +67,7 @@ func (m *monitored) startWorker(t *testing.T, env ...string) {
 }
 
 // cause waits until none of the alerts fires. Then it calls inject, which causes the fault, and waits until
-// every alert has fired. During this second wait, it calls the function while repeatedly, unless the function
-// is nil.
+// every alert has fired. If while is not nil, cause calls while() repeatedly during this second wait.
 func (m *monitored) cause(t *testing.T, fault string, inject, while func(), alerts ...string) {
 	t.Helper()
 	await.True(t, 3*time.Minute, "these alerts are silent before "+fault+": "+strings.Join(alerts, ", "), func() bool {

@@ -183,8 +183,8 @@ func (s *inStore) wantPurged(t *testing.T, id string) {
 // uploads reports whether a request uploads data to the store.
 func uploads(r *http.Request) bool { return r.Method == http.MethodPut || r.Method == http.MethodPost }
 
-// refuse applies the fault to requests to the store until the end of the test. The function which selects
-// these requests.
+// refuse makes some requests to the store fail until the end of the test. If which(r) is true, the request r
+// gets the fault.
 func (s *inStore) refuse(t *testing.T, which func(*http.Request) bool, fault storetest.Fault) {
 	s.faults.Set(func(r *http.Request) storetest.Fault {
 		if which(r) {

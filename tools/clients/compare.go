@@ -23,8 +23,8 @@ const (
 var errBreaks = errors.New("this breaks clients of the last release: undo it, or raise the major version in api/document.go, or accept it in " + accepted)
 
 // compare returns an error if the document breaks clients of the last release without a new major version.
-// It also checks that oasdiff judges a list of known changes correctly, because an oasdiff that accepts
-// everything would go unnoticed otherwise.
+// It also checks that oasdiff judges a list of known changes correctly. Otherwise nobody would notice an oasdiff
+// that accepts everything.
 func compare(ctx context.Context, work string) error {
 	dir := filepath.Join(work, "oasdiff")
 	if _, err := output(ctx, "", []string{"GOBIN=" + dir}, "go", "install", oasdiff); err != nil {

@@ -186,8 +186,8 @@ func TestServicesThatStayAreRestartedAndSayWhenTheyAreHealthy(t *testing.T) {
 			}
 		}
 	}
-	// While the image initializes the database, a first server runs, which listens on a Unix socket only. A
-	// check over TCP does not take it for the real one.
+	// While the image initializes the database, it runs a temporary server that listens only on a Unix socket.
+	// A check over TCP fails as long as that server runs.
 	if test := p.Services["postgres"].HealthCheck.Test; !strings.Contains(strings.Join(test, " "), "pg_isready -h 127.0.0.1") {
 		t.Errorf("the healthcheck of postgres is %v: it passes before the server is ready", test)
 	}

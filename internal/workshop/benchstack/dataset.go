@@ -27,7 +27,7 @@ type Dataset struct {
 	userMemories int
 }
 
-// Exported returns the number of memories that an export has, and psql's file.
+// Exported returns the number of memories in an export of the data set, which is also the number in psql's file.
 func (d Dataset) Exported() int {
 	if d.user != "" {
 		return d.userMemories

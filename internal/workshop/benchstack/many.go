@@ -23,7 +23,7 @@ func Short(n int) Dataset {
 		const step = 500_000
 		told := time.Now()
 		for first := 0; first < n; first += step {
-			// The first half of the ids is the workspace's, because ids are unique in the table.
+			// Each id begins with half of the workspace's id, because ids must be unique in the table.
 			_, err := tx.ExecContext(ctx, `INSERT INTO memories (id, memory, priority, status, workspace_id, created_at, updated_at)
 				SELECT (left($1::text, 18) || '-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 'Likes tea, no. ' || i, 'LOW', 'COMPLETED', $1::text::uuid,
 					timestamptz '2025-01-01 00:00:00Z' + i * interval '1 second', timestamptz '2026-01-01 00:00:00Z'

@@ -12,9 +12,9 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-// RunPipe runs and measures a psql command that writes to standard output, piped into an upload to the
-// object key on the S3 server. If gzip is true, gzip at its fastest level compresses the output in between.
-// CPU in the result is the time of psql, gzip and the upload. Peak is the memory of the upload.
+// RunPipe runs a psql command that writes to standard output, pipes the output into an upload, and measures
+// both. The upload creates the object key on the S3 server. If gzip is true, gzip -1 compresses the output
+// before the upload. CPU in the result is the time of psql, gzip and the upload. Peak is the memory of the upload.
 func (s *Stack) RunPipe(ctx context.Context, command, key string, gzip bool) (run PsqlRun, err error) {
 	steps := []*exec.Cmd{s.psqlCommand(command)}
 	if gzip {
@@ -37,7 +37,7 @@ func (s *Stack) RunPipe(ctx context.Context, command, key string, gzip bool) (ru
 // It sets run.Peak to the peak memory of the last one.
 func (s *Stack) pipe(ctx context.Context, steps []*exec.Cmd, run *PsqlRun) error {
 	var running []*process.Process
-	var ends []io.Closer // this process's ends of the pipes, which would keep them open
+	var ends []io.Closer // this process's copies of the pipes' ends; the children see no end of file until these are closed
 	closeEnds := func() {
 		for _, end := range ends {
 			end.Close() //nolint:errcheck // the children have their own ends

@@ -210,7 +210,7 @@ func (c CPU) Minus(earlier CPU) CPU {
 	return CPU{Temporal: c.Temporal - earlier.Temporal, Postgres: c.Postgres - earlier.Postgres, Workers: c.Workers - earlier.Workers, API: c.API - earlier.API}
 }
 
-// Times returns f times the time.
+// Times returns c with each time multiplied by f.
 func (c CPU) Times(f float64) CPU {
 	scale := func(d time.Duration) time.Duration { return time.Duration(f * float64(d)) }
 	return CPU{Temporal: scale(c.Temporal), Postgres: scale(c.Postgres), Workers: scale(c.Workers), API: scale(c.API)}

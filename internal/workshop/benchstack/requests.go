@@ -16,7 +16,7 @@ type Requests struct {
 	counts map[string]int
 }
 
-// Count starts a proxy that counts requests, and that stop stops.
+// Count starts a proxy that counts the requests to the server. stop stops the proxy.
 func (s *S3) Count() (r *Requests, stop func()) {
 	r = &Requests{counts: map[string]int{}}
 	proxy := &httputil.ReverseProxy{

@@ -81,14 +81,14 @@ func (s *S3) Address() string { return s.server.Address }
 // CPU returns the processor time that the server has used.
 func (s *S3) CPU() time.Duration { return measure.CPUTime(s.server.PID) }
 
-// Delayed returns the address of a proxy in front of the server. Each answer comes later by delay, as if a
+// Delayed returns the address of a proxy in front of the server. The proxy delays each answer by delay, as if a
 // round trip took that much longer.
 func (s *S3) Delayed(ctx context.Context, delay time.Duration) (address string, err error) {
 	return s.delays.Of(ctx, s.server.Address, delay)
 }
 
-// Settings returns the settings with which the service, when it is restarted, keeps exports in the bucket at
-// an address: that of the server or of a proxy.
+// Settings returns settings for Stack.Restart. With them, the service keeps exports in the bucket. The address
+// belongs to the server or to a proxy in front of it.
 func (s *S3) Settings(address string) []string {
 	return append([]string{"BUCKET_URL=" + bucketURL(address)}, s3Credentials...)
 }

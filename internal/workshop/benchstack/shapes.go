@@ -13,9 +13,9 @@ type table int
 
 const (
 	common         table = iota // the demo's table, which all data sets without a table of their own share
-	smallAlone                  // like the demo's table
-	smallUnindexed              // without the demo's index for the memories of one user
-	wideAlone                   // like the demo's table
+	smallAlone                  // has the columns and indexes of the demo's table
+	smallUnindexed              // lacks the demo's index for the memories of one user
+	wideAlone                   // has the columns and indexes of the demo's table
 )
 
 func (t table) name() string {
@@ -38,7 +38,7 @@ func (t table) create(ctx context.Context, db *sqlx.DB) error {
 	return err
 }
 
-// smallUsers is how many users the memories of Small belong to, in turn.
+// smallUsers is the number of users in each data set of this file. Successive memories belong to different users.
 const smallUsers = 100
 
 // Small returns a data set of n small memories. They lie in the table in the order of the keyset index, and
@@ -61,8 +61,8 @@ func small(n int, t table) Dataset {
 		}}
 }
 
-// OneUser returns the data set Small(n) with the memories of one user selected, which are 1% of them. If
-// indexed is false, no index has the user.
+// OneUser returns a data set with the same memories as Small(n). Exports and psql select only the memories of
+// one user, which are 1% of them. If indexed is false, the table has no index on the user.
 func OneUser(n int, indexed bool) Dataset {
 	t := smallAlone
 	if !indexed {
@@ -73,12 +73,12 @@ func OneUser(n int, indexed bool) Dataset {
 	return d
 }
 
-// Wide returns a data set of n memories in a table of their own, each with a text of 4 KB, of which many
-// characters have two bytes, and metadata of 2 KB. Postgres stores such values outside of the row.
+// Wide returns a data set of n memories in a table of their own. Each memory has a text of 4 KB and metadata of
+// 2 KB. Many characters of the text take two bytes. Postgres stores such values outside of the row.
 func Wide(n int) Dataset {
 	return Dataset{Name: humanize.Comma(int64(n)) + " wide memories", Memories: n, table: wideAlone,
 		insert: func(ctx context.Context, tx *sqlx.Tx, o insertOptions) error {
-			// A group has 16 texts of the seed, and 3200 characters of these become a text of about 4000 bytes.
+			// Join 16 of the seed's texts into one, and cut it to 3200 characters, which are about 4000 bytes.
 			_, err := tx.ExecContext(ctx, `
 				WITH numbered AS (SELECT memory, row_number() OVER (ORDER BY created_at, id) / 16 AS number FROM memories WHERE workspace_id = $3),
 				texts AS (SELECT number, left(repeat(translate(string_agg(memory, ' '), 'aeou', 'äéöü'), 5), 3200) AS text FROM numbered GROUP BY number),

@@ -27,9 +27,8 @@ func StartDelays(ctx context.Context, dir string) (*Delays, error) {
 // Stop ends all proxies.
 func (d *Delays) Stop() { d.server.Stop() }
 
-// Of returns the address of a proxy in front of the server at address. What the server sends arrives later
-// by delay, at an unlimited rate. So each answer comes later by delay, as it would if a round trip took that
-// much longer.
+// Of returns the address of a proxy in front of the server at address. The proxy delays all data from
+// the server by delay, as if a round trip took that much longer. It does not limit the rate.
 func (d *Delays) Of(ctx context.Context, address string, delay time.Duration) (proxy string, err error) {
 	var made struct{ Listen string }
 	api, name := "http://"+d.server.Address+"/proxies", uuid.NewString()
