@@ -23,46 +23,73 @@ const (
 //
 // Postgres keeps statistics of each column separately. It multiplies the fraction of rows in the workspace by
 // the fraction of rows in the time range, as if the memories of every workspace had the same distribution over
-// time. So it may expect ten memories where there are a million. Therefore estimate counts the matches among
-// the first memories of the range. If Postgres is wrong about these, estimate assumes that Postgres is wrong
-// about the whole range by the same factor.
+// time. So it may expect ten memories where there are a million. Therefore estimate counts the matches among the
+// first and among the last memories of the range, and returns the mean of what these two samples suggest.
 func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
-	seen, err := p.sample(ctx, r)
-	if err != nil || seen.rows < sampleRows {
-		return seen.matches, err
+	first, err := p.sample(ctx, r, ascending)
+	if err != nil || first.rows < sampleRows {
+		return first.matches, err
+	}
+	last, err := p.sample(ctx, r, descending)
+	if err != nil {
+		return 0, err
 	}
 	all, err := p.expected(ctx, r)
 	if err != nil {
 		return 0, err
 	}
-	begin, err := p.expected(ctx, Range{First: r.First, Last: seen.last})
+	forward, err := p.extrapolate(ctx, r, all, first, Range{First: r.First, Last: first.edge})
 	if err != nil {
 		return 0, err
 	}
-	tooFew := seen.matches >= leastEvidence && seen.matches > refuted*begin
-	tooMany := begin >= leastEvidence && begin > refuted*seen.matches
+	backward, err := p.extrapolate(ctx, r, all, last, Range{First: last.edge, Last: r.Last})
+	return forward/2 + backward/2, err
+}
+
+// extrapolate returns how many memories of r the query matches, judged by a sample of the memories in the range
+// sampled, which is a part of r. all is what Postgres expects in r. If Postgres is wrong about the sample,
+// extrapolate assumes that Postgres is wrong about all of r by the same factor.
+func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s sample, sampled Range) (int64, error) {
+	expected, err := p.expected(ctx, sampled)
+	if err != nil {
+		return 0, err
+	}
+	tooFew := s.matches >= leastEvidence && s.matches > refuted*expected
+	tooMany := expected >= leastEvidence && expected > refuted*s.matches
 	if tooFew || tooMany {
-		share := float64(begin) / float64(max(all, begin, 1))
-		if elapsed, whole := float64(seen.last.CreatedAt)-float64(r.First.CreatedAt), float64(r.Last.CreatedAt)-float64(r.First.CreatedAt); begin < leastEvidence && elapsed > 0 {
-			// Postgres never expects less than one row, so a small value of begin is too inexact.
+		share := float64(expected) / float64(max(all, expected, 1))
+		if elapsed, whole := sampled.microseconds(), r.microseconds(); expected < leastEvidence && elapsed > 0 {
+			// Postgres never expects less than one row, so a small value of expected is too inexact.
 			share = elapsed / whole
 		}
-		all = int64(min(float64(max(seen.matches, 1))/share, maxEstimate))
+		all = int64(min(float64(max(s.matches, 1))/share, maxEstimate))
 	}
-	return max(all, seen.matches), nil
+	return max(all, s.matches), nil
 }
+
+// microseconds returns the time between the first and the last key of the range.
+func (r Range) microseconds() float64 { return float64(r.Last.CreatedAt) - float64(r.First.CreatedAt) }
 
 // maxEstimate keeps sums of estimates from overflowing.
 const maxEstimate = 1 << 50
 
-// sample is what the first memories of a range show.
+// sample is what the first or the last memories of a range show.
 type sample struct {
 	rows, matches int64
-	last          Key
+	edge          Key // the last key of the first memories, or the first key of the last ones
 }
 
-// sample reads the first sampleRows memories of the workspace in the range, along the index.
-func (p *planner) sample(ctx context.Context, r Range) (s sample, err error) {
+// direction is an order along the keyset index.
+type direction struct{ order, edge string }
+
+var (
+	ascending  = direction{order: "ASC", edge: "max"}
+	descending = direction{order: "DESC", edge: "min"}
+)
+
+// sample reads sampleRows memories of the workspace along the index, from the first or from the last key of the
+// range.
+func (p *planner) sample(ctx context.Context, r Range, d direction) (s sample, err error) {
 	inner := (&Query{WorkspaceID: p.query.WorkspaceID}).where()
 	inner.and("(created_at, id) >= (?::timestamptz, ?::uuid)", r.First.CreatedAt.literal(), r.First.ID)
 	inner.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
@@ -74,16 +101,18 @@ func (p *planner) sample(ctx context.Context, r Range) (s sample, err error) {
 	}
 	var createdAt []byte
 	var id *string
-	// The last memory of the sample has the greatest time, but it has the greatest id only if all memories
-	// have the same time. If the times differ, the id may be wrong, but then expected does not use it.
-	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %s), timestamptz_send(max(created_at)), max(id::text COLLATE "C")
-		FROM (SELECT * FROM %s WHERE %s ORDER BY created_at, id LIMIT %d) first`, filter, p.table, inner.sql(), sampleRows), matching.args...).
+	// The memory at the edge has the greatest or the smallest time, but it has the greatest or the smallest id only
+	// if all memories have the same time. If the times differ, the id may be wrong, but then expected does not use it.
+	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %[1]s),
+			timestamptz_send(%[2]s(created_at)), %[2]s(id::text COLLATE "C")
+		FROM (SELECT * FROM %[3]s WHERE %[4]s ORDER BY created_at %[5]s, id %[5]s LIMIT %[6]d) sample`,
+		filter, d.edge, p.table, inner.sql(), d.order, sampleRows), matching.args...).
 		Scan(&s.rows, &s.matches, &createdAt, &id)
 	if err != nil {
 		return s, fmt.Errorf("sample a range: %w", err)
 	}
 	if len(createdAt) == 8 && id != nil {
-		s.last = Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: *id}
+		s.edge = Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: *id}
 	}
 	return s, nil
 }

@@ -37,7 +37,7 @@ type PlannedRange struct {
 //
 // Plan does not count rows. To halve a range, it looks up the first and last key in the index, takes
 // the middle between the two, and asks Postgres's planner how many rows each half holds. It checks the
-// answer by a sample. In the end it joins small neighbouring ranges. If the statistics are poor, the
+// answer by samples. In the end it joins small neighbouring ranges. If the statistics are poor, the
 // ranges have uneven sizes, but they still contain every memory exactly once.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // no filter, so that lookups use the keyset index

@@ -112,6 +112,26 @@ func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	}
 }
 
+// Other workspaces may have most of their memories at times at which this workspace has only its first or its last
+// ones. The density of the memories there does not show how many there are in all.
+func TestTheDensityAtOneEndDoesNotFoolThePlan(t *testing.T) {
+	t.Parallel()
+	for name, others := range map[string]string{
+		"others at the beginning": `'2026-01-01'::timestamptz + i * interval '0.1 seconds'`,
+		"others at the end":       `'2026-01-04 22:00'::timestamptz + i * interval '0.1 seconds'`,
+	} {
+		s, db := open(t)
+		exec(t, db, addShape+shapes["uniform times"]+` FROM generate_series(1, 20000) i`) // their times span almost four days
+		exec(t, db, `INSERT INTO memories (memory, workspace_id, created_at) SELECT 'm', $1, `+others+` FROM generate_series(1, 30000) i`, stranger)
+		exec(t, db, `VACUUM ANALYZE memories`)
+		s = s.with(t, SourceOptions{RangeRows: 2500}) // a perfect plan has 8 ranges
+		ranges, matched := plan(t, s, db, Query{WorkspaceID: tenant})
+		if len(ranges) < 5 || slices.Max(matched) > 3*s.rangeRows {
+			t.Errorf("%s: the ranges hold %v", name, matched)
+		}
+	}
+}
+
 // The memories of a workspace may all have times at which no other workspace has memories, or the filter may
 // select such times. Postgres then expects far too few memories.
 func TestCorrelatedTimesDoNotFoolThePlan(t *testing.T) {
