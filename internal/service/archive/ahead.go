@@ -53,3 +53,64 @@ func (o *opener) close() {
 		(<-opened).Close() //nolint:errcheck // it was never read
 	}
 }
+
+// ahead is a part that a File opens while it still reads the part before.
+type ahead struct {
+	object string
+	offset int64        // in the object
+	opened chan *stream // receives nil if opening fails
+}
+
+// openNext starts to open the next part once the second half of a part is read, so that a download from a store on
+// the network need not wait between two parts. It does not start sooner, because many clients want only a piece
+// of the file.
+func (f *File) openNext() {
+	if f.archive.dir != "" || f.ahead != nil || f.offset >= f.size {
+		return
+	}
+	i := f.segmentAt(f.offset)
+	if s := f.segments[i]; s.object != "" && f.offset-s.start < s.size/2 {
+		return
+	}
+	for _, next := range f.segments[i+1:] {
+		if next.object == "" {
+			continue
+		}
+		a := &ahead{object: next.object, offset: next.skip, opened: make(chan *stream, 1)}
+		if next.inflate {
+			a.offset = 0
+		}
+		f.ahead = a
+		go func() {
+			opened, _ := f.openObject(next, a.offset) // Read opens it again, and returns the error if there still is one
+			a.opened <- opened
+		}()
+		return
+	}
+}
+
+// openedAhead returns the object of s, if openNext has opened it at the given offset, or nil.
+func (f *File) openedAhead(s segment, offset int64) *stream {
+	a := f.ahead
+	if a == nil {
+		return nil
+	}
+	f.ahead = nil
+	if a.object != s.object || a.offset != offset {
+		a.drop()
+		return nil
+	}
+	return <-a.opened
+}
+
+// drop closes the part as soon as it is open. drop does nothing if a is nil.
+func (a *ahead) drop() {
+	if a == nil {
+		return
+	}
+	go func() {
+		if s := <-a.opened; s != nil {
+			s.close()
+		}
+	}()
+}

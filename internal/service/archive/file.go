@@ -22,6 +22,7 @@ type File struct {
 	offset   int64
 	stream   *stream   // the open connection, if offset is in an uncompressed part
 	inflater *inflater // the open connection, if offset is in a compressed part
+	ahead    *ahead    // the next part, if it is being opened
 }
 
 // segment is a section of the file: a part, or a literal that the format puts around parts.
@@ -88,6 +89,8 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	}
 	if offset != f.offset {
 		f.closeStream()
+		f.ahead.drop()
+		f.ahead = nil
 		f.offset = offset
 	}
 	return offset, nil
@@ -135,6 +138,7 @@ func (f *File) Read(p []byte) (int, error) {
 			if err != nil || within+int64(n) == s.size {
 				f.closeStream()
 			}
+			f.openNext()
 			return n, nil
 		}
 		f.closeStream()
@@ -184,7 +188,9 @@ func (f *File) segmentAt(offset int64) int {
 // the part from its start and discards the bytes before the offset.
 func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 	if f.inflater == nil {
-		f.inflater = newInflater(f.archive.object(f.ctx, s.object, s.objectSize))
+		object := f.archive.object(f.ctx, s.object, s.objectSize)
+		object.stream = f.openedAhead(s, 0)
+		f.inflater = newInflater(object)
 		_, err = io.CopyN(io.Discard, f.inflater, s.skip+within)
 	}
 	if err == nil {
@@ -195,6 +201,7 @@ func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
 		if within+int64(n) == s.size {
 			f.closeStream()
 		}
+		f.openNext()
 		return n, nil
 	}
 	f.closeStream()
@@ -219,23 +226,33 @@ func (f *File) openFirst() {
 	}
 }
 
-// open opens a part's object at an offset within the segment. It checks the object's length.
-func (f *File) open(s segment, within int64) error {
-	opened, err := f.archive.openStream(f.ctx, s.object, s.skip+within)
+// open opens a part's object at an offset within the segment.
+func (f *File) open(s segment, within int64) (err error) {
+	offset := s.skip + within
+	if f.stream = f.openedAhead(s, offset); f.stream == nil {
+		f.stream, err = f.openObject(s, offset)
+	}
+	return err
+}
+
+// openObject opens a part's object at an offset in the object. It checks the object's length.
+func (f *File) openObject(s segment, offset int64) (*stream, error) {
+	opened, err := f.archive.openStream(f.ctx, s.object, offset)
 	if err != nil {
-		return fmt.Errorf("open the part %s: %w", s.object, err)
+		return nil, fmt.Errorf("open the part %s: %w", s.object, err)
 	}
 	if opened.size() != s.objectSize {
 		opened.close()
-		return fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, opened.size(), s.objectSize)
+		return nil, fmt.Errorf("%w: %s has %d bytes instead of %d", ErrCorrupt, s.object, opened.size(), s.objectSize)
 	}
-	f.stream = opened
-	return nil
+	return opened, nil
 }
 
-// Close closes the connection to the store, if one is open. The File stays usable.
+// Close closes the connections to the store. The File stays usable.
 func (f *File) Close() error {
 	f.closeStream()
+	f.ahead.drop()
+	f.ahead = nil
 	return nil
 }
 

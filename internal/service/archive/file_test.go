@@ -80,11 +80,13 @@ func TestAFileIsAWellBehavedReader(t *testing.T) {
 	for _, f := range append([]*format.Format{marks, bare}, format.All...) {
 		for n := range 6 {
 			parts, whole := stored(t, a, f, rand.New(rand.NewPCG(1, uint64(n))), n)
-			file := a.File(t.Context(), f, parts)
-			if err := iotest.TestReader(file, whole); err != nil {
-				t.Errorf("%s, %d parts: %v", f.Name, n, err)
+			for _, reading := range []*Archive{a, network(a)} {
+				file := reading.File(t.Context(), f, parts)
+				if err := iotest.TestReader(file, whole); err != nil {
+					t.Errorf("%s, %d parts: %v", f.Name, n, err)
+				}
+				file.Close()
 			}
-			file.Close()
 		}
 	}
 }
@@ -95,7 +97,11 @@ func TestAFileSeeksAndReadsLikeItsBytes(t *testing.T) {
 	for round := range 20 {
 		f := []*format.Format{marks, bare, format.CSV}[round%3]
 		parts, whole := stored(t, a, f, random, random.IntN(9))
-		file, want := a.File(t.Context(), f, parts), bytes.NewReader(whole)
+		reading := a
+		if round%2 == 1 {
+			reading = network(a)
+		}
+		file, want := reading.File(t.Context(), f, parts), bytes.NewReader(whole)
 		var history string
 		for range 300 {
 			switch random.IntN(5) {
@@ -135,6 +141,7 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			a, dir := open(t)
+			a = network(a)
 			first, second := bytes.Repeat([]byte("a"), 100), bytes.Repeat([]byte("b"), 100)
 			parts := []Part{put(t, a, 0, first), put(t, a, 1, second)}
 			if err := do(filepath.Join(dir, parts[1].Object), second); err != nil {

@@ -40,6 +40,13 @@ func compressing(a *Archive) *Archive {
 	return &c
 }
 
+// network returns an archive that reads the bucket of a as if it were on the network.
+func network(a *Archive) *Archive {
+	c := *a
+	c.dir = ""
+	return &c
+}
+
 func put(t *testing.T, a *Archive, number int, data []byte) Part {
 	t.Helper()
 	p, err := a.Put(t.Context(), exportID, 0, number, data)

@@ -40,6 +40,47 @@ var partCases = []storeCase{
 	{name: "check_leaves_nothing", run: checkLeavesNothing},
 	{name: "bucket_with_a_prefix", run: bucketWithAPrefix},
 	{name: "parts_opened_ahead", on: onServers, run: partsOpenedAhead},
+	{name: "the_next_part_of_a_download", on: onServers, run: theNextPartOfADownload},
+}
+
+// theNextPartOfADownload checks that a download requests the next part in the second half of a part, and only once.
+func theNextPartOfADownload(c *inStore) {
+	first, second := noise(100_000, 1), noise(100_000, 2)
+	parts := []Part{c.put(0, first), c.put(1, second)}
+	a, faults := faulty(c)
+	requested := make(chan struct{})
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if !reads(r) || !strings.Contains(r.URL.Path, parts[1].Object) {
+			return storetest.Fault{}
+		}
+		close(requested) // a second request would panic
+		return storetest.Fault{Until: requested}
+	})
+	file := a.File(c.Context(), bare, parts)
+	defer file.Close()
+	got := make([]byte, len(first)+len(second))
+	read := func(from, to int) {
+		c.Helper()
+		if _, err := io.ReadFull(file, got[from:to]); err != nil {
+			c.Fatal(err)
+		}
+	}
+	read(0, len(first)/2-1)
+	select {
+	case <-requested:
+		c.Error("the second part was requested before half of the first one was read")
+	case <-time.After(100 * time.Millisecond):
+	}
+	read(len(first)/2-1, len(first)/2)
+	select {
+	case <-requested:
+	case <-time.After(30 * time.Second):
+		c.Fatal("the second part was not requested while the first one was read")
+	}
+	read(len(first)/2, len(got))
+	if !bytes.Equal(got, append(first, second...)) {
+		c.Error("the file differs")
+	}
 }
 
 // partsOpenedAhead checks that verification opens the next parts while the store has not answered yet, each
