@@ -48,3 +48,16 @@ func TestAPauseReleasesTheConnectionAndSkipsNothing(t *testing.T) {
 		t.Errorf("Read returned %v", err)
 	}
 }
+
+// Oversize memories are read over a second connection. A pooler may have none left, because other readers hold
+// them for their pages.
+func TestOneConnectionIsEnoughForOversizeMemories(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	db := pgtest.OpenURL(t, url, 1)
+	addTied(t, db, 23)
+	exec(t, db, `UPDATE memories SET memory = repeat(memory || ' ', 200000) WHERE memory IN ('memory 1', 'memory 7', 'memory 8', 'memory 23')`)
+	want := stored(t, db, "memories", mine)
+	s := source(t, db, "memories").with(t, SourceOptions{PageRows: 10})
+	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
+}
