@@ -54,6 +54,14 @@ func TestEveryActivityEndsWhilePostgresHangsAndThenGoesOn(t *testing.T) {
 func afterAHang[T any](h *harness, activity, input any) T {
 	h.Helper()
 	thaw := pgtest.Freeze(h.T)
+	h.wantGivenUp(attempt.TypeDatabaseUnavailable, activity, input)
+	thaw()
+	return must[T](h, activity, input)
+}
+
+// wantGivenUp runs an attempt of an activity, and checks that it ends with a retryable error of this type.
+func (h *harness) wantGivenUp(errorType string, activity, input any) {
+	h.Helper()
 	ended := make(chan error, 1)
 	go func() {
 		_, err := do[any](h, activity, input)
@@ -61,12 +69,10 @@ func afterAHang[T any](h *harness, activity, input any) T {
 	}()
 	select {
 	case err := <-ended:
-		wantRetryable(h.T, err, attempt.TypeDatabaseUnavailable)
+		wantRetryable(h.T, err, errorType)
 	case <-time.After(patience):
 		h.Fatal("the attempt has not ended")
 	}
-	thaw()
-	return must[T](h, activity, input)
 }
 
 // One backend of Postgres may hang while the others answer.
@@ -77,14 +83,13 @@ func TestAnAttemptEndsWhileAStatementHangs(t *testing.T) {
 	h.giveUpAfter(2 * time.Second)
 	in := h.oneRange(format.JSON)
 	release := h.holdPart(2)
-	_, err := do[export.Written](h, h.WriteRange, in)
-	wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
+	h.wantGivenUp(attempt.TypeDatabaseUnavailable, h.WriteRange, in)
 	release()
 
 	tx := h.db.MustBegin()
+	defer tx.Rollback() //nolint:errcheck // does nothing if the test has come to its own rollback
 	tx.MustExec(`LOCK TABLE memories`)
-	_, err = do[export.Written](h, h.WriteRange, in)
-	wantRetryable(t, err, attempt.TypeSourceUnavailable)
+	h.wantGivenUp(attempt.TypeSourceUnavailable, h.WriteRange, in)
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
