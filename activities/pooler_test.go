@@ -46,8 +46,8 @@ func TestLargeMemoriesThroughAPoolerWithFewConnections(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 32 << 10
 	h.fill(400)
-	h.exec(`UPDATE memories SET memory = repeat('large ', 300000)
-		WHERE id IN (SELECT id FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS n FROM memories) numbered WHERE n % 20 = 3)`)
+	h.exec(`UPDATE memories m SET memory = repeat('large ', CASE WHEN n % 40 = 3 THEN 300000 ELSE 1000000 END)
+		FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS n FROM memories) numbered WHERE m.id = numbered.id AND n % 20 = 3`)
 	h.throughFewConnections(2)
 }
 

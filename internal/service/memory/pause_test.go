@@ -1,8 +1,10 @@
 package memory
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"memexport/internal/workshop/pgtest"
 )
@@ -59,5 +61,16 @@ func TestOneConnectionIsEnoughForOversizeMemories(t *testing.T) {
 	exec(t, db, `UPDATE memories SET memory = repeat(memory || ' ', 200000) WHERE memory IN ('memory 1', 'memory 7', 'memory 8', 'memory 23')`)
 	want := stored(t, db, "memories", mine)
 	s := source(t, db, "memories").with(t, SourceOptions{PageRows: 10})
-	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), want)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	err := s.Read(ctx, Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		text, err := whole(m)
+		got = append(got, line(m, text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want)
 }

@@ -107,7 +107,7 @@ func (e *encoder) encode(m *memory.Memory) error {
 	*e.buffer = e.formatEncoder.Append(*e.buffer, m)
 	e.setLast(m)
 	e.memories++
-	if e.size() >= e.partSize {
+	if e.size() >= e.partSize && e.waiting == nil { // flush would wait without end for a part that waits already
 		return e.flush(cut{})
 	}
 	return nil
