@@ -12,6 +12,8 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/workshop/pgtest"
 )
 
 // A migration of the memory service may take the table, a column or a permission away for a moment.
@@ -19,9 +21,11 @@ func TestATableThatIsAwayForAMomentOnlyDelaysTheExport(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
 	h.fill(200)
+	h.readAs("reader_of_activities")
 	for name, c := range map[string]struct{ take, giveBack, says string }{
 		"renamed":      {`ALTER TABLE memories RENAME TO moved`, `ALTER TABLE moved RENAME TO memories`, "42P01"},
 		"column":       {`ALTER TABLE memories RENAME COLUMN created_at TO made`, `ALTER TABLE memories RENAME COLUMN made TO created_at`, "42703"},
+		"permission":   {`REVOKE SELECT ON memories FROM reader_of_activities`, `GRANT SELECT ON memories TO reader_of_activities`, "42501"},
 		"another type": {`ALTER TABLE memories ALTER workspace_id TYPE text`, `ALTER TABLE memories ALTER workspace_id TYPE uuid USING workspace_id::uuid`, "42883"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,6 +44,23 @@ func TestATableThatIsAwayForAMomentOnlyDelaysTheExport(t *testing.T) {
 			must[activities.PublishResult](h, h.Publish, h.written(id, plan))
 			h.wantFile(id, format.JSON)
 		})
+	}
+}
+
+// readAs makes the activities read memories as a role that may do nothing else. All tests share the roles of one
+// server.
+func (h *harness) readAs(role string) {
+	h.Helper()
+	h.exec(`CREATE ROLE ` + role)
+	h.Cleanup(func() { h.exec(`DROP OWNED BY ` + role + `; DROP ROLE ` + role) })
+	h.exec(`GRANT SELECT ON memories TO ` + role)
+	separator := "?"
+	if strings.Contains(h.url, "?") {
+		separator = "&"
+	}
+	var err error
+	if h.Source, err = memory.NewSource(pgtest.OpenURL(h.T, h.url+separator+"role="+role, 4), "memories", memory.SourceOptions{}); err != nil {
+		h.Fatal(err)
 	}
 }
 

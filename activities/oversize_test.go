@@ -2,11 +2,15 @@ package activities_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/pgtest"
 )
 
 const mebibyte = 1 << 20
@@ -95,5 +99,44 @@ func TestPartsOfLargeMemoriesKeepTheSizeLimit(t *testing.T) {
 				t.Errorf("%s: a part has %d bytes, more than %d", f.Name, p.Size, size+size/8)
 			}
 		}
+	}
+}
+
+// Recording a part may need the connection over which memories are read, if a pooler has no other one. So a reader
+// must give its connections back while parts cannot be recorded.
+func TestReadersDoNotHoldConnectionsUntilPartsAreRecorded(t *testing.T) {
+	for name, texts := range map[string][]string{
+		"many small memories":                      slices.Repeat([]string{text(1000)}, 200),
+		"a memory that is read in pieces":          {text(40_000), text(1000), text(6 * mebibyte)},
+		"a memory that ends two parts":             {text(40_000), text(40_000), text(1000), text(100_000)},
+		"a memory of more than the page's maximum": {text(40_000), text(40_000), text(1000), text(2 * mebibyte)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			h.PartSize = 32 << 10
+			h.insert(texts...)
+			reading := pgtest.OpenURL(t, h.url, 2)
+			var err error
+			if h.Source, err = memory.NewSource(reading, "memories", memory.SourceOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			in := h.oneRange(format.JSON)
+			release := h.holdPart(0)
+			result := make(chan error, 1)
+			go func() {
+				_, err := do[export.Written](h, h.WriteRange, in)
+				result <- err
+			}()
+			h.waiting(1)
+			await.True(t, patience, "the reader has given its connections back", func() bool { return reading.Stats().InUse == 0 })
+			if parts := h.parts(in.ExportID); len(parts) != 0 {
+				t.Errorf("%d parts are recorded", len(parts))
+			}
+			release()
+			if err := <-result; err != nil {
+				t.Fatal(err)
+			}
+			h.finish(in, format.JSON, int64(len(texts)))
+		})
 	}
 }

@@ -37,11 +37,29 @@ func TestAnExportThroughAPoolerWithFewConnections(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 32 << 10
 	h.fill(1000)
+	h.throughFewConnections(2)
+}
+
+// A reader of a large memory holds a connection for its page and another one for the memory, and cannot pause
+// within the memory. So such readers could use up the connections sooner.
+func TestLargeMemoriesThroughAPoolerWithFewConnections(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 32 << 10
+	h.fill(400)
+	h.exec(`UPDATE memories m SET memory = repeat('large ', CASE WHEN n % 40 = 3 THEN 300000 ELSE 1000000 END)
+		FROM (SELECT id, row_number() OVER (ORDER BY created_at, id) AS n FROM memories) numbered WHERE m.id = numbered.id AND n % 20 = 3`)
+	h.throughFewConnections(2)
+}
+
+// throughFewConnections writes four ranges at the same time through a pooler with the given number of
+// connections, and checks the whole life of the export.
+func (h *harness) throughFewConnections(size int) {
+	h.Helper()
 	ranges := h.split(4)
-	h.through("transaction", 2)
+	h.through("transaction", size)
 	id := h.create(format.JSON)
-	if _, err := h.Exports.Start(t.Context(), id, ranges); err != nil {
-		t.Fatal(err)
+	if _, err := h.Exports.Start(h.Context(), id, ranges); err != nil {
+		h.Fatal(err)
 	}
 	results := make(chan error, len(ranges))
 	for i, r := range ranges {
@@ -55,10 +73,10 @@ func TestAnExportThroughAPoolerWithFewConnections(t *testing.T) {
 		select {
 		case err := <-results:
 			if err != nil {
-				t.Error(err)
+				h.Error(err)
 			}
 		case <-late:
-			t.Fatal("the ranges wait for each other")
+			h.Fatal("the ranges wait for each other")
 		}
 	}
 	// The second attempts of the activities return what the first attempts have recorded.

@@ -35,15 +35,20 @@ func TestEveryRequestIsAnsweredWhilePostgresHangs(t *testing.T) {
 	ready, _ := s.publish(t, "json", time.Hour, `{"id":1}`)
 	pending := s.create(t, "json")
 	s.do(t, "GET", "/readyz").status(t, http.StatusOK)
-	thaw := pgtest.Freeze(t)
 	var group sync.WaitGroup
-	for _, request := range []string{"GET /readyz", "POST /v1/exports", "GET /v1/exports", "GET /v1/exports/" + pending.ID,
-		"DELETE /v1/exports/" + pending.ID, "GET /v1/exports/" + ready.ID + "/download"} {
+	ask := func(request string, header ...string) {
 		group.Go(func() {
-			if err := s.wantUnavailable(request); err != nil {
-				t.Errorf("%s: %v", request, err)
+			if err := s.wantUnavailable(request, header...); err != nil {
+				t.Errorf("%s %q: %v", request, header, err)
 			}
 		})
+	}
+	ask("GET /v1/exports/"+pending.ID, "Prefer", "wait=30") // waits already when Postgres begins to hang
+	time.Sleep(time.Second)
+	thaw := pgtest.Freeze(t)
+	for _, request := range []string{"GET /readyz", "POST /v1/exports", "GET /v1/exports", "GET /v1/exports/" + pending.ID,
+		"DELETE /v1/exports/" + pending.ID, "GET /v1/exports/" + ready.ID + "/download"} {
+		ask(request)
 	}
 	group.Wait()
 	thaw()
@@ -53,7 +58,7 @@ func TestEveryRequestIsAnsweredWhilePostgresHangs(t *testing.T) {
 
 // wantUnavailable sends a request and returns an error unless the answer is 503 within 20 seconds, which
 // leaves a busy machine 10 seconds more than the limit.
-func (s *service) wantUnavailable(request string) error {
+func (s *service) wantUnavailable(request string, header ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	method, path, _ := strings.Cut(request, " ")
@@ -62,6 +67,9 @@ func (s *service) wantUnavailable(request string) error {
 		return err
 	}
 	r.Header.Set("X-Api-Key", s.key)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	response, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return err

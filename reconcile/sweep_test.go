@@ -97,6 +97,9 @@ func TestSweepNamesWhatIsAway(t *testing.T) {
 	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN sha256 TO away`) // this makes Find fail, but not sweepRows
 	f.wantSweepError(attempt.TypeDatabaseUnavailable)
 	f.db.MustExec(`ALTER TABLE memexport.exports RENAME COLUMN away TO sha256`)
+	f.db.MustExec(`ALTER TABLE memexport.exports RENAME TO away`)
+	f.wantSweepError(attempt.TypeDatabaseUnavailable)
+	f.db.MustExec(`ALTER TABLE memexport.away RENAME TO exports`)
 	if err := f.archive.Close(); err != nil { // its requests fail from now on
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
 	enumspb "go.temporal.io/api/enums/v1"
 	sdk "go.temporal.io/sdk/temporal"
 
@@ -175,13 +177,41 @@ func TestThePausesBetweenAttemptsGrow(t *testing.T) {
 		if err := k.export(); err != nil {
 			t.Fatal(err)
 		}
-		calls := k.called(name)
-		waits := make([]time.Duration, 0, len(calls))
-		for i := range calls[1:] {
-			waits = append(waits, calls[i+1].at.Sub(calls[i].at))
-		}
-		if want := slices.Concat(short, longer); !slices.Equal(waits, want) {
+		if waits, want := k.pauses(name), slices.Concat(short, longer); !slices.Equal(waits, want) {
 			t.Errorf("the pauses of %s were %v, want %v", name, waits, want)
 		}
 	}
+}
+
+// A migration takes a table away for seconds. If the table stays away, somebody must act, so it makes no sense to
+// try again every minute.
+func TestThePausesGrowToAQuarterOfAnHourWhileATableIsMissing(t *testing.T) {
+	for _, name := range []string{"Plan", "WriteRange"} {
+		s := newStub(1)
+		s.on[name] = func(ctx context.Context, _ int) error {
+			if len(s.called(name)) <= 9 {
+				return attempt.SourceError(ctx, "memories", &pq.Error{Code: "42P01"})
+			}
+			return nil
+		}
+		k := newSkipping(t, s)
+		if err := k.export(); err != nil {
+			t.Fatal(err)
+		}
+		const longest = 15 * time.Minute
+		want := []time.Duration{15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, longest, longest, longest}
+		if waits := k.pauses(name); !slices.Equal(waits, want) {
+			t.Errorf("the pauses of %s were %v, want %v", name, waits, want)
+		}
+	}
+}
+
+// pauses returns how long each attempt of an activity began after the one before.
+func (s *stub) pauses(name string) []time.Duration {
+	calls := s.called(name)
+	var waits []time.Duration
+	for i := range calls[1:] {
+		waits = append(waits, calls[i+1].at.Sub(calls[i].at))
+	}
+	return waits
 }

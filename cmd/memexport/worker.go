@@ -41,7 +41,7 @@ func (s *service) runWorker(ctx context.Context) error {
 			return fmt.Errorf("DOWNLOAD_MODE is redirect, but %w (docs/stores.md lists what that needs)", err)
 		}
 	}
-	// Allow two connections for each activity. memory.Source.Read says why an activity needs two.
+	// Allow two connections for each activity: memory.Source.Read is faster with two.
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", s.config.MemoriesDatabaseURL, postgres.Options{
 		MaxConns: 2 * s.config.Concurrency,
 		Silence:  s.config.MemoriesReadTimeout, SilenceHint: "raise MEMORIES_READ_TIMEOUT if the server is healthy and only slow",

@@ -56,7 +56,7 @@ type Export struct {
 	TraceParent string // the trace in which it was created, in the form of the header traceparent; may be empty
 
 	CreatedAt time.Time
-	UpdatedAt time.Time
+	UpdatedAt time.Time // when Status changed last, or when the export was deleted
 	// DispatchedAt is when the export got one of its workspace's places to run. While a PENDING
 	// export waits for a place, DispatchedAt is nil and its workflow must not be started.
 	DispatchedAt *time.Time

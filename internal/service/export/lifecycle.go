@@ -181,7 +181,11 @@ const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM 
 // parameters start at $4. transition returns ErrConflict if the export does not exist, or if the map named
 // transitions does not allow the change.
 func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
-	e, err := updateOne(ctx, q, `status = $2, updated_at = now(), `+set+` WHERE id = $1 AND status = ANY($3)`,
+	changed := `now()`
+	if to == Expired {
+		changed = `least(expires_at, now())` // callers have seen the change since then
+	}
+	e, err := updateOne(ctx, q, `status = $2, updated_at = `+changed+`, `+set+` WHERE id = $1 AND status = ANY($3)`,
 		append([]any{id, to, pq.Array(transitions[to])}, args...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, ErrConflict

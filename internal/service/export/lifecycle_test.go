@@ -246,22 +246,29 @@ func TestPurgedDeletesOnlyTheParts(t *testing.T) {
 	}
 }
 
-func TestAPurgeDoesNotMoveTheTimeOfTheLastChangeOfStatus(t *testing.T) {
+// updated_at is the time at which the caller has seen the status change. What happens behind it does not move it.
+func TestUpdatedAtIsTheTimeOfTheLastChangeOfStatus(t *testing.T) {
 	t.Parallel()
-	s, _ := open(t)
-	e := create(t, s)
-	if err := s.Fail(t.Context(), e.ID, export.Failures[export.CodeInternal]); err != nil {
-		t.Fatal(err)
-	}
-	failed, err := s.Find(t.Context(), e.ID)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Purged(t.Context(), e.ID); err != nil {
-		t.Fatal(err)
-	}
-	purged, err := s.Find(t.Context(), e.ID)
-	if err != nil || !purged.UpdatedAt.Equal(failed.UpdatedAt) || purged.PurgedAt == nil {
-		t.Errorf("updated_at was %v and is %v, purged_at is %v: %v", failed.UpdatedAt, purged.UpdatedAt, purged.PurgedAt, err)
+	s, db := open(t)
+	for _, status := range []export.Status{export.Ready, export.Failed, export.Expired} {
+		e := in(t, s, status)
+		last := e.UpdatedAt
+		if status == export.Ready {
+			last = last.Add(-time.Minute)
+			db.MustExec(`UPDATE memexport.exports SET expires_at = $2 WHERE id = $1`, e.ID, last)
+			equal(t, "updated_at of an export that expired a minute ago", find(t, s, e.ID).UpdatedAt, last)
+			if err := s.Expire(t.Context(), e.ID); err != nil {
+				t.Fatal(err)
+			}
+			equal(t, "updated_at when a worker has recorded it as EXPIRED", find(t, s, e.ID).UpdatedAt, last)
+		}
+		if err := s.Purged(t.Context(), e.ID); err != nil {
+			t.Fatal(err)
+		}
+		purged := find(t, s, e.ID)
+		equal(t, "updated_at of a purged export that was "+string(status), purged.UpdatedAt, last)
+		if purged.PurgedAt == nil {
+			t.Error("it is not purged")
+		}
 	}
 }

@@ -173,10 +173,10 @@ func (m *model) expire(j *job) error {
 	if j.removed || j.status != export.Ready {
 		return export.ErrConflict
 	}
-	m.change(j, export.Expired)
 	if m.now.Before(j.expires) {
 		j.expires = m.now
 	}
+	j.status, j.updated = export.Expired, j.expires
 	return nil
 }
 
@@ -232,6 +232,14 @@ func (m *model) seen(j *job) export.Status {
 	return j.status
 }
 
+// changed returns when a caller has seen the status change last.
+func (m *model) changed(j *job) time.Time {
+	if m.seen(j) != j.status {
+		return j.expires
+	}
+	return j.updated
+}
+
 // view is everything about an export that its callers see, but for its progress.
 type view struct {
 	id, workspace, format                            string
@@ -244,7 +252,7 @@ type view struct {
 
 func (m *model) view(j *job) view {
 	return view{id: j.id, workspace: j.workspace, format: j.format, seen: m.seen(j), recorded: j.status,
-		created: j.created, updated: j.updated, dispatched: j.dispatched, started: j.started, completed: j.completed,
+		created: j.created, updated: m.changed(j), dispatched: j.dispatched, started: j.started, completed: j.completed,
 		expires: j.expires, purged: j.purged, deleted: j.deleted,
 		memories: j.memories, size: j.file.Size, digest: hex.EncodeToString(j.file.SHA256), object: j.file.Object, code: j.code}
 }

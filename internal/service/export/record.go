@@ -37,9 +37,10 @@ type record struct {
 }
 
 // recordColumns are the columns of a record. The database's clock decides whether an export is EXPIRED, so
-// callers see the right status even if a worker is late to record EXPIRED. The memory count of a
-// PROCESSING export is the sum over its parts.
-const recordColumns = `id, workspace_id, format, filter, status AS stored_status, created_by, trace_parent, created_at, updated_at,
+// callers see the right status and the time of its change even if a worker is late to record EXPIRED. The memory
+// count of a PROCESSING export is the sum over its parts.
+const recordColumns = `id, workspace_id, format, filter, status AS stored_status, created_by, trace_parent, created_at,
+	CASE WHEN status = 'READY' AND expires_at <= now() THEN expires_at ELSE updated_at END AS updated_at,
 	dispatched_at, started_at, completed_at, expires_at, purged_at, deleted_at, estimate, size_bytes, sha256, file_object, progress,
 	error_code, error_message, error_retryable,
 	CASE WHEN status = 'READY' AND expires_at <= now() THEN 'EXPIRED' ELSE status END AS status,

@@ -40,7 +40,7 @@ var Columns = []string{
 }
 
 // A memory within these limits is small enough to be held in RAM several times. A memory that exceeds
-// a limit is oversize, and is read by a query of its own: see readOversize.
+// a limit is oversize, and is read by a query of its own: see visitOversize.
 const (
 	// maxText is the largest text, in bytes, that is read with the other rows of its page.
 	maxText = 1 << 20

@@ -12,15 +12,20 @@ import (
 	"memexport/internal/service/datarow"
 )
 
-// readOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
-// A single statement reads all pieces, so that they belong to the same version of the row. If the row
-// was deleted after its page had been read, readOversize visits nothing.
+// readOversize reads the memory with the given key in a transaction of its own and visits it.
 func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(*Memory) error) error {
 	tx, err := s.begin(ctx, q)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
+	return s.visitOversize(ctx, tx, q, key, visit)
+}
+
+// visitOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
+// A single statement reads all pieces, so that they belong to the same version of the row. If the row
+// was deleted after its page had been read, visitOversize visits nothing.
+func (s *Source) visitOversize(ctx context.Context, tx *sqlx.Tx, q Query, key Key, visit func(*Memory) error) error {
 	w := q.where()
 	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
 	args := append(w.args, pieceSize)

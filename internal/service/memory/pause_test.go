@@ -1,8 +1,10 @@
 package memory
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"memexport/internal/workshop/pgtest"
 )
@@ -47,4 +49,28 @@ func TestAPauseReleasesTheConnectionAndSkipsNothing(t *testing.T) {
 	if !errors.Is(err, stop) {
 		t.Errorf("Read returned %v", err)
 	}
+}
+
+// Oversize memories are read over a second connection. A pooler may have none left, because other readers hold
+// them for their pages.
+func TestOneConnectionIsEnoughForOversizeMemories(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	db := pgtest.OpenURL(t, url, 1)
+	addTied(t, db, 23)
+	exec(t, db, `UPDATE memories SET memory = repeat(memory || ' ', 200000) WHERE memory IN ('memory 1', 'memory 7', 'memory 8', 'memory 23')`)
+	want := stored(t, db, "memories", mine)
+	s := source(t, db, "memories").with(t, SourceOptions{PageRows: 10})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var got []string
+	err := s.Read(ctx, Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		text, err := whole(m)
+		got = append(got, line(m, text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, got, want)
 }

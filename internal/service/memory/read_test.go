@@ -80,7 +80,8 @@ func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	statement, args := s.page(q, Range{first, last}, nil)
+	p := pages{source: s, query: q, bounds: Range{first, last}, limit: s.pageRows}
+	statement, args := p.statement()
 	var explained string
 	if err := tx.Get(&explained, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+statement, args...); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -57,25 +58,51 @@ var columns = selectList(
 // If visit returns a *Pause, the memory counts as visited. Read then ends the page, calls Pause.Wait and
 // goes on after that memory.
 //
-// An oversize memory is read over a second connection while the page's connection is busy, so a pool
-// needs two connections for each concurrent call of Read.
+// An oversize memory is read over a second connection while the page's connection is busy. If no second
+// connection is free, Read ends the page first. So one connection is enough for a call of Read, but with two
+// it is faster.
 func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
+	p := pages{source: s, query: q, bounds: r, after: after, limit: s.pageRows}
 	for {
-		last, rows, err := s.readPage(ctx, q, r, after, visit)
+		err := p.read(ctx, visit)
+		if errors.Is(err, errNoSecondConnection) {
+			p.alone, p.limit = true, min(p.limit, pageRowsAlone)
+			err = s.readOversize(ctx, q, *p.after, visit)
+		}
 		var pause *Pause
-		switch {
-		case errors.As(err, &pause):
-			if err := pause.Wait(); err != nil {
-				return err
-			}
-		case err != nil:
+		if errors.As(err, &pause) {
+			err = pause.Wait()
+		}
+		if err != nil {
 			return err
-		case rows < s.pageRows: // only the last page is not full
+		}
+		if p.last {
 			return nil
 		}
-		after = &last
 	}
 }
+
+// pages reads the pages of one call of Read.
+type pages struct {
+	source *Source
+	query  Query
+	bounds Range
+	after  *Key // the key of the last memory that was passed to visit, or at which a page ended with errNoSecondConnection
+	limit  int  // the largest number of memories of the next page
+	alone  bool // whether each page ends at an oversize memory, because no second connection was free
+	last   bool // whether the page that was read is the last one
+}
+
+// pageRowsAlone limits a page that ends at its next oversize memory: the rows that follow in the page arrive
+// for nothing.
+const pageRowsAlone = 1000
+
+// connectionPatience is how long a page waits for a second connection. If all connections of a pooler are held
+// by pages that wait for a second one, none becomes free before a page ends.
+const connectionPatience = 2 * time.Second
+
+// errNoSecondConnection ends a page at an oversize memory, which must then be read without the page.
+var errNoSecondConnection = errors.New("no second connection to the memories database is free")
 
 // Pause is an error that the function visit of Read returns to wait without holding a connection and a
 // snapshot.
@@ -85,9 +112,10 @@ type Pause struct {
 
 func (*Pause) Error() string { return "reading pauses" }
 
-// readPage reads up to pageRows memories. It returns the key of the last memory and the number of
-// memories. If visit returns an error, readPage returns the error and the key of the memory passed to visit.
-func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) (last Key, rows int, err error) {
+// read reads the next page. If visit returns an error, read returns it. A page that ends with an error is not
+// the last one.
+func (p *pages) read(ctx context.Context, visit func(*Memory) error) (err error) {
+	rows := 0
 	ctx, span := tracer.Start(ctx, "read a page of memories") // one for up to 100,000 memories
 	defer func() {
 		span.SetAttributes(attribute.Int("memexport.memories", rows))
@@ -96,53 +124,80 @@ func (s *Source) readPage(ctx context.Context, q Query, r Range, after *Key, vis
 		}
 		span.End()
 	}()
-	tx, err := s.begin(ctx, q)
+	tx, err := p.source.begin(ctx, p.query)
 	if err != nil {
-		return last, 0, err
+		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 
-	statement, args := s.page(q, r, after)
+	statement, args := p.statement()
 	began := time.Now()
 	result, err := tx.QueryxContext(datarow.FirstColumn(ctx), statement, args...)
 	if err != nil {
-		return last, 0, fmt.Errorf("query a page of memories: %w", err)
+		return fmt.Errorf("query a page of memories: %w", err)
 	}
 	defer result.Close()
 	metrics.SourceSeconds.Record(ctx, time.Since(began).Seconds())
 
-	scanner := newRow(q.WorkspaceID)
-	for result.Next() {
-		m, err := scanner.scan(result)
-		if err != nil {
-			return last, 0, err
+	scanner := newRow(p.query.WorkspaceID)
+	var createdAt Time
+	for err == nil && result.Next() {
+		m, scanErr := scanner.scan(result)
+		if scanErr != nil {
+			return scanErr
 		}
 		rows++
-		last.CreatedAt = m.CreatedAt
+		createdAt = m.CreatedAt
 		if m.Text == nil { // oversize, or NULL
-			err = s.readOversize(ctx, q, Key{CreatedAt: m.CreatedAt, ID: string(m.ID)}, visit)
+			err = p.visitOversize(ctx, Key{CreatedAt: createdAt, ID: string(m.ID)}, visit)
 		} else {
 			err = visit(m)
 		}
-		if err != nil {
-			last.ID = string(scanner.id[:])
-			return last, 0, err
-		}
+	}
+	if rows > 0 {
+		p.after = &Key{CreatedAt: createdAt, ID: string(scanner.id[:])} // a copy, because the next page overwrites the buffer
+	}
+	if err != nil {
+		return err
 	}
 	if err := result.Err(); err != nil {
-		return last, 0, fmt.Errorf("read a page of memories: %w", err)
+		return fmt.Errorf("read a page of memories: %w", err)
 	}
-	last.ID = string(scanner.id[:]) // a copy, because the next page overwrites the buffer
-	return last, rows, nil
+	p.last = rows < p.limit // only the last page is not full
+	return nil
 }
 
-// page returns the statement that reads a page, and its arguments.
-func (s *Source) page(q Query, r Range, after *Key) (statement string, args []any) {
-	from, comparison := r.First, ">="
-	if after != nil && after.Compare(r.First) >= 0 {
-		from, comparison = *after, ">"
+// visitOversize visits an oversize memory over a second connection while the page's connection is busy. It
+// returns errNoSecondConnection if none is free soon.
+func (p *pages) visitOversize(ctx context.Context, key Key, visit func(*Memory) error) error {
+	if p.alone {
+		return errNoSecondConnection
 	}
-	w := q.where()
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := time.AfterFunc(connectionPatience, cancel)
+	tx, err := p.source.begin(limited, p.query)
+	if !late.Stop() {
+		if err == nil {
+			tx.Rollback() //nolint:errcheck // limited has ended, and that ends the transaction too
+		}
+		return cmp.Or(ctx.Err(), errNoSecondConnection)
+	}
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // the transaction only reads
+	return p.source.visitOversize(limited, tx, p.query, key, visit)
+}
+
+// statement returns the statement that reads the next page, and its arguments.
+func (p *pages) statement() (statement string, args []any) {
+	r := p.bounds
+	from, comparison := r.First, ">="
+	if p.after != nil && p.after.Compare(r.First) >= 0 {
+		from, comparison = *p.after, ">"
+	}
+	w := p.query.where()
 	if from.CreatedAt == r.Last.CreatedAt {
 		// If a range lies within one instant, only the ids are compared. With a comparison of rows,
 		// Postgres would read the index until created_at changes, and after a bulk import that may be
@@ -154,7 +209,7 @@ func (s *Source) page(q Query, r Range, after *Key) (statement string, args []an
 		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
 		w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
 	}
-	return `SELECT ` + columns + ` FROM ` + s.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(s.pageRows), w.args
+	return `SELECT ` + columns + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(p.limit), w.args
 }
 
 // begin opens a read-only transaction with settings that make Postgres read along the keyset index,

@@ -32,7 +32,9 @@ type encoder struct {
 	parts    int  // parts that are complete and do not end within a memory
 
 	queue   chan part
+	turns   chan struct{} // see part.turn
 	waiting *part         // a part that the uploader has not taken in time; see flush
+	inside  bool          // an oversize memory is about to be read or is being read, so reading cannot pause
 	done    chan struct{} // closed when the uploader has ended; written and err must not be read before that
 
 	written export.Written
@@ -45,6 +47,9 @@ type part struct {
 	memories int64
 	last     memory.Key
 	entry    []byte // see export.Part.FooterEntry
+	// turn, if not nil, holds an element for the part until the part is recorded. As turns are limited, reading
+	// is never more than some parts ahead of what is recorded.
+	turn chan struct{}
 	cut
 }
 
@@ -59,7 +64,7 @@ type cut struct {
 func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploader) *encoder {
 	e := &encoder{
 		format: f, formatEncoder: f.NewEncoder(), partSize: partSize, first: u.atStartOfFile(),
-		buffer: buffers.Get().(*[]byte), queue: make(chan part), done: make(chan struct{}),
+		buffer: buffers.Get().(*[]byte), queue: make(chan part), turns: make(chan struct{}, cap(u.archive.ExtraUploads())+2), done: make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	go func() {
@@ -102,7 +107,7 @@ func (e *encoder) encode(m *memory.Memory) error {
 	*e.buffer = e.formatEncoder.Append(*e.buffer, m)
 	e.setLast(m)
 	e.memories++
-	if e.size() >= e.partSize {
+	if e.size() >= e.partSize && e.waiting == nil { // flush would wait without end for a part that waits already
 		return e.flush(cut{})
 	}
 	return nil
@@ -110,7 +115,11 @@ func (e *encoder) encode(m *memory.Memory) error {
 
 // addOversize encodes a memory that is read in pieces. The memory gets parts of its own. These parts
 // are recorded together, so that an attempt never resumes in the middle of the memory.
+//
+// Reading cannot pause within a memory. So until the end of the memory, no part waits until an earlier one is
+// recorded: recording may need the connection over which the memory is read.
 func (e *encoder) addOversize(m *memory.Memory) error {
+	e.inside = true
 	if e.size() > 0 {
 		if err := e.flush(cut{}); err != nil {
 			return err
@@ -136,6 +145,7 @@ func (e *encoder) addOversize(m *memory.Memory) error {
 	}
 	*e.buffer = e.formatEncoder.After(*e.buffer, m)
 	e.memories++
+	e.inside = false
 	return e.flush(cut{startsInside: startsInside})
 }
 
@@ -169,10 +179,11 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, flush
-// waits. So a range needs RAM for one part more than the uploader stores at once, and for what formatEncoder
-// holds back. If the uploader has not taken the part after uploadPatience, flush returns and leaves the part
-// in e.waiting, unless the part belongs to an oversize memory. flush fails if an upload has failed.
+// flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, or too many
+// parts are not recorded yet, flush waits. So a range needs RAM for one part more than the uploader stores at
+// once, and for what formatEncoder holds back. If the uploader has not taken the part after uploadPatience,
+// flush returns and leaves the part in e.waiting, unless reading cannot pause. flush fails if
+// an upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {
@@ -190,19 +201,15 @@ func (e *encoder) flush(c cut) error {
 		return err
 	}
 	e.waiting = &p
-	if c != (cut{}) { // reading cannot pause within a memory
-		return e.handOver()
+	if e.inside {
+		return e.send(nil)
 	}
 	late := time.NewTimer(uploadPatience)
 	defer late.Stop()
-	select {
-	case e.queue <- p:
-		e.waiting = nil
-	case <-late.C:
-	case <-e.ctx.Done():
-		return e.ctx.Err()
+	if err := e.takeTurn(late.C); err != nil || p.turn == nil {
+		return err
 	}
-	return nil
+	return e.send(late.C)
 }
 
 // uploadPatience is how long reading waits for the uploader while it holds a connection to the memories
@@ -215,9 +222,36 @@ func (e *encoder) handOver() error {
 	if e.waiting == nil {
 		return nil
 	}
+	if err := e.takeTurn(nil); err != nil {
+		return err
+	}
+	return e.send(nil)
+}
+
+// takeTurn takes a turn for the waiting part, unless it has one. When takeTurn can receive from late, it
+// returns without a turn.
+func (e *encoder) takeTurn(late <-chan time.Time) error {
+	if e.waiting.turn != nil {
+		return nil
+	}
+	select {
+	case e.turns <- struct{}{}:
+		e.waiting.turn = e.turns
+		return nil
+	case <-late:
+		return nil
+	case <-e.ctx.Done():
+		return e.ctx.Err()
+	}
+}
+
+// send waits until the uploader has taken the waiting part, or until send can receive from late.
+func (e *encoder) send(late <-chan time.Time) error {
 	select {
 	case e.queue <- *e.waiting:
 		e.waiting = nil
+		return nil
+	case <-late:
 		return nil
 	case <-e.ctx.Done():
 		return e.ctx.Err()

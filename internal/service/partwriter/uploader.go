@@ -50,12 +50,16 @@ func (u *uploader) run(ctx context.Context, queue <-chan part) (export.Written, 
 	return written, err
 }
 
+// mostPartsOfAMemory is how many parts can be stored before the first of them is recorded. The largest text in
+// Postgres has 1 GiB, which a format makes six times as long at most: 768 parts of DefaultPartSize.
+const mostPartsOfAMemory = 1024
+
 func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (export.Written, error) {
 	var storing sync.WaitGroup
 	defer storing.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	started := make(chan *upload, cap(u.archive.ExtraUploads()))
+	started := make(chan *upload, mostPartsOfAMemory)
 	storing.Go(func() {
 		defer close(started)
 		own := make(chan struct{}, 1)
@@ -95,6 +99,9 @@ func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (expor
 			u.count(ctx, recorded)
 			written = written.Plus(recorded)
 			group = group[:0]
+			if next.turn != nil {
+				<-next.turn
+			}
 		}
 	}
 	return written, attempt.StorageError(ctx, ctx.Err()) // if ctx has ended, a part may have been dropped
