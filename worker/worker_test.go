@@ -187,7 +187,7 @@ func handsOver(t *testing.T, server string) {
 	id, release := s.writing()
 	await.True(t, patience, "the first part is recorded", func() bool { return s.firstPart(id) != "" })
 	object := s.firstPart(id)
-	var handedOver string // the id of an activity
+	var handedOver string                                          // the id of an activity
 	await.True(t, patience, "WriteRange is running", func() bool { // Plan writes the first part, because the export has few memories
 		activity := s.pending(id)
 		handedOver = activity.GetActivityId()
