@@ -276,7 +276,7 @@ func (j *job) judgeFailure(e *object) {
 		w.violate(j.id, "the export is FAILED without an error")
 	case e.Error.Code == "CANCELLED" && cancelled, e.Error.Code == "TERMINATED" && killed:
 		w.count("FAILED " + e.Error.Code)
-	case e.Error.Code == "STORAGE_DENIED" && w.refused.Load() != nil && w.refused.Load().After(e.CreatedAt),
+	case e.Error.Code == "STORAGE_DENIED" && w.refused.Load() != nil && w.refused.Load().After(j.ordered), // not e.CreatedAt, because the clock of Postgres jumps
 		e.Error.Code == "STORAGE_LIMIT" && j.ws == w.workspaces[len(w.workspaces)-1]:
 		w.count("FAILED " + e.Error.Code)
 	default:
