@@ -154,7 +154,7 @@ func TestACancelledAttemptEndsAsCancelledAndLeavesWhatItRecorded(t *testing.T) {
 	h.finish(in, format.JSON, 400)
 }
 
-func TestAnAttemptEndsAtOnceWhenItsWorkerStops(t *testing.T) {
+func TestAnAttemptEndsSoonWhenItsWorkerStops(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
 	h.fill(400)

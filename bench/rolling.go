@@ -54,10 +54,10 @@ func (b *benchmark) measureRolling(ctx context.Context, c benchstack.Client, rep
 	if err != nil {
 		return sample{}, "", err
 	}
+	if e, err = c.WaitProgress(ctx, e.ID, 10); err != nil { // in both cases, because asking for the progress costs time too
+		return sample{}, "", err
+	}
 	if replace {
-		if e, err = c.WaitProgress(ctx, e.ID, 10); err != nil {
-			return sample{}, "", err
-		}
 		if err := b.ReplaceWorkers(ctx); err != nil {
 			return sample{}, "", err
 		}

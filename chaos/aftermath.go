@@ -44,6 +44,11 @@ func (w *world) checkAftermath(ctx context.Context) {
 			break
 		}
 	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer stop()
+	if err := w.tellWorkflows(ctx); err != nil {
+		w.say("the running workflows cannot be described: %v", err)
+	}
 	w.checkRows(rows)
 	w.checkBucket(ctx, rows)
 	w.checkSecrecy()
@@ -55,10 +60,31 @@ func (w *world) rows(ctx context.Context) (rows []row, err error) {
 	return rows, err
 }
 
+// runningExports selects the workflows of exports that have not ended.
+const runningExports = "WorkflowType = 'Export' AND ExecutionStatus = 'Running'"
+
 func (w *world) runningWorkflows(ctx context.Context) (int64, error) {
 	found, err := w.operator.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
-		Namespace: client.DefaultNamespace, Query: "WorkflowType = 'Export' AND ExecutionStatus = 'Running'"})
+		Namespace: client.DefaultNamespace, Query: runningExports})
 	return found.GetCount(), err
+}
+
+// tellWorkflows says which workflows still run, and what each waits for.
+func (w *world) tellWorkflows(ctx context.Context) error {
+	found, err := w.operator.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: client.DefaultNamespace, Query: runningExports})
+	if err != nil {
+		return err
+	}
+	for _, info := range found.GetExecutions() {
+		id := info.GetExecution().GetWorkflowId()
+		described, err := w.operator.DescribeWorkflowExecution(ctx, id, "")
+		if err != nil {
+			return err
+		}
+		w.say("the workflow %s is %s, has %d events, the workflow task %v and the activities %v", id, info.GetStatus(),
+			described.GetWorkflowExecutionInfo().GetHistoryLength(), described.GetPendingWorkflowTask(), described.GetPendingActivities())
+	}
+	return nil
 }
 
 // checkRows checks that no accepted export is lost, that each has ended, and that no file was deleted early.

@@ -15,7 +15,11 @@ import (
 var errWorkerStopping = temporal.NewApplicationErrorWithOptions("the worker is shutting down", TypeWorkerStopping,
 	temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond, Category: temporal.ApplicationErrorCategoryBenign})
 
-// UntilWorkerStops runs work with a context that ends with ctx, or when the worker shuts down. If
+// stopPatience is how long an attempt may go on when its worker shuts down. A range of the usual size is written in
+// half a second, so most attempts end in this time, and no work is lost.
+const stopPatience = 2 * time.Second
+
+// UntilWorkerStops runs work with a context that ends with ctx, or 2 seconds after the worker begins to shut down. If
 // work fails after its context has ended, UntilWorkerStops returns the reason for the end instead of
 // the error: a cancellation, or an error that makes another worker continue at once.
 func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T, error)) (T, error) {
@@ -25,6 +29,13 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 	go func() {
 		select {
 		case <-stopping:
+		case <-working.Done():
+			return
+		}
+		late := time.NewTimer(stopPatience)
+		defer late.Stop()
+		select {
+		case <-late.C:
 			cancel(errWorkerStopping)
 		case <-working.Done():
 		}
