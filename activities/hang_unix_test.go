@@ -11,7 +11,6 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
-	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
@@ -19,15 +18,7 @@ import (
 // giveUpAfter makes the activities treat a database that sends nothing for this long as unavailable.
 func (h *harness) giveUpAfter(silence time.Duration) {
 	h.Helper()
-	db, err := postgres.OpenWith(h.url, postgres.Options{MaxConns: 16, Silence: silence})
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.Cleanup(func() { db.Close() })
-	h.Exports = export.NewStore(db)
-	if h.Source, err = memory.NewSource(db, "memories", memory.SourceOptions{}); err != nil {
-		h.Fatal(err)
-	}
+	h.connect(h.url, postgres.Options{MaxConns: 16, Silence: silence})
 }
 
 // An attempt sends heartbeats while it waits for Postgres. So Temporal does not notice that Postgres hangs, and

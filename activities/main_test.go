@@ -19,6 +19,7 @@ import (
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/demo"
 	"memexport/internal/workshop/pgtest"
 )
@@ -75,10 +76,28 @@ func (h *harness) in(t *testing.T) *harness {
 // readFrom makes the activities read memories from this table or view.
 func (h *harness) readFrom(table string) {
 	h.Helper()
+	h.readOver(h.db, table)
+}
+
+// readOver makes the activities read memories from this table over these connections.
+func (h *harness) readOver(db *sqlx.DB, table string) {
+	h.Helper()
 	var err error
-	if h.Source, err = memory.NewSource(h.db, table, memory.SourceOptions{}); err != nil {
+	if h.Source, err = memory.NewSource(db, table, memory.SourceOptions{}); err != nil {
 		h.Fatal(err)
 	}
+}
+
+// connect makes the activities use the database at this URL with these options.
+func (h *harness) connect(url string, options postgres.Options) {
+	h.Helper()
+	db, err := postgres.OpenWith(url, options)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.Cleanup(func() { db.Close() })
+	h.Exports = export.NewStore(db)
+	h.readOver(db, "memories")
 }
 
 func (h *harness) exec(statement string, args ...any) {

@@ -12,7 +12,6 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
-	"memexport/internal/service/memory"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -47,8 +46,8 @@ func TestATableThatIsAwayForAMomentOnlyDelaysTheExport(t *testing.T) {
 	}
 }
 
-// readAs makes the activities read memories as a role that may do nothing else. All tests share the roles of one
-// server.
+// readAs creates a role that may only read memories, and makes the activities read as this role. role must be unique
+// among all tests, because they share one Postgres.
 func (h *harness) readAs(role string) {
 	h.Helper()
 	h.exec(`CREATE ROLE ` + role)
@@ -58,10 +57,7 @@ func (h *harness) readAs(role string) {
 	if strings.Contains(h.url, "?") {
 		separator = "&"
 	}
-	var err error
-	if h.Source, err = memory.NewSource(pgtest.OpenURL(h.T, h.url+separator+"role="+role, 4), "memories", memory.SourceOptions{}); err != nil {
-		h.Fatal(err)
-	}
+	h.readOver(pgtest.OpenURL(h.T, h.url+separator+"role="+role, 4), "memories")
 }
 
 // wantChanged checks that Temporal retries the activity, but not at once, and that the error names the table

@@ -8,7 +8,6 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
-	"memexport/internal/service/memory"
 	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/pgtest"
 )
@@ -116,10 +115,7 @@ func TestReadersDoNotHoldConnectionsUntilPartsAreRecorded(t *testing.T) {
 			h.PartSize = 32 << 10
 			h.insert(texts...)
 			reading := pgtest.OpenURL(t, h.url, 2)
-			var err error
-			if h.Source, err = memory.NewSource(reading, "memories", memory.SourceOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			h.readOver(reading, "memories")
 			in := h.oneRange(format.JSON)
 			release := h.holdPart(0)
 			result := make(chan error, 1)

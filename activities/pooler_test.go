@@ -9,7 +9,6 @@ import (
 	"memexport/activities"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
-	"memexport/internal/service/memory"
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
 )
@@ -19,15 +18,7 @@ import (
 func (h *harness) through(mode string, size int) {
 	h.Helper()
 	url := pgtest.PgBouncer(h.T, h.url, mode, size)
-	db, err := postgres.OpenWith(url, postgres.Options{MaxConns: 16, Pooled: mode == "transaction"})
-	if err != nil {
-		h.Fatal(err)
-	}
-	h.Cleanup(func() { db.Close() })
-	h.Exports = export.NewStore(db)
-	if h.Source, err = memory.NewSource(db, "memories", memory.SourceOptions{}); err != nil {
-		h.Fatal(err)
-	}
+	h.connect(url, postgres.Options{MaxConns: 16, Pooled: mode == "transaction"})
 }
 
 // Every step of an export must work through PgBouncer, even if PgBouncer has fewer connections than ranges

@@ -92,22 +92,21 @@ func (f *File) openNext() {
 // openedAhead returns the object of s, if openNext has opened it at the given offset, or nil.
 func (f *File) openedAhead(s segment, offset int64) *stream {
 	a := f.ahead
-	if a == nil {
+	if a == nil || a.object != s.object || a.offset != offset {
+		f.dropAhead()
 		return nil
 	}
 	f.ahead = nil
-	if a.object != s.object || a.offset != offset {
-		a.drop()
-		return nil
-	}
 	return <-a.opened
 }
 
-// drop closes the part as soon as it is open. drop does nothing if a is nil.
-func (a *ahead) drop() {
+// dropAhead closes the part that openNext has opened, as soon as it is open.
+func (f *File) dropAhead() {
+	a := f.ahead
 	if a == nil {
 		return
 	}
+	f.ahead = nil
 	go func() {
 		if s := <-a.opened; s != nil {
 			s.close()

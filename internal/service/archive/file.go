@@ -89,8 +89,7 @@ func (f *File) Seek(offset int64, whence int) (int64, error) {
 	}
 	if offset != f.offset {
 		f.closeStream()
-		f.ahead.drop()
-		f.ahead = nil
+		f.dropAhead()
 		f.offset = offset
 	}
 	return offset, nil
@@ -251,8 +250,7 @@ func (f *File) openObject(s segment, offset int64) (*stream, error) {
 // Close closes the connections to the store. The File stays usable.
 func (f *File) Close() error {
 	f.closeStream()
-	f.ahead.drop()
-	f.ahead = nil
+	f.dropAhead()
 	return nil
 }
 

@@ -32,10 +32,8 @@ func UntilWorkerStops[T any](ctx context.Context, work func(context.Context) (T,
 		case <-working.Done():
 			return
 		}
-		late := time.NewTimer(stopPatience)
-		defer late.Stop()
 		select {
-		case <-late.C:
+		case <-time.After(stopPatience):
 			cancel(errWorkerStopping)
 		case <-working.Done():
 		}
