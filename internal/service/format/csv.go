@@ -88,13 +88,11 @@ func appendCell(dst, s []byte) []byte {
 	if beginsFormula(s) {
 		dst = append(dst, '\'')
 	}
+	dst = appendGuarded(dst, s, 0)
 	if quoted {
-		return append(appendGuarded(dst, s, 0), '"')
+		dst = append(dst, '"')
 	}
-	if separatorRun(s) < len(s) {
-		return appendGuarded(dst, s, 0)
-	}
-	return append(dst, s...)
+	return dst
 }
 
 // beginsFormula reports whether the cell s needs an apostrophe in front. It returns true if s starts
@@ -121,9 +119,9 @@ func beginsFormula(s []byte) bool {
 
 // appendGuarded appends s with every quote doubled. It inserts an apostrophe wherever a reader that
 // splits cells at ; or | or tab would find a cell that begins a formula. prev is the byte before s,
-// or 0 at the start of a cell.
+// or 0 at the start of a cell. Only then may s be empty.
 func appendGuarded(dst, s []byte, prev byte) []byte {
-	if len(s) > 0 && separates(prev) && isSign(s[0]) {
+	if separates(prev) && isSign(s[0]) {
 		dst = append(dst, '\'')
 	}
 	for i := 0; ; {
