@@ -148,13 +148,13 @@ func isSign(c byte) bool {
 	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\'' || c == '"'
 }
 
-// separatorRun returns the number of bytes at the start of s that precede the first ; | or control
-// character. It works like stops.run with two stops, and also checks the last eight bytes as one
-// word, because most cells are short.
+// separatorRun returns the length of a prefix of s without a byte that separates accepts; a longer such
+// prefix may exist. It works like stops.run with the stops ; and |, and also checks the last eight bytes
+// as one word, because most cells are short.
 func separatorRun(s []byte) int {
 	if len(s) < 8 {
 		for i, c := range s {
-			if c < ' ' || c == ';' || c == '|' {
+			if separates(c) {
 				return i
 			}
 		}

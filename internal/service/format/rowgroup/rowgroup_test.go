@@ -295,7 +295,7 @@ func TestBloomFiltersFindEveryUser(t *testing.T) {
 // into the Bloom filter. With such a filter a reader would miss the other values.
 func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
 	var memories []*memory.Memory
-	for n := range 60_000 {
+	for n := range 26_000 { // enough to fill a dictionary, but not a page
 		m := memoryOf(n)
 		m.UserID = fmt.Appendf(nil, "user-with-a-long-name-%010d", n)
 		memories = append(memories, m)
