@@ -163,7 +163,7 @@ func oversize(t *testing.T, m *memory.Memory) (data, entry []byte) {
 	return data, entry
 }
 
-// A reader may skip to any column, and may choose how much RAM it needs by the sizes.
+// A reader skips to the columns that it needs, and reserves RAM by the sizes in the footer.
 func TestTheFooterSaysWhereEveryColumnIs(t *testing.T) {
 	long := memoryOf(3000)
 	long.Text = bytes.Repeat([]byte("x"), 200_000)
@@ -212,7 +212,7 @@ func TestTheFooterSaysWhereEveryColumnIs(t *testing.T) {
 	}
 }
 
-// Each user_id is a small number in a page of the column, and few of them have many rows.
+// The dictionary holds each user_id once, and a page holds a small number for each row.
 func TestAColumnWithFewValuesIsSmall(t *testing.T) {
 	data, entry := part(t, numbered(0, 20_000)...)
 	if n := file(t, data, entry).Metadata().RowGroups[0].Columns[userColumn].MetaData.TotalCompressedSize; n > 40_000 {
@@ -239,6 +239,8 @@ func TestPendingIsAnUpperBoundForEveryColumn(t *testing.T) {
 		"user_id":      func(m *memory.Memory) { m.UserID = noise(20_000) },
 		"agent_id":     func(m *memory.Memory) { m.AgentID = noise(20_000) },
 		"session_id":   func(m *memory.Memory) { m.SessionID = noise(20_000) },
+		"priority":     func(m *memory.Memory) { m.Priority = noise(20_000) },
+		"status":       func(m *memory.Memory) { m.Status = noise(20_000) },
 		"categories":   func(m *memory.Memory) { m.Categories = fmt.Appendf(nil, `["%s"]`, noise(20_000)) },
 		"metadata":     func(m *memory.Memory) { m.Metadata = fmt.Appendf(nil, `"%s"`, noise(20_000)) },
 		"exact_values": func(m *memory.Memory) { m.Categories = fmt.Appendf(nil, `[["%s"]]`, noise(20_000)) },
@@ -254,8 +256,8 @@ func TestPendingIsAnUpperBoundForEveryColumn(t *testing.T) {
 	}
 }
 
-// A part ends when Pending reaches its size. So Pending must follow the compressed size, or parts would be
-// small. But it must also limit what a reader has to hold in RAM.
+// A part ends when Pending reaches the part's size. If Pending ignored compression, parts would be small. If
+// it ignored the uncompressed size, a reader would need too much RAM.
 func TestPendingFollowsTheCompressedSize(t *testing.T) {
 	var e rowgroup.Encoder
 	uncompressed := 0
@@ -474,7 +476,7 @@ func TestAnOversizeTextIsNeitherHeldNorChanged(t *testing.T) {
 	}
 }
 
-// A text is written in blocks of 128 KiB, together with about ten bytes in front of it.
+// The blocks have 128 KiB. They contain the text and about ten bytes in front of it.
 func TestAnOversizeTextMayEndNearTheEndOfABlock(t *testing.T) {
 	var parts [][]byte
 	var texts []string
