@@ -15,6 +15,7 @@ export REAL_GO TMPDIR=$temporary
 # -count=1, because gremlins derives its time-out from the time of the first run. What vet notices is not noticed by a
 # test. The model needs few cases, because the other tests notice most changes.
 export GOFLAGS="-tags=disable_grpc_modules -vet=off -ldflags=-w -count=1" RAPID_CHECKS=20 RAPID_NOFAILFILE=true
+ulimit -v $((8 << 20)) || true # KiB; a changed loop can fill the memory of the machine
 export PATH=$PWD/tools/gremlins/bin:$PATH # gremlins calls go, and gets the script there
 for target in $targets; do
 	package=$target exclude=()

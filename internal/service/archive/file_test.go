@@ -276,6 +276,21 @@ func (b *breaking) Write(p []byte) (int, error) {
 	return b.ResponseWriter.Write(p)
 }
 
+// A client may take the last bytes of a part and then pause for long.
+func TestNothingStaysOpenAfterTheLastByteOfAPart(t *testing.T) {
+	a, _ := open(t)
+	for name, part := range map[string]Part{"plain": put(t, a, 0, noise(1000, 1)), "compressed": put(t, compressing(a), 1, noise(1000, 1))} {
+		f := a.File(t.Context(), bare, []Part{part, part})
+		defer f.Close()
+		if _, err := io.ReadFull(f, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if f.stream != nil || f.inflater != nil {
+			t.Errorf("%s: the part is still open", name)
+		}
+	}
+}
+
 func TestNothingIsOpenedBeforeTheFirstRead(t *testing.T) {
 	a, _ := open(t)
 	f := a.File(t.Context(), marks, []Part{{Object: "exports/x/missing", Size: 10}})
@@ -330,6 +345,7 @@ func TestSendSendsTheRestOfAnOpenPartFromItsFile(t *testing.T) {
 	defer file.Close()
 	var w copier
 	one := make([]byte, 1)
+	reads := 0
 	for {
 		n, err := file.Send(&w, 7000)
 		if err != nil {
@@ -347,6 +363,10 @@ func TestSendSendsTheRestOfAnOpenPartFromItsFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.Write(one)
+		reads++
+	}
+	if want := len(marks.Prefix) + len(marks.Separator) + len(marks.Suffix) + len(parts); reads != want { // only the first byte of each part
+		t.Errorf("%d bytes had to be read, want %d", reads, want)
 	}
 	if want := joined(marks, contents...); !bytes.Equal(w.Bytes(), want) || w.fromFiles < 5 {
 		t.Errorf("%d bytes of %d in %d sections", w.Len(), len(want), w.fromFiles)
