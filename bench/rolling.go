@@ -39,17 +39,23 @@ func (b *benchmark) rolling(ctx context.Context) ([]measure.Table, error) {
 		say("%s, rolling restart: round %d of %d: undisturbed %.2fs, both workers replaced %.2fs", data.Name, round, b.rounds, calm.wall.Seconds(), rolled.wall.Seconds())
 	}
 	t := measure.Table{Title: "Rolling restart: " + data.Name + " as JSON, two workers",
-		Head: []string{"Workers", "READY after s", "ratio"},
-		Note: "Every file had the same SHA-256."}
-	t.Add("undisturbed", measure.Seconds(undisturbed.wall()), undisturbed.ratioTo(undisturbed))
-	t.Add("both replaced while they write", measure.Seconds(restarted.wall()), restarted.ratioTo(undisturbed))
+		Head: []string{"Workers", "READY after s", "ratio", "CPU s", "ratio", "workers", "Postgres"},
+		Note: "CPU is of all processes, including the replaced workers. Every file had the same SHA-256."}
+	for _, row := range []struct {
+		name string
+		samples
+	}{{"undisturbed", undisturbed}, {"both replaced while they write", restarted}} {
+		t.Add(row.name, measure.Seconds(row.wall()), row.ratioTo(undisturbed),
+			measure.Seconds(measure.Median(row.allCPUs())), measure.Spread(measure.Ratios(row.allCPUs(), undisturbed.allCPUs())),
+			measure.Seconds(row.cpu()), measure.Seconds(row.postgresCPU()))
+	}
 	return []measure.Table{t}, b.Restart(ctx, 1)
 }
 
 // measureRolling measures one export, and replaces both workers meanwhile if replace is set. It deletes the
 // export and returns the SHA-256 of its file.
 func (b *benchmark) measureRolling(ctx context.Context, c benchstack.Client, replace bool) (sample, string, error) {
-	began := time.Now()
+	before, began := b.CPU(), time.Now()
 	e, err := c.Create(ctx, "json")
 	if err != nil {
 		return sample{}, "", err
@@ -66,5 +72,7 @@ func (b *benchmark) measureRolling(ctx context.Context, c benchstack.Client, rep
 		return sample{}, "", err
 	}
 	m := sample{wall: time.Since(began)}
+	used := b.CPU().Minus(before)
+	m.cpu, m.postgresCPU, m.allCPU = used.Workers, used.Postgres, used.All()
 	return m, e.SHA256, b.Discard(ctx, c, e.ID)
 }

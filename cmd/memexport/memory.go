@@ -10,11 +10,11 @@ import (
 const (
 	// leastMemory is the memory limit of a worker that runs at most fewActivities at once. While there is
 	// only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
-	// one is the reconciler. Each further activity adds perActivity to the limit. docs/performance.md has
-	// figures.
-	leastMemory   = 100 << 20
+	// one is the reconciler. Each further activity adds perActivity to the limit, which is three part buffers.
+	// docs/performance.md has figures.
+	leastMemory   = 108 << 20
 	fewActivities = 4
-	perActivity   = 12 << 20
+	perActivity   = 27 << 20
 )
 
 // collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The

@@ -13,10 +13,10 @@ func TestTheMemoryLimitFollowsTheActivities(t *testing.T) {
 		activities int
 		most, want int64
 	}{
-		{0, math.MaxInt64, 100 * mib},
-		{4, math.MaxInt64, 100 * mib}, // one export alone
-		{8, math.MaxInt64, 148 * mib},
-		{32, math.MaxInt64, 436 * mib},
+		{0, math.MaxInt64, 108 * mib},
+		{4, math.MaxInt64, 108 * mib}, // one export alone
+		{8, math.MaxInt64, 216 * mib},
+		{32, math.MaxInt64, 864 * mib},
 		{32, 205 * mib, 205 * mib}, // four fifths of a container of 256 MiB
 		{0, 51 * mib, 51 * mib},
 	} {

@@ -12,8 +12,9 @@ chmod 755 "$temporary" # if root runs the tests, Postgres runs as another user
 "${GO:-go}" build -modfile=tools/gremlins/go.mod -o "$temporary/gremlins" github.com/go-gremlins/gremlins/cmd/gremlins
 REAL_GO=$(command -v "${GO:-go}")
 export REAL_GO TMPDIR=$temporary
-# What vet notices is not noticed by a test. The model needs few cases, because the other tests notice most changes.
-export GOFLAGS="-tags=disable_grpc_modules -vet=off" RAPID_CHECKS=20 RAPID_NOFAILFILE=true
+# -count=1, because gremlins derives its time-out from the time of the first run. What vet notices is not noticed by a
+# test. The model needs few cases, because the other tests notice most changes.
+export GOFLAGS="-tags=disable_grpc_modules -vet=off -ldflags=-w -count=1" RAPID_CHECKS=20 RAPID_NOFAILFILE=true
 export PATH=$PWD/tools/gremlins/bin:$PATH # gremlins calls go, and gets the script there
 for target in $targets; do
 	package=$target exclude=()
@@ -24,6 +25,10 @@ for target in $targets; do
 		done
 	fi
 	echo "== $target"
+	# -json, because it says how long each test took. A slow one takes more than a second.
+	SLOW_TESTS=$("$REAL_GO" test -json "./$package" |
+		sed -nE 's/.*"Action":"pass".*"Test":"([^"\/]+)","Elapsed":([1-9][0-9]*)(\..*)?}$/\1/p' | paste -sd '|' -)
+	export SLOW_TESTS=${SLOW_TESTS:+"^($SLOW_TESTS)\$"}
 	# The coefficient multiplies the time that the tests took at first. The machine may become busier later.
 	"$temporary/gremlins" unleash --workers "${MUTATE_WORKERS:-1}" --timeout-coefficient 5 --invert-logical "${exclude[@]}" "./$package"
 done

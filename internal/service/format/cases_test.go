@@ -65,7 +65,7 @@ var texts = []string{
 	"[a]: /x", "[a]:\n/x\n'title'", "[link](http://example.com)", "![image](x.png)", "[^1]: note", "[^1]", "- [ ] task", "[!NOTE]",
 	`\<b>`, `\[a]: /x`, `\\<b>`, "&lt;b&gt; &amp; &#0;", "https://example.com", "*a* **b** _c_ ~~d~~", "a\\\nb", ": def", "term\n: def",
 	"http://a.example<img src=x onerror=alert(1)>", "see www.a.example<textarea>", "ftp://a.example/<version>", "https://a.example<!-- open",
-	"AT&amp;T &copy; &#60; &ampere", "R&D && a&b", "http://a.example/?a=1&lt=2[3]\\4", "WwW.a.example/wWww", "a:/b://c", "&", "&\n&a",
+	"AT&amp;T &copy; &#60; &ampere", "&zeta; &Zeta;", "R&D && a&b", "http://a.example/?a=1&lt=2[3]\\4", "WwW.a.example/wWww", "a:/b://c", "&", "&\n&a",
 	"x;=cmd|' /C calc'!A0", "x;'=1", "x|-1", "x\t@a", "x\r'\n'", `x;"=1`, ";", "|;'", "\ufeff=1", "\u200b=1", "\u00a0=1", " =1", "\x01=1", "'\t'",
 	"x", "exactly8", strings.Repeat("a", 7) + "\n" + strings.Repeat("b", 8) + "<" + strings.Repeat("é", 9),
 }

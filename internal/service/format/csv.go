@@ -88,13 +88,11 @@ func appendCell(dst, s []byte) []byte {
 	if beginsFormula(s) {
 		dst = append(dst, '\'')
 	}
+	dst = appendGuarded(dst, s, 0)
 	if quoted {
-		return append(appendGuarded(dst, s, 0), '"')
+		dst = append(dst, '"')
 	}
-	if separatorRun(s) < len(s) {
-		return appendGuarded(dst, s, 0)
-	}
-	return append(dst, s...)
+	return dst
 }
 
 // beginsFormula reports whether the cell s needs an apostrophe in front. It returns true if s starts
@@ -121,9 +119,9 @@ func beginsFormula(s []byte) bool {
 
 // appendGuarded appends s with every quote doubled. It inserts an apostrophe wherever a reader that
 // splits cells at ; or | or tab would find a cell that begins a formula. prev is the byte before s,
-// or 0 at the start of a cell.
+// or 0 at the start of a cell. Only then may s be empty.
 func appendGuarded(dst, s []byte, prev byte) []byte {
-	if len(s) > 0 && separates(prev) && isSign(s[0]) {
+	if separates(prev) && isSign(s[0]) {
 		dst = append(dst, '\'')
 	}
 	for i := 0; ; {
@@ -150,13 +148,13 @@ func isSign(c byte) bool {
 	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\'' || c == '"'
 }
 
-// separatorRun returns the number of bytes at the start of s that precede the first ; | or control
-// character. It works like stops.run with two stops, and also checks the last eight bytes as one
-// word, because most cells are short.
+// separatorRun returns the length of a prefix of s without a byte that separates accepts; a longer such
+// prefix may exist. It works like stops.run with the stops ; and |, and also checks the last eight bytes
+// as one word, because most cells are short.
 func separatorRun(s []byte) int {
 	if len(s) < 8 {
 		for i, c := range s {
-			if c < ' ' || c == ';' || c == '|' {
+			if separates(c) {
 				return i
 			}
 		}

@@ -178,6 +178,24 @@ func TestCSVGuardsWhatASpreadsheetMayRun(t *testing.T) {
 	}
 }
 
+func TestCSVQuotesAnAttributeOnlyIfItMust(t *testing.T) {
+	quoted := func(attribute string) bool {
+		m := memory.Memory{UserID: []byte(attribute)}
+		return strings.HasPrefix(string(appendWhole(format.CSV, nil, &m)), `,,"`)
+	}
+	for i := range 20 {
+		before, after := strings.Repeat("_", i), strings.Repeat("é", 19-i)
+		for _, c := range []string{" ", ",", `"`} {
+			if !quoted(before + c + after) {
+				t.Errorf("%q has no quotes", before+c+after)
+			}
+		}
+		if s := before + "~" + after; quoted(s) {
+			t.Errorf("%q has quotes", s)
+		}
+	}
+}
+
 // The reader of memories never splits a text within its first character. But the CSV encoder must write
 // the apostrophe even for such a split.
 func TestCSVGuardsAFullWidthSignInTwoPieces(t *testing.T) {

@@ -43,17 +43,15 @@ type textEncoder struct {
 	prev byte // last byte of the previous piece; 0 before the first piece
 }
 
-// newText returns a constructor of encoders. The function text gets a piece of a text, which is never
-// empty, and the last byte of the previous piece. For the first piece that byte is 0.
+// newText returns a constructor of encoders. The function text gets a piece of a text, and the last byte
+// of the previous piece. For the first piece that byte is 0. Only the first piece may be empty.
 func newText(before func([]byte, *memory.Memory) []byte, text func(dst, piece []byte, prev byte) []byte, after func([]byte, *memory.Memory) []byte) func() Encoder {
 	return func() Encoder { return &textEncoder{before: before, text: text, after: after} }
 }
 
 func (e *textEncoder) Append(dst []byte, m *memory.Memory) []byte {
 	dst = e.before(dst, m)
-	if len(m.Text) > 0 {
-		dst = e.text(dst, m.Text, 0)
-	}
+	dst = e.text(dst, m.Text, 0)
 	return e.after(dst, m)
 }
 

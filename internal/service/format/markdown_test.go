@@ -165,7 +165,7 @@ func content(n ast.Node, source []byte) string {
 
 func TestMarkdownLooksAsDocumented(t *testing.T) {
 	m := sample()
-	m.Text, m.UserID, m.AgentID = []byte("a <b>[x]\\\r\n\n# c\rd\n"), []byte("``x"), []byte{}
+	m.Text, m.UserID, m.AgentID = []byte("a <b>[x]\\ & &c\r\n\n# c\rd\n"), []byte("``x"), []byte{}
 	m.SessionID, m.LastAccessedAt = nil, memory.NullTime{}
 	want := `
 ## 2026-01-15T10:30:00.123456Z · 0192f0c1-7a3e-7c44-9b1d-3f5a6e7d8c90
@@ -180,7 +180,7 @@ func TestMarkdownLooksAsDocumented(t *testing.T) {
 - **access_count:** ` + "`7`" + `
 - **updated_at:** ` + "`2026-01-16T10:30:00.123456Z`" + `
 
-> a &lt;b>\[x]\\` + "\r\n> \n> # c\r> d\n> \n"
+> a &lt;b>\[x]\\ & &amp;c` + "\r\n> \n> # c\r> d\n> \n"
 	if got := string(appendWhole(format.Markdown, nil, &m)); got != want {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}

@@ -9,9 +9,11 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/parquet-go/parquet-go"
 
+	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
 
@@ -119,4 +121,23 @@ func parseParquetList(values []parquet.Value) string {
 		}
 	}
 	return string(marshal(list))
+}
+
+func TestAParquetFooterNeedsTheEntryOfEveryRowGroup(t *testing.T) {
+	m := sample()
+	encoder := format.Parquet.NewEncoder()
+	data, entry, err := encoder.Finish(encoder.Append(nil, &m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, lacking := format.FooterPart{Size: int64(len(data)), Entry: entry}, format.FooterPart{Size: int64(len(data))}
+	for name, parts := range map[string][]format.FooterPart{
+		"the only one":  {lacking},
+		"the first one": {lacking, whole},
+		"the last one":  {whole, lacking},
+	} {
+		if _, err := format.Parquet.Footer(format.Info{}, parts); err == nil {
+			t.Errorf("%s has no entry, but there is a footer", name)
+		}
+	}
 }

@@ -90,6 +90,7 @@ func (s *Stack) ReplaceWorkers(ctx context.Context) error {
 		if err := errors.Join(err, old.Stop()); err != nil {
 			return err
 		}
+		s.replacedCPU += old.CPUTime()
 	}
 	return nil
 }
@@ -172,9 +173,9 @@ func (s *Stack) WorkerPeak() int64 {
 	return peak
 }
 
-// WorkerCPU returns the processor time that all workers together have used.
+// WorkerCPU returns the processor time that all workers together have used, including the replaced ones.
 func (s *Stack) WorkerCPU() time.Duration {
-	var total time.Duration
+	total := s.replacedCPU
 	for _, worker := range s.workers {
 		total += measure.CPUTime(worker.PID())
 	}

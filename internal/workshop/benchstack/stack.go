@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -57,6 +58,7 @@ type Stack struct {
 	extra       []string // the variables that Restart added to environment
 	api         *process.Process
 	workers     []*process.Process
+	replacedCPU time.Duration // processor time of the workers that ReplaceWorkers has stopped
 	baseURL     string
 	http        *http.Client
 	clients     map[string]Client // by workspace

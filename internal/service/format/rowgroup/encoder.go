@@ -203,7 +203,8 @@ func (e *Encoder) write(g *group, m *memory.Memory, text []byte) {
 	}
 	g.rows++
 	const fixed = 100 // bytes of the values of fixed size, the lengths and the levels in one row
-	g.raw += fixed + len(text) + len(m.UserID) + len(m.AgentID) + len(m.SessionID) + len(m.Categories) + len(m.Metadata) + len(e.exact)
+	g.raw += fixed + len(text) + len(m.UserID) + len(m.AgentID) + len(m.SessionID) + len(m.Priority) + len(m.Status) +
+		len(m.Categories) + len(m.Metadata) + len(e.exact)
 	if g.raw-g.counted >= recount {
 		g.counted, g.size = g.raw, int(g.writer.Size())
 	}

@@ -49,7 +49,7 @@ func describe(of *format.RowGroup) *rowGroup {
 		// If some pages of a column do not use the dictionary, the library still puts only the values
 		// of the dictionary into the Bloom filter. A reader would miss the other values, so the
 		// filter is left out.
-		if c.MetaData.BloomFilterOffset > 0 && !allInDictionary(c.MetaData.EncodingStats) {
+		if !allInDictionary(c.MetaData.EncodingStats) {
 			c.MetaData.BloomFilterOffset, c.MetaData.BloomFilterLength = 0, 0
 		}
 	}

@@ -131,7 +131,7 @@ func insertText(dst, template []byte, r *rowGroup, size int64) ([]byte, *large, 
 	}
 	const length = 4
 	content := len(page) + int(size)
-	if size > math.MaxUint32 || frameSize(content) > math.MaxInt32 {
+	if frameSize(content) > math.MaxInt32 {
 		return dst, nil, fmt.Errorf("a text has %d bytes, more than a page of Parquet can have", size)
 	}
 	levels := page[:len(page)-length]

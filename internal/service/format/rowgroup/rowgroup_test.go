@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -101,10 +104,12 @@ func numbered(from, to int) (memories []*memory.Memory) {
 }
 
 const (
-	textColumn    = 1
-	userColumn    = 2
-	createdColumn = 12
-	exactColumn   = 14
+	textColumn       = 1
+	userColumn       = 2
+	agentColumn      = 3
+	categoriesColumn = 7
+	createdColumn    = 12
+	exactColumn      = 14
 )
 
 func TestRowGroupsHaveTheStatisticsOfTheirRows(t *testing.T) {
@@ -142,6 +147,131 @@ func TestRowGroupsHaveTheStatisticsOfTheirRows(t *testing.T) {
 	}
 }
 
+// oversize encodes a memory whose text comes in pieces of at most 50,000 bytes.
+func oversize(t *testing.T, m *memory.Memory) (data, entry []byte) {
+	t.Helper()
+	m.Size = int64(len(m.Text))
+	var e rowgroup.Encoder
+	data = e.Before(nil, m)
+	for piece := range slices.Chunk(m.Text, 50_000) {
+		data = e.Text(data, piece)
+	}
+	data, entry, err := e.Finish(e.After(data, m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data, entry
+}
+
+// A reader skips to the columns that it needs, and reserves RAM by the sizes in the footer.
+func TestTheFooterSaysWhereEveryColumnIs(t *testing.T) {
+	long := memoryOf(3000)
+	long.Text = bytes.Repeat([]byte("x"), 200_000)
+	data, entry := part(t, numbered(0, 3000)...)
+	data2, entry2 := oversize(t, long)
+	data3, entry3 := part(t, memoryOf(3001))
+	f := file(t, data, entry, data2, entry2, data3, entry3)
+	position := int64(len(rowgroup.Magic))
+	for i, g := range f.Metadata().RowGroups {
+		if g.FileOffset != position {
+			t.Errorf("row group %d is at %d, want %d", i, g.FileOffset, position)
+		}
+		var size, uncompressed int64
+		for j, c := range g.Columns {
+			start := c.MetaData.DataPageOffset
+			if dictionary := c.MetaData.DictionaryPageOffset; dictionary != 0 {
+				start = min(start, dictionary)
+			}
+			if start != position+size {
+				t.Errorf("row group %d, column %d is at %d, want %d", i, j, start, position+size)
+			}
+			size += c.MetaData.TotalCompressedSize
+			uncompressed += c.MetaData.TotalUncompressedSize
+		}
+		if g.TotalCompressedSize != size || g.TotalByteSize != uncompressed {
+			t.Errorf("row group %d has %d bytes, %d uncompressed, but its columns have %d and %d", i, g.TotalCompressedSize, g.TotalByteSize, size, uncompressed)
+		}
+		position += size
+		for j, c := range g.Columns {
+			want := int64(0)
+			if j == userColumn { // the only filter
+				want = position
+			}
+			if c.MetaData.BloomFilterOffset != want {
+				t.Errorf("row group %d, column %d has a filter at %d, want %d", i, j, c.MetaData.BloomFilterOffset, want)
+			}
+		}
+		position += int64(g.Columns[userColumn].MetaData.BloomFilterLength)
+	}
+	if want := int64(len(rowgroup.Magic) + len(data) + len(data2) + len(data3)); position != want {
+		t.Errorf("the row groups end at %d, want %d", position, want)
+	}
+	text := f.Metadata().RowGroups[1].Columns[textColumn].MetaData
+	if more := text.TotalUncompressedSize - long.Size; more < 0 || more > 200 {
+		t.Errorf("the column with a text of %d bytes has %d bytes uncompressed", long.Size, text.TotalUncompressedSize)
+	}
+}
+
+// The dictionary holds each user_id once, and a page holds a small number for each row.
+func TestAColumnWithFewValuesIsSmall(t *testing.T) {
+	data, entry := part(t, numbered(0, 20_000)...)
+	if n := file(t, data, entry).Metadata().RowGroups[0].Columns[userColumn].MetaData.TotalCompressedSize; n > 40_000 {
+		t.Errorf("1000 users in 20000 rows take %d bytes", n)
+	}
+}
+
+// noise returns n characters that hardly compress, and need no escape in JSON.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	for i, r := 0, rand.New(rand.NewPCG(1, 2)); i < n; i++ {
+		b[i] = byte('0' + r.IntN(75))
+		if b[i] == '\\' {
+			b[i] = ' '
+		}
+	}
+	return b
+}
+
+func TestPendingIsAnUpperBoundForEveryColumn(t *testing.T) {
+	for name, set := range map[string]func(m *memory.Memory){
+		"nothing long": func(*memory.Memory) {},
+		"memory":       func(m *memory.Memory) { m.Text = noise(20_000) },
+		"user_id":      func(m *memory.Memory) { m.UserID = noise(20_000) },
+		"agent_id":     func(m *memory.Memory) { m.AgentID = noise(20_000) },
+		"session_id":   func(m *memory.Memory) { m.SessionID = noise(20_000) },
+		"priority":     func(m *memory.Memory) { m.Priority = noise(20_000) },
+		"status":       func(m *memory.Memory) { m.Status = noise(20_000) },
+		"categories":   func(m *memory.Memory) { m.Categories = fmt.Appendf(nil, `["%s"]`, noise(20_000)) },
+		"metadata":     func(m *memory.Memory) { m.Metadata = fmt.Appendf(nil, `"%s"`, noise(20_000)) },
+		"exact_values": func(m *memory.Memory) { m.Categories = fmt.Appendf(nil, `[["%s"]]`, noise(20_000)) },
+	} {
+		var e rowgroup.Encoder
+		m := memoryOf(1)
+		set(m)
+		e.Append(nil, m)
+		pending := e.Pending()
+		if data, _, err := e.Finish(nil); err != nil || len(data) > pending {
+			t.Errorf("%s: %d bytes are appended, %v, pending were %d", name, len(data), err, pending)
+		}
+	}
+}
+
+// A part ends when Pending reaches the part's size. If Pending ignored compression, parts would be small. If
+// it ignored the uncompressed size, a reader would need too much RAM.
+func TestPendingFollowsTheCompressedSize(t *testing.T) {
+	var e rowgroup.Encoder
+	uncompressed := 0
+	for n := range 40 {
+		m := memoryOf(n)
+		m.Text = bytes.Repeat([]byte("a"), 300_000)
+		uncompressed += len(m.Text)
+		e.Append(nil, m)
+	}
+	if pending := e.Pending(); pending < uncompressed/8 || pending > uncompressed/6 {
+		t.Errorf("%d bytes are pending of %d uncompressed ones", pending, uncompressed)
+	}
+}
+
 func TestBloomFiltersFindEveryUser(t *testing.T) {
 	data, entry := part(t, numbered(0, 2000)...)
 	filter := file(t, data, entry).RowGroups()[0].ColumnChunks()[userColumn].BloomFilter()
@@ -167,7 +297,7 @@ func TestBloomFiltersFindEveryUser(t *testing.T) {
 // into the Bloom filter. With such a filter a reader would miss the other values.
 func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
 	var memories []*memory.Memory
-	for n := range 60_000 {
+	for n := range 26_000 { // enough to fill a dictionary, but not a page
 		m := memoryOf(n)
 		m.UserID = fmt.Appendf(nil, "user-with-a-long-name-%010d", n)
 		memories = append(memories, m)
@@ -192,14 +322,30 @@ func TestAColumnThatOutgrowsItsDictionaryHasNoFilter(t *testing.T) {
 }
 
 func TestLongValuesStayOutOfTheStatistics(t *testing.T) {
-	m := memoryOf(1)
-	m.AgentID = bytes.Repeat([]byte("a"), 300)
-	_, entry := part(t, memoryOf(0), m)
-	if bytes.Contains(entry, m.AgentID) {
-		t.Error("the entry has an agent_id of 300 bytes")
-	}
-	if !bytes.Contains(entry, []byte("user-0001")) {
-		t.Error("the entry lacks the greatest user_id")
+	short, long := strings.Repeat("m", 256), strings.Repeat("m", 257)
+	for _, test := range []struct {
+		least, greatest string
+		kept            bool
+	}{
+		{least: short, greatest: short, kept: true},
+		{least: "a", greatest: long},
+		{least: long, greatest: "z"},
+	} {
+		first, second := memoryOf(0), memoryOf(1)
+		first.AgentID, second.AgentID = []byte(test.least), []byte(test.greatest)
+		data, entry := part(t, first, second)
+		columns := file(t, data, entry).Metadata().RowGroups[0].Columns
+		var want [2]string
+		if test.kept {
+			want = [2]string{test.least, test.greatest}
+		}
+		agents := columns[agentColumn].MetaData.Statistics
+		if got := [2]string{string(agents.MinValue), string(agents.MaxValue)}; got != want {
+			t.Errorf("agents from %q, want %q", got, want)
+		}
+		if users := columns[userColumn].MetaData.Statistics; string(users.MaxValue) != "user-0001" {
+			t.Errorf("the greatest user_id is %q", users.MaxValue)
+		}
 	}
 }
 
@@ -214,6 +360,71 @@ func TestOnlyExactTimesAreDeclaredSortedByID(t *testing.T) {
 	exact := column(t, f.RowGroups()[0], exactColumn)
 	if exact[0] != "<null>" || !strings.HasPrefix(exact[1], `{"created_at":"+`) || exact[2] != `{"created_at":"infinity"}` {
 		t.Errorf("exact_values are %q", exact)
+	}
+}
+
+func TestTimesOutsideTheTypeAreBoundedAndKeptExactly(t *testing.T) {
+	first := memory.TimeOf(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))
+	last := memory.TimeOf(time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC))
+	for _, test := range []struct{ time, want memory.Time }{
+		{time: first - 1, want: first}, {time: first, want: first}, {time: last, want: last}, {time: last + 1, want: last},
+	} {
+		m := memoryOf(1)
+		m.CreatedAt = test.time
+		data, entry := part(t, m)
+		g := file(t, data, entry).RowGroups()[0]
+		exact := "<null>"
+		if test.time != test.want {
+			exact = `{"created_at":"` + test.time.String() + `"}`
+		}
+		if got := column(t, g, createdColumn)[0]; got != fmt.Sprint(test.want.Std().UnixMicro()) {
+			t.Errorf("created_at %s is %s", test.time, got)
+		}
+		if got := column(t, g, exactColumn)[0]; got != exact {
+			t.Errorf("created_at %s: exact_values are %s, want %s", test.time, got, exact)
+		}
+	}
+}
+
+func TestCategoriesBecomeAList(t *testing.T) {
+	for array, want := range map[string]struct{ list, exact string }{
+		``:                       {list: `NULL`},
+		`[]`:                     {list: `empty`},
+		`["a"]`:                  {list: `"a"`},
+		`["", null, "b\"\\c\n"]`: {list: `"" null "b\"\\c\n"`},
+		`[["a","b"],["c",null]]`: {list: `"a" "b" "c" null`, exact: `{"categories":[["a","b"],["c",null]]}`},
+	} {
+		m := memoryOf(1)
+		if m.Categories = []byte(array); array == "" {
+			m.Categories = nil
+		}
+		data, entry := part(t, m, memoryOf(2))
+		rows := file(t, data, entry).RowGroups()[0].Rows()
+		buf := make([]parquet.Row, 3)
+		if n, err := rows.ReadRows(buf); n != 2 || err != nil && err != io.EOF {
+			t.Fatalf("%s: %d rows, %v", array, n, err)
+		}
+		var list []string
+		var exact string
+		buf[0].Range(func(column int, values []parquet.Value) bool {
+			for _, v := range values {
+				switch {
+				case column == exactColumn && !v.IsNull():
+					exact = string(v.ByteArray())
+				case column == categoriesColumn && v.IsNull():
+					list = append(list, []string{"NULL", "empty", "null"}[v.DefinitionLevel()])
+				case column == categoriesColumn:
+					list = append(list, strconv.Quote(string(v.ByteArray())))
+				}
+			}
+			return true
+		})
+		if got := strings.Join(list, " "); got != want.list || exact != want.exact {
+			t.Errorf("%s becomes %s, exactly %q, want %s, %q", array, got, exact, want.list, want.exact)
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -265,6 +476,24 @@ func TestAnOversizeTextIsNeitherHeldNorChanged(t *testing.T) {
 	}
 }
 
+// The blocks have 128 KiB. They contain the text and about ten bytes in front of it.
+func TestAnOversizeTextMayEndNearTheEndOfABlock(t *testing.T) {
+	var parts [][]byte
+	var texts []string
+	for size := 256<<10 - 16; size <= 256<<10+2; size++ {
+		m := memoryOf(size)
+		m.Text = noise(size)
+		texts = append(texts, string(m.Text))
+		data, entry := oversize(t, m)
+		parts = append(parts, data, entry)
+	}
+	for i, g := range file(t, parts...).RowGroups() {
+		if got := column(t, g, textColumn); len(got) != 1 || got[0] != texts[i] {
+			t.Errorf("a text of %d bytes has changed", len(texts[i]))
+		}
+	}
+}
+
 func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
 	for name, misuse := range map[string]func(e *rowgroup.Encoder){
 		"a text that ends early": func(e *rowgroup.Encoder) {
@@ -300,6 +529,16 @@ func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
 		"categories without an end": func(e *rowgroup.Encoder) {
 			m := memoryOf(1)
 			m.Categories = []byte(`["a"`)
+			e.Append(nil, m)
+		},
+		"a category without an end": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Categories = []byte(`"a`)
+			e.Append(nil, m)
+		},
+		"a category that is not a JSON string": func(e *rowgroup.Encoder) {
+			m := memoryOf(1)
+			m.Categories = []byte(`["\x"]`)
 			e.Append(nil, m)
 		},
 	} {
