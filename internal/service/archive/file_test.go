@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"memexport/internal/service/format"
 )
@@ -164,6 +167,40 @@ func TestADamagedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 	}
 }
 
+func TestADamagedCompressedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
+	for name, do := range damage {
+		if name == "corrupted" {
+			continue // only Extend notices every changed bit
+		}
+		t.Run(name, func(t *testing.T) {
+			a, dir := open(t)
+			a = compressing(a)
+			first := bytes.Repeat([]byte("a"), 100)
+			parts := []Part{put(t, a, 0, first), put(t, a, 1, noise(100_000, 1))}
+			path := filepath.Join(dir, parts[1].Object)
+			object, err := os.ReadFile(path)
+			if err == nil {
+				err = do(path, object)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := a.File(t.Context(), bare, parts)
+			defer f.Close()
+			var got []byte
+			piece := make([]byte, 10_000)
+			for n := 0; err == nil && len(got) <= 100+100_000; got = append(got, piece[:n]...) {
+				if n, err = f.Read(piece); n == 0 && err == nil {
+					t.Fatalf("nothing was read after %d bytes, and there is no error", len(got))
+				}
+			}
+			if err == nil || errors.Is(err, io.EOF) || !bytes.HasPrefix(got, first) {
+				t.Errorf("read %d bytes, %v", len(got), err)
+			}
+		})
+	}
+}
+
 func TestACompressedPartNeverExceedsItsRecordedSize(t *testing.T) {
 	a, _ := open(t)
 	a = compressing(a)
@@ -194,6 +231,49 @@ func TestAPartThatIsTruncatedWhileBeingReadIsAnError(t *testing.T) {
 	if rest, err := io.ReadAll(f); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read %d bytes more, %v", len(rest), err)
 	}
+}
+
+func TestReadingGoesOnOverANewConnectionWhenOneBreaks(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	data := noise(100_000, 1)
+	connections := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		connections++
+		if connections <= 2 { // break the first two connections after some bytes
+			w = &breaking{ResponseWriter: w, left: 30_000}
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	}))
+	defer server.Close()
+	a, err := Open(t.Context(), "s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	f := a.File(t.Context(), bare, []Part{{Object: "part", Size: int64(len(data))}})
+	defer f.Close()
+	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read %d bytes, %v", len(got), err)
+	}
+	if connections != 3 {
+		t.Errorf("there were %d connections", connections)
+	}
+}
+
+// breaking breaks its connection after some bytes.
+type breaking struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *breaking) Write(p []byte) (int, error) {
+	if len(p) > b.left {
+		_, _ = b.ResponseWriter.Write(p[:b.left])
+		panic(http.ErrAbortHandler)
+	}
+	b.left -= len(p)
+	return b.ResponseWriter.Write(p)
 }
 
 func TestNothingIsOpenedBeforeTheFirstRead(t *testing.T) {

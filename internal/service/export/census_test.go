@@ -57,6 +57,10 @@ func TestTheCensusCountsWhatIsNotPurged(t *testing.T) {
 	if c.Full || c.Bytes != 4*7+1<<40 {
 		t.Errorf("the store is full: %t, with %d bytes", c.Full, c.Bytes)
 	}
+	c, err = s.WithLimits(export.Limits{Bytes: c.Bytes}).TakeCensus(t.Context(), 0, 0)
+	if err != nil || !c.Full {
+		t.Errorf("the store is full: %t, although it holds as many bytes as it may; %v", c.Full, err)
+	}
 }
 
 func TestEachStepIsObservedOnce(t *testing.T) {
@@ -82,6 +86,7 @@ func TestEachStepIsObservedOnce(t *testing.T) {
 	equal(t, "the size", *last.SizeBytes, file.Size)
 	repeat(func() error { return s.Expire(t.Context(), id) })
 	repeat(func() error { return s.Purged(t.Context(), id) })
+	equal(t, "the purged export", last.ID, id)
 	repeat(func() error { return s.Delete(t.Context(), tenant, id) })
 	equal(t, "the steps", steps, []export.Step{export.StepCreated, export.StepStarted, export.StepReady, export.StepExpired, export.StepPurged, export.StepDeleted})
 

@@ -99,7 +99,7 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 	}
 	// If another export of the workspace is waiting, the new export waits too, even if a place is free.
 	waits := s.limits.Running > 0 && (used.Running >= s.limits.Running || used.Unfinished > used.Running) ||
-		s.limits.AllRunning > 0 && (used.AllRunning >= s.limits.AllRunning || used.Unfinished > used.Running)
+		s.ByTurns() && (used.AllRunning >= s.limits.AllRunning || used.Unfinished > used.Running)
 	err = tx.GetContext(ctx, &wanted, `INSERT INTO memexport.exports (id, workspace_id, format, filter, idempotency_key, dispatched_at, created_by, trace_parent)
 		VALUES ($1, $2, $3, $4, $5, CASE WHEN $6 THEN NULL ELSE now() END, nullif($7, ''), nullif($8, ''))
 		ON CONFLICT (workspace_id, idempotency_key) WHERE deleted_at IS NULL DO NOTHING

@@ -71,7 +71,7 @@ func (s *Store) selectUsage(ctx context.Context, tx *sqlx.Tx, workspaceID string
 	err := tx.GetContext(ctx, &u, `SELECT count(*) FILTER (WHERE `+dispatched+`) AS running,
 		count(*) FILTER (WHERE `+dispatched+` OR deleted_at IS NULL) AS unfinished,
 		CASE WHEN $2 THEN (SELECT count(*) FROM memexport.exports WHERE status IN ('PENDING', 'PROCESSING') AND `+dispatched+`) ELSE 0 END AS all_running
-		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID, s.limits.AllRunning > 0)
+		FROM memexport.exports WHERE workspace_id = $1 AND status IN ('PENDING', 'PROCESSING')`, workspaceID, s.ByTurns())
 	if err != nil {
 		return u, fmt.Errorf("count the unfinished exports: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"memexport/internal/service/archive"
 	"memexport/internal/service/export"
@@ -209,6 +210,7 @@ func TestAFullStoreTakesNoExportsAndHoldsThoseThatWait(t *testing.T) {
 		t.Errorf("after a refusal of the store: %v", err)
 	}
 	equal(t, "what is claimed while no place is free", claim(t, store(one), tenant), []string(nil))
+	equal(t, "what is claimed for a workspace in which nothing waits", claim(t, store(export.Limits{}), stranger), []string(nil))
 	two := export.Limits{Running: 2}
 	if claimed, err := store(two).Claim(t.Context(), tenant); !errors.Is(err, export.ErrStoreFull) || len(claimed) != 0 {
 		t.Errorf("%v was claimed: %v", claimed, err)
@@ -222,4 +224,19 @@ func TestAFullStoreTakesNoExportsAndHoldsThoseThatWait(t *testing.T) {
 	}
 	fail(t, fresh, ids[0])
 	equal(t, "what is claimed after the end", claim(t, store(one), tenant), ids[1:])
+}
+
+// Otherwise each request of a burst would ask the database.
+func TestAProcessRemembersForFiveSecondsThatTheStoreHasRoom(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	asked := time.Now()
+	e := create(t, s)
+	if err := s.StoreFull(t.Context(), e.ID); err != nil {
+		t.Fatal(err)
+	}
+	err := tryCreate(t, s, tenant)
+	if tooSlow := time.Since(asked) > 5*time.Second; err != nil && !tooSlow { // a busy machine proves nothing
+		t.Errorf("it asked again: %v", err)
+	}
 }

@@ -67,7 +67,7 @@ func (s *Store) freePlaces(ctx context.Context, tx *sqlx.Tx, workspaceID string)
 	if s.limits.Running > 0 {
 		free = min(free, s.limits.Running-used.Running)
 	}
-	if s.limits.AllRunning > 0 {
+	if s.ByTurns() {
 		free = min(free, s.limits.AllRunning-used.AllRunning, 1) // one at a time, because the workspaces take turns
 	}
 	return max(0, free), nil

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"memexport/internal/service/export"
+	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
 
@@ -36,6 +37,77 @@ func TestPartsReturnsWhatWasRecordedInTheOrderOfTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, fmt.Sprintf("range %d", number), got, want)
+	}
+	counted := export.Count(all[:2]).Plus(export.Count(all[2:]))
+	equal(t, "the sum of two counts", counted, export.Written{Parts: 5, Memories: 50, Bytes: 5 << 40})
+}
+
+func TestTheFooterDescribesAllPartsButItself(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e, other := in(t, s, export.Processing), in(t, s, export.Processing)
+	entry := func(number, i int) export.Part {
+		p := part(number, i, fmt.Sprint(number, " ", i))
+		p.Size, p.FooterEntry = int64(100*number+i), []byte(p.Object)
+		return p
+	}
+	for _, group := range [][]export.Part{{entry(1, 1), entry(1, 0)}, {entry(0, 1)}, {entry(export.FooterRange, 0)}} {
+		if err := s.Record(t.Context(), e.ID, group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Record(t.Context(), other.ID, []export.Part{entry(0, 1)}); err != nil {
+		t.Fatal(err)
+	}
+	parts, err := s.FooterParts(t.Context(), e.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "what the footer describes", parts, []format.FooterPart{
+		{Size: 1 << 40}, // the part of in, which has no entry
+		{Size: 1, Continues: true, Entry: []byte("0 1")},
+		{Size: 100, Entry: []byte("1 0")},
+		{Size: 101, Continues: true, Entry: []byte("1 1")},
+	})
+}
+
+func TestNothingIsAddedToACompleteRange(t *testing.T) {
+	t.Parallel()
+	s, _ := open(t)
+	e := in(t, s, export.Processing) // with one part of range 0
+	complete := func(number int, want bool) {
+		t.Helper()
+		got, err := s.RangeComplete(t.Context(), e.ID, number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("whether range %d is complete", number), got, want)
+	}
+	for _, wrong := range []int{0, 2} {
+		if err := s.CompleteRange(t.Context(), e.ID, 0, wrong); !errors.Is(err, export.ErrConflict) {
+			t.Errorf("completed by an attempt that counts %d parts: %v", wrong, err)
+		}
+	}
+	complete(0, false)
+	for range 2 {
+		if err := s.CompleteRange(t.Context(), e.ID, 0, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	complete(0, true)
+	complete(1, false)
+	if err := s.Record(t.Context(), e.ID, []export.Part{part(0, 1, "late")}); !errors.Is(err, export.ErrConflict) {
+		t.Errorf("a part of a complete range: %v", err)
+	}
+	if err := s.Record(t.Context(), e.ID, []export.Part{part(1, 0, "b")}); err != nil {
+		t.Error("a part of another range:", err)
+	}
+	fail(t, s, e.ID)
+	if err := s.CompleteRange(t.Context(), e.ID, 1, 1); !errors.Is(err, export.ErrConflict) {
+		t.Errorf("completed after the export has failed: %v", err)
+	}
+	if err := s.CompleteRange(t.Context(), tenant, 0, 0); !errors.Is(err, export.ErrNotFound) {
+		t.Errorf("completed in an export that does not exist: %v", err)
 	}
 }
 

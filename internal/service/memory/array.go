@@ -1,17 +1,15 @@
 package memory
 
+import "bytes"
+
 // appendArray appends a Postgres array literal of text, such as {a,"b \"c\"",NULL}, as a JSON array.
 // Postgres quotes every element that contains a comma, brace, quote, backslash or white space, so an
 // unquoted element ends at the next comma or brace.
 func appendArray(dst, literal []byte) []byte {
-	start := 0
-	if len(literal) > 0 && literal[0] == '[' { // explicit bounds: [2:3]={a,b}
-		for literal[start] != '=' {
-			start++
-		}
-		start++
+	if bytes.HasPrefix(literal, []byte("[")) { // explicit bounds: [2:3]={a,b}
+		_, literal, _ = bytes.Cut(literal, []byte("="))
 	}
-	for i := start; i < len(literal); {
+	for i := 0; i < len(literal); {
 		switch c := literal[i]; c {
 		case '{':
 			dst = append(dst, '[')
@@ -57,16 +55,17 @@ const hexDigits = "0123456789abcdef"
 // AppendJSONByte appends one byte of a UTF-8 string inside a JSON string, escaped if RFC 8259,
 // section 7, requires it.
 func AppendJSONByte(dst []byte, b byte) []byte {
-	switch {
-	case b >= 0x20 && b != '"' && b != '\\':
+	if b >= 0x20 && b != '"' && b != '\\' {
 		return append(dst, b)
-	case b == '"' || b == '\\':
+	}
+	switch b {
+	case '"', '\\':
 		return append(dst, '\\', b)
-	case b == '\n':
+	case '\n':
 		return append(dst, '\\', 'n')
-	case b == '\r':
+	case '\r':
 		return append(dst, '\\', 'r')
-	case b == '\t':
+	case '\t':
 		return append(dst, '\\', 't')
 	}
 	return append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])

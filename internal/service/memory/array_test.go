@@ -68,6 +68,30 @@ func TestArraysBecomeTheSameJSONAsInPostgres(t *testing.T) {
 	}
 }
 
+func TestAStringHasOnlyTheEscapesThatJSONRequires(t *testing.T) {
+	for b := range byte(0x80) {
+		got := string(AppendJSONByte(nil, b))
+		var back string
+		if err := json.Unmarshal([]byte(`"`+got+`"`), &back); err != nil || back != string(rune(b)) {
+			t.Errorf("the byte %#x becomes %s, which is read as %q: %v", b, got, back, err)
+		}
+		want := 1
+		if strings.ContainsRune("\"\\\n\r\t", rune(b)) {
+			want = len(`\n`)
+		} else if b < ' ' {
+			want = len(`\u0000`)
+		}
+		if len(got) != want {
+			t.Errorf("the byte %#x becomes %s", b, got)
+		}
+	}
+	for b := 0x80; b <= 0xff; b++ { // parts of longer characters
+		if got := AppendJSONByte(nil, byte(b)); string(got) != string([]byte{byte(b)}) {
+			t.Errorf("the byte %#x becomes %q", b, got)
+		}
+	}
+}
+
 func FuzzArray(f *testing.F) {
 	_, db := open(f)
 	for _, p := range pieces {

@@ -39,6 +39,8 @@ func TestCheckNamesTheProblemAndTheRemedy(t *testing.T) {
 		"a view needs no index": {index(`ALTER TABLE memories RENAME TO base; CREATE VIEW memories AS SELECT * FROM base`), nil},
 		"a view with a wrong type": {`ALTER TABLE memories RENAME TO base; CREATE VIEW memories AS SELECT id::text, memory, user_id, agent_id, session_id, priority, status,
 			categories, metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM base`, []string{"column id is text: it must be uuid"}},
+		"a view that fails": {`ALTER TABLE memories RENAME TO base; CREATE VIEW memories AS SELECT id, memory, user_id, agent_id, session_id, priority, status,
+			categories, metadata, workspace_id, 1 / 0 AS access_count, last_accessed_at, created_at, updated_at FROM base`, []string{`"memories" cannot be exported: pq: division by zero`}},
 		"a timestamp without zone": {`ALTER TABLE memories ALTER updated_at TYPE timestamp`, []string{"column updated_at is timestamp without time zone: it must be timestamp with time zone"}},
 		"json instead of jsonb":    {`ALTER TABLE memories ALTER metadata TYPE json`, []string{"column metadata is json: it must be jsonb"}},
 		"varchar categories":       {`ALTER TABLE memories ALTER categories TYPE varchar[]`, []string{"column categories is character varying[]: it must be text[]"}},

@@ -54,17 +54,22 @@ func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s sample,
 	if err != nil {
 		return 0, err
 	}
-	tooFew := s.matches >= leastEvidence && s.matches > refuted*expected
-	tooMany := expected >= leastEvidence && expected > refuted*s.matches
-	if tooFew || tooMany {
+	return correct(all, expected, s.matches, sampled.microseconds()/r.microseconds()), nil
+}
+
+// correct returns how many memories of a range the query matches. all is what Postgres expects in the range, and
+// expected is what Postgres expects in a part of it that holds matches. elapsed is the part's share of the range's
+// time, which is 0 or NaN if the part lies within one instant.
+func correct(all, expected, matches int64, elapsed float64) int64 {
+	if less, more := min(expected, matches), max(expected, matches); more >= leastEvidence && more > refuted*less {
 		share := float64(expected) / float64(max(all, expected, 1))
-		if elapsed, whole := sampled.microseconds(), r.microseconds(); expected < leastEvidence && elapsed > 0 {
+		if expected < leastEvidence && elapsed > 0 {
 			// Postgres never expects less than one row, so a small value of expected is too inexact.
-			share = elapsed / whole
+			share = elapsed
 		}
-		all = int64(min(float64(max(s.matches, 1))/share, maxEstimate))
+		all = int64(min(float64(max(matches, 1))/share, maxEstimate))
 	}
-	return max(all, s.matches), nil
+	return max(all, matches)
 }
 
 // microseconds returns the time between the first and the last key of the range.
@@ -131,12 +136,12 @@ func (p *planner) expected(ctx context.Context, r Range) (int64, error) {
 	if err := p.tx.QueryRowxContext(ctx, `EXPLAIN (FORMAT JSON) SELECT 1 FROM `+p.table+` WHERE `+w.sql(), w.args...).Scan(&explained); err != nil {
 		return 0, fmt.Errorf("estimate a range: %w", err)
 	}
-	var plans []struct {
+	var plans [1]struct { // of one statement
 		Plan struct {
 			Rows float64 `json:"Plan Rows"`
 		}
 	}
-	if err := json.Unmarshal([]byte(explained), &plans); err != nil || len(plans) == 0 {
+	if err := json.Unmarshal([]byte(explained), &plans); err != nil {
 		return 0, fmt.Errorf("estimate a range: read the plan: %w", err)
 	}
 	return int64(min(plans[0].Plan.Rows, maxEstimate)), nil

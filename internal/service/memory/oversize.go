@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -96,11 +97,8 @@ func (p *textPieces) rest() ([]byte, error) {
 		return nil, nil
 	}
 	m, err := p.next()
-	if err == nil && m == nil {
-		err = errors.New("an oversize memory ended early")
-	}
-	if err != nil {
-		return nil, err
+	if m == nil {
+		return nil, cmp.Or(err, errors.New("an oversize memory ended early"))
 	}
 	return m.Text, nil
 }

@@ -21,6 +21,16 @@ func TestTextsAroundEveryLimitAreReadWhole(t *testing.T) {
 		exec(t, db, `INSERT INTO memories (memory, user_id, categories, metadata) VALUES (repeat('0123456789abcdef', $1 / 16) || repeat('x', $1 % 16), 'user', '{"a b"}', '{"size": 1}')`, size)
 	}
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(m *Memory) error {
+		rest := m.Rest != nil
+		if rest && (len(m.Text) != pieceSize || m.Size <= pieceSize) || !rest && m.Size != 0 {
+			t.Errorf("Size is %d, the first piece has %d bytes, and Rest is set: %t", m.Size, len(m.Text), rest)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestPiecesOfMultibyteTextsJoinToTheText(t *testing.T) {

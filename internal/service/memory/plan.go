@@ -128,15 +128,12 @@ type planner struct {
 // they begin and end with an existing key. If the range cannot be split, split returns it as the only
 // element.
 func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
-	if r.First.Compare(r.Last) >= 0 {
-		return []PlannedRange{r}, nil
-	}
 	middle, err := between(r.First, r.Last)
 	if err != nil {
 		return nil, err
 	}
-	// Because First <= middle < Last, each half holds a key. If a key has been deleted since it was
-	// looked up, a half may be empty, and the range is not split.
+	// If First < Last, each half holds a key, because First <= middle < Last. But if a key has been deleted
+	// since it was looked up, a half may be empty or reach out of the range. Then the range is not split.
 	left, err := p.lastKeyUpTo(ctx, middle)
 	if errors.Is(err, sql.ErrNoRows) {
 		return []PlannedRange{r}, nil
@@ -197,9 +194,8 @@ func (p *planner) key(ctx context.Context, order, comparison string, bound ...Ke
 	return Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: id.UUID.String()}, nil
 }
 
-// between returns a key halfway between a and b. It requires a < b, and its result is at least a and
-// less than b. The result lies halfway between the times or, if both keys have the same time, halfway
-// between the IDs.
+// between returns a key halfway between a and b. If a < b, the result is at least a and less than b. The
+// result lies halfway between the times or, if both keys have the same time, halfway between the IDs.
 func between(a, b Key) (Key, error) {
 	if a.CreatedAt != b.CreatedAt {
 		return Key{CreatedAt: middle(a.CreatedAt, b.CreatedAt), ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"}, nil

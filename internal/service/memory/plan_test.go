@@ -14,7 +14,7 @@ import (
 // plan calls Plan and returns the ranges and the number of matching memories in each. It checks the
 // properties of every plan: the ranges ascend and do not overlap, each begins and ends with the key
 // of a memory, and together they contain every memory of the workspace that lies in the filter's time
-// window.
+// window. The matches of a small range are counted exactly.
 func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int64) {
 	t.Helper()
 	ranges, err := s.Plan(t.Context(), q)
@@ -39,8 +39,12 @@ func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int6
 				t.Fatalf("range %d: no memory has the key %v", i, k)
 			}
 		}
-		held += count(t, db, s, window, r.Range)
+		memories := count(t, db, s, window, r.Range)
+		held += memories
 		matched = append(matched, count(t, db, s, q, r.Range))
+		if memories < sampleRows && r.Estimate != matched[i] {
+			t.Errorf("range %d has %d matches, estimated at %d", i, matched[i], r.Estimate)
+		}
 	}
 	if all := count(t, db, s, window, everything); held != all {
 		t.Fatalf("the ranges hold %d of %d memories", held, all)
@@ -230,6 +234,9 @@ func TestASmallWorkspaceIsOneRangeAndAnEmptyOneNone(t *testing.T) {
 		t.Errorf("one memory: %v", one)
 	}
 	addTied(t, db, 30)
+	if ranges, _ := plan(t, s.with(t, SourceOptions{RangeRows: 1}), db, Query{WorkspaceID: tenant}); len(ranges) != 31 {
+		t.Errorf("few memories, and each large enough for a range: %v", ranges)
+	}
 	if ranges, _ := plan(t, s, db, Query{WorkspaceID: tenant}); len(ranges) != 1 {
 		t.Errorf("few memories: %v", ranges)
 	}
