@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -32,8 +33,6 @@ const (
 
 func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate, demo.CreateTable) }
 
-var silent = log.NewStructuredLogger(slog.New(slog.DiscardHandler))
-
 // harness runs activities on a database and a bucket that are used by only one test.
 type harness struct {
 	*testing.T
@@ -41,15 +40,19 @@ type harness struct {
 	url string // of the database
 	db  *sqlx.DB
 	dir string // the directory of the bucket
+
+	warned *bytes.Buffer // the warnings and errors that the activities have logged
+	logger log.Logger    // writes to warned
 }
 
 func newHarness(t *testing.T) *harness {
 	t.Helper()
 	url := pgtest.New(t)
 	db := pgtest.OpenURL(t, url, 16)
-	h := &harness{T: t, url: url, db: db, dir: t.TempDir(), Activities: &activities.Activities{
+	h := &harness{T: t, url: url, db: db, dir: t.TempDir(), warned: &bytes.Buffer{}, Activities: &activities.Activities{
 		Exports: export.NewStore(db), Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
 	}}
+	h.logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(h.warned, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	h.readFrom("memories")
 	h.open("file://"+h.dir, archive.Options{})
 	return h
@@ -120,7 +123,7 @@ func within(ctx context.Context) environment {
 // do runs one attempt of an activity.
 func do[T any](h *harness, activity, input any, options ...environment) (result T, err error) {
 	suite := testsuite.WorkflowTestSuite{}
-	suite.SetLogger(silent)
+	suite.SetLogger(h.logger)
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivity(h.Activities)
 	for _, option := range options {

@@ -74,6 +74,22 @@ func TestPlanLeavesALargeExportToTheOtherActivities(t *testing.T) {
 	must[activities.PublishResult](h, h.Publish, h.written(id, plan))
 }
 
+func TestAnExportOfUpToFiveThousandMemoriesIsSmall(t *testing.T) {
+	h := newHarness(t)
+	h.fill(10)
+	for estimate, small := range map[int64]bool{5000: true, 5001: false} {
+		id := h.create(format.JSON)
+		ranges := h.split(1)
+		ranges[0].Estimate = estimate
+		if _, err := h.Exports.Start(t.Context(), id, ranges); err != nil {
+			t.Fatal(err)
+		}
+		if plan, err := h.planSmall(id); err != nil || (plan.Published != nil) != small {
+			t.Errorf("with an estimate of %d, the plan is %+v: %v", estimate, plan, err)
+		}
+	}
+}
+
 func TestPlanLeavesAnExportThatMustBeComposedToTheOtherActivities(t *testing.T) {
 	h := newHarness(t)
 	h.fill(10)

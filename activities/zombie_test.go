@@ -34,6 +34,20 @@ func TestALateAttemptAddsNothingToACompleteRange(t *testing.T) {
 	h.wantFile(in.ExportID, format.JSON)
 }
 
+// After a reset, memories that were added at the end of a complete range do not change it either.
+func TestAnAttemptThatFindsARangeCompleteAddsNothing(t *testing.T) {
+	h := newHarness(t)
+	h.fill(100)
+	in := h.oneRange(format.JSON)
+	h.exec(`CREATE TABLE gone AS SELECT * FROM memories ORDER BY created_at DESC, id DESC LIMIT 20`)
+	h.exec(`DELETE FROM memories WHERE id IN (SELECT id FROM gone)`)
+	written := must[export.Written](h, h.WriteRange, in)
+	h.exec(`INSERT INTO memories SELECT * FROM gone`)
+	if again := must[export.Written](h, h.WriteRange, in); again != written || again.Memories != 80 {
+		t.Errorf("the second attempt returned %+v, the first %+v", again, written)
+	}
+}
+
 // A late attempt may also be the first to record a part. The other attempt must then count that part.
 func TestAnAttemptDoesNotCompleteARangeThatHasMorePartsThanItKnows(t *testing.T) {
 	h := newHarness(t)

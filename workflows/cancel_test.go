@@ -10,6 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	sdk "go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/attempt"
@@ -194,6 +195,13 @@ func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 		if pause := scheduled.GetRetryPolicy().GetMaximumInterval().AsDuration(); pause != longest {
 			t.Errorf("the longest pause between attempts of %s is %v, want %v", scheduled.GetActivityType().GetName(), pause, longest)
 		}
+		attempt := 6 * time.Hour
+		if name := scheduled.GetActivityType().GetName(); name == "Expire" || name == "Purge" {
+			attempt = time.Hour
+		}
+		if timeout := scheduled.GetStartToCloseTimeout().AsDuration(); timeout != attempt {
+			t.Errorf("an attempt of %s may take %v, want %v", scheduled.GetActivityType().GetName(), timeout, attempt)
+		}
 		budgets[scheduled.GetActivityType().GetName()] = scheduled.GetScheduleToCloseTimeout().AsDuration()
 	}
 	const night = 12 * time.Hour
@@ -230,6 +238,33 @@ func TestTheHistoryOfTheLargestExportIsShort(t *testing.T) {
 		t.Errorf("the history has %d events", n)
 	} else {
 		t.Logf("%d events, %d bytes", n, history.Size())
+	}
+}
+
+func TestTheTemporalUISaysWhatEachActivityDoes(t *testing.T) {
+	l := newLive(t, newStub(3))
+	l.ready, l.grace = 0, 0
+	l.start()
+	l.work()
+	if err := l.result(); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, event := range l.history().GetEvents() {
+		if event.GetActivityTaskScheduledEventAttributes() == nil {
+			continue
+		}
+		var summary string
+		if err := converter.GetDefaultDataConverter().FromPayload(event.GetUserMetadata().GetSummary(), &summary); err != nil {
+			t.Fatal(err)
+		}
+		said = append(said, summary)
+	}
+	want := []string{"divide the memories into ranges; publish a small export",
+		"range 1 of 3, about 1,000 memories", "range 2 of 3, about 1,000 memories", "range 3 of 3, about 1,000 memories",
+		"verify range 1 of 3", "verify range 2 of 3", "verify and publish", "end the downloads", "delete the objects"}
+	if !slices.Equal(said, want) {
+		t.Errorf("the summaries are\n%q, want\n%q", said, want)
 	}
 }
 

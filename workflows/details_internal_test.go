@@ -28,3 +28,25 @@ func TestTheDetailsSayHowFastAnExportIsAndWhenItIsDone(t *testing.T) {
 		t.Errorf("the details of a READY export are %q", got)
 	}
 }
+
+func TestTheDetailsLeaveOutWhatIsNotKnown(t *testing.T) {
+	began := time.Date(2026, 1, 1, 4, 30, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		d    details
+		want string
+	}{
+		"there is no plan yet": {details{status: export.Processing},
+			"**PROCESSING**\n\n- 0 memories, 0 B\n"},
+		"as many memories are written as were estimated": {
+			details{status: export.Processing, ranges: 2, rangesDone: 1, estimate: 1000, began: began, updated: began.Add(time.Second),
+				written: export.Written{Parts: 1, Memories: 1000, Bytes: 4000}},
+			"**PROCESSING**, about 99 % written\n\n- 1 of 2 ranges written\n- 1,000 memories, 4.0 kB in 1 parts\n- 1,000 memories a second (at 04:30:01 UTC)\n"},
+		"a range without memories is written": {
+			details{status: export.Processing, ranges: 2, rangesDone: 1, estimate: 1000, began: began, updated: began.Add(time.Minute)},
+			"**PROCESSING**, about 0 % written\n\n- 1 of 2 ranges written\n- 0 memories, 0 B\n"},
+	} {
+		if got := c.d.markdown(); got != c.want {
+			t.Errorf("%s: the details are\n%q, want\n%q", name, got, c.want)
+		}
+	}
+}

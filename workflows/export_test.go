@@ -34,6 +34,14 @@ func TestAnExportSleepsUntilItExpiresAndIsPurgedAfterTheGracePeriod(t *testing.T
 	}
 }
 
+func TestAnExportThatGoesWellLogsNoWarning(t *testing.T) {
+	k := newSkipping(t, newStub(1))
+	k.ExecuteWorkflow(workflows.Export, workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: true})
+	if err := k.GetWorkflowError(); err != nil || k.log.Len() > 0 {
+		t.Errorf("the workflow ended with %v, and has logged %q", err, k.log)
+	}
+}
+
 func TestAFileIsComposedBeforeItIsPublishedIfThePlanSaysSo(t *testing.T) {
 	k := newSkipping(t, newComposing(3))
 	if err := k.export(); err != nil {
@@ -227,6 +235,22 @@ func TestTheDetailsOfAFailedExportSayWhy(t *testing.T) {
 		if !strings.Contains(k.details(), part) {
 			t.Errorf("the details lack %q: %q", part, k.details())
 		}
+	}
+}
+
+func TestTheDetailsOfAFailedExportSayWhatWasWritten(t *testing.T) {
+	s := newStub(3)
+	s.parallel = 1
+	s.on["WriteRange"] = func(_ context.Context, number int) error {
+		if number == 2 {
+			return sdk.NewNonRetryableApplicationError("no", attempt.TypeStorageDenied, nil)
+		}
+		return nil
+	}
+	k := newSkipping(t, s)
+	k.wantFailed(k.export(), export.CodeStorageDenied)
+	if want := "- 2 of 3 ranges written\n- 2,000 memories, 8.0 kB in 2 parts\n"; !strings.Contains(k.details(), want) {
+		t.Errorf("the details lack %q: %q", want, k.details())
 	}
 }
 

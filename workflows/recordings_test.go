@@ -108,14 +108,7 @@ var recordings = map[string]func(t *testing.T) *live{
 		l := recorded(t, newStub(1))
 		l.untilAsleep()
 		l.stub.planned = activities.Settled{Status: export.Ready, Memories: 1000, ExpiresAt: time.Now().Add(72 * time.Hour)}
-		events := l.history().GetEvents()
-		_, err := temporal.client.ResetWorkflowExecution(t.Context(), &workflowservice.ResetWorkflowExecutionRequest{
-			Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: l.id}, RequestId: t.Name(),
-			WorkflowTaskFinishEventId: events[len(events)-1].GetEventId() - 2, // the task that started the timer
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		l.reset()
 		l.untilAsleep()
 		return l
 	},
@@ -212,4 +205,18 @@ func (l *live) untilAsleep() {
 		events := l.history().GetEvents()
 		return events[len(events)-1].GetEventType() == enumspb.EVENT_TYPE_TIMER_STARTED
 	})
+}
+
+// reset makes a workflow that sleeps start its timer again, in a new run. The new run takes the results of
+// the activities from the history.
+func (l *live) reset() {
+	l.Helper()
+	events := l.history().GetEvents()
+	_, err := temporal.client.ResetWorkflowExecution(l.Context(), &workflowservice.ResetWorkflowExecutionRequest{
+		Namespace: "default", WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: l.id}, RequestId: l.Name(),
+		WorkflowTaskFinishEventId: events[len(events)-1].GetEventId() - 2, // the task that started the timer
+	})
+	if err != nil {
+		l.Fatal(err)
+	}
 }

@@ -37,7 +37,7 @@ func TestARunThatFindsItsExportSettledShowsItsStateAndWritesNothing(t *testing.T
 			t.Run(name+" at "+at, func(t *testing.T) {
 				s := newStub(1)
 				k := newSkipping(t, s)
-				settled := activities.Settled{Status: c.status, Code: c.code, Purged: c.purged, Memories: 77}
+				settled := activities.Settled{Status: c.status, Code: c.code, Purged: c.purged, Memories: 77, Bytes: 9000}
 				if c.status != export.Failed {
 					settled.ExpiresAt, settled.PurgeAt = k.begin.Add(c.expires), k.begin.Add(c.purge)
 				}
@@ -57,7 +57,7 @@ func TestARunThatFindsItsExportSettledShowsItsStateAndWritesNothing(t *testing.T
 				if len(c.calls) > 0 {
 					k.wantAt("Purge", c.purgedTime)
 				}
-				for _, part := range append(c.details, "77 memories") {
+				for _, part := range append(c.details, "77 memories, 9.0 kB") {
 					if !strings.Contains(k.details(), part) {
 						t.Errorf("the details lack %q: %q", part, k.details())
 					}
@@ -65,6 +65,19 @@ func TestARunThatFindsItsExportSettledShowsItsStateAndWritesNothing(t *testing.T
 			})
 		}
 	}
+}
+
+func TestAResetAfterAnExportExpiredDoesNotSleepAgain(t *testing.T) {
+	l := newLive(t, newStub(1))
+	l.start()
+	l.work()
+	l.untilAsleep()
+	l.stub.planned = activities.Settled{Status: export.Expired, Purged: true}
+	l.reset()
+	if err := l.result(); err != nil {
+		t.Error(err)
+	}
+	l.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Plan")
 }
 
 func TestARunThatIsCancelledAfterItsExportEndedKeepsTheEnd(t *testing.T) {

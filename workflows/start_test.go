@@ -117,13 +117,19 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 			t.Errorf("%s is registered as %v", name, got)
 		}
 	}
-	events := c.GetWorkflowHistory(t.Context(), export.WorkflowID(e.ID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	started, err := events.Next()
-	if err != nil {
+	whole := newExport()
+	whole.Filter = memory.Filter{}
+	if err := starter.Start(t.Context(), whole); err != nil {
 		t.Fatal(err)
 	}
-	if text := started.String(); strings.Contains(text, "secret") || !strings.Contains(text, "Filtered by user_id.") {
-		t.Error("the event that started it is", text)
+	for id, says := range map[string]string{e.ID: "Filtered by user_id.", whole.ID: "All memories of the workspace."} {
+		started, err := c.GetWorkflowHistory(t.Context(), export.WorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text := started.String(); strings.Contains(text, "secret") || !strings.Contains(text, says) {
+			t.Errorf("the event that started it lacks %q: %s", says, text)
+		}
 	}
 }
 

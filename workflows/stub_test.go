@@ -1,14 +1,17 @@
 package workflows_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 
@@ -221,18 +224,20 @@ type skipping struct {
 	*stub
 	t     *testing.T
 	begin time.Time
+	log   *bytes.Buffer // the warnings and errors that the workflow logs
 }
 
 func newSkipping(t *testing.T, s *stub) *skipping {
 	suite := testsuite.WorkflowTestSuite{}
-	suite.SetLogger(silent)
+	warnings := &bytes.Buffer{}
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewTextHandler(warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(patience)                                             // this limits real time, and the default is too short for a busy machine
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience}) // the default is too short as well
 	env.RegisterWorkflow(workflows.Export)
 	env.RegisterActivity(s)
 	s.now = env.Now
-	return &skipping{TestWorkflowEnvironment: env, stub: s, t: t, begin: env.Now()}
+	return &skipping{TestWorkflowEnvironment: env, stub: s, t: t, begin: env.Now(), log: warnings}
 }
 
 // export runs the workflow and returns its error.
