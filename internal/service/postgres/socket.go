@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,9 +32,11 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{Conn: raw, buffer: bufio.NewReaderSize(raw, 64<<10), ctx: ctx, options: d.options}
+	s := &socket{Conn: raw, buffer: bufio.NewReaderSize(raw, 64<<10), options: d.options}
+	s.ctx.Store(&ctx)
 	if c, ok := ctx.Value(connectingKey{}).(*connecting); ok {
-		s.ctx, c.socket = c.ctx, s
+		s.ctx.Store(&c.ctx)
+		c.socket = s
 	}
 	return s, nil
 }
@@ -56,15 +59,14 @@ type socket struct {
 	buffer  *bufio.Reader
 	options Options
 
-	ctx   context.Context // of the current call; only the goroutine that uses the connection accesses it
-	until time.Time       // the deadline that lib/pq has set for connect_timeout
+	ctx   atomic.Pointer[context.Context] // of the current call; during COPY, a goroutine of lib/pq reads it too
+	until time.Time                       // the deadline that lib/pq has set for connect_timeout
 }
 
 // use makes ctx the context of the current call. The function that it returns restores the previous one.
 func (s *socket) use(ctx context.Context) (restore func()) {
-	previous := s.ctx
-	s.ctx = ctx
-	return func() { s.ctx = previous }
+	previous := s.ctx.Swap(&ctx)
+	return func() { s.ctx.Store(previous) }
 }
 
 func (s *socket) SetDeadline(t time.Time) error {
@@ -91,8 +93,9 @@ func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
 	if err := s.Conn.SetDeadline(deadline); err != nil {
 		return 0, err
 	}
+	ctx := *s.ctx.Load()
 	interrupted := make(chan struct{})
-	stop := context.AfterFunc(s.ctx, func() {
+	stop := context.AfterFunc(ctx, func() {
 		_ = s.Conn.SetDeadline(time.Unix(1, 0)) // fails only if the connection is closed, which also ends do
 		close(interrupted)
 	})
@@ -100,20 +103,20 @@ func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
 	if !stop() {
 		<-interrupted // wait, because a late interruption would hit the next call
 	}
-	return n, s.explain(err)
+	return n, s.explain(ctx, err)
 }
 
 // explain puts the reason into an error that a deadline set by bounded has caused. The error stays a
 // *net.OpError, because lib/pq recognizes a broken connection by that type.
-func (s *socket) explain(err error) error {
+func (s *socket) explain(ctx context.Context, err error) error {
 	var failed *net.OpError
 	if !errors.As(err, &failed) || !errors.Is(failed.Err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	explained := *failed
 	switch {
-	case s.ctx.Err() != nil:
-		explained.Err = s.ctx.Err()
+	case ctx.Err() != nil:
+		explained.Err = ctx.Err()
 	case s.until.IsZero():
 		explained.Err = &silenceError{limit: s.options.Silence, hint: s.options.SilenceHint}
 	}
