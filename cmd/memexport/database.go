@@ -39,32 +39,45 @@ func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB
 }
 
 // openDatabase opens a database that answers, directly or through a pooler. setting is the name of the
-// environment variable that contains the URL; error messages mention this name.
+// environment variable that contains the URL; error messages mention this name. The pool needs two connections.
 func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
-	var err error
-	if o.Pooled, err = sharesSessions(ctx, setting, dsn); err != nil {
+	db, err := openPool(setting, dsn, o)
+	if err != nil {
 		return nil, err
 	}
-	return postgres.OpenWith(dsn, o)
+	o.Pooled, err = sharesSessions(ctx, setting, db)
+	if err == nil && !o.Pooled {
+		return db, nil
+	}
+	db.Close()
+	if err != nil {
+		return nil, err
+	}
+	return openPool(setting, dsn, o)
 }
 
-// sharesSessions waits up to 15 seconds until a database answers, and reports whether the connection goes
-// through a pooler that may run each transaction in another session.
-func sharesSessions(ctx context.Context, setting, dsn string) (bool, error) {
-	db, err := postgres.Open(dsn, 2)
+// openPool is postgres.OpenWith with errors that mention the setting.
+func openPool(setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
+	db, err := postgres.OpenWith(dsn, o)
 	if err != nil {
 		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
 			// Replace the error, because it contains the text that could not be parsed, and that text
 			// contains the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")
 		}
-		return false, fmt.Errorf("%s is not valid: %w", setting, err)
+		return nil, fmt.Errorf("%s is not valid: %w", setting, err)
 	}
-	defer db.Close()
+	return db, nil
+}
+
+// sharesSessions waits up to 15 seconds until a database answers, and reports whether the connections go
+// through a pooler that may run each transaction in another session.
+func sharesSessions(ctx context.Context, setting string, db *sqlx.DB) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	shared := false
-	if err = postgres.WaitReady(ctx, db); err == nil {
+	err := postgres.WaitReady(ctx, db)
+	if err == nil {
 		shared, err = postgres.SharesSessions(ctx, db)
 	}
 	if err != nil {

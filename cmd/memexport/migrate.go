@@ -23,7 +23,12 @@ func migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shared, err := sharesSessions(cmd.Context(), "DATABASE_URL", cfg.DatabaseURL)
+			db, err := openPool("DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: 4})
+			if err != nil {
+				return err
+			}
+			defer db.Close()
+			shared, err := sharesSessions(cmd.Context(), "DATABASE_URL", db)
 			if err != nil {
 				return err
 			}
@@ -31,11 +36,6 @@ func migrateCommand() *cobra.Command {
 				return errors.New("DATABASE_URL leads to a pooler that gives each transaction another session, and migrations need one session: " +
 					"set it to Postgres itself, or to a pool with pool_mode=session, for this command")
 			}
-			db, err := postgres.Open(cfg.DatabaseURL, 4)
-			if err != nil {
-				return err
-			}
-			defer db.Close()
 			applied, err := postgres.Migrate(cmd.Context(), db)
 			if err != nil {
 				return err
