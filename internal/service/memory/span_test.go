@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -12,9 +13,9 @@ import (
 
 func TestTheSpanOfAPageSaysHowItEndedWithoutAText(t *testing.T) {
 	sent := tracetest.NewInMemoryExporter()
-	before := tracer
-	tracer = trace.NewTracerProvider(trace.WithSyncer(sent)).Tracer("memexport")
-	t.Cleanup(func() { tracer = before })
+	provider := trace.NewTracerProvider(trace.WithSyncer(sent))
+	otel.SetTracerProvider(provider)
+	defer provider.Shutdown(t.Context()) //nolint:errcheck // it stops collecting the spans of other tests
 	s, db := open(t)
 	addTied(t, db, 5)
 	s = s.with(t, SourceOptions{PageRows: 3})
