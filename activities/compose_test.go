@@ -3,7 +3,6 @@ package activities_test
 import (
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -49,16 +48,12 @@ func (s *joiningS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAFileIsOneObjectUnlessTheStoreRefusesToJoinItsParts(t *testing.T) {
-	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	for name, refuses := range map[string]bool{"it joins them": false, "it refuses": true} {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t)
 			h.fill(20)
 			store := &joiningS3{countingS3: countingS3{objects: map[string][]byte{}, counts: map[string]int{}}, refuses: refuses}
-			server := httptest.NewServer(store)
-			defer server.Close()
-			h.open("s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, archive.Options{Compose: true})
+			h.openS3(store, archive.Options{Compose: true})
 			for _, f := range []*format.Format{format.JSON, format.Parquet} { // only Parquet has a footer
 				id, plan := h.started(f)
 				in := h.written(id, plan)
@@ -86,11 +81,7 @@ func TestAStoreThatFailsToComposeIsTriedAgain(t *testing.T) {
 	h.fill(20)
 	id, plan := h.started(format.JSON)
 	h.written(id, plan)
-	server := httptest.NewServer(http.NotFoundHandler())
-	defer server.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	h.open("s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, archive.Options{Compose: true})
+	h.openS3(http.NotFoundHandler(), archive.Options{Compose: true})
 	_, err := do[archive.Composed](h, h.Compose, h.ref(id))
 	wantRetryable(t, err, attempt.TypeStorageUnavailable)
 	if strings.Contains(h.warned.String(), "stays in parts") {

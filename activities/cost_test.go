@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -100,11 +99,7 @@ func (s *countingS3) take() []any {
 func TestTheCostPageSaysHowManyRequestsAnExportMakesToTheStore(t *testing.T) {
 	h := newHarness(t)
 	store := &countingS3{objects: map[string][]byte{}, counts: map[string]int{}}
-	server := httptest.NewServer(store)
-	defer server.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	h.open("s3://bucket?region=us-east-1&use_path_style=true&request_checksum_calculation=when_required&endpoint="+server.URL, archive.Options{})
+	h.openS3(store, archive.Options{})
 	purge := func(id string) {
 		must[any](h, h.Expire, h.ref(id))
 		must[any](h, h.Purge, h.ref(id))

@@ -3,7 +3,6 @@ package activities_test
 import (
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"memexport/internal/service/archive"
@@ -26,12 +25,8 @@ func fullStore(w http.ResponseWriter, r *http.Request) {
 func TestAFullStoreIsRecordedAndTriedAgain(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)
-	server := httptest.NewServer(http.HandlerFunc(fullStore))
-	defer server.Close()
-	t.Setenv("AWS_ACCESS_KEY_ID", "id")
-	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	in := h.oneRange(format.JSON)
-	h.open("s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, archive.Options{})
+	h.openS3(http.HandlerFunc(fullStore), archive.Options{})
 
 	_, err := do[export.Written](h, h.WriteRange, in)
 	wantRetryable(t, err, attempt.TypeStorageFull)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -67,6 +69,16 @@ func (h *harness) open(bucketURL string, options archive.Options) {
 	}
 	h.Cleanup(func() { files.Close() })
 	h.Archive = files
+}
+
+// openS3 makes the activities use the bucket of an S3 store that answers as the handler does.
+func (h *harness) openS3(store http.Handler, options archive.Options) {
+	h.Helper()
+	h.Setenv("AWS_ACCESS_KEY_ID", "id")
+	h.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	server := httptest.NewServer(store)
+	h.Cleanup(server.Close)
+	h.open("s3://bucket?region=us-east-1&use_path_style=true&request_checksum_calculation=when_required&endpoint="+server.URL, options)
 }
 
 // in returns the harness for a subtest, which uses the same database and bucket.

@@ -3,7 +3,6 @@ package activities_test
 import (
 	"context"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"sync"
@@ -107,16 +106,12 @@ func TestAVerificationThatFailsIsCountedWithItsReason(t *testing.T) {
 		"cancelled": {within(ctx), func() { cancel(temporal.NewCanceledError()) }},
 		"stopped":   {stoppedBy(stop), sync.OnceFunc(func() { close(stop) })},
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { // begins to answer, and goes on only when the attempt has ended
+		h.openS3(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { // answers only when the attempt has ended
 			c.end()
 			<-r.Context().Done()
-		}))
-		t.Setenv("AWS_ACCESS_KEY_ID", "id")
-		t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-		h.open("s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, archive.Options{})
+		}), archive.Options{})
 		if n := counted(t, metrics.VerifyFailed, "Stopped", func() { verify(c.environment) }); n != 1 {
 			t.Errorf("%s: %d verifications were stopped", name, n)
 		}
-		server.Close()
 	}
 }

@@ -35,7 +35,7 @@ func TestTheDetailsLeaveOutWhatIsNotKnown(t *testing.T) {
 		d    details
 		want string
 	}{
-		"there is no plan yet": {details{status: export.Processing},
+		"before the plan": {details{status: export.Processing},
 			"**PROCESSING**\n\n- 0 memories, 0 B\n"},
 		"as many memories are written as were estimated": {
 			details{status: export.Processing, ranges: 2, rangesDone: 1, estimate: 1000, began: began, updated: began.Add(time.Second),

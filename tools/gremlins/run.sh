@@ -28,7 +28,10 @@ for target in $targets; do
 	echo "== $target"
 	# -json, because it says how long each test took. A slow one takes more than a second.
 	SLOW_TESTS=$("$REAL_GO" test -json "./$package" |
-		sed -nE 's/.*"Action":"pass".*"Test":"([^"\/]+)","Elapsed":([1-9][0-9]*)(\..*)?}$/\1/p' | paste -sd '|' -)
+		sed -nE 's/.*"Action":"pass".*"Test":"([^"\/]+)","Elapsed":([1-9][0-9]*)(\..*)?}$/\1/p' | paste -sd '|' -) || {
+		echo "the tests of $package fail without a change: run go test ./$package" >&2
+		exit 1
+	}
 	export SLOW_TESTS=${SLOW_TESTS:+"^($SLOW_TESTS)\$"}
 	# The coefficient multiplies the time that the tests took at first. The machine may become busier later.
 	"$temporary/gremlins" unleash --workers "${MUTATE_WORKERS:-1}" --timeout-coefficient 5 --invert-logical "${exclude[@]}" "./$package"

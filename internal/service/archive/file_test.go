@@ -191,7 +191,7 @@ func TestADamagedCompressedPartIsAnErrorAndNeverAnEnd(t *testing.T) {
 			piece := make([]byte, 10_000)
 			for n := 0; err == nil && len(got) <= 100+100_000; got = append(got, piece[:n]...) {
 				if n, err = f.Read(piece); n == 0 && err == nil {
-					t.Fatalf("nothing was read after %d bytes, and there is no error", len(got))
+					t.Fatalf("after %d bytes, a read returned neither bytes nor an error", len(got))
 				}
 			}
 			if err == nil || errors.Is(err, io.EOF) || !bytes.HasPrefix(got, first) {

@@ -33,11 +33,10 @@ func (d dialer) DialContext(ctx context.Context, network, address string) (net.C
 		return nil, err
 	}
 	s := &socket{Conn: raw, buffer: bufio.NewReaderSize(raw, 64<<10), options: d.options}
-	s.ctx.Store(&ctx)
 	if c, ok := ctx.Value(connectingKey{}).(*connecting); ok {
-		s.ctx.Store(&c.ctx)
-		c.socket = s
+		ctx, c.socket = c.ctx, s
 	}
+	s.ctx.Store(&ctx)
 	return s, nil
 }
 

@@ -115,14 +115,10 @@ func (p *Process) ExitCode() int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// CPUTime returns the processor time that the child used, or 0 while it runs.
+// CPUTime waits until the child has ended and returns the processor time that it used.
 func (p *Process) CPUTime() time.Duration {
-	select {
-	case <-p.done:
-		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-	default:
-		return 0
-	}
+	<-p.done
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 }
 
 // Signal sends a signal to the child. It does nothing if the child has ended.
