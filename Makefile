@@ -37,7 +37,7 @@ test: ## run every test against a real Postgres and a real Temporal server
 	@echo "building (the first time this takes some minutes)"
 	@$(GO) run ./cmd/memexport dev prepare
 	@echo "running every test"
-	@$(GO) test -timeout 45m ./...
+	@$(GO) test -p 4 -timeout 45m ./...
 
 .PHONY: test-stores
 test-stores: ## test the stores on a directory and on S3, GCS and Azure servers; print a table

@@ -102,6 +102,7 @@ func TestALostAnswerToThePostMakesNoSecondExport(t *testing.T) {
 }
 
 func TestADownloadGoesOnWhenTheServerIsBack(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	env := []string{"DATABASE_URL=" + s.database, "BUCKET_URL=file://" + filepath.Join(s.dir, "bucket"), "TEMPORAL_ADDRESS=127.0.0.1:1"}
 	env = append(env, "HTTP_ADDR=127.0.0.1:0")

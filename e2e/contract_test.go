@@ -73,6 +73,7 @@ func choices(t *testing.T, all []memory) []choice {
 }
 
 func TestEveryFilterExportsTheMatchingRowsInEveryFormat(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	c := s.client()
 	all := table(t, s.db, demo.WorkspaceID, "")

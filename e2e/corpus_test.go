@@ -26,6 +26,7 @@ const (
 var errEnough = errors.New("enough")
 
 func TestRealTextIsExportedUnchanged(t *testing.T) {
+	t.Parallel()
 	s := sharedStack(t)
 	c := s.newTenant(t)
 	began := time.Now()

@@ -35,17 +35,16 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer stopShared()
-	// Tests that have their own stack mostly wait, so three of them can run at once even on two
-	// cores.
-	if err := flag.Set("test.parallel", "3"); err != nil {
+	// The parallel tests mostly wait, so four of them can run at once even on two cores.
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
 }
 
-// shared starts the stack that is shared by all tests that do not kill any process. These tests run one
-// after the other.
+// shared starts the stack that is shared by all tests that do not kill any process. Most of these tests run one
+// after the other. The long ones are parallel.
 var shared = sync.OnceValues(func() (*stack, error) {
 	s, err := startDev(devOptions{dir: filepath.Join(root, "shared"), memories: sharedMemories})
 	sharedProcess = s

@@ -37,6 +37,7 @@ func TestAllMistakesInTheEnvironmentAreReportedTogether(t *testing.T) {
 }
 
 func TestAPasswordIsNeverInAMessage(t *testing.T) {
+	t.Parallel()
 	const password = "Tr0ub4dor"
 	for _, url := range []string{
 		"postgres://user:" + password + "@127.0.0.1:1/x?sslmode=disable",     // nothing listens there
