@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -25,58 +26,74 @@ var grantForm = regexp.MustCompile(`(?m)^GRANT (.+) ON (SCHEMA )?(.+) TO (.+);$`
 // privilegeForm matches a privilege, with or without a list of columns.
 var privilegeForm = regexp.MustCompile(`([A-Z]+)(?: \(([a-z_, ]+)\))?`)
 
+// wantedPrivilege is a privilege that a role needs. statement is the index of the statement that grants it.
+type wantedPrivilege struct {
+	Statement int      `json:"statement"`
+	Schema    string   `json:"schema"`
+	Table     *string  `json:"table"`   // nil for a privilege on the schema
+	Columns   []string `json:"columns"` // nil for all columns
+	Word      string   `json:"word"`    // such as SELECT
+}
+
+// missingPrivileges selects the statements that grant what the user lacks. It ignores schemas, tables and
+// columns that do not exist, because the function is then NULL. It looks the tables up in the catalog, because
+// resolving their names would need a privilege on the schema.
+const missingPrivileges = `
+	SELECT DISTINCT statement
+	FROM jsonb_to_recordset($1) AS wanted (statement int, schema text, "table" text, columns text[], word text)
+	JOIN pg_namespace ON nspname = wanted.schema
+	LEFT JOIN pg_class ON relnamespace = pg_namespace.oid AND relname = wanted.table
+	WHERE NOT CASE
+		WHEN wanted.table IS NULL THEN has_schema_privilege(pg_namespace.oid, word)
+		WHEN columns IS NULL THEN has_table_privilege(pg_class.oid, word)
+		ELSE (SELECT bool_and(has_column_privilege(attrelid, attnum, word)) FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = ANY (columns))
+	END
+	ORDER BY statement`
+
 // CheckGrants returns an error with the statements to run if the user of db lacks privileges that a role has
 // in docs/security.md. It does not look at tables that do not exist: see CheckMigrated.
 func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {
-	var user string
-	if err := db.GetContext(ctx, &user, `SELECT current_user`); err != nil {
-		return err
-	}
-	var missing []string
+	var statements []string // without the user
+	var wanted []wantedPrivilege
 	for _, grant := range grantForm.FindAllStringSubmatch(grants, -1) {
 		privileges, schema, names, roles := grant[1], grant[2], grant[3], grant[4]
 		if !slices.Contains(strings.Split(roles, ", "), role) {
 			continue
 		}
 		for name := range strings.SplitSeq(names, ", ") {
-			has, err := hasPrivileges(ctx, db, privileges, schema != "", name)
-			if err != nil {
-				return err
+			for _, privilege := range privilegeForm.FindAllStringSubmatch(privileges, -1) {
+				w := wantedPrivilege{Statement: len(statements), Schema: name, Word: privilege[1]}
+				if schema == "" {
+					var table string
+					w.Schema, table, _ = strings.Cut(name, ".")
+					w.Table = &table
+				}
+				if privilege[2] != "" {
+					w.Columns = strings.Split(privilege[2], ", ")
+				}
+				wanted = append(wanted, w)
 			}
-			if !has {
-				missing = append(missing, fmt.Sprintf("GRANT %s ON %s%s TO %s;", privileges, schema, name, pq.QuoteIdentifier(user)))
-			}
+			statements = append(statements, fmt.Sprintf("GRANT %s ON %s%s", privileges, schema, name))
 		}
+	}
+	list, err := json.Marshal(wanted)
+	if err != nil {
+		return err
+	}
+	var missing []int
+	if err := db.SelectContext(ctx, &missing, missingPrivileges, list); err != nil {
+		return fmt.Errorf("read the privileges of the user of DATABASE_URL: %w", err)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	return errors.New("the user of DATABASE_URL may not do what it needs in the schema memexport: as the role that ran `memexport migrate`, run\n  " + strings.Join(missing, "\n  "))
-}
-
-// hasPrivileges reports whether the user has the privileges on a schema or table. It also returns true if the
-// schema or table does not exist. It looks the table up in the catalog, because resolving its name would need
-// a privilege on the schema.
-func hasPrivileges(ctx context.Context, db *sqlx.DB, privileges string, isSchema bool, name string) (bool, error) {
-	for _, privilege := range privilegeForm.FindAllStringSubmatch(privileges, -1) {
-		word, columns := privilege[1], privilege[2]
-		query, args := `SELECT bool_and(has_schema_privilege(oid, $2)) FROM pg_namespace WHERE nspname = $1`, []any{name, word}
-		if !isSchema {
-			schema, table, _ := strings.Cut(name, ".")
-			query, args = `SELECT bool_and(has_table_privilege(oid, $3)) FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = $1) AND relname = $2`,
-				[]any{schema, table, word}
-			if columns != "" {
-				query = strings.Replace(query, "has_table_privilege(oid, $3)", "(SELECT bool_and(has_column_privilege(attrelid, attnum, $3)) FROM pg_attribute WHERE attrelid = pg_class.oid AND attname = ANY ($4))", 1)
-				args = append(args, pq.Array(strings.Split(columns, ", ")))
-			}
-		}
-		var has *bool // NULL if the table or the columns do not exist
-		if err := db.GetContext(ctx, &has, query, args...); err != nil {
-			return false, fmt.Errorf("read the privileges on %s: %w", name, err)
-		}
-		if has != nil && !*has {
-			return false, nil
-		}
+	var user string
+	if err := db.GetContext(ctx, &user, `SELECT current_user`); err != nil {
+		return err
 	}
-	return true, nil
+	text := "the user of DATABASE_URL may not do what it needs in the schema memexport: as the role that ran `memexport migrate`, run"
+	for _, statement := range missing {
+		text += fmt.Sprintf("\n  %s TO %s;", statements[statement], pq.QuoteIdentifier(user))
+	}
+	return errors.New(text)
 }
