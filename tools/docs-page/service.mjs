@@ -1,6 +1,6 @@
 // Starts the real service with its own database and Temporal, and a browser that cannot reach any
 // other server.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,11 +17,14 @@ export async function startService({ memories = 200, env = {} } = {}) {
   const dir = mkdtempSync(join(tmpdir(), 'memexport-docs-'))
   const state = join(dir, 'dev')
   const flags = ['dev', '--dir', state, '--http', '127.0.0.1:0', '--temporal-port', '0', '--ui-port', '0', '--memories', String(memories)]
-  const child = spawn(join(root, 'bin/memexport'), flags, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const program = join(root, 'bin/memexport')
+  const child = spawn(program, flags, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const exited = once(child, 'exit')
   const stop = async () => {
     child.kill('SIGTERM')
     await exited
+    // If root runs this, Postgres keeps its data outside dir. The program knows where.
+    spawnSync(program, ['dev', 'clean', '--dir', state], { stdio: ['ignore', 'ignore', 'inherit'] })
     rmSync(dir, { recursive: true })
   }
   let output = ''
