@@ -4,30 +4,15 @@ import (
 	"bytes"
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"memexport/api"
+	"memexport/internal/workshop/process"
 )
 
-// buffer is a log that can be read while it is being written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
+// buffer is the log of the API.
+type buffer struct{ process.Buffer }
 
 // await waits until the log contains text. A wait is needed, because a client may read the end of an
 // answer before the server logs the request.

@@ -1,13 +1,11 @@
 package dispatch_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,6 +19,7 @@ import (
 	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
 	"memexport/internal/workshop/pgtest"
+	"memexport/internal/workshop/process"
 	"memexport/workflows"
 )
 
@@ -32,25 +31,7 @@ type site struct {
 	*dispatch.Dispatcher
 	db     *sqlx.DB
 	client client.Client
-	log    *buffer
-}
-
-// buffer is a log that can be read while it is being written.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	log    *process.Buffer
 }
 
 func newSite(t *testing.T, temporal string) *site {
@@ -60,7 +41,7 @@ func newSite(t *testing.T, temporal string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	s := &site{T: t, db: pgtest.Open(t, 8), client: c, log: &buffer{}}
+	s := &site{T: t, db: pgtest.Open(t, 8), client: c, log: &process.Buffer{}}
 	s.Dispatcher = &dispatch.Dispatcher{
 		Exports: export.NewStore(s.db).WithLimits(export.Limits{Running: 1}),
 		Starter: workflows.NewStarter(c, "default", t.Name()),

@@ -15,6 +15,7 @@ import (
 
 	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/process"
 	"memexport/internal/workshop/temporaltest"
 	"memexport/workflows"
 )
@@ -90,7 +91,7 @@ func keepsSchedules(t *testing.T, server string) {
 	}
 	o := s.options
 	o.ScheduleCheck = 50 * time.Millisecond
-	var log lockedBuffer
+	var log process.Buffer
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	keeping := s.run(o)
 	await.True(t, patience, "the worker creates the deleted schedule", func() bool { return every("memexport-reconcile") == time.Hour })

@@ -1,7 +1,6 @@
 package temporalclient_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,6 +22,7 @@ import (
 
 	"memexport/internal/service/temporalclient"
 	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/process"
 	"memexport/internal/workshop/temporaltest"
 )
 
@@ -36,22 +36,11 @@ func TestMain(m *testing.M) {
 }
 
 // lines collects what is logged.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
+type lines struct{ process.Buffer }
 
 // with returns the lines that contain the text.
 func (l *lines) with(text string) (found []string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.text.String()) {
+	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, text) {
 			found = append(found, line)
 		}

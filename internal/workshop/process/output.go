@@ -17,7 +17,7 @@ const (
 	tailLines  = 12      // how many lines at the end of the output a message shows
 )
 
-// Buffer collects the output of a child. It is safe to read it while the child writes.
+// Buffer collects the output of a child or the lines of a log. One goroutine may read it while others write.
 type Buffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
