@@ -12,7 +12,7 @@ import (
 )
 
 // uses writes the times at which keys were last used. It writes them in the background, so that no
-// request waits. A process runs at most one such statement at a time.
+// request waits, and with at most one statement at a time.
 type uses struct {
 	db *sqlx.DB
 
@@ -53,8 +53,9 @@ func (u *uses) write() {
 	}
 }
 
-// store writes that the given keys were used now. After an error it drops all pending uses, and uses
-// are ignored for usedEvery, so that a failing database gets no extra load. The keys stay valid.
+// store writes that the given keys were used now. After an error, it drops all pending uses and makes note
+// ignore further uses until usedEvery has passed. So a failing database gets no extra load. The keys stay
+// valid.
 func (u *uses) store(ids []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the statement usually takes milliseconds
 	defer cancel()

@@ -6,8 +6,8 @@ import "context"
 // to 100 ms to answer, and a part is read in 10 to 50 ms. An opened part needs only buffers of the kernel.
 const openAhead = 4
 
-// opener opens the objects of parts one after the other, and some of them ahead. The files of a directory open
-// at once, so it leaves them to Read.
+// opener opens the objects of parts in order, and some of them before they are needed. In a directory it opens
+// nothing, because a file opens without delay: the first Read of a File opens it.
 type opener struct {
 	archive *Archive
 	ctx     context.Context
@@ -22,7 +22,8 @@ func (a *Archive) newOpener(ctx context.Context, parts []Part) *opener {
 	return o
 }
 
-// next returns the object of the next part, which the caller must close. There must be one.
+// next returns the object of the next part. The caller must close the object, and must not call next after
+// the last part.
 func (o *opener) next() *File {
 	if o.archive.dir != "" {
 		return o.take()
@@ -61,9 +62,9 @@ type ahead struct {
 	opened chan *stream // receives nil if opening fails
 }
 
-// openNext starts to open the next part once the second half of a part is read, so that a download from a store on
-// the network need not wait between two parts. It does not start sooner, because many clients want only a piece
-// of the file.
+// openNext begins to open the next part if half of the current part has been read. So a download from a store on
+// the network need not wait between two parts. openNext does not begin sooner, because many clients want only a
+// piece of the file.
 func (f *File) openNext() {
 	if f.archive.dir != "" || f.ahead != nil || f.offset >= f.size {
 		return

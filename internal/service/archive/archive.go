@@ -120,7 +120,7 @@ func (a *Archive) request(ctx context.Context, do func(limited context.Context) 
 func request[T any](ctx context.Context, a *Archive, do func(limited context.Context) (T, error)) (T, error) {
 	limited, cancel := context.WithTimeout(ctx, a.options.RequestTimeout)
 	defer cancel()
-	ends, _ := limited.Deadline() // earlier if ctx has a deadline
+	ends, _ := limited.Deadline() // the end of RequestTimeout, or the deadline of ctx if that is earlier
 	result, err := await(a, time.Until(ends), func() (T, error) { return do(limited) }, nil)
 	return result, explain(ctx, err)
 }

@@ -56,8 +56,8 @@ func Unavailable(err error) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded"}, code)
 }
 
-// Lost reports whether err means that the store lacks an object, or has other bytes than were recorded. If the bucket
-// itself may be missing, Check tells.
+// Lost reports whether err means that the store lacks an object, or has other bytes than were recorded. The cause
+// can also be that the bucket itself is missing: call Check to find out.
 func Lost(err error) bool { return isNotFound(err) || errors.Is(err, ErrCorrupt) }
 
 // errNoBucket replaces a store's plain 404 if the bucket itself is missing.

@@ -151,19 +151,22 @@ func (f *File) Read(p []byte) (int, error) {
 	return 0, fmt.Errorf("read the part %s: %w", s.object, errors.Join(err, f.ctx.Err()))
 }
 
-// Send writes up to most of the next bytes to w with io.Copy from an *os.File, so that a connection can let
-// the kernel send them. It returns 0 and no error if the next bytes must be read with Read: they belong to
-// no part or to a compressed one, Read has not begun their part, or the store is not a directory. If the file
-// is too short, the error is an io.ErrUnexpectedEOF.
-func (f *File) Send(w io.Writer, most int64) (n int64, err error) {
-	if f.stream == nil || f.stream.file == nil || !f.stream.begun || f.stream.reader == nil { // Read notices a disk that hangs
+// Send writes at most limit bytes of the file to w, from the current offset on. It uses io.Copy from an
+// *os.File, so that a connection can let the kernel send the bytes.
+//
+// Send returns 0 and no error if the caller must use Read instead. That is so if the store is not a directory,
+// if the next bytes belong to a literal or to a compressed part, or if Read has read nothing of their part yet.
+// If the file of the part is too short, the error is an io.ErrUnexpectedEOF.
+func (f *File) Send(w io.Writer, limit int64) (n int64, err error) {
+	// The first bytes of a part are left to Read, because only Read notices a disk that hangs.
+	if f.stream == nil || f.stream.file == nil || !f.stream.begun || f.stream.reader == nil {
 		return 0, nil
 	}
 	if err := f.ctx.Err(); err != nil {
 		return 0, err
 	}
 	s := f.segments[f.segmentAt(f.offset)]
-	size := min(most, s.start+s.size-f.offset)
+	size := min(limit, s.start+s.size-f.offset)
 	n, err = io.Copy(w, &io.LimitedReader{R: f.stream.file, N: size})
 	f.offset += n
 	if err == nil && n < size {

@@ -19,9 +19,10 @@ func (timeoutError) Timeout() bool { return true }
 
 const errHangs = timeoutError("the disk of BUCKET_URL does not answer")
 
-// await runs do and returns its result. If the bucket is a directory, await waits no longer than limit: an operation
-// of a disk that hangs cannot be cancelled, so it goes on in the background, and late receives its result. After that,
-// do must have no effect on what the caller uses. late may be nil.
+// await runs do and returns its result. If the bucket is a directory, await returns an error after limit at the
+// latest. An operation on a disk that hangs cannot be cancelled, so do then goes on in the background. Once await
+// has returned, do must not change anything that the caller uses. When do ends, late is called with its result,
+// unless late is nil.
 func await[T any](a *Archive, limit time.Duration, do func() (T, error), late func(T, error)) (T, error) {
 	if a.dir == "" {
 		return do()

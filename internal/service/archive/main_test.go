@@ -33,7 +33,7 @@ func open(t *testing.T) (*Archive, string) {
 	return a, dir
 }
 
-// compressing returns an archive for the same bucket as a that stores parts compressed.
+// compressing returns a copy of the archive a with Options.Compress set.
 func compressing(a *Archive) *Archive {
 	c := *a
 	c.options.Compress = true

@@ -94,9 +94,12 @@ func (a *Archive) put(ctx context.Context, part Part, exportID string, rangeNumb
 	return part, a.upload(ctx, part.Object, object)
 }
 
-// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment. If the disk
-// of a directory hangs, the upload goes on after upload has returned. It may then read data that the caller has changed
-// meanwhile, but its context has ended, so the driver deletes the temporary file instead of renaming it.
+// upload writes an object durably and in a single request, so that a cancelled upload leaves no fragment.
+//
+// If the disk of a directory hangs, upload returns an error while a goroutine still writes the temporary file.
+// If the caller then changes data, the goroutine may write the changed bytes. They never become an object: the
+// context of write ends when upload returns, and the driver then deletes the temporary file instead of
+// renaming it.
 func (a *Archive) upload(ctx context.Context, key string, data []byte) error {
 	limit := a.uploadTimeout(len(data))
 	limited, cancel := context.WithTimeout(ctx, limit)

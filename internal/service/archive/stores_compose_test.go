@@ -161,7 +161,7 @@ func composeAndTheStoreFails(c *inStore) {
 			c.wantObjects(parts...)
 		}
 	}
-	// The fault makes reading the composed object back fail.
+	// From now on, the connection breaks when Compose reads the composed object back.
 	faults.Set(when(func(r *http.Request) bool { return reads(r) && strings.HasSuffix(r.URL.Path, "/file") }, storetest.Fault{CutAfter: storetest.Nothing}))
 	if _, err := behind.Compose(c.Context(), exportID, marks, parts); err == nil {
 		c.Error("Compose did not read the object back")
@@ -176,8 +176,9 @@ func composeWantsEqualParts(c *inStore) {
 	parts, _ := c.storeAllKinds()
 	behind, faults := faulty(c)
 	var mu sync.Mutex
-	// lengths maps the number of an uploaded piece to its length, and the number of a copied piece to its
-	// source. Two different sources count as two different lengths.
+	// lengths maps the number of a piece to a text that stands for its length. The text of an uploaded piece is
+	// the Content-Length. The request for a copied piece does not contain its length, so its text is the range
+	// that is copied, or the name of the source object if the whole object is copied.
 	lengths := map[int]string{}
 	faults.Set(func(r *http.Request) storetest.Fault {
 		mu.Lock()

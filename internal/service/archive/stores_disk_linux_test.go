@@ -135,7 +135,8 @@ func readOnlyDisk(c *inStore) {
 }
 
 func permissionDenied(c *inStore) {
-	if !inChild() { // the permissions of a process are taken away
+	// The rest runs in a child process, because it takes permissions away from its process.
+	if !inChild() {
 		if err := c.child(nil); err != nil {
 			c.Fatal(err)
 		}

@@ -303,7 +303,8 @@ func truncatedBodies(c *inStore) {
 	contents := [][]byte{noise(1<<20, 1), noise(300_000, 2)}
 	parts := []Part{c.put(0, contents[0]), c.put(1, contents[1])}
 	a, faults := faulty(c)
-	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000})) // each connection breaks after 200,000 bytes, so reading a part takes several
+	// Each connection breaks after 200,000 bytes, so reading a part takes several connections.
+	faults.Set(when(reads, storetest.Fault{CutAfter: 200_000}))
 	a.wantFile(joined(marks, contents...), parts...)
 	if faults.Answers() < 6 {
 		c.Errorf("only %d bodies were cut", faults.Answers())

@@ -43,7 +43,8 @@ var partCases = []storeCase{
 	{name: "the_next_part_of_a_download", on: onServers, run: theNextPartOfADownload},
 }
 
-// theNextPartOfADownload checks that a download requests the next part in the second half of a part, and only once.
+// theNextPartOfADownload checks that a download requests the next part when half of the current part has been
+// read, and that it sends only one such request.
 func theNextPartOfADownload(c *inStore) {
 	first, second := noise(100_000, 1), noise(100_000, 2)
 	parts := []Part{c.put(0, first), c.put(1, second)}

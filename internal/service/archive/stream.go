@@ -18,7 +18,7 @@ var errStalled error = timeoutError("the store sends nothing")
 type stream struct {
 	archive *Archive
 	timeout time.Duration
-	reader  *blob.Reader // nil after a read that hangs, which closes the reader when it ends
+	reader  *blob.Reader // nil once a read has hung; that read closes the reader when it ends
 	begun   bool         // a byte has been read
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
@@ -67,8 +67,8 @@ func (s *stream) read(p []byte) (int, error) {
 	if s.begun || s.archive.dir == "" {
 		return reader.Read(p)
 	}
-	// A disk that hangs is noticed here, or when the next file is opened. To await each read would make reading cost
-	// half as much CPU again.
+	// A disk that hangs is noticed when a file is opened and at the first read of the file, because only these two
+	// use await. If all reads used await, reading would need one and a half times as much CPU.
 	own := make([]byte, min(len(p), 32<<10)) // p belongs to the caller, who may use it while the read still hangs
 	n, err := await(s.archive, s.timeout, func() (int, error) { return reader.Read(own) },
 		func(int, error) { reader.Close() })

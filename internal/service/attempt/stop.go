@@ -10,7 +10,7 @@ import (
 )
 
 // errWorkerStopping ends an attempt whose worker shuts down. The workflow then runs the activity again on another
-// worker. Temporal itself retries only activities of workflows that older code has started, after the given delay.
+// worker. If older code has started the workflow, Temporal retries the activity instead, after NextRetryDelay.
 // The error is benign, so Temporal does not count it as a failure.
 var errWorkerStopping = temporal.NewApplicationErrorWithOptions("the worker is shutting down", TypeWorkerStopping,
 	temporal.ApplicationErrorOptions{NextRetryDelay: 100 * time.Millisecond, Category: temporal.ApplicationErrorCategoryBenign})

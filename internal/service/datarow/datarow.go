@@ -2,7 +2,8 @@
 //
 // For every text, lib/pq and database/sql allocate twice and copy twice, which was a third of the worker's time
 // for reading. lib/pq returns a bytea as a slice of the message, and the slice's capacity includes the rest of
-// the message. So a query asks only for its first column, and Columns finds the others behind it.
+// the message. So a query with FirstColumn makes lib/pq decode only the first column of each row, and Columns
+// finds the others behind it in the message.
 package datarow
 
 import (
@@ -28,8 +29,9 @@ var ErrLayout = errors.New("a row does not have the layout that this program exp
 // integers in binary, other types as text. A column that is NULL becomes nil. The columns are valid as long as
 // first.
 //
-// The first column must be a bytea of a row from a query with FirstColumn, scanned into a sql.RawBytes. The
-// query must have arguments, because lib/pq otherwise requests everything as text.
+// first must come from a query with FirstColumn: it is the first column of a row, has the type bytea, and was
+// scanned into a sql.RawBytes. The query must have arguments, because lib/pq otherwise requests everything as
+// text.
 func Columns(first []byte, columns [][]byte) error {
 	rest := first[len(first):cap(first)]
 	for i := range columns {

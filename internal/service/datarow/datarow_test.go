@@ -13,7 +13,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// lib/pq keeps short messages in one buffer and allocates long ones.
+// The rows have short and long texts, because lib/pq reads all short messages into the same buffer, and allocates
+// a buffer for each long one.
 func TestTheOtherColumnsAreFoundBehindTheFirst(t *testing.T) {
 	db := pgtest.Open(t, 1)
 	result, err := db.QueryxContext(datarow.FirstColumn(t.Context()), `

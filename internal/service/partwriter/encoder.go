@@ -47,8 +47,8 @@ type part struct {
 	memories int64
 	last     memory.Key
 	entry    []byte // see export.Part.FooterEntry
-	// turn, if not nil, holds an element for the part until the part is recorded. As turns are limited, reading
-	// is never more than some parts ahead of what is recorded.
+	// turn is nil, or it is encoder.turns. That channel then holds an element for this part until the part is
+	// recorded. The capacity of the channel limits how far reading is ahead of recording.
 	turn chan struct{}
 	cut
 }
@@ -107,7 +107,8 @@ func (e *encoder) encode(m *memory.Memory) error {
 	*e.buffer = e.formatEncoder.Append(*e.buffer, m)
 	e.setLast(m)
 	e.memories++
-	if e.size() >= e.partSize && e.waiting == nil { // flush would wait without end for a part that waits already
+	// If a part is waiting already, flush would wait for it without a time limit.
+	if e.size() >= e.partSize && e.waiting == nil {
 		return e.flush(cut{})
 	}
 	return nil
@@ -116,8 +117,8 @@ func (e *encoder) encode(m *memory.Memory) error {
 // addOversize encodes a memory that is read in pieces. The memory gets parts of its own. These parts
 // are recorded together, so that an attempt never resumes in the middle of the memory.
 //
-// Reading cannot pause within a memory. So until the end of the memory, no part waits until an earlier one is
-// recorded: recording may need the connection over which the memory is read.
+// Reading cannot pause within a memory, so it holds its connection until the end of the memory. Recording an
+// earlier part may need that connection. So flush does not wait for recording until the memory has been read.
 func (e *encoder) addOversize(m *memory.Memory) error {
 	e.inside = true
 	if e.size() > 0 {
@@ -179,11 +180,11 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush ends the part, hands it to the uploader and starts a new part. If the uploader is busy, or too many
-// parts are not recorded yet, flush waits. So a range needs RAM for one part more than the uploader stores at
-// once, and for what formatEncoder holds back. If the uploader has not taken the part after uploadPatience,
-// flush returns and leaves the part in e.waiting, unless reading cannot pause. flush fails if
-// an upload has failed.
+// flush ends the part, hands it to the uploader and starts a new part. It waits while the uploader is busy or
+// too many parts are not recorded yet. So besides the parts that the uploader is storing, a range needs RAM for
+// only one more part and for what formatEncoder holds back. After uploadPatience, flush stops waiting and leaves
+// the part in e.waiting. While reading cannot pause, flush waits only for the uploader, but without a time limit.
+// flush fails if an upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {
@@ -197,7 +198,7 @@ func (e *encoder) flush(c cut) error {
 	if !c.endsInside {
 		e.parts++
 	}
-	if err := e.handOver(); err != nil { // no more than one part waits
+	if err := e.handOver(); err != nil { // hand over an earlier part first: e.waiting holds only one
 		return err
 	}
 	e.waiting = &p

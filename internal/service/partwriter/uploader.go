@@ -64,7 +64,7 @@ func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (expor
 		defer close(started)
 		own := make(chan struct{}, 1)
 		for {
-			place := u.takePlace(ctx, own) // before taking a part, so that no buffer waits for its turn
+			place := u.takePlace(ctx, own) // before a part is taken, so that the part is stored without delay
 			if place == nil {
 				return
 			}

@@ -202,13 +202,14 @@ type pqRows interface {
 	driver.RowsColumnTypeScanType
 }
 
-// firstColumn is a result with only its first column; see package datarow. lib/pq decodes no others then.
+// firstColumn is a result that reports only its first column, so that lib/pq decodes only that one. See package
+// datarow.
 type firstColumn struct{ pqRows }
 
 func (r firstColumn) Columns() []string { return r.pqRows.Columns()[:1] }
 
-// rows is the result of a query. Close passes the error from closing the result to the function ended, and
-// returns the error that ended returns.
+// rows is the result of a query. Close closes the result, calls ended with the error or nil, and returns what
+// ended returns.
 type rows struct {
 	pqRows
 	ended func(err error) error

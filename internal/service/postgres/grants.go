@@ -36,8 +36,9 @@ type wantedPrivilege struct {
 }
 
 // missingPrivileges selects the statements that grant what the user lacks. It ignores schemas, tables and
-// columns that do not exist, because the function is then NULL. It looks the tables up in the catalog, because
-// resolving their names would need a privilege on the schema.
+// columns that do not exist: no row is found for a missing schema or column, and the CASE is NULL for a missing
+// table. It looks the tables up in the catalog, because resolving their names would need a privilege on the
+// schema.
 const missingPrivileges = `
 	SELECT DISTINCT statement
 	FROM jsonb_to_recordset($1) AS wanted (statement int, schema text, "table" text, columns text[], word text)
@@ -50,8 +51,8 @@ const missingPrivileges = `
 	END
 	ORDER BY statement`
 
-// CheckGrants returns an error with the statements to run if the user of db lacks privileges that a role has
-// in docs/security.md. It does not look at tables that do not exist: see CheckMigrated.
+// CheckGrants returns an error if the user of db lacks privileges that docs/security.md grants to the role. The
+// error contains the statements that grant them. CheckGrants ignores missing tables: see CheckMigrated.
 func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {
 	var statements []string // without the user
 	var wanted []wantedPrivilege

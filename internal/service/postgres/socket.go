@@ -105,8 +105,9 @@ func (s *socket) bounded(do func([]byte) (int, error), p []byte) (int, error) {
 	return n, s.explain(ctx, err)
 }
 
-// explain puts the reason into an error that a deadline set by bounded has caused. The error stays a
-// *net.OpError, because lib/pq recognizes a broken connection by that type.
+// explain replaces the timeout in err by its reason if bounded has set the deadline: the context has ended, or
+// Postgres has been silent. The error stays a *net.OpError, because lib/pq recognizes a broken connection by
+// that type.
 func (s *socket) explain(ctx context.Context, err error) error {
 	var failed *net.OpError
 	if !errors.As(err, &failed) || !errors.Is(failed.Err, os.ErrDeadlineExceeded) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// settled is for a problem that comes back less than Every after it was logged. The problem is not logged
-// again at once, but when it has lasted this long. Otherwise a problem that comes and goes would fill the log.
+// settled is how long a problem must last before it is logged if the same problem was logged less than Every
+// ago. Without this delay, a problem that comes and goes would fill the log.
 const settled = 30 * time.Second
 
 // Episode logs a problem that lasts: once when it begins, again every Every while it lasts, and once when it

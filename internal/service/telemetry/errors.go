@@ -16,7 +16,7 @@ type errorHandler struct {
 
 	mu     sync.Mutex
 	last   time.Time
-	hidden int // how many errors were not logged since the time last
+	hidden int // how many errors were left out since an error was last logged
 }
 
 func newErrorHandler(log *slog.Logger) *errorHandler { return &errorHandler{log: log} }

@@ -33,7 +33,7 @@ func (p *problem) endedBy(answered, failed string) bool {
 	}
 	switch p.kind {
 	case denied:
-		return false // Temporal may allow the one method and refuse the other
+		return false // Temporal may allow the answered method and still refuse the failed one
 	case noNamespace:
 		return strings.HasPrefix(answered, workflowService) && !strings.HasSuffix(answered, "/GetSystemInfo")
 	}
