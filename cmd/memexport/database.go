@@ -38,8 +38,9 @@ func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB
 	return db, nil
 }
 
-// openDatabase opens a database that answers, directly or through a pooler. setting is the name of the
-// environment variable that contains the URL; error messages mention this name. The pool needs two connections.
+// openDatabase opens a database, directly or through a pooler. It returns an error if the database does not
+// answer within 15 seconds. setting is the name of the environment variable that contains the URL; error
+// messages mention this name. o.MaxConns must not be 1, because openDatabase uses two connections at once.
 func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
 	db, err := openPool(setting, dsn, o)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 const (
 	// leastMemory is the memory limit of a worker that runs at most fewActivities at once. While there is
 	// only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
-	// one is the reconciler. Each further activity adds perActivity to the limit, which is three part buffers.
-	// docs/performance.md has figures.
+	// one is the reconciler. Each further activity adds perActivity, the size of three part buffers, to the
+	// limit. docs/performance.md has figures.
 	leastMemory   = 108 << 20
 	fewActivities = 4
 	perActivity   = 27 << 20
@@ -50,10 +50,10 @@ func tuneMemory() (limit func(activities int)) {
 	return limit
 }
 
-// memoryLimit returns the memory limit of a worker that runs this number of activities, but not more than
-// most.
-func memoryLimit(activities int, most int64) int64 {
-	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, most)
+// memoryLimit returns the memory limit of a worker that runs this number of activities. The limit does not
+// exceed the parameter greatest.
+func memoryLimit(activities int, greatest int64) int64 {
+	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, greatest)
 }
 
 // mostMemory returns four fifths of the container's memory limit. If the container has no limit, it returns

@@ -157,8 +157,9 @@ func (t *Task) text(amount int64, share float64, elapsed time.Duration) string {
 	return text
 }
 
-// estimated is the share from which the remaining time of an export is not shown. The service estimates the
-// number of memories. Because the estimate may be too low, the share grows more and more slowly from here on.
+// estimated is a share of an export. Once this share is done, the remaining time is no longer shown. The service
+// estimates the number of memories. Because the estimate may be too low, the share of an export grows more and
+// more slowly after this point.
 const estimated = 0.9
 
 // End ends the task. If the task was shown, its last state stays as a line.

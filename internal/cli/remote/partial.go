@@ -40,8 +40,8 @@ func (s *saving) request() string {
 func (s *saving) openPartial() error {
 	path := s.job.Output + ".partial"
 	if s.job.Output == "" {
-		// The server names the file only when it is ready. Until then the name comes from the request, so
-		// that the same command finds the file again.
+		// The server gives the file a name only when the export is READY. So the name of the partial file
+		// comes from the request, and the same command finds the partial file again.
 		sum := sha256.Sum256([]byte(s.svc.options.URL + "\n" + s.request()))
 		path = "memexport-" + hex.EncodeToString(sum[:6]) + ".partial"
 	} else if err := s.checkTarget(s.job.Output); err != nil {

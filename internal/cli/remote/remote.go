@@ -57,8 +57,8 @@ func New(o Options) (*Service, error) {
 	transport.DisableCompression = true // with compression, lengths and ranges would not count the bytes of the file
 	svc.http = &http.Client{
 		Transport: &noting{next: transport, reached: &svc.reached},
-		// The API only redirects downloads, so a redirect of another request means that the URL is
-		// wrong.
+		// The API redirects only downloads, which the field files sends. So a redirect of any other request
+		// means that the URL is wrong.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	svc.files = &http.Client{Transport: svc.http.Transport, CheckRedirect: withoutKey}

@@ -136,7 +136,7 @@ func (s *saving) pointless(err error) bool {
 		return true
 	}
 	var gaveUp *resume.GaveUp
-	if errors.As(err, &gaveUp) { // a server that was reached may have accepted the request
+	if errors.As(err, &gaveUp) { // if the service was reached, it may have accepted the request
 		return !s.continued && !s.svc.reached.Load()
 	}
 	refused := s.state.ExportID == "" || !s.continued && s.job.ID != uuid.Nil

@@ -55,8 +55,8 @@ func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 		if !errors.Is(err, sql.ErrNoRows) {
 			return created, err
 		}
-		// A process of an earlier version, which does not take this lock, has just inserted an export
-		// with the same key.
+		// Processes of earlier versions do not take the lock of transactFor. One of them has just inserted an
+		// export with the same key. Try again, so that selectEarlier finds this export.
 	}
 }
 

@@ -183,7 +183,7 @@ const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM 
 func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
 	changed := `now()`
 	if to == Expired {
-		changed = `least(expires_at, now())` // callers have seen the change since then
+		changed = `least(expires_at, now())` // from expires_at on, callers have seen the export as EXPIRED
 	}
 	e, err := updateOne(ctx, q, `status = $2, updated_at = `+changed+`, `+set+` WHERE id = $1 AND status = ANY($3)`,
 		append([]any{id, to, pq.Array(transitions[to])}, args...)...)

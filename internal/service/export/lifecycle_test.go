@@ -246,7 +246,8 @@ func TestPurgedDeletesOnlyTheParts(t *testing.T) {
 	}
 }
 
-// updated_at is the time at which the caller has seen the status change. What happens behind it does not move it.
+// updated_at is the time from which callers see the current status. It stays the same when a worker is late to
+// record EXPIRED, and when the objects of the export are deleted.
 func TestUpdatedAtIsTheTimeOfTheLastChangeOfStatus(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

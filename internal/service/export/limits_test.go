@@ -226,7 +226,7 @@ func TestAFullStoreTakesNoExportsAndHoldsThoseThatWait(t *testing.T) {
 	equal(t, "what is claimed after the end", claim(t, store(one), tenant), ids[1:])
 }
 
-// Otherwise each request of a burst would ask the database.
+// If a process did not remember this, it would query the database for each request of a burst.
 func TestAProcessRemembersForFiveSecondsThatTheStoreHasRoom(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)

@@ -45,7 +45,8 @@ func agree(t *rapid.T, call string, got, want error) {
 	}
 }
 
-// Check compares all rows with the model, and what both workspaces see of the last action's export.
+// Check compares the rows of all exports with the model. It also calls checkJob for the export that the last
+// action was about.
 func (m *machine) Check(t *rapid.T) {
 	for _, workspace := range workspaces {
 		all, err := m.store.OfWorkspace(m.ctx, workspace, uuid.Nil.String(), 100)
@@ -74,7 +75,7 @@ func checkProgress(t *rapid.T, j *job, e export.Export) {
 	j.progress = e.Progress
 }
 
-// checkJob asks each workspace for one job, and compares its parts.
+// checkJob compares with the model what each workspace gets when it asks for the job, and the recorded parts.
 func (m *machine) checkJob(t *rapid.T, j *job) {
 	for _, workspace := range workspaces {
 		got, err := m.store.Get(m.ctx, workspace, j.id)

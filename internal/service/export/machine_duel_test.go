@@ -11,9 +11,9 @@ import (
 	"memexport/internal/service/export"
 )
 
-// Duel takes two steps of one job at the same time. Both begin while another transaction holds the row, so
-// that they wait for each other in Postgres. The outcome must be the same as if one step had ended before the
-// other began.
+// Duel takes two steps of one job at the same time. Another transaction locks the row of the job until both steps
+// have begun, so that neither step can change the row before the other begins. The outcome must be the same as if
+// one step had ended before the other began.
 func (m *machine) Duel(t *rapid.T) {
 	j := m.pickJob(t, func(j *job) bool { return !j.removed })
 	steps := []step{m.anyStep(t, j), m.anyStep(t, j)}

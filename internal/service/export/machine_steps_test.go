@@ -10,8 +10,8 @@ import (
 	"memexport/internal/service/export"
 )
 
-// step is a call of the Store that may change one job, and the same change of the model. Both return an answer
-// to compare.
+// step is a change of one job, which may be refused. call asks the Store for the change, and model makes the same
+// change in the model. Both must return the same answer.
 type step struct {
 	*job
 	name  string

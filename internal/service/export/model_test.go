@@ -232,7 +232,7 @@ func (m *model) seen(j *job) export.Status {
 	return j.status
 }
 
-// changed returns when a caller has seen the status change last.
+// changed returns the UpdatedAt that a caller must see. For an expired READY job it is the time of expiry.
 func (m *model) changed(j *job) time.Time {
 	if m.seen(j) != j.status {
 		return j.expires
@@ -240,7 +240,7 @@ func (m *model) changed(j *job) time.Time {
 	return j.updated
 }
 
-// view is everything about an export that its callers see, but for its progress.
+// view holds everything that callers see of an export, except the progress.
 type view struct {
 	id, workspace, format                            string
 	seen, recorded                                   export.Status

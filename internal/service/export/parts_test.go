@@ -64,7 +64,7 @@ func TestTheFooterDescribesAllPartsButItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "what the footer describes", parts, []format.FooterPart{
-		{Size: 1 << 40}, // the part of in, which has no entry
+		{Size: 1 << 40}, // the part that the function in has recorded, without an entry
 		{Size: 1, Continues: true, Entry: []byte("0 1")},
 		{Size: 100, Entry: []byte("1 0")},
 		{Size: 101, Continues: true, Entry: []byte("1 1")},

@@ -119,7 +119,7 @@ func beginsFormula(s []byte) bool {
 
 // appendGuarded appends s with every quote doubled. It inserts an apostrophe wherever a reader that
 // splits cells at ; or | or tab would find a cell that begins a formula. prev is the byte before s,
-// or 0 at the start of a cell. Only then may s be empty.
+// or 0 at the start of a cell. s may be empty only at the start of a cell.
 func appendGuarded(dst, s []byte, prev byte) []byte {
 	if separates(prev) && isSign(s[0]) {
 		dst = append(dst, '\'')
@@ -141,16 +141,16 @@ func separates(c byte) bool {
 	return c == ';' || c == '|' || c == '\t' || c == '\r' || c == '\n'
 }
 
-// isSign reports whether c needs an apostrophe in front if it follows one of the bytes that separates
-// accepts. A quote needs one because a reader may drop the quote. An apostrophe needs one because
-// undoing the escapes would otherwise drop it.
+// isSign reports whether c needs an apostrophe in front if c follows a separator: a byte for which the function
+// separates returns true. A quote needs an apostrophe because a reader may drop the quote. An apostrophe needs
+// another one because undoing the escapes would otherwise drop it.
 func isSign(c byte) bool {
 	return c == '=' || c == '+' || c == '-' || c == '@' || c == '\'' || c == '"'
 }
 
-// separatorRun returns the length of a prefix of s without a byte that separates accepts; a longer such
-// prefix may exist. It works like stops.run with the stops ; and |, and also checks the last eight bytes
-// as one word, because most cells are short.
+// separatorRun returns the length of a prefix of s that contains no separator, see isSign. A longer such prefix
+// may exist. separatorRun works like stops.run with the stops ; and |, and also checks the last eight bytes as
+// one word, because most cells are short.
 func separatorRun(s []byte) int {
 	if len(s) < 8 {
 		for i, c := range s {

@@ -241,7 +241,7 @@ var shown = []string{
 var tags = regexp.MustCompile(`</?(p|a|em|strong|del|blockquote|h1|h2|ul|li|code)( href="[^"<>]*")?>`)
 
 // showsText returns an error unless the block quote of a rendered page shows the text want and
-// contains only elements that tags matches.
+// contains no HTML except what the pattern tags matches.
 func showsText(page, want string) error {
 	_, quote, found := strings.Cut(page, "<blockquote>")
 	quote, rest, closed := strings.Cut(quote, "</blockquote>")

@@ -11,9 +11,9 @@ import (
 // millisecond. A range with fewer memories is counted exactly.
 const sampleRows = 1000
 
-// The number of matches in a sample refutes Postgres's estimate of that number if the greater of the two is
-// at least leastEvidence, and more than refuted times the smaller one. Smaller differences are left alone,
-// because the density of memories varies.
+// A sample refutes Postgres's estimate if two numbers differ by more than the factor refuted: the number of matches
+// in the sample, and Postgres's estimate of that number. The greater of them must also be at least leastEvidence.
+// Smaller differences are ignored, because the density of memories varies.
 const (
 	refuted       = 3
 	leastEvidence = 30
@@ -46,9 +46,8 @@ func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
 	return forward/2 + backward/2, err
 }
 
-// extrapolate returns how many memories of r the query matches, judged by a sample of the memories in the range
-// sampled, which is a part of r. all is what Postgres expects in r. If Postgres is wrong about the sample,
-// extrapolate assumes that Postgres is wrong about all of r by the same factor.
+// extrapolate returns how many memories of r the query matches. s is a sample of r, and sampled is the part of r
+// from which the sample was read. all is Postgres's estimate for r, which extrapolate corrects if s refutes it.
 func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s sample, sampled Range) (int64, error) {
 	expected, err := p.expected(ctx, sampled)
 	if err != nil {
@@ -57,15 +56,20 @@ func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s sample,
 	return correct(all, expected, s.matches, sampled.microseconds()/r.microseconds()), nil
 }
 
-// correct returns how many memories of a range the query matches. all is what Postgres expects in the range, and
-// expected is what Postgres expects in a part of it that holds matches. elapsed is the part's share of the range's
-// time, which is 0 or NaN if the part lies within one instant.
-func correct(all, expected, matches int64, elapsed float64) int64 {
+// correct returns how many memories of a range the query matches. all is Postgres's estimate for the range, and
+// expected is Postgres's estimate for a part of the range. matches is the counted number for that part. timeShare
+// is the part's share of the range's time. It is 0 if the part lies within one instant, and NaN if the whole range
+// does.
+//
+// If matches refutes expected, correct assumes that all is wrong by the same factor as expected. But if expected is
+// too inexact and timeShare is positive, correct assumes that matches are as frequent in the whole range as in the
+// part.
+func correct(all, expected, matches int64, timeShare float64) int64 {
 	if less, more := min(expected, matches), max(expected, matches); more >= leastEvidence && more > refuted*less {
 		share := float64(expected) / float64(max(all, expected, 1))
-		if expected < leastEvidence && elapsed > 0 {
+		if expected < leastEvidence && timeShare > 0 {
 			// Postgres never expects less than one row, so a small value of expected is too inexact.
-			share = elapsed
+			share = timeShare
 		}
 		all = int64(min(float64(max(matches, 1))/share, maxEstimate))
 	}
@@ -81,7 +85,7 @@ const maxEstimate = 1 << 50
 // sample is what the first or the last memories of a range show.
 type sample struct {
 	rows, matches int64
-	edge          Key // the last key of the first memories, or the first key of the last ones
+	edge          Key // the key of the memory that was read last
 }
 
 // direction is an order along the keyset index.
@@ -106,8 +110,9 @@ func (p *planner) sample(ctx context.Context, r Range, d direction) (s sample, e
 	}
 	var createdAt []byte
 	var id *string
-	// The memory at the edge has the greatest or the smallest time, but it has the greatest or the smallest id only
-	// if all memories have the same time. If the times differ, the id may be wrong, but then expected does not use it.
+	// max or min finds the time of the memory that was read last. It finds the id of that memory only if all
+	// memories of the sample have the same time. Otherwise the id may belong to another memory, but then the
+	// method expected does not use the id.
 	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %[1]s),
 			timestamptz_send(%[2]s(created_at)), %[2]s(id::text COLLATE "C")
 		FROM (SELECT * FROM %[3]s WHERE %[4]s ORDER BY created_at %[5]s, id %[5]s LIMIT %[6]d) sample`,

@@ -11,7 +11,7 @@ import (
 func TestASampleCorrectsAnEstimateThatItRefutes(t *testing.T) {
 	for name, c := range map[string]struct {
 		all, expected, matches int64
-		elapsed                float64
+		timeShare              float64
 		want                   int64
 	}{
 		"Postgres is right":                              {40_000, 1000, 1000, 0.1, 40_000},
@@ -29,14 +29,15 @@ func TestASampleCorrectsAnEstimateThatItRefutes(t *testing.T) {
 		"a range has at least the matches of its sample": {10, 100, 200, 0.5, 200},
 		"an estimate has a limit":                        {maxEstimate, 100, 1000, 0.1, maxEstimate},
 	} {
-		if got := correct(c.all, c.expected, c.matches, c.elapsed); got != c.want {
+		if got := correct(c.all, c.expected, c.matches, c.timeShare); got != c.want {
 			t.Errorf("%s: estimated at %d, want %d", name, got, c.want)
 		}
 	}
 }
 
-// Postgres multiplies the fractions of rows that meet each condition, as if the conditions were independent. If they
-// always hold together, Postgres expects hardly any matches, and too few in a sample to tell its share of the range.
+// Postgres multiplies the fractions of rows that meet each condition, as if the conditions were independent. If the
+// same rows meet all conditions, Postgres expects hardly any matches. Its estimate for a sample is then too inexact
+// to show which share of the range the sample covers.
 func TestConditionsThatHoldTogetherDoNotFoolThePlan(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

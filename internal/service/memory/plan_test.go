@@ -101,8 +101,8 @@ func TestPlansAreBalancedWhateverTheShape(t *testing.T) {
 	}
 }
 
-// Postgres keeps statistics of each column separately. So at times with many memories of another workspace,
-// Postgres expects many memories of this workspace too.
+// Postgres keeps statistics of each column separately. If another workspace has many memories at some instant,
+// Postgres also expects many memories of this workspace at that instant.
 func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
@@ -116,8 +116,8 @@ func TestBulkImportsOfAnotherWorkspaceDoNotMakeTinyRanges(t *testing.T) {
 	}
 }
 
-// Other workspaces may have most of their memories at times at which this workspace has only its first or its last
-// ones. The density of the memories there does not show how many there are in all.
+// Another workspace may have most of its memories at the times of this workspace's first or last memories. Then the
+// sample from that end suggests far too few memories for the whole range.
 func TestTheDensityAtOneEndDoesNotFoolThePlan(t *testing.T) {
 	t.Parallel()
 	for name, others := range map[string]string{

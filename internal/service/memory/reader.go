@@ -93,21 +93,22 @@ type pages struct {
 	last   bool // whether the page that was read is the last one
 }
 
-// pageRowsAlone limits a page that ends at its next oversize memory: the rows that follow in the page arrive
-// for nothing.
+// pageRowsAlone limits the rows of a page if pages.alone is set. Such a page ends at its first oversize memory, and
+// the rows after that memory are selected in vain.
 const pageRowsAlone = 1000
 
 // connectionPatience is how long a page waits for a second connection. If all connections of a pooler are held
 // by pages that wait for a second one, none becomes free before a page ends.
 const connectionPatience = 2 * time.Second
 
-// errNoSecondConnection ends a page at an oversize memory, which must then be read without the page.
+// errNoSecondConnection ends a page at an oversize memory. The page gives back its connection, and then Read reads
+// that memory.
 var errNoSecondConnection = errors.New("no second connection to the memories database is free")
 
-// Pause is an error that the function visit of Read returns to wait without holding a connection and a
-// snapshot.
+// Pause is an error. If the function visit that is passed to Read returns a Pause, Read gives back its connection
+// and its snapshot before it calls Wait.
 type Pause struct {
-	Wait func() error // an error of Wait ends Read
+	Wait func() error // if Wait returns an error, Read returns that error
 }
 
 func (*Pause) Error() string { return "reading pauses" }
@@ -179,7 +180,7 @@ func (p *pages) visitOversize(ctx context.Context, key Key, visit func(*Memory) 
 	tx, err := p.source.begin(limited, p.query)
 	if !late.Stop() {
 		if err == nil {
-			tx.Rollback() //nolint:errcheck // limited has ended, and that ends the transaction too
+			tx.Rollback() //nolint:errcheck // the end of the context limited has ended the transaction too
 		}
 		return cmp.Or(ctx.Err(), errNoSecondConnection)
 	}

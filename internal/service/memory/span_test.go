@@ -15,7 +15,7 @@ func TestTheSpanOfAPageSaysHowItEndedWithoutAText(t *testing.T) {
 	sent := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(sent))
 	otel.SetTracerProvider(provider)
-	defer provider.Shutdown(t.Context()) //nolint:errcheck // it stops collecting the spans of other tests
+	defer provider.Shutdown(t.Context()) //nolint:errcheck // so that the spans of other tests are not collected
 	s, db := open(t)
 	addTied(t, db, 5)
 	s = s.with(t, SourceOptions{PageRows: 3})

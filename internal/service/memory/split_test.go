@@ -43,7 +43,8 @@ func TestARangeWhoseEndIsDeletedIsNotSplit(t *testing.T) {
 	}
 }
 
-// With more memories than MaxRanges ranges of the usual size, the ranges become larger, and stay balanced.
+// If MaxRanges ranges of the usual size cannot hold all memories, the ranges are larger. They still have similar
+// sizes.
 func TestALargePlanHasLargerRangesAndNotMore(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)

@@ -64,8 +64,8 @@ type group struct {
 
 	rows    int
 	raw     int  // uncompressed bytes, approximately
-	counted int  // the value of raw when size was measured
-	size    int  // upper bound for the row group's encoded size in bytes at that time
+	size    int  // upper bound for the encoded size in bytes, as of the last measurement
+	counted int  // the value of raw at the last measurement of size
 	clamped bool // at least one created_at is not exact
 }
 

@@ -194,7 +194,7 @@ func TestTheFooterSaysWhereEveryColumnIs(t *testing.T) {
 		position += size
 		for j, c := range g.Columns {
 			want := int64(0)
-			if j == userColumn { // the only filter
+			if j == userColumn { // the only column with a Bloom filter
 				want = position
 			}
 			if c.MetaData.BloomFilterOffset != want {
