@@ -25,8 +25,8 @@ var floodSettings = []struct {
 }
 
 // flood measures how one workspace is affected when another workspace creates exports without a pause.
-// It measures the small exports of the first workspace before the flood, during the flood, while the
-// exports of the flood are still queued, and afterwards.
+// It measures the small exports of the first workspace four times: before the flood, during the flood, after the
+// flood while its exports are still queued, and after the exports of the flood were deleted.
 func (b *benchmark) flood(ctx context.Context) ([]measure.Table, error) {
 	data := b.flooder()
 	small := measure.Table{Title: fmt.Sprintf("A flood: %s, JSON, from POST to READY, while another workspace exports %s", benchstack.Tiny.Name, data.Name),
@@ -169,8 +169,8 @@ func (b *benchmark) startFlood(ctx context.Context, c benchstack.Client) (stop f
 	}
 }
 
-// overtaken counts, for each export in ids, how many exports from the workspace of data became READY between its
-// creation and its end. It returns the highest count.
+// overtaken counts, for each export in ids, how many exports of the workspace of data became READY after that export
+// was created and before that export was READY. It returns the highest count.
 func (b *benchmark) overtaken(ctx context.Context, ids []string, data benchstack.Dataset) (n int, err error) {
 	for _, id := range ids {
 		var during int

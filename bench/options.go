@@ -32,8 +32,8 @@ type options struct {
 	rows   []int // numbers of memories, ascending
 	rounds int
 
-	texts, textSize      int           // how many memories of about 1 MB, and their size in bytes
-	giants, giantSize    int           // how many memories so large that the exporter reads their texts in pieces, and their size in bytes
+	texts, textSize      int           // how many memories have a text of about 1 MB, and the size of these texts in bytes
+	giants, giantSize    int           // the same for texts so large that the exporter reads them in pieces
 	sequential           int           // how many small exports run one after the other
 	sustained            time.Duration // how long several clients create small exports
 	reads                time.Duration // how long each kind of read is repeated

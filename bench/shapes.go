@@ -49,10 +49,10 @@ func (b *benchmark) bystander(ctx context.Context) ([]measure.Table, error) {
 }
 
 // raceShapes compares exports with psql. It calls within(f), where f makes the measurements. The function within calls
-// f and may run another program meanwhile. The table's title contains while, which describes that. The map aims
-// contains the ratio to psql that we want to reach, by format.
-func (b *benchmark) raceShapes(ctx context.Context, while string, aims map[string]string, within func(func() error) error) ([]measure.Table, error) {
-	t := measure.Table{Title: "Shapes: exports against psql, while " + while,
+// f, and may run another program until f returns. The parameter meanwhile says in the title of the table what else runs
+// during the measurements. The map aims contains the ratio to psql that we want to reach, by format.
+func (b *benchmark) raceShapes(ctx context.Context, meanwhile string, aims map[string]string, within func(func() error) error) ([]measure.Table, error) {
+	t := measure.Table{Title: "Shapes: exports against psql, while " + meanwhile,
 		Head: []string{"Shape, way", "memories", "MB", "median s", "ratio to psql", "aim", "CPU s", "ratio to psql", "Postgres", "client", "peak MiB"},
 		Note: "CPU is of all processes: Postgres, and psql or the worker, the API and Temporal. The client is psql or the worker."}
 	for _, s := range b.chosenShapes() {

@@ -13,7 +13,7 @@ import (
 	"memexport/internal/workshop/measure"
 )
 
-// scrapeEvery is more often than Prometheus usually scrapes.
+// scrapeEvery is the time between two scrapes. It is shorter than the usual interval of Prometheus.
 const scrapeEvery = 5 * time.Second
 
 // observed is one kind of process, with or without telemetry, and the measurements of its exports.

@@ -107,9 +107,9 @@ func (w *world) checkRows(rows []row) {
 	w.say("%d rows, %d of them of requests without an answer", len(rows), len(rows)-len(w.jobs.byID()))
 }
 
-// checkGrace checks that the objects stayed for the grace period. It accepts an earlier end after a cancellation,
-// because the workflow then skips the grace period. It also accepts that after a termination, because the reconciler
-// deletes the objects then, and does not know how the workflow would have ended.
+// checkGrace checks that the objects of an expired export stayed for the grace period. It does not check exports that
+// the customer deleted or whose workflow was cancelled, because the service then skips the grace period. It does not
+// check exports whose workflow was terminated either, because the reconciler then deletes the objects.
 func (w *world) checkGrace(j *job, r row) {
 	if j == nil || r.Status != "EXPIRED" || r.Purged == nil || r.Deleted != nil || !r.Purged.Before(r.Expires.Add(grace)) {
 		return

@@ -27,7 +27,7 @@ func (s *stack) fakeClock() ([]string, error) {
 // cacheDuration is how long Postgres may go on with the old clock, with some slack.
 const cacheDuration = 2 * time.Second
 
-// jump moves the clock of Postgres forward or back, further than an export can be downloaded.
+// jump moves the clock of Postgres forward or back by 10 to 69 seconds, which can be more than the retention.
 func (s *stack) jump(_ context.Context, r *rand.Rand) string {
 	seconds := 10 + r.IntN(60)
 	if r.IntN(2) == 0 {

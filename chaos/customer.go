@@ -178,36 +178,36 @@ var legalSteps = map[string][]string{
 	"FAILED":     {"FAILED"},
 }
 
-// poll reads the export once and checks that its status only moves forward. It returns before if no answer
-// came, and nil if the export does not exist.
-func (j *job) poll(ctx context.Context, before *object, headers ...string) *object {
+// poll reads the export once and checks that its status only moves forward. known is the export as it was when it
+// was last read. poll returns the export as it is now, or known if no API answered with the export.
+func (j *job) poll(ctx context.Context, known *object, headers ...string) *object {
 	w := j.ws.world
 	a := j.ws.ask(ctx, j.random.IntN(2), "GET", "/v1/exports/"+j.id, 0, headers...)
 	if a == nil || a.status == 503 || a.status == 401 || a.status == 429 {
-		return before
+		return known
 	}
 	if a.status != 200 {
 		w.violate(j.id, "GET was answered with %d: %.300s", a.status, a.body)
-		return before
+		return known
 	}
 	e := j.ws.export(a)
 	if e == nil {
-		return before
+		return known
 	}
-	if !slices.Contains(legalSteps[before.Status], e.Status) && (before.Status+e.Status != "EXPIREDREADY" || j.timely()) {
-		w.violate(j.id, "the status was %s and is %s", before.Status, e.Status)
+	if !slices.Contains(legalSteps[known.Status], e.Status) && (known.Status+e.Status != "EXPIREDREADY" || j.timely()) {
+		w.violate(j.id, "the status was %s and is %s", known.Status, e.Status)
 	}
-	if e.Progress < before.Progress {
-		w.violate(j.id, "progress was %d and is %d", before.Progress, e.Progress)
+	if e.Progress < known.Progress {
+		w.violate(j.id, "progress was %d and is %d", known.Progress, e.Progress)
 	}
-	if before.SHA256 != nil && (e.SHA256 == nil || *e.SHA256 != *before.SHA256 || *e.SizeBytes != *before.SizeBytes || e.MemoryCount != before.MemoryCount) {
+	if known.SHA256 != nil && (e.SHA256 == nil || *e.SHA256 != *known.SHA256 || *e.SizeBytes != *known.SizeBytes || e.MemoryCount != known.MemoryCount) {
 		w.violate(j.id, "the size, the count or the digest of the file has changed")
 	}
 	if e.Status == "READY" && !a.sent.Before(*e.ExpiresAt) && j.timely() {
 		w.violate(j.id, "a request %s after expires_at found the export READY", a.sent.Sub(*e.ExpiresAt))
 	}
-	if e.Status == "EXPIRED" && before.ExpiresAt != nil && a.came.Before(*before.ExpiresAt) && !j.endedEarly() {
-		w.violate(j.id, "the export expired %s early", before.ExpiresAt.Sub(a.came))
+	if e.Status == "EXPIRED" && known.ExpiresAt != nil && a.came.Before(*known.ExpiresAt) && !j.endedEarly() {
+		w.violate(j.id, "the export expired %s early", known.ExpiresAt.Sub(a.came))
 	}
 	j.mark(func(j *job) { j.status = e.Status })
 	return e

@@ -49,7 +49,8 @@ func (s *stack) unmountDisk() {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
 	defer stop()
-	_ = s.thawDisk(ctx) // fails unless a signal has interrupted the fault
+	// A signal may have interrupted a fault while the disk was frozen. Otherwise thawDisk fails, which is fine.
+	_ = s.thawDisk(ctx)
 	err := command(ctx, "umount", s.disk)
 	for err != nil && pause(ctx, 500*time.Millisecond) {
 		err = command(ctx, "umount", s.disk)

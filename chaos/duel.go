@@ -10,10 +10,11 @@ import (
 )
 
 // duel lets two attempts write the same range at once, so that only the fence in Postgres keeps the parts of one
-// attempt from mixing with the parts of the other. The proxy of Postgres crawls, so that writing an export of several
-// parts takes a minute. The worker that writes it is cut off from Temporal, and a reset starts another attempt. Then
-// Postgres is fast again, and both attempts finish. The first worker is connected to Temporal again some seconds
-// later. Until then, it cannot learn that the reset has replaced its attempt.
+// attempt from mixing with the parts of the other. It slows the connections to Postgres down, so that writing an
+// export of several parts takes a minute. It disconnects the worker that writes the export from Temporal, and resets
+// the workflow, so that the other worker begins another attempt. Then Postgres is fast again, and both attempts
+// finish. Some seconds later, the disconnected worker can reach Temporal again. Until then, that worker cannot learn
+// that the reset has replaced its attempt.
 func (w *world) duel() fault {
 	cutOff := -1 // the index of the worker that is cut off
 	return fault{kind: "a worker that writes is cut off from Temporal, and a reset starts another", from: 3 * time.Second, to: 12 * time.Second,

@@ -87,7 +87,8 @@ func (m *member) ended() error {
 }
 
 // supervise starts processes again that have ended by themselves, as systemd or Kubernetes does. A process ends if
-// it finds no database when it starts. checkSecrecy notices a panic.
+// it finds no database when it starts. supervise also starts a process again that has panicked, but checkSecrecy
+// later finds the panic in the log.
 func (w *world) supervise(ctx context.Context) {
 	for pause(ctx, time.Second) {
 		for _, m := range w.members() {

@@ -144,7 +144,8 @@ func (w *world) diskFaults() (l lane) {
 	return l
 }
 
-// attempt returns a strike that may fail. If it fails, undo removes what is left of it, and no fault is counted.
+// attempt returns a strike that calls do. If do returns an error, the strike calls undo to clean up, and returns "",
+// so that no fault is counted.
 func (w *world) attempt(victim string, do, undo func(context.Context) error) func(context.Context, *rand.Rand) string {
 	return func(ctx context.Context, _ *rand.Rand) string {
 		if err := do(ctx); err != nil {
@@ -166,7 +167,8 @@ func (w *world) networkFaults() lane {
 		}
 	}
 	resume := func(context.Context) error { setAll(hit, pass); return nil }
-	breakOff := func(context.Context) error { setAll(hit, cut); setAll(hit, pass); return nil } // the connections are lost without notice
+	// breakOff closes the connections that hang, so that the data in them is lost.
+	breakOff := func(context.Context) error { setAll(hit, cut); setAll(hit, pass); return nil }
 	l := lane{w.duel()}
 	for _, server := range []struct {
 		name    string
@@ -183,7 +185,8 @@ func (w *world) networkFaults() lane {
 			fault{kind: "half-open " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: resume},
 			fault{kind: "half-open, then lost " + server.name, from: time.Second, to: 12 * time.Second, strike: set(server.name, hang, server.proxies...), heal: breakOff})
 	}
-	return append(l, w.duel(), w.duel()) // several times, because it needs an export that is being written
+	// There are three duels in all, because a duel is given up if no worker writes its export in time.
+	return append(l, w.duel(), w.duel())
 }
 
 func setAll(proxies []*proxy, m mode) {

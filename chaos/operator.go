@@ -82,8 +82,8 @@ func (w *world) unpause(ctx context.Context, j *job) error {
 	return err
 }
 
-// anyTask chooses the task to which an operator resets a workflow. No seed determines the history, so this choice
-// does not use the seed either.
+// anyTask chooses the task to which an operator resets a workflow. It does not use the seed, because two runs with
+// the same seed have different histories anyway.
 func anyTask(tasks []int64) int64 { return tasks[rand.IntN(len(tasks))] }
 
 // reset resets a workflow to one of its completed workflow tasks.

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// cited matches what the tables of promises cite as a test: the name of a function, or of a case of a suite.
+// cited matches the name of a test in the tables of docs/reliability.md: a test function, or a case of a larger
+// test, such as connections_that_hang.
 var cited = regexp.MustCompile("`(Test[A-Z]\\w+|[a-z]+(?:_[a-z]+)+)`")
 
 func TestEveryTestThatPromisesCiteExists(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 // sampleEvery is how often a soak samples what the service uses.
 const sampleEvery = 5 * time.Second
 
-// rest is how long a soak waits after its load. Before rest has passed, pools close their idle connections, and
-// soakSettings make the service delete its rows. So nothing that the load has caused should be left.
+// rest is how long a soak waits after its load. Within this time, pools close their idle connections, and the
+// service deletes its old rows: see soakSettings. So nothing that the load has caused should be left.
 const rest = 6 * time.Minute
 
 // soakSettings make the service delete old rows after five minutes, so that rows are created and deleted within one
@@ -37,7 +37,7 @@ var processMetrics = map[string]string{
 type samples struct {
 	times         []time.Time
 	values        map[string][]float64 // by what was sampled; each has one value for each time
-	before, after map[string]float64   // without load
+	before, after map[string]float64   // by what was sampled, before and after the load
 }
 
 // runSoak lets customers work without faults, and fails if something grows.

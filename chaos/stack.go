@@ -62,7 +62,7 @@ type stack struct {
 	postgres        *devstack.Postgres
 	temporal        *devstack.Temporal
 	postgresProxy   *proxy
-	temporalProxies []*proxy      // of the APIs, and of each worker
+	temporalProxies []*proxy      // the first is for the APIs, and each of the others is for one worker
 	db              *sqlx.DB      // over a direct connection
 	operator        client.Client // over a direct connection
 	environment     []string      // of the service
@@ -219,7 +219,7 @@ func (s *stack) close() {
 		s.db.Close()
 	}
 	if s.temporal != nil {
-		_ = s.temporal.Stop() // a server that had to be killed leaves nothing behind either
+		_ = s.temporal.Stop() // an error means that the server was killed, because it did not stop in time
 	}
 	if s.postgres != nil {
 		_ = s.postgres.Stop()

@@ -14,14 +14,15 @@ type trend struct {
 	slope, from, to float64 // per hour, with the limits of a confidence interval of 95 percent
 }
 
-// blocks is the number of means to which fit fits a line. quantile is the 97.5th percentile of Student's
-// distribution with blocks-2 degrees of freedom.
+// blocks is how many blocks the function fit divides the values into. quantile is the 97.5th percentile of
+// Student's distribution with blocks-2 degrees of freedom.
 const (
 	blocks   = 24
 	quantile = 2.074
 )
 
-// allowed is the slope up to which a quantity does not count as growing, because the load of a soak is random.
+// allowed returns the largest slope that does not count as growth. It is not 0, because the load of a soak is
+// random.
 func (t trend) allowed() float64 { return math.Max(0.2*t.mean, 1) }
 
 // grows reports whether a quantity grows under load, and is still larger than before after the load has ended. A

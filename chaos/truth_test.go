@@ -10,9 +10,11 @@ import (
 	"memexport/internal/workshop/parse"
 )
 
-// at returns an instant, and during a span that begins and ends then.
+// at returns the instant at which a second begins.
 func at(second int) time.Time { return time.Unix(int64(second), 0) }
-func during(second int) span  { return span{at(second), at(second)} }
+
+// during returns a span that begins and ends at the instant at(second).
+func during(second int) span { return span{at(second), at(second)} }
 
 // TestTheTruth checks files against a workspace with three memories. b was updated at second 15, and c was
 // deleted at second 25.

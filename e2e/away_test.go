@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// A hang and a migration of the memory service end after a while. Neither may fail an export.
+// No export fails because Postgres does not answer a statement for a while, or because the table of memories is
+// missing for a while, as during a migration of the memory service.
 func TestExportsGoOnAfterTheDatabaseWasAway(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "away")
@@ -23,11 +24,11 @@ func TestExportsGoOnAfterTheDatabaseWasAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // does nothing if the test has come to its own rollback
+	defer tx.Rollback() //nolint:errcheck // does nothing after the rollback below
 	if _, err := tx.Exec(`SELECT FROM memexport.exports WHERE id = $1 FOR UPDATE`, unplanned.ID); err != nil {
 		t.Fatal(err)
 	}
-	release() // from now on, recording the plan of the second export hangs
+	release() // now the worker can plan the second export, but hangs when it records the plan
 	checkFile(t, c.client, c.ready(t, unread.ID, time.Minute), want)
 
 	execute(t, db, `ALTER TABLE memories RENAME TO moved`)

@@ -19,7 +19,8 @@ const crashMemories = 500_000
 // for all exports at the end.
 func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	t.Parallel()
-	// Without this setting, interrupted exports would keep the places of the workspace for 30 seconds.
+	// Do not limit the running exports of the workspace. An interrupted export still counts as running, so
+	// interrupted exports could keep the next export waiting for 30 seconds.
 	o := devOptions{dir: newDir(t, "crash"), env: []string{"EXPORT_WORKSPACE_RUNNING=0"}}
 	s := newDev(t, o)
 	c := s.newTenant(t)
@@ -80,10 +81,10 @@ func TestKillingTheProcessAtAnyMomentChangesNoByteOfAFile(t *testing.T) {
 	}
 }
 
-// createUntil creates an export. It returns when the progress is at least from percent and the export is
-// not READY yet. If the export is READY before createUntil sees such a progress, as on a busy machine,
+// createUntil creates an export, and returns when its progress has reached the given percentage but the export
+// is not READY yet. If the export is READY before createUntil sees such a progress, as on a busy machine,
 // createUntil creates another export.
-func (c *client) createUntil(t *testing.T, query string, from int) (e object, progress int) {
+func (c *client) createUntil(t *testing.T, query string, percent int) (e object, progress int) {
 	t.Helper()
 	e = c.create(t, query)
 	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) { // below the limit of requests per second
@@ -92,11 +93,11 @@ func (c *client) createUntil(t *testing.T, query string, from int) (e object, pr
 		case now.Error != nil:
 			t.Fatalf("the export is %s: %+v", now.Status, now.Error)
 		case time.Now().After(deadline):
-			t.Fatalf("no export was seen between %d %% and READY; the last is %s at %d %%", from, now.Status, now.Progress)
+			t.Fatalf("no export was seen between %d %% and READY; the last is %s at %d %%", percent, now.Status, now.Progress)
 		case now.Status == "READY":
-			t.Logf("an export was READY before it was seen at %d %%: making another", from)
+			t.Logf("an export was READY before it was seen at %d %%: making another", percent)
 			e = c.create(t, query)
-		case now.Progress >= from:
+		case now.Progress >= percent:
 			return e, now.Progress
 		}
 	}

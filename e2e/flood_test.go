@@ -8,9 +8,9 @@ import (
 	"memexport/internal/workshop/await"
 )
 
-// TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports counts how many exports run before the other
-// workspace's export. It measures no time. It blocks the reading of memories until both workspaces have
-// created their exports.
+// TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports creates 40 exports of one workspace and then one of another
+// workspace. It counts how many of the 40 become READY before the one, and does not measure time. It blocks the
+// reading of memories until all exports are created.
 func TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports(t *testing.T) {
 	t.Parallel()
 	const flood, places = 40, 3

@@ -119,7 +119,7 @@ func (m *monitored) causeFaultsOfTheBucket(t *testing.T) {
 		execute(t, db, `UPDATE memexport.exports SET expires_at = now() - interval '1 day' WHERE id = $1`, expired.ID)
 	}, func() {
 		m.tenant.do(t, "GET", "/v1/exports/"+old.ID+"/download")
-		// The export is overdue ten minutes after it became EXPIRED.
+		// A purge counts as overdue ten minutes after the export became EXPIRED. Pretend that this was a day ago.
 		execute(t, db, `UPDATE memexport.exports SET updated_at = now() - interval '1 day' WHERE id = $1 AND status = 'EXPIRED'`, expired.ID)
 	},
 		"MemexportPartsRetried", "MemexportExportsStuck", "MemexportAPIErrors", "MemexportPurgesOverdue")

@@ -32,7 +32,8 @@ type firing struct {
 	after        time.Duration
 }
 
-// poison is the text of a memory. Postgres fails when it reads this memory through the view named shown.
+// poison is the text of a memory. newMonitored creates a view, from which exports read the memories. Postgres
+// fails when it reads this memory from the view.
 const poison = "poison"
 
 func newMonitored(t *testing.T) *monitored {
@@ -111,9 +112,10 @@ func (m *monitored) load(t *testing.T) {
 	}
 }
 
-// Every query of the dashboards must return something under load, and the fault of each alert must fire the
-// alert. The test shortens the times in the rules and changes nothing else. promtool tests the two alerts
-// whose fault cannot be caused in a short time: MemexportMessageTooLarge and MemexportStickyCacheFull.
+// The test uses the service and causes faults. Meanwhile every query of the dashboards must return something,
+// with the exceptions in quiet, and every alert must fire because of its fault. The test shortens the times in
+// the rules and changes nothing else. promtool tests the two alerts whose fault cannot be caused in a short
+// time: MemexportMessageTooLarge and MemexportStickyCacheFull.
 func TestMonitoring(t *testing.T) {
 	m := newMonitored(t)
 	m.load(t)

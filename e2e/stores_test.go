@@ -218,7 +218,8 @@ func refusalFailsTheExport(t *testing.T, s *inStore) {
 func brokenDownload(t *testing.T, s *inStore) {
 	e := s.ready(t, s.create(t, "format=csv").ID, 2*time.Minute)
 	reads := func(r *http.Request) bool { return r.Method == http.MethodGet && strings.Contains(r.URL.Path, e.ID) }
-	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000}) // when the connection to the store breaks, the API continues the download where it broke
+	// The proxy cuts every response after 3 MB. The API must then request the rest.
+	s.refuse(t, reads, storetest.Fault{CutAfter: 3_000_000})
 	s.digest(t, e)
 	s.refuse(t, reads, storetest.Fault{Status: http.StatusForbidden})
 	if a, err := s.try(t.Context(), "GET", "/v1/exports/"+e.ID+"/download"); err != nil || a.status < 500 {

@@ -102,7 +102,7 @@ func readDocument(path string) (map[string]any, error) {
 	return document, json.Unmarshal(text, &document)
 }
 
-// in returns the object at the path of names in node.
+// in starts at node, follows the names in path, and returns the object that it reaches.
 func in(node map[string]any, path ...string) map[string]any {
 	for _, name := range path {
 		node = node[name].(map[string]any)

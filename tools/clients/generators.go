@@ -34,8 +34,8 @@ var generators = []generator{
 	})},
 }
 
-// makeGo returns generator.make for a generator in Go. The module in the program's folder pins the
-// generator as a tool.
+// makeGo returns generator.make for a generator in Go. The folder of the program that calls the API has a
+// go.mod, which names the version of the generator.
 func makeGo(module, config string, tool ...string) func(context.Context, *client, node) error {
 	return func(ctx context.Context, c *client, _ node) error {
 		files := []string{"go.mod", "go.sum", "main.go"}

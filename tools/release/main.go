@@ -58,7 +58,7 @@ type release struct {
 	source
 	out       string // the directory to write to
 	platforms []platform
-	documents []entry // content of the documents, which the method make reads
+	documents []entry // content of the documents; set by the method make
 	log       func(format string, args ...any)
 }
 

@@ -33,7 +33,7 @@ func Prepare(ctx context.Context, log func(format string, args ...any)) error {
 }
 
 // dirMode returns the mode of the directories that a stack creates. If root runs the stack, Postgres runs
-// as another user. That user must be able to enter directories below, but not to list the directory.
+// as another user. The mode then lets other users reach the directories inside, but not list the directory.
 func dirMode() os.FileMode {
 	if os.Geteuid() == 0 {
 		return 0o711

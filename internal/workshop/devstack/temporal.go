@@ -156,8 +156,8 @@ func (p temporalProgram) serverArgs(port, uiPort int, o TemporalOptions) []strin
 		// and by default polls its transfer queue at most 20 times a second. With more than a few exports a
 		// second, every task would then wait for about 40 ms.
 		"--dynamic-config-value", "history.transferProcessorMaxPollRPS=1000",
-		// A worker that stops then ends its polls first. By default, the server may still give tasks to these polls,
-		// and such a task is lost until its heartbeat times out.
+		// With this setting, the server ends the polls of a worker that begins to stop. By default, the server may
+		// still give tasks to these polls, and such a task is lost until its heartbeat times out.
 		"--dynamic-config-value", "frontend.enableCancelWorkerPollsOnShutdown=true",
 		// Pausing a workflow is off by default in server 1.31.
 		"--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"}
