@@ -13,8 +13,8 @@ import (
 	"memexport/internal/service/format"
 )
 
-// joiningS3 is an S3 store in memory that joins files of one piece, unless it refuses to. TestStores joins files of
-// many pieces.
+// joiningS3 is an S3 store in memory that accepts multipart uploads of one piece. If refuses is true, it answers
+// with an error when an upload is to be completed. TestStores uses real stores, and files of several pieces.
 type joiningS3 struct {
 	countingS3
 	refuses bool
@@ -34,7 +34,7 @@ func (s *joiningS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case query.Has("uploads"):
 		_, _ = io.WriteString(w, `<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>`)
 	case r.Method == http.MethodPut:
-		s.piece, _ = io.ReadAll(r.Body) // a request that breaks off makes the test fail later
+		s.piece, _ = io.ReadAll(r.Body) // ignore the error, because the test would then find an incomplete file
 		w.Header().Set("ETag", `"1"`)
 	case r.Method == http.MethodDelete:
 		w.WriteHeader(http.StatusNoContent)

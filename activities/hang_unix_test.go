@@ -40,8 +40,8 @@ func TestEveryActivityEndsWhilePostgresHangsAndThenGoesOn(t *testing.T) {
 	afterAHang[any](h, h.Fail, activities.FailInput{ExportID: h.create(format.JSON), Code: export.CodeInternal})
 }
 
-// afterAHang runs an attempt of an activity while Postgres hangs, which must fail for now, and then one that
-// must succeed.
+// afterAHang runs two attempts of an activity. The first attempt runs while Postgres hangs, and must fail with a
+// retryable error. The second attempt runs after the hang, and must succeed.
 func afterAHang[T any](h *harness, activity, input any) T {
 	h.Helper()
 	thaw := pgtest.Freeze(h.T)
@@ -78,7 +78,7 @@ func TestAnAttemptEndsWhileAStatementHangs(t *testing.T) {
 	release()
 
 	tx := h.db.MustBegin()
-	defer tx.Rollback() //nolint:errcheck // does nothing if the test has come to its own rollback
+	defer tx.Rollback() //nolint:errcheck // does nothing after the rollback below
 	tx.MustExec(`LOCK TABLE memories`)
 	h.wantGivenUp(attempt.TypeSourceUnavailable, h.WriteRange, in)
 	if err := tx.Rollback(); err != nil {

@@ -201,8 +201,10 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	in := h.written(id, plan)
 	stop := make(chan struct{})
 	close(stop)
+	// err may be nil here and below, because an attempt may still succeed within 2 seconds after its worker begins
+	// to stop.
 	_, err := do[any](h, h.Verify, activities.VerifyInput{ExportID: id}, stoppedBy(stop))
-	if err != nil { // the attempt may have succeeded before it noticed that the worker stops
+	if err != nil {
 		wantHandOver(t, err)
 	}
 	if _, err = do[any](h, h.Publish, in, stoppedBy(stop)); err != nil {
@@ -213,8 +215,9 @@ func TestVerifyAndPublishEndWhenTheirWorkerStops(t *testing.T) {
 	h.wantStatus(id, export.Ready)
 }
 
-// twoAttempts runs two attempts at the same time. Neither attempt records the part with this number before
-// both are about to record it. twoAttempts returns the errors of the attempts that failed.
+// twoAttempts runs two attempts at the same time. An attempt that is about to record the part with this number
+// waits until the other attempt is about to record it too. twoAttempts returns the errors of the attempts that
+// failed.
 func (h *harness) twoAttempts(part int, attempt func() error) (lost []error) {
 	release := h.holdPart(part)
 	results := make(chan error, 2)

@@ -10,8 +10,9 @@ import (
 	"memexport/internal/service/memory"
 )
 
-// An attempt may still run after Temporal has given it up, and hold memories that were deleted since. It must
-// not add these memories to a range that another attempt has completed without them.
+// An attempt may still be running after Temporal has started another attempt in its place. The late attempt may
+// have read memories that have been deleted since. It must not add these memories to a range that the other attempt
+// has completed without them.
 func TestALateAttemptAddsNothingToACompleteRange(t *testing.T) {
 	h := newHarness(t)
 	h.PartSize = 8 << 10
@@ -34,7 +35,8 @@ func TestALateAttemptAddsNothingToACompleteRange(t *testing.T) {
 	h.wantFile(in.ExportID, format.JSON)
 }
 
-// After a reset, memories that were added at the end of a complete range do not change it either.
+// After a reset, an attempt may find its range complete. It must not add memories that were inserted at the end of
+// the range since then.
 func TestAnAttemptThatFindsARangeCompleteAddsNothing(t *testing.T) {
 	h := newHarness(t)
 	h.fill(100)

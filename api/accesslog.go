@@ -103,7 +103,8 @@ func (r *responseRecorder) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// ReadFrom answers with the bytes of src. The wrapped ResponseWriter may send a file without reading it.
+// ReadFrom answers with the bytes of src. It passes src to the wrapped ResponseWriter, which may let the kernel
+// send a file.
 func (r *responseRecorder) ReadFrom(src io.Reader) (int64, error) {
 	if r.status == 0 {
 		r.status = http.StatusOK

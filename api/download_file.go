@@ -64,7 +64,8 @@ func notDownloadable(e export.Export) *Problem {
 
 // unreadable returns the problem to answer with if cause prevented reading the file. It reads the export
 // again first: if the export has expired or been deleted meanwhile, its parts are gone, and the answer
-// says so. The file is only lost if the bucket itself can be read.
+// says so. Otherwise unreadable checks the bucket before it answers that the file is lost: while the bucket
+// cannot be read, its files only seem to be lost.
 func (s *service) unreadable(ctx context.Context, e export.Export, cause error) *Problem {
 	now, err := s.find(ctx, e.ID)
 	if errors.Is(err, export.ErrNotFound) {

@@ -54,7 +54,7 @@ func (d *downloadReader) send(w io.Writer, most int64) (int64, error) {
 		return 0, errDownloadOver
 	}
 	n, err := d.file.Send(w, most)
-	if errors.Is(err, io.ErrUnexpectedEOF) || archive.Unavailable(err) { // not an error of the client's connection
+	if errors.Is(err, io.ErrUnexpectedEOF) || archive.Unavailable(err) { // the file is at fault, not the connection
 		d.err = err
 	}
 	return n, err

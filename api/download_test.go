@@ -169,7 +169,8 @@ func TestAFileThatCannotBeReadToTheEndBreaksTheTransfer(t *testing.T) {
 	}
 }
 
-// Parts this large are sent by the kernel, after the first bytes.
+// The parts in this test are larger than a buffer of ReadFrom. The API copies the beginning of a part, and lets
+// the kernel send the rest.
 func TestLargePartsAreSent(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -223,7 +224,8 @@ func TestAFileThatIsLostIsGone(t *testing.T) {
 	s.log.await(t, "check that BUCKET_URL names the bucket")
 }
 
-// The disk of the bucket may not be mounted. Its files are not lost then.
+// If the disk of the bucket is not mounted, the directory of the bucket is missing. The API must not answer that a
+// file is lost then, because the files come back when the disk is mounted.
 func TestNoFileIsLostWhileTheBucketIsMissing(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

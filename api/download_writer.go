@@ -75,8 +75,9 @@ func (d *downloadWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// send sends up to most bytes of a file if the kernel can send them. It returns 0 and no error otherwise, and
-// before the header is written, since the first bytes show whether the file can be read.
+// send sends up to most bytes of a file if the kernel can send them. Otherwise it returns 0 and no error, and the
+// caller must copy the bytes. It also returns 0 and no error until the header is written, because the first bytes
+// must be read to find out whether the file can be read.
 func (d *downloadWriter) send(file *downloadReader, most int64) (int64, error) {
 	if !d.begun {
 		return 0, nil

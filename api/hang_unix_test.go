@@ -82,8 +82,9 @@ func (s *service) wantUnavailable(request string, header ...string) error {
 	return nil
 }
 
-// A disk that hangs answers neither open nor read, as a network file system does whose server is away. A named pipe
-// without a writer does the same to the process that opens it.
+// On a disk that hangs, the calls open and read do not return. This happens on a network file system if its server
+// is away. This test imitates such a disk with a named pipe without a writer: opening the pipe for reading does not
+// return.
 func TestADownloadIsAnsweredWhileTheDiskHangs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -103,7 +104,7 @@ func TestADownloadIsAnsweredWhileTheDiskHangs(t *testing.T) {
 		t.Error(err)
 	}
 	s.do(t, "GET", "/v1/exports/"+e.ID).status(t, http.StatusOK)
-	writer, err := os.OpenFile(part, os.O_RDWR, 0) // lets the open that hangs return
+	writer, err := os.OpenFile(part, os.O_RDWR, 0) // end the API's call of open, which waits for a writer
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,8 @@ var kinds = []kind{
 		header: http.Header{"Retry-After": {"1"}}},
 	{code: codeExportFailed, status: 409, detail: "The export failed and has no file. The field error of the export says why."},
 	{code: codeExportExpired, status: 410, detail: "The export has expired and the file is no longer available. Create a new export."},
-	// 410 and not 503: the file does not come back by itself, and whoever has lost a file needs a new export.
+	// The status is 410 and not 503, because a retry does not help: a lost file does not come back by itself,
+	// so the client needs a new export.
 	{code: codeExportFileLost, status: 410, detail: "The file of the export is missing from the object store or damaged, although the export has not expired. Create a new export, with another Idempotency-Key."},
 	{code: codePreconditionFailed, status: 412, detail: "The file is not the one that If-Match or If-Unmodified-Since asks for."},
 	{code: codeRangeNotSatisfiable, status: 416, detail: "The file has no bytes in the range that was asked for."},

@@ -69,9 +69,10 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	}
 	request.Header.Set("X-Api-Key", s.key)
 	request.Header.Set("Range", "bytes=0-9,300000-300009")
+	// Do returns an error if the transfer breaks while the answer is still in the server's buffer.
 	response, err := http.DefaultClient.Do(request)
 	var body []byte
-	if err == nil { // otherwise the transfer broke before the first bytes had left the server's buffer
+	if err == nil {
 		body, err = io.ReadAll(response.Body)
 		response.Body.Close()
 	}

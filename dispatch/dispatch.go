@@ -35,7 +35,7 @@ type Dispatcher struct {
 }
 
 // Next starts the exports of a workspace that have waited longest, as many as the workspace may run. Call
-// it when an export of the workspace has ended. It works even if ctx has ended too. After two seconds,
+// it when an export of the workspace has ended. Next works even if ctx has ended. After two seconds,
 // Next returns and goes on in the background. Errors are only logged, because the reconciler later starts
 // exports that Next could not start.
 func (d *Dispatcher) Next(ctx context.Context, workspaceID string) {
@@ -77,9 +77,9 @@ func (d *Dispatcher) next(ctx context.Context, workspaceID string) (int, error) 
 		}
 		n, err := d.startOf(ctx, turn)
 		started += n
-		// n is 0 if another process was faster, or if Claim has made the exports of the workspace FAILED. Then
-		// another workspace may have the next turn. But if this workspace also had the turn before, stop
-		// here, so that the loop ends.
+		// n is 0 if another process was faster, or if Claim has made the exports of the workspace FAILED. In both
+		// cases go on, because another workspace may have the next turn. But stop if this workspace also had the
+		// turn before: without this condition, the loop might never end.
 		if err != nil || n == 0 && turn == last {
 			return started, err
 		}

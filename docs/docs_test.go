@@ -74,7 +74,7 @@ func TestEveryRelativeLinkLeadsSomewhere(t *testing.T) {
 	}
 }
 
-// named matches the links to sections of pages that alerts and the Temporal UI contain.
+// named matches the links from alerts and from the Temporal UI to sections of pages.
 var named = regexp.MustCompile(`docs/[a-z-]+\.md#[a-z-]+`)
 
 func TestEverySectionThatAlertsAndDetailsNameExists(t *testing.T) {

@@ -91,8 +91,8 @@ func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error)
 	return done, attempt.DatabaseError(ctx, err)
 }
 
-// settleOverdue settles all overdue exports. It reads them in batches by id, so that exports that cannot be
-// settled do not keep it from the others.
+// settleOverdue settles all overdue exports. It reads them in batches by id, and each batch begins after the last
+// id of the batch before. So settleOverdue reaches every export, even if it cannot settle some of them.
 func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error {
 	i := &inspector{client: a.Client}
 	for after := uuid.Nil.String(); ; {

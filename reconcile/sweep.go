@@ -16,10 +16,10 @@ import (
 
 const defaultOrphanAge = 24 * time.Hour
 
-// Sweep deletes four things: rows that are older than their retention, objects of exports that have no
-// row, objects that a late attempt wrote after its export was purged, and what a worker that was killed at its start has
-// left in a directory. It returns the number of exports
-// whose objects it deleted.
+// Sweep deletes four things: rows that are older than their retention, objects of exports that have no row,
+// objects that a late attempt wrote after its export was purged, and, if the store is a directory, old probes. A
+// probe is an object that a worker writes when it starts. A worker that is killed at that moment leaves its probe
+// behind. Sweep returns the number of exports whose objects it deleted.
 func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 	defer attempt.Heartbeat(ctx)()
 	defer func() { succeeded(ctx, metrics.SweeperSuccess, err) }()

@@ -75,9 +75,9 @@ func execution(exportID string) *commonpb.WorkflowExecution {
 	return &commonpb.WorkflowExecution{WorkflowId: export.WorkflowID(exportID)}
 }
 
-// resetTo resets a workflow to its completed workflow task with the index which(n), where n is the number of
-// completed workflow tasks.
-func resetTo(which func(tasks int) int) func(context.Context, client.Client, string) error {
+// resetTo returns a function that resets a workflow to one of its completed workflow tasks. choose
+// receives the number of completed workflow tasks and returns the index of the chosen one.
+func resetTo(choose func(tasks int) int) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		var tasks []int64
 		events := c.GetWorkflowHistory(ctx, export.WorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -95,7 +95,7 @@ func resetTo(which func(tasks int) int) func(context.Context, client.Client, str
 		}
 		_, err := c.ResetWorkflowExecution(ctx, &workflowservice.ResetWorkflowExecutionRequest{
 			Namespace: "default", WorkflowExecution: execution(id), Reason: "a test", RequestId: uuid.NewString(),
-			WorkflowTaskFinishEventId: tasks[which(len(tasks))],
+			WorkflowTaskFinishEventId: tasks[choose(len(tasks))],
 		})
 		return err
 	}
@@ -125,7 +125,8 @@ func unpauseWorkflow(ctx context.Context, c client.Client, id string) error {
 	return err
 }
 
-// update sends an update. Without a worker, nothing answers the update, so update gives up after a second.
+// update returns a function that sends an update to a workflow. If no worker has run the workflow yet, nothing
+// answers the update, so the function gives up after a second.
 func update(name string) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		described, err := c.DescribeWorkflowExecution(ctx, export.WorkflowID(id), "")
@@ -158,8 +159,9 @@ func startAgain(ctx context.Context, c client.Client, exportID, workflowID strin
 // oneBatch is held during a batch operation, because the server permits only one at a time.
 var oneBatch sync.Mutex
 
-// batch runs a batch operation on the one workflow that a query finds, and waits until it is done.
-func batch(set func(*workflowservice.StartBatchOperationRequest)) func(context.Context, client.Client, string) error {
+// batch returns a function that runs a batch operation on one workflow and waits until the operation is done.
+// setOperation sets the operation in the request.
+func batch(setOperation func(*workflowservice.StartBatchOperationRequest)) func(context.Context, client.Client, string) error {
 	return func(ctx context.Context, c client.Client, id string) error {
 		oneBatch.Lock()
 		defer oneBatch.Unlock()
@@ -175,13 +177,14 @@ func batch(set func(*workflowservice.StartBatchOperationRequest)) func(context.C
 			time.Sleep(20 * time.Millisecond)
 		}
 		request := &workflowservice.StartBatchOperationRequest{Namespace: "default", VisibilityQuery: query, JobId: uuid.NewString(), Reason: "a test"}
-		set(request)
+		setOperation(request)
 		for {
 			_, err := c.WorkflowService().StartBatchOperation(ctx, request)
 			if err == nil {
 				break
 			}
-			if !strings.Contains(err.Error(), "batch") || ctx.Err() != nil { // the server still counts the previous batch as running
+			// Try again if the error names a batch, because the server may still count the previous batch as running.
+			if !strings.Contains(err.Error(), "batch") || ctx.Err() != nil {
 				return err
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -54,14 +54,14 @@ func (l *load) take() int {
 	return most
 }
 
-// tell calls to(l.take()) twice a second until ctx ends.
-func (l *load) tell(ctx context.Context, to func(activities int)) {
+// tell calls report with the result of l.take twice a second until ctx ends.
+func (l *load) tell(ctx context.Context, report func(activities int)) {
 	tick := time.NewTicker(loadEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			to(l.take())
+			report(l.take())
 		case <-ctx.Done():
 			return
 		}

@@ -50,12 +50,14 @@ func (p *polls) intercept(ctx context.Context, method string, request, reply any
 	return err
 }
 
-// A worker must poll for new workflows even if the server has said that tasks of cached workflows wait: the
-// hint may be out of date, and a poll for them then lasts a minute.
+// A worker must poll for new workflows even if the server has hinted that tasks of cached workflows wait. If the
+// hint is out of date, a poll for tasks of cached workflows lasts a minute, and new workflows would have to wait.
 func pollsForNewWorkflows(t *testing.T, server string) {
 	var p polls
 	s := newSite(t, dial(t, server, grpc.WithChainUnaryInterceptor(p.intercept)))
-	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // a workflow that starts through the worker's client needs no poll
+	// Use a client other than the worker's client. A workflow that starts through the worker's client reaches the
+	// worker without a poll.
+	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name())
 	s.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id) VALUES (gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1)`, workspaceID)
 	s.run(s.options)
 	for range 3 {

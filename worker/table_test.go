@@ -185,7 +185,8 @@ func (b *buttonTable) row(ctx context.Context, button button, want []string) (ce
 	for _, id := range ids {
 		if button.finish != nil && !refused[id] {
 			if err := button.finish(ctx, b.options.Client, id); err != nil {
-				b.Logf("%s cannot be undone: %v", button.name, err) // happens if an attempt completes its activity while that is paused
+				// This happens if a paused activity has completed, because a pause does not stop a running attempt.
+				b.Logf("%s cannot be undone: %v", button.name, err)
 			}
 		}
 	}

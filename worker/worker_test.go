@@ -43,7 +43,7 @@ func waitsForTemporal(t *testing.T, server string) {
 	s.starter = workflows.NewStarter(dial(t, server), "default", t.Name()) // use a separate Starter, as an API in another process would
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
-	var load atomic.Int64 // the greatest number that Load has got
+	var load atomic.Int64 // the greatest number that Load has received
 	s.options.Load = func(activities int) { load.Store(max(load.Load(), int64(activities))) }
 	worker := s.run(s.options)
 	select {

@@ -68,7 +68,7 @@ type run struct {
 	export     activities.ExportRef
 	workspace  string
 	attributes bool // whether to update the search attributes
-	handOver   bool // whether the workflow runs an activity again that its stopping worker has handed over
+	handOver   bool // whether the workflow itself runs an activity again after a stopping worker has handed it over
 	expireNow  bool // whether an operator has asked to end the downloads
 	details    details
 }
@@ -126,8 +126,8 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 // plan shows the export as PROCESSING in the Temporal UI and runs the activity Plan, which also publishes the
 // export if it is small.
 func (r *run) plan(ctx workflow.Context) (plan activities.PlanResult, err error) {
-	// Version 2 only sets r.handOver. A worker that runs older code fails to replay this workflow. Otherwise it would
-	// let the export fail when an activity is handed over.
+	// Version 2 only sets r.handOver. Older code fails to replay a workflow of version 2. If it could replay the
+	// workflow, it would make the export FAILED when a stopping worker hands an activity over.
 	version := workflow.GetVersion(ctx, "publish a small export in Plan", workflow.DefaultVersion, 2)
 	r.handOver = version >= 2
 	options := workflow.GetActivityOptions(r.working(ctx, "divide the memories into ranges; publish a small export"))

@@ -82,7 +82,9 @@ func TestRangesAreWrittenInParallelAndVerifiedInOrder(t *testing.T) {
 	full := make(chan struct{})
 	isFull := sync.OnceFunc(func() { close(full) })
 	s.on["WriteRange"] = func(context.Context, int) error {
-		if len(s.called("WriteRange")) == parallel { // every range waits below until the greatest allowed number of ranges is running
+		// Each range waits until as many ranges are running as may run at the same time. The last of them ends the
+		// wait.
+		if len(s.called("WriteRange")) == parallel {
 			isFull()
 		}
 		select {

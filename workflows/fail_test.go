@@ -206,7 +206,7 @@ func TestThePausesGrowToAQuarterOfAnHourWhileATableIsMissing(t *testing.T) {
 	}
 }
 
-// pauses returns how long each attempt of an activity began after the one before.
+// pauses returns the times between the starts of successive attempts of an activity.
 func (s *stub) pauses(name string) []time.Duration {
 	calls := s.called(name)
 	var waits []time.Duration

@@ -207,8 +207,8 @@ func (l *live) untilAsleep() {
 	})
 }
 
-// reset makes a workflow that sleeps start its timer again, in a new run. The new run takes the results of
-// the activities from the history.
+// reset resets a sleeping workflow to the task that started its timer. The new run starts the timer again, and
+// takes the results of the activities from the history.
 func (l *live) reset() {
 	l.Helper()
 	events := l.history().GetEvents()

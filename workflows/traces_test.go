@@ -15,7 +15,8 @@ import (
 	"memexport/workflows"
 )
 
-// traced turns traces on until the test ends. It returns the interceptor that traces Temporal, and what records the spans.
+// traced turns traces on until the test ends. It returns the interceptor that creates the spans of Temporal clients
+// and workers, and the recorder that receives the spans.
 func traced(t *testing.T) (interceptor.Interceptor, *tracetest.SpanRecorder) {
 	t.Helper()
 	before := otel.GetTracerProvider()
@@ -70,7 +71,7 @@ func TestTheStartOfAnExportBelongsToTheTraceOfItsCreation(t *testing.T) {
 	}
 }
 
-// spanContext returns a span of a trace. Each has a number.
+// spanContext returns the context of the span with this number, in the trace with this number.
 func spanContext(traceNumber, spanNumber byte) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{traceNumber}, SpanID: trace.SpanID{spanNumber}, TraceFlags: trace.FlagsSampled})
 }

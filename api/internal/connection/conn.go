@@ -37,9 +37,10 @@ func (c *conn) Write(p []byte) (n int, err error) {
 	}
 }
 
-// ReadFrom sends src like Write. If src is an *io.LimitedReader of an *os.File, the kernel sends the bytes of
-// the file, which then need not pass through this process. From other sources ReadFrom reads by itself: if the
-// connection waited for a source, the deadline could pass because the source is slow, not the client.
+// ReadFrom sends src like Write. If src is an *io.LimitedReader of an *os.File, ReadFrom lets the kernel send the
+// bytes of the file, so that they need not pass through this process. ReadFrom reads any other source itself and
+// calls Write. If the wrapped connection read from such a source, the deadline could pass because the source is
+// slow, although the client is not.
 func (c *conn) ReadFrom(src io.Reader) (n int64, err error) {
 	section, ok := src.(*io.LimitedReader)
 	if ok {

@@ -104,7 +104,7 @@ var writers = map[string]func(net.Conn) error{
 	},
 }
 
-// reader is a connection that records what its ReadFrom gets.
+// reader is a connection that records the sources with which its method ReadFrom is called.
 type reader struct {
 	net.Conn
 	sources []io.Reader
@@ -122,7 +122,7 @@ type oneConn struct {
 
 func (o oneConn) Accept() (net.Conn, error) { return o.conn, nil }
 
-// Without this, the kernel would not send files by itself.
+// The kernel can send a file only if the wrapped connection gets the file, and not only its bytes.
 func TestFilesReachTheWrappedConnectionAsFiles(t *testing.T) {
 	server, _ := pair(t, listen(t, connection.Limits{Stall: time.Minute}))
 	inner := &reader{Conn: server}

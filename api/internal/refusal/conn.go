@@ -42,8 +42,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// ReadFrom is like Write with the bytes of src. While a handler runs, the wrapped connection may send a file
-// in its own way.
+// ReadFrom writes the bytes of src like Write. While a handler runs, ReadFrom passes src to the wrapped
+// connection, which may let the kernel send a file.
 func (c *conn) ReadFrom(src io.Reader) (int64, error) {
 	if to, ok := c.Conn.(io.ReaderFrom); ok && c.handling.Load() {
 		return to.ReadFrom(src)

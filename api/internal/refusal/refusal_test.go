@@ -84,7 +84,7 @@ func FuzzABodyArrivesAsItWasWritten(f *testing.F) {
 		if <-length {
 			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
 		}
-		for _, cut := range cuts { // flush after this piece if the number is odd
+		for _, cut := range cuts { // cut is the length of the next piece; if it is odd, flush after the piece
 			n := min(int(cut), len(body))
 			_, _ = w.Write(body[:n])
 			if body = body[n:]; cut%2 == 1 {
