@@ -4,9 +4,13 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
+
+	"memexport/internal/workshop/await"
 )
 
 // several are the options that make aria2 download over four connections.
@@ -15,9 +19,8 @@ var several = []string{"-x", "4", "-s", "4", "-k", "1M"}
 func aria2ResumesAfterASignal(t *testing.T, f *downloads) {
 	t.Run("stopped", func(t *testing.T) { f.aria2InTwoRuns(t, syscall.SIGTERM) })
 	t.Run("killed", func(t *testing.T) {
-		// aria2c can only resume after SIGKILL if it has saved its progress. With these options, it saves
-		// the progress every second, and needs two seconds for half of the file.
-		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1", "--max-overall-download-limit", fmt.Sprint(*f.export.SizeBytes/4))
+		// With these options, aria2c saves its progress every second, and needs eight seconds for the file.
+		f.aria2InTwoRuns(t, syscall.SIGKILL, "--auto-save-interval", "1", "--max-overall-download-limit", fmt.Sprint(*f.export.SizeBytes/8))
 	})
 }
 
@@ -79,6 +82,13 @@ func (f *downloads) aria2Halfway(t *testing.T, p *wire, dir string, bytes int64,
 	})
 	run := f.aria2(t, p, dir, append(options, "--max-download-limit", "6M")...)
 	receive(t, halfway, "aria2c has downloaded half of the file")
+	if began := time.Now(); signal == syscall.SIGKILL {
+		// After SIGKILL, aria2c resumes only what it had saved before.
+		await.True(t, time.Minute, "aria2c saves its progress", func() bool {
+			info, err := os.Stat(filepath.Join(dir, "file.aria2"))
+			return err == nil && info.ModTime().After(began)
+		})
+	}
 	run.Signal(signal)
 	if run.code(t) == 0 {
 		t.Fatal("aria2c was done before the signal came")
