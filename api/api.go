@@ -63,6 +63,7 @@ func New(o Options) *Server {
 		rates:     newRates(o.Limits.RequestsPerSecond),
 		longPolls: newLongPolls(o.Limits.LongPolls, o.Limits.LongPollsPerKey),
 		downloads: newDownloads(o.Limits.Downloads, o.Limits.DownloadsPerKey),
+		files:     sharedFiles{inUse: map[string]*sharedFile{}},
 		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
 		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}

@@ -24,8 +24,7 @@ type caller struct {
 	permissions []apikey.Permission
 }
 
-// authenticate lets a request pass if it has exactly one credential, and this credential is valid and has
-// the permission that the operation needs.
+// authenticate lets a request pass if it has exactly one credential, and this credential is valid.
 func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	sent, problem := credentialOf(r.Header)
@@ -51,14 +50,21 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if address.IsValid() {
 		info.address = address.String()
 	}
+	next(huma.WithContext(ctx, withCaller(r.Context(), sender)))
+}
+
+// authorize lets a request of an authenticated caller pass if the caller has the permission that the
+// operation needs.
+func (s *service) authorize(ctx huma.Context, next func(huma.Context)) {
 	permission := ctx.Operation().Metadata[permissionMetadata].(apikey.Permission)
-	if !slices.Contains(sender.permissions, permission) {
+	if !slices.Contains(callerOf(ctx.Context()).permissions, permission) {
 		p := newProblem(codePermissionDenied)
 		p.Detail = fmt.Sprintf("The key or token lacks the permission %s.", permission)
+		_, w := humago.Unwrap(ctx)
 		writeProblem(w, p)
 		return
 	}
-	next(huma.WithContext(ctx, withWorkspace(r.Context(), sender.workspaceID)))
+	next(ctx)
 }
 
 // resultOf returns the result of an attempt to authenticate. p is the problem that identify returned, or

@@ -110,13 +110,18 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 			hctx.SetStatus(http.StatusFound)
 		}}, nil
 	}
-	opened, err := s.open(ctx, e)
-	if err != nil {
-		return nil, s.unreadable(ctx, e, err)
-	}
-	release, refusal := s.downloads.take(ctx, infoOf(ctx).keyID)
+	endDownload, refusal := s.downloads.take(ctx, infoOf(ctx).keyID)
 	if refusal != nil {
 		return nil, refusal
+	}
+	file, closeFile, err := s.open(ctx, e)
+	if err != nil {
+		endDownload()
+		return nil, s.unreadable(ctx, e, err)
+	}
+	release := func() {
+		closeFile()
+		endDownload()
 	}
 	if refusal := s.recordDownload(ctx, in.request.Method); refusal != nil {
 		release()
@@ -125,6 +130,6 @@ func (s *service) downloadExport(ctx context.Context, in *downloadInput) (*huma.
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		defer release()
 		r, w := humago.Unwrap(hctx)
-		s.serveFile(w, r, opened)
+		s.serveFile(w, r, e, file)
 	}}, nil
 }

@@ -12,14 +12,32 @@ import (
 
 // openFile is the file of a READY export, in the forms in which it can be sent.
 type openFile struct {
-	export export.Export
 	format *format.Format
 	plain  *archive.File
 	gzip   *archive.File // nil unless the file is stored compressed
 }
 
-// open returns the file of a READY export. It does not read from the store.
-func (s *service) open(ctx context.Context, e export.Export) (o openFile, err error) {
+// open returns the file of a READY export, and a function that must be called when the file is no longer
+// needed. It does not read from the store.
+func (s *service) open(ctx context.Context, e export.Export) (o openFile, release func(), err error) {
+	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
+		return o, nil, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
+	}
+	// Others may wait for the same load, so it goes on if this client leaves.
+	load := func() (openFile, error) { return s.load(context.WithoutCancel(ctx), e) }
+	o, release, err = s.files.take(ctx, e.ID+" "+*e.SHA256, load)
+	if err != nil {
+		return o, nil, err
+	}
+	o.plain = o.plain.Another(ctx)
+	if o.gzip != nil {
+		o.gzip = o.gzip.Another(ctx)
+	}
+	return o, release, nil
+}
+
+// load returns the file of an export whose size is set.
+func (s *service) load(ctx context.Context, e export.Export) (o openFile, err error) {
 	f, ok := format.Lookup(e.Format)
 	if !ok {
 		return o, fmt.Errorf("the format %q of the export %s is unknown", e.Format, e.ID)
@@ -31,10 +49,7 @@ func (s *service) open(ctx context.Context, e export.Export) (o openFile, err er
 		return o, err
 	}
 	parts := export.Stored(recorded)
-	o = openFile{export: e, format: f, plain: s.archive.File(ctx, f, parts)}
-	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
-		return o, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)
-	}
+	o = openFile{format: f, plain: s.archive.File(ctx, f, parts)}
 	if o.plain.Size() != *e.SizeBytes {
 		return o, fmt.Errorf("the parts of the export %s make %d bytes instead of %d", e.ID, o.plain.Size(), *e.SizeBytes)
 	}

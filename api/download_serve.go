@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"memexport/internal/service/export"
 	"memexport/internal/service/metrics"
 )
 
@@ -19,13 +20,19 @@ const maxRanges = 16
 // values (RFC 9110, section 14.2).
 var byteRanges = regexp.MustCompile(`^bytes=[ \t]*(([0-9]+-[0-9]*|-0*[1-9][0-9]*)[ \t]*(,[ \t]*|$))+$`)
 
-// ignoreOddRange removes a Range header that byteRanges does not match, so that the answer is the whole
-// file.
-func ignoreOddRange(h http.Header) {
+// hugeEnd matches the last position of a range, or the length of a suffix, that may be too large for an int64.
+var hugeEnd = regexp.MustCompile(`-0*[1-9][0-9]{18,}`)
+
+// tidyRange removes a Range header that byteRanges does not match, so that the answer is the whole file. In
+// other Range headers it lowers ends that net/http cannot parse. They lie behind the end of the file, and RFC
+// 9110, section 14.1.2, allows that.
+func tidyRange(h http.Header) {
 	value := h.Get("Range")
 	if !byteRanges.MatchString(value) || strings.Count(value, "-") > maxRanges {
 		h.Del("Range")
+		return
 	}
+	h.Set("Range", hugeEnd.ReplaceAllString(value, "-999999999999999999"))
 }
 
 // wantsGzip reports whether to send the file compressed. gzipTag is the ETag of the compressed file. The
@@ -42,14 +49,14 @@ func wantsGzip(h http.Header, gzipTag string) bool {
 // serveFile answers with a file, or with the part of the file that the request asks for. If the file
 // cannot be read to its end, serveFile panics with http.ErrAbortHandler, so that the client sees a broken
 // transfer and not a short file.
-func (s *service) serveFile(w http.ResponseWriter, r *http.Request, o openFile) {
-	e, f, file := o.export, o.format, o.plain
+func (s *service) serveFile(w http.ResponseWriter, r *http.Request, e export.Export, o openFile) {
+	f, file := o.format, o.plain
 	digest, err := hex.DecodeString(*e.SHA256)
 	if err != nil {
 		writeProblem(w, s.problem(r.Context(), fmt.Errorf("the digest of the export %s: %w", e.ID, err)))
 		return
 	}
-	ignoreOddRange(r.Header)
+	tidyRange(r.Header)
 	h := w.Header()
 	h.Set("Content-Type", f.ContentType)
 	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", filename(e, f)))

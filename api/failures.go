@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"memexport/api/internal/connection"
 )
 
 // The type failures remembers at most this many addresses and credentials, so that it needs only a few MiB
@@ -61,7 +63,7 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 	if f.known.Contains(hash) {
 		return 0, func(r result) { f.learn(hash, r) }
 	}
-	network := networkOf(address)
+	network := connection.NetworkOf(address)
 	b, found := f.addresses.Get(network)
 	if !found {
 		b = &bucket{tokens: f.perMinute, updated: now}
@@ -71,7 +73,8 @@ func (f *failures) try(address netip.Addr, secret string, now time.Time) (wait t
 	b.updated = now
 	shares := f.trying[hash] > 0
 	if !shares && b.tokens < 1 {
-		return time.Duration((1 - b.tokens) / f.perMinute * float64(time.Minute)), nil
+		wait = time.Duration((1 - b.tokens) / f.perMinute * float64(time.Minute))
+		return max(1, wait), nil // less than a nanosecond would be rounded to 0, which means that the client need not wait
 	}
 	if !shares {
 		b.tokens--
@@ -126,15 +129,4 @@ func (f *failures) finish(hash [sha256.Size]byte, b *bucket, shared bool, networ
 	if b.tokens == f.perMinute {
 		f.addresses.Remove(network)
 	}
-}
-
-// networkOf returns the network that counts as one address for the limit: a single IPv4 address, or the
-// /64 of an IPv6 address, because every customer of a provider has at least a /64.
-func networkOf(address netip.Addr) netip.Prefix {
-	bits := address.BitLen()
-	if address.Is6() {
-		bits = 64
-	}
-	network, _ := address.Prefix(bits) // this is the zero Prefix if address is the zero Addr
-	return network
 }

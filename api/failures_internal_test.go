@@ -83,14 +83,24 @@ func TestOnlyFailuresTakeMemoryAndNotWithoutLimit(t *testing.T) {
 	}
 }
 
-func TestACustomersIPv6AddressesCountAsOne(t *testing.T) {
-	for text, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "2001:db8:1:2:ffff::": "2001:db8:1:2::/64"} {
-		if got := networkOf(netip.MustParseAddr(text)).String(); got != want {
-			t.Errorf("%s counts as %s, want %s", text, got, want)
+func TestAnAttemptMayBeginAfterTheWait(t *testing.T) {
+	for _, perMinute := range []int{1, 3, 6, 7, 10, 30, 60, 77, 100, 150} {
+		f, now, address := newFailures(perMinute), time.Now(), netip.MustParseAddr("192.0.2.1")
+		for i := range perMinute {
+			now = now.Add(1234567)
+			_, done := f.try(address, strconv.Itoa(i), now)
+			done(wrong)
 		}
-	}
-	if networkOf(netip.Addr{}).IsValid() {
-		t.Error("no address counts as one")
+		for range 100 {
+			wait, done := f.try(address, "later", now)
+			if (wait == 0) != (done != nil) {
+				t.Fatalf("with %d failures a minute, try returns the wait %s, and a function: %t", perMinute, wait, done != nil)
+			}
+			if done != nil {
+				done(wrong)
+			}
+			now = now.Add(wait)
+		}
 	}
 }
 

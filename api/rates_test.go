@@ -43,6 +43,22 @@ func TestAKeyThatMakesTooManyRequestsIsRefused(t *testing.T) {
 	await.True(t, time.Minute, "the key may make requests again", func() bool { return s.do(t, "GET", "/v1/exports").StatusCode == 200 })
 }
 
+func TestRequestsWithoutThePermissionCountToo(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(o *api.Options) { o.Limits.RequestsPerSecond = 1 })
+	writer := s.newKey(t, s.workspace, apikey.WriteExports)
+	for start := time.Now(); ; {
+		a := s.do(t, "GET", "/v1/exports", "X-Api-Key", writer)
+		if a.StatusCode == 429 {
+			break
+		}
+		a.problem(t, 403, "PERMISSION_DENIED")
+		if time.Since(start) > 20*time.Second {
+			t.Fatal("no request is refused with 429")
+		}
+	}
+}
+
 // A request that is refused because of the rate limit must not need a database query.
 func TestARequestBeyondTheRateCostsNoQuery(t *testing.T) {
 	t.Parallel()
@@ -111,6 +127,23 @@ func TestOneKeyMayDownloadSoManyFilesAtOnce(t *testing.T) {
 			await.True(t, time.Minute, "a download ends", func() bool { return s.do(t, "GET", path).StatusCode == 200 })
 		})
 	}
+}
+
+// Each download of its own list of parts would take megabytes if the export is large.
+func TestDownloadsOfAFileShareTheListOfItsParts(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, file := s.publish(t, "json", time.Hour, strings.Repeat("x", 16<<20), "another part")
+	path := "/v1/exports/" + e.ID + "/download"
+	first := s.open(t, path)
+	s.db.MustExec(`DELETE FROM memexport.export_parts WHERE export_id = $1`, e.ID)
+	for range 2 {
+		if a := s.do(t, "GET", path).status(t, 200); string(a.body) != file {
+			t.Errorf("a download beside the first has %d bytes, want %d", len(a.body), len(file))
+		}
+	}
+	first.Body.Close()
+	await.True(t, time.Minute, "the list is forgotten", func() bool { return s.do(t, "HEAD", path).StatusCode == 500 })
 }
 
 // open sends a request and returns when the headers of the answer have arrived.

@@ -11,8 +11,8 @@ import (
 func (s *service) routes(mux *http.ServeMux) huma.API {
 	api := humago.New(mux, config())
 	// authenticate comes before refuseBadQuery, so that callers without a credential learn nothing from
-	// validation errors.
-	api.UseMiddleware(forbidCaching, ignoreAccept, s.refuseExhausted, s.authenticate, s.limitRate, refuseBadQuery)
+	// validation errors. limitRate comes before authorize, so that refused requests count too.
+	api.UseMiddleware(forbidCaching, ignoreAccept, s.refuseExhausted, s.authenticate, s.limitRate, s.authorize, refuseBadQuery)
 
 	huma.Register(api, createOperation(), s.createExport)
 	huma.Register(api, listOperation(), s.listExports)

@@ -47,6 +47,7 @@ type service struct {
 	rates     *rates
 	longPolls *slots
 	downloads *slots
+	files     sharedFiles
 	failures  *failures
 
 	redirect       bool
@@ -57,15 +58,17 @@ type service struct {
 	version        string
 }
 
-type workspaceKey struct{}
+type callerKey struct{}
 
-// withWorkspace returns a context that says that the caller belongs to the workspace with this id.
-func withWorkspace(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, workspaceKey{}, id)
+// withCaller returns a context that holds the caller.
+func withCaller(ctx context.Context, c caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
 }
 
+func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(caller) }
+
 // workspaceOf returns the id of the caller's workspace.
-func workspaceOf(ctx context.Context) string { return ctx.Value(workspaceKey{}).(string) }
+func workspaceOf(ctx context.Context) string { return callerOf(ctx).workspaceID }
 
 // parseID returns the id of an export in lower case. It returns export.ErrNotFound if id is not a UUID of
 // 36 characters, because every export has such an id.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -248,3 +249,41 @@ func TestConnectionsBeyondALimitAreReset(t *testing.T) {
 		})
 	}
 }
+
+func TestACustomersIPv6AddressesCountAsOne(t *testing.T) {
+	for text, want := range map[string]string{"192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "2001:db8:1:2:ffff::": "2001:db8:1:2::/64"} {
+		if got := connection.NetworkOf(netip.MustParseAddr(text)).String(); got != want {
+			t.Errorf("%s counts as %s, want %s", text, got, want)
+		}
+	}
+	if connection.NetworkOf(netip.Addr{}).IsValid() {
+		t.Error("no address counts as one")
+	}
+	l := connection.Listen(&queue{addresses: []string{"[2001:db8:1:2::1]:1", "[2001:db8:1:2::2]:1", "[2001:db8:1:2::3]:1", "[2001:db8:1:3::1]:1"}}, connection.Limits{MaxPerAddress: 2})
+	for _, want := range []string{"[2001:db8:1:2::1]:1", "[2001:db8:1:2::2]:1", "[2001:db8:1:3::1]:1"} {
+		if c, err := l.Accept(); err != nil || c.RemoteAddr().String() != want {
+			t.Errorf("Accept: %v, %v, want a connection from %s", c, err, want)
+		}
+	}
+}
+
+// queue is a listener with connections from the given addresses.
+type queue struct {
+	net.Listener
+	addresses []string
+}
+
+func (q *queue) Accept() (net.Conn, error) {
+	c := &from{address: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(q.addresses[0]))}
+	q.addresses = q.addresses[1:]
+	return c, nil
+}
+
+// from is a connection from an address. It can only be closed.
+type from struct {
+	net.Conn
+	address net.Addr
+}
+
+func (c *from) RemoteAddr() net.Addr { return c.address }
+func (c *from) Close() error         { return nil }

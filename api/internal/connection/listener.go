@@ -34,7 +34,7 @@ type Limits struct {
 // Listen returns a listener that accepts the connections of l within the limits. The connections of l must
 // be TCP connections or wrappers of TCP connections, without TLS.
 func Listen(l net.Listener, limits Limits) net.Listener {
-	return &listener{Listener: l, limits: limits, byAddress: map[netip.Addr]int{}}
+	return &listener{Listener: l, limits: limits, byAddress: map[netip.Prefix]int{}}
 }
 
 type listener struct {
@@ -43,7 +43,7 @@ type listener struct {
 
 	mu        sync.Mutex
 	open      int
-	byAddress map[netip.Addr]int
+	byAddress map[netip.Prefix]int
 
 	refused  int       // connections refused since Refused was last called; only Accept uses this field
 	reported time.Time // when Refused was last called
@@ -56,14 +56,14 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		address := addressOf(inner)
-		if !l.add(address) {
+		network := NetworkOf(addressOf(inner))
+		if !l.add(network) {
 			Reset(inner)
 			l.report()
 			continue
 		}
 		limitBuffer(inner)
-		return &conn{Conn: inner, stall: l.limits.Stall, closed: sync.OnceFunc(func() { l.remove(address) })}, nil
+		return &conn{Conn: inner, stall: l.limits.Stall, closed: sync.OnceFunc(func() { l.remove(network) })}, nil
 	}
 }
 
@@ -78,25 +78,25 @@ func (l *listener) report() {
 	}
 }
 
-// add counts an open connection from address and returns true. If the connection would exceed a limit, add
+// add counts an open connection from network and returns true. If the connection would exceed a limit, add
 // returns false and does not count it.
-func (l *listener) add(address netip.Addr) bool {
+func (l *listener) add(network netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.limits.Max > 0 && l.open >= l.limits.Max || l.limits.MaxPerAddress > 0 && l.byAddress[address] >= l.limits.MaxPerAddress {
+	if l.limits.Max > 0 && l.open >= l.limits.Max || l.limits.MaxPerAddress > 0 && l.byAddress[network] >= l.limits.MaxPerAddress {
 		return false
 	}
 	l.open++
-	l.byAddress[address]++
+	l.byAddress[network]++
 	return true
 }
 
-func (l *listener) remove(address netip.Addr) {
+func (l *listener) remove(network netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open--
-	if l.byAddress[address]--; l.byAddress[address] == 0 {
-		delete(l.byAddress, address)
+	if l.byAddress[network]--; l.byAddress[network] == 0 {
+		delete(l.byAddress, network)
 	}
 }
 
@@ -104,4 +104,16 @@ func (l *listener) remove(address netip.Addr) {
 func addressOf(c net.Conn) netip.Addr {
 	address, _ := netip.ParseAddrPort(c.RemoteAddr().String())
 	return address.Addr().Unmap()
+}
+
+// NetworkOf returns the network that counts as one address for limits: a single IPv4 address, or the /64 of an
+// IPv6 address, because every customer of a provider has at least a /64. For the zero Addr it returns the zero
+// Prefix.
+func NetworkOf(address netip.Addr) netip.Prefix {
+	bits := address.BitLen()
+	if address.Is6() {
+		bits = 64
+	}
+	network, _ := address.Prefix(bits) // the only error is for the zero Addr
+	return network
 }

@@ -39,7 +39,7 @@ type segment struct {
 // File returns the file that consists of the given parts in the given format. Reads fail once ctx has
 // ended.
 func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *File {
-	file := &File{ctx: ctx, archive: a}
+	file := &File{ctx: ctx, archive: a, segments: make([]segment, 0, len(parts)+2)} // a prefix and a suffix
 	file.addLiteral(f.Prefix)
 	for i, p := range parts {
 		literal, skip := p.opening(f, i == 0)
@@ -48,6 +48,12 @@ func (a *Archive) File(ctx context.Context, f *format.Format, parts []Part) *Fil
 	}
 	file.addLiteral(f.Suffix)
 	return file
+}
+
+// Another returns a file of the same parts that can be read independently of f, even in another goroutine.
+// Both files share the list of parts.
+func (f *File) Another(ctx context.Context) *File {
+	return &File{ctx: ctx, archive: f.archive, segments: f.segments, size: f.size}
 }
 
 func (f *File) addLiteral(s string) { f.add(segment{literal: s, size: int64(len(s))}) }

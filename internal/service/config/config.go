@@ -3,6 +3,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -59,14 +60,14 @@ type Config struct {
 	// Otherwise anyone who opens many connections could keep the process from reaching Postgres and the
 	// bucket.
 	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
-	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IP address may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
+	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IPv4 address, or one /64 of IPv6, may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
 
 	RequestsPerSecond int `env:"API_REQUESTS_PER_SECOND" envDefault:"100" for:"api" doc:"How many requests each key may make in a second at one process, with bursts of five times as many. More are refused with 429. 0 sets no limit. See limits.md."`
 
 	LongPolls       int `env:"API_LONG_POLLS" envDefault:"5000" for:"api" doc:"How many requests (Prefer: wait=N) may wait for exports at once at one process. More are refused with 503. 0 sets no limit."`
 	LongPollsPerKey int `env:"API_LONG_POLLS_PER_KEY" envDefault:"500" for:"api" doc:"How many of them may have the same key. More are refused with 429. 0 sets no limit."`
 
-	Downloads       int `env:"API_DOWNLOADS" envDefault:"1000" for:"api" doc:"How many files one process sends at once, each of which takes about 100 KiB of memory. More are refused with 503. 0 sets no limit."`
+	Downloads       int `env:"API_DOWNLOADS" envDefault:"1000" for:"api" doc:"How many files one process sends at once, each of which takes about 100 KiB of memory. Exports above 10 GB take more: see limits.md. More are refused with 503. 0 sets no limit."`
 	DownloadsPerKey int `env:"API_DOWNLOADS_PER_KEY" envDefault:"100" for:"api" doc:"How many of them may have the same key. Programs that download over several connections need one for each. More are refused with 429. 0 sets no limit."`
 
 	// Retention sets expires_at when an export becomes READY. A later change of the setting does not
@@ -135,8 +136,12 @@ type Config struct {
 // Bytes is a number of bytes, which may have a unit such as MB, GiB or TB.
 type Bytes int64
 
-// UnmarshalText parses a number of bytes, with or without a unit.
+// UnmarshalText parses a number of bytes, with or without a unit. It refuses commas, because humanize would
+// ignore them and read 1,5TB as 15TB.
 func (b *Bytes) UnmarshalText(text []byte) error {
+	if bytes.ContainsRune(text, ',') {
+		return errors.New("write decimals with a point, and no commas")
+	}
 	n, err := humanize.ParseBytes(string(text))
 	if err == nil && n > maxBytes {
 		err = errors.New("too large")
