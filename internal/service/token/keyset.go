@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	fetchTimeout = 3 * time.Second  // for one request to the provider; callers wait for it
+	fetchTimeout = 3 * time.Second  // for one request to the provider
+	patience     = time.Second / 5  // how long a caller waits for fresh keys if there are older ones that may be used
 	fetchEvery   = 10 * time.Second // least time between two attempts, so that made-up key ids cannot flood the provider
 	refreshAfter = 10 * time.Minute // age at which keys are fetched again, so that withdrawn keys are forgotten
 	maxAge       = time.Hour        // how old the keys may become while the provider does not answer
@@ -41,11 +42,18 @@ type keySet struct {
 // if the provider has no such key. If the token has no key id, every key that may be used with the
 // algorithm qualifies. The error wraps ErrUnavailable or is the error of ctx.
 func (s *keySet) find(ctx context.Context, id, algorithm string) ([]jose.JSONWebKey, error) {
-	if found, age := s.cached(id, algorithm); len(found) > 0 && age < refreshAfter {
+	found, age := s.cached(id, algorithm)
+	if len(found) > 0 && age < refreshAfter {
 		return found, nil
 	}
-	err := s.refresh(ctx)
-	found, age := s.cached(id, algorithm)
+	limited := ctx
+	if len(found) > 0 && age < maxAge {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	err := s.refresh(limited)
+	found, age = s.cached(id, algorithm)
 	if len(found) > 0 && age < maxAge {
 		return found, nil
 	}

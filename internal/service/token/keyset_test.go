@@ -13,6 +13,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"memexport/internal/service/token"
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/issuer"
 )
 
@@ -44,8 +45,52 @@ func TestANewKeyIsFoundAndAnOldOneForgotten(t *testing.T) {
 
 	i.Withdraw(first)
 	v.Elapse(11 * time.Minute)
+	// The old key is accepted while the fetch of the keys is slow.
+	await.True(t, time.Minute, "the old key is refused", func() bool {
+		_, err := v.Verify(t.Context(), before)
+		return err != nil
+	})
 	refuses(t, v, "the old key", before, "no key")
 	accepts(t, v, after)
+}
+
+func TestANewKeyWithoutAnIDIsFound(t *testing.T) {
+	t.Parallel()
+	i := issuer.Start(t)
+	v, first := newVerifier(i), i.NewKey(t, "", jose.ES256)
+	accepts(t, v, first.Sign(t, i.Claims(workspace, "")))
+	after := i.NewKey(t, "", jose.ES256).Sign(t, i.Claims(workspace, ""))
+	refuses(t, v, "the new key within 10 seconds of the last fetch", after, "no key")
+	v.Elapse(11 * time.Second)
+	accepts(t, v, after)
+
+	stranger := issuer.NewKey(t, "", jose.ES256).Sign(t, i.Claims(workspace, ""))
+	i.Fail(status(503))
+	v.Elapse(11 * time.Second)
+	unavailable(t, v, stranger) // the provider may have the key by now
+	accepts(t, v, after)
+}
+
+func TestAProviderThatHangsDoesNotDelayTokensOfKnownKeys(t *testing.T) {
+	t.Parallel()
+	i := issuer.Start(t)
+	v, key := newVerifier(i), i.NewKey(t, "a", jose.ES256)
+	raw := key.Sign(t, i.Claims(workspace, ""))
+	accepts(t, v, raw)
+	asked, answered := make(chan struct{}), make(chan struct{})
+	i.Fail(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+		close(answered)
+	})
+	v.Elapse(11 * time.Minute)
+	accepts(t, v, raw)
+	<-asked
+	select {
+	case <-answered:
+		t.Error("the token was verified only after the request for the keys had ended")
+	default:
+	}
 }
 
 func TestMadeUpKeysDoNotFloodTheProvider(t *testing.T) {

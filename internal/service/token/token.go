@@ -98,7 +98,16 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Token, error) {
 	}
 	var claims jwt.Claims
 	var all map[string]any
-	verified := slices.ContainsFunc(keys, func(k jose.JSONWebKey) bool { return parsed.Claims(k.Key, &claims, &all) == nil })
+	signed := func(k jose.JSONWebKey) bool { return parsed.Claims(k.Key, &claims, &all) == nil }
+	verified := slices.ContainsFunc(keys, signed)
+	if !verified && header.KeyID == "" {
+		// The token does not name its key, so only now does it turn out that the key may be a new one.
+		if err := v.keys.refresh(ctx); err != nil {
+			return Token{}, err
+		}
+		keys, _ = v.keys.cached(header.KeyID, header.Algorithm)
+		verified = slices.ContainsFunc(keys, signed)
+	}
 	if !verified {
 		return Token{}, &Invalid{"no key of the issuer has signed it"}
 	}
