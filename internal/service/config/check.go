@@ -88,10 +88,11 @@ func (c *Config) checkBucket(wrong func(name, format string, args ...any)) {
 	}
 	u, err := url.Parse(c.BucketURL)
 	switch {
+	// The messages do not repeat the value, because it may contain a password.
 	case err != nil || !slices.Contains([]string{"file", "s3", "gs", "azblob"}, u.Scheme):
-		wrong("BUCKET_URL", "%q is not a bucket: set it to a URL that begins with file://, s3://, gs:// or azblob://", c.BucketURL)
+		wrong("BUCKET_URL", "is not a bucket: set it to a URL that begins with file://, s3://, gs:// or azblob://")
 	case u.Scheme == "file" && (u.Host != "" || !strings.HasPrefix(u.Path, "/")):
-		wrong("BUCKET_URL", "%q has no absolute path: set it to file:///directory, with three slashes", c.BucketURL)
+		wrong("BUCKET_URL", "has no absolute path: set it to file:///directory, with three slashes")
 	case c.DownloadMode == "redirect" && u.Scheme != "s3":
 		wrong("DOWNLOAD_MODE", "redirect needs an S3 store: set BUCKET_URL to one that begins with s3://, or DOWNLOAD_MODE to proxy")
 	}
@@ -133,6 +134,9 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%q is not an address or a network: set it to a list such as 10.0.0.0/8,192.0.2.7,fd00::/8", text)
+		}
+		if network.Addr().Is4In6() { // it would match no client, because the API writes such addresses as IPv4
+			return nil, fmt.Errorf("%q is an IPv4 address in the form of IPv6: write it as IPv4, such as 10.0.0.0/8", text)
 		}
 		proxies = append(proxies, network)
 	}

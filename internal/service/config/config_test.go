@@ -115,6 +115,8 @@ var wrong = []struct{ name, value, hint string }{
 	{"TRUSTED_PROXIES", "10.0.0.0/33", "10.0.0.0/8"},
 	{"TRUSTED_PROXIES", "proxy.example", "10.0.0.0/8"},
 	{"TRUSTED_PROXIES", "10.0.0.1,", "10.0.0.0/8"},
+	{"TRUSTED_PROXIES", "::ffff:10.0.0.0/104", "write it as IPv4"},
+	{"TRUSTED_PROXIES", "192.0.2.1,::ffff:10.0.0.1", "write it as IPv4"},
 	{"EXPORT_RETENTION", "72", "72h"},
 	{"EXPORT_RETENTION", "three days", "72h"},
 	{"EXPORT_RETENTION", "-1h", "at least 1s"},
@@ -143,6 +145,7 @@ var wrong = []struct{ name, value, hint string }{
 	{"EXPORT_WORKSPACE_UNFINISHED", "-1", "0 for no limit"},
 	{"EXPORT_WORKSPACE_STORAGE", "big", "100GB"},
 	{"EXPORT_WORKSPACE_STORAGE", "-1GB", "100GB"},
+	{"EXPORT_WORKSPACE_STORAGE", "1,5TB", "100GB"},
 	{"EXPORT_STORAGE", "1PB", "100GB"},
 	{"WORKER_CONCURRENCY", "1", "between 2 and 1000"},
 	{"WORKER_CONCURRENCY", "1001", "between 2 and 1000"},
@@ -258,9 +261,11 @@ func TestOnlyNeededSettingsAreRequired(t *testing.T) {
 }
 
 func TestASecretInAWrongSettingIsNotRepeated(t *testing.T) {
-	_, err := config.LoadFrom(map[string]string{"DATABASE_URL": "postgres://user:hunter2@host/db", "LOG_FORMAT": "xml"}, config.Database)
-	if err == nil || strings.Contains(err.Error(), "hunter2") {
-		t.Error(err)
+	for _, bucket := range []string{"file:///bucket", "https://key:hunter2@minio:9000/bucket", "file://key:hunter2@host/bucket", "s3://key:hunter2@%zz"} {
+		_, err := config.LoadFrom(map[string]string{"DATABASE_URL": "postgres://user:hunter2@host/db", "BUCKET_URL": bucket, "LOG_FORMAT": "xml"}, config.Database, config.Bucket)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", bucket, err)
+		}
 	}
 }
 
