@@ -45,15 +45,15 @@ func (d *downloadReader) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-// send sends up to most of the next bytes to w. It returns 0 and no error if Read must read them: see
-// archive.File.Send.
-func (d *downloadReader) send(w io.Writer, most int64) (int64, error) {
+// send writes at most limit bytes of the file to w, as archive.File.Send does. It returns 0 and no error if the
+// caller must use Read instead.
+func (d *downloadReader) send(w io.Writer, limit int64) (int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return 0, errDownloadOver
 	}
-	n, err := d.file.Send(w, most)
+	n, err := d.file.Send(w, limit)
 	if errors.Is(err, io.ErrUnexpectedEOF) || archive.Unavailable(err) { // the file is at fault, not the connection
 		d.err = err
 	}
