@@ -1,6 +1,10 @@
 package api_test
 
 import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -81,4 +85,38 @@ func TestABadIdempotencyKeyIsRefused(t *testing.T) {
 		t.Errorf("%d exports were created", n)
 	}
 	s.do(t, "POST", "/v1/exports", "Idempotency-Key", strings.Repeat("k", 255)).status(t, 202)
+}
+
+// When a workspace is erased, its keys are deleted first.
+func TestARequestWhoseKeyIsDeletedMeanwhileCreatesNoExport(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	answer := func() *http.Response {
+		t.Helper()
+		a, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	fmt.Fprintf(conn, "POST /v1/exports HTTP/1.1\r\nHost: x\r\nX-Api-Key: %s\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n", s.key)
+	if a := answer(); a.StatusCode != 100 { // the server has checked the key, and waits for the body
+		t.Fatal(a.Status)
+	}
+	if err := s.keys.DeleteWorkspace(t.Context(), s.workspace); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "{}")
+	if a := answer(); a.StatusCode != 401 {
+		t.Error(a.Status)
+	}
+	if n := s.count(t); n != 0 {
+		t.Errorf("%d exports were created", n)
+	}
 }

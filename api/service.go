@@ -100,6 +100,8 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 		return newProblem(codeStorageFull)
 	case errors.Is(err, export.ErrNotFound):
 		return newProblem(codeExportNotFound)
+	case errors.Is(err, export.ErrCreatorGone):
+		return newProblem(codeUnauthorized)
 	case errors.Is(err, export.ErrKeyReused):
 		return newProblem(codeKeyReused)
 	case ctx.Err() != nil:

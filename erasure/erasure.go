@@ -53,8 +53,8 @@ var ErrRunning = errors.New("exports are still running")
 // that it found. After an error, call Erase again. It continues where it stopped, because it deletes the
 // row of an export only after the export's objects.
 func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []string, err error) {
-	// Delete the keys first: without keys, no request can create another export. The loop below also finds
-	// exports of requests that were accepted before.
+	// Delete the keys first: export.Store.Create needs the key of its caller, so that no request with a key
+	// can create another export. The loop below also finds exports of requests that were accepted before.
 	if err := e.Keys.DeleteWorkspace(ctx, workspaceID); err != nil {
 		return nil, err
 	}

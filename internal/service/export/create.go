@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+
+	"memexport/internal/service/rowid"
 )
 
 // Create inserts a PENDING export with the workspace, format, filter, idempotency key, creator and trace of e. If one
@@ -19,7 +21,7 @@ import (
 // key, Create returns that export, or ErrKeyReused if its format or filter differs from e's. If that
 // export was purged, its filter has been erased, and Create returns the export without comparing format
 // and filter. Without an earlier export, Create returns a LimitError if the workspace has reached a
-// limit, and ErrStoreFull if the store is full.
+// limit, ErrStoreFull if the store is full, and ErrCreatorGone if the API key e.CreatedBy has been deleted.
 func (s *Store) Create(ctx context.Context, e Export) (Export, error) {
 	id, err := uuid.NewV7() // ascending, so that inserts go to one end of the index
 	if err != nil {
@@ -87,6 +89,9 @@ func selectEarlier(ctx context.Context, tx *sqlx.Tx, wanted record, key *string)
 // insert inserts an export unless its workspace has reached a limit. It returns sql.ErrNoRows if the
 // workspace already has an export with the same idempotency key.
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export, error) {
+	if err := holdKey(ctx, tx, wanted.WorkspaceID, *wanted.CreatedBy); err != nil {
+		return Export{}, err
+	}
 	used, err := s.selectUsage(ctx, tx, wanted.WorkspaceID)
 	if err != nil {
 		return Export{}, err
@@ -109,4 +114,22 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, wanted record) (Export,
 		return Export{}, fmt.Errorf("insert an export: %w", err)
 	}
 	return wanted.export()
+}
+
+// holdKey keeps an API key of the workspace from being deleted until tx ends. It returns ErrCreatorGone if the
+// key has been deleted already. The erasure of a workspace begins with its keys, so it finds every export that
+// a key creates. holdKey does nothing if the creator is not a key.
+func holdKey(ctx context.Context, tx *sqlx.Tx, workspaceID, creator string) error {
+	if _, err := rowid.Parse(creator); err != nil {
+		return nil
+	}
+	var id string
+	err := tx.GetContext(ctx, &id, `SELECT id FROM memexport.api_keys WHERE id = $1 AND workspace_id = $2 FOR KEY SHARE`, creator, workspaceID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return ErrCreatorGone
+	}
+	if err != nil {
+		return fmt.Errorf("look up the API key that creates an export: %w", err)
+	}
+	return nil
 }

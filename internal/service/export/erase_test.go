@@ -3,8 +3,11 @@ package export_test
 import (
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 
 	"memexport/internal/service/export"
 )
@@ -136,6 +139,53 @@ func TestTheHistoryKeepsWhatIsYoungOrNotPurged(t *testing.T) {
 		n, err := s.DeleteHistory(t.Context(), time.Hour, 1)
 		if n != step.deleted || err != nil || gone(old.ID) != step.old || gone(older.ID) != step.last || gone(young.ID) || gone(kept.ID) {
 			t.Fatalf("%d rows were deleted, %v; gone: %v %v %v %v", n, err, gone(old.ID), gone(older.ID), gone(young.ID), gone(kept.ID))
+		}
+	}
+}
+
+func TestAKeyStaysUntilTheExportThatItCreatesIsStored(t *testing.T) {
+	s, db := open(t)
+	newKey := func() string {
+		t.Helper()
+		var id string
+		err := db.Get(&id, `INSERT INTO memexport.api_keys (id, workspace_id, name, display, hash, permissions)
+			VALUES (gen_random_uuid(), $1, 'a key', '', sha256($2), '{export.write}') RETURNING id`, tenant, []byte(uuid.NewString()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	key, gone := newKey(), newKey()
+	db.MustExec(`DELETE FROM memexport.api_keys WHERE id = $1`, gone)
+	for what, e := range map[string]export.Export{
+		"a deleted key":                            {WorkspaceID: tenant, Format: "json", CreatedBy: gone},
+		"a key of another workspace":               {WorkspaceID: stranger, Format: "json", CreatedBy: key},
+		"a deleted key, and a new Idempotency-Key": {WorkspaceID: tenant, Format: "json", CreatedBy: gone, IdempotencyKey: new(string)},
+	} {
+		if _, err := s.Create(t.Context(), e); !errors.Is(err, export.ErrCreatorGone) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+
+	// The deletion of the key waits until Create has stored the export, or comes first.
+	var group sync.WaitGroup
+	for range 20 {
+		key := newKey()
+		var created export.Export
+		var err error
+		var left int
+		group.Go(func() {
+			created, err = s.Create(t.Context(), export.Export{WorkspaceID: tenant, Format: "json", CreatedBy: key})
+		})
+		group.Go(func() {
+			db.MustExec(`DELETE FROM memexport.api_keys WHERE id = $1`, key)
+			if err := db.Get(&left, `SELECT count(*) FROM memexport.exports WHERE created_by = $1`, key); err != nil {
+				t.Error(err)
+			}
+		})
+		group.Wait()
+		if (err == nil) != (left == 1) || err != nil && !errors.Is(err, export.ErrCreatorGone) {
+			t.Errorf("Create returns %q, %v; after the deletion of its key there were %d exports", created.ID, err, left)
 		}
 	}
 }

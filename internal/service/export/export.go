@@ -133,6 +133,8 @@ var (
 	// ErrConflict means that another caller was first: it changed the status of the export, or recorded
 	// the same part.
 	ErrConflict = errors.New("the export is no longer in the state that this operation needs")
+	// ErrCreatorGone means that the API key that creates an export has been deleted.
+	ErrCreatorGone = errors.New("the API key has been deleted")
 	// ErrKeyReused means that the idempotency key belongs to an export with other parameters.
 	ErrKeyReused = errors.New("the idempotency key was used with other parameters")
 )
