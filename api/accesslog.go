@@ -45,6 +45,11 @@ func observe(log *slog.Logger, next http.Handler) http.Handler {
 			if failure != nil {
 				attrs = append(attrs, "aborted", true)
 			}
+			if info.keyID == "" && info.address != "" {
+				// Nobody but the client's address tells who sends wrong keys. Other requests have a key id, and
+				// their addresses are only in the audit log.
+				attrs = append(attrs, "address", info.address)
+			}
 			log.Log(r.Context(), accessLevel(r.Pattern), "request", attrs...)
 			if failure != nil {
 				panic(http.ErrAbortHandler) // breaks the connection, so that the client sees an incomplete answer

@@ -32,7 +32,10 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, problem)
 		return
 	}
-	address := clientAddress(r, s.trustedProxies)
+	address, info := clientAddress(r, s.trustedProxies), infoOf(r.Context())
+	if address.IsValid() {
+		info.address = address.String()
+	}
 	wait, done := s.failures.try(address, sent.secret, time.Now())
 	if wait > 0 {
 		metrics.LimitsHit.Add(r.Context(), 1, metrics.LimitFailures)
@@ -45,11 +48,7 @@ func (s *service) authenticate(ctx huma.Context, next func(huma.Context)) {
 		writeProblem(w, problem)
 		return
 	}
-	info := infoOf(r.Context())
 	info.workspaceID, info.keyID = sender.workspaceID, sender.keyID
-	if address.IsValid() {
-		info.address = address.String()
-	}
 	next(huma.WithContext(ctx, withCaller(r.Context(), sender)))
 }
 

@@ -32,37 +32,44 @@ type rates struct {
 
 	mu    sync.Mutex
 	byKey *simplelru.LRU[string, *rate.Limiter]
-	// byCredential finds the limiter for a request by the credentialHash of its headers. It has an entry
+	// byCredential finds the caller of a request by the credentialHash of its headers. It has an entry
 	// only for headers whose key has been found valid. With it, a request beyond the limit is refused
 	// without a database query.
-	byCredential *simplelru.LRU[[sha256.Size]byte, *rate.Limiter]
+	byCredential *simplelru.LRU[[sha256.Size]byte, ratedCaller]
+}
+
+// ratedCaller is a caller, and the limiter of its key.
+type ratedCaller struct {
+	workspaceID, keyID string
+	limiter            *rate.Limiter
 }
 
 func newRates(perSecond int) *rates {
 	byKey, _ := simplelru.NewLRU[string, *rate.Limiter](maxRatedKeys, nil) // the error is nil, because the size is positive
-	byCredential, _ := simplelru.NewLRU[[sha256.Size]byte, *rate.Limiter](maxRatedKeys, nil)
+	byCredential, _ := simplelru.NewLRU[[sha256.Size]byte, ratedCaller](maxRatedKeys, nil)
 	return &rates{perSecond: perSecond, byKey: byKey, byCredential: byCredential}
 }
 
-// exhausted reports whether the key in the headers h is known and may make no request at the moment.
-func (r *rates) exhausted(h http.Header) bool {
+// exhausted reports whether the key in the headers h is known and may make no request at the moment. If so, it
+// returns the caller too.
+func (r *rates) exhausted(h http.Header) (c ratedCaller, yes bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	limiter, known := r.byCredential.Get(credentialHash(h))
-	return known && limiter.Tokens() < 1
+	c, known := r.byCredential.Get(credentialHash(h))
+	return c, known && c.limiter.Tokens() < 1
 }
 
-// take counts a request of the key with this id and reports whether the key may make it. h are the headers
-// of the request. Call take only after the key in h has been found valid.
-func (r *rates) take(keyID string, h http.Header) bool {
+// take counts a request of c and reports whether the key of c may make it. h are the headers of the request.
+// Call take only after the key in h has been found valid.
+func (r *rates) take(c caller, h http.Header) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	limiter, found := r.byKey.Get(keyID)
+	limiter, found := r.byKey.Get(c.keyID)
 	if !found {
 		limiter = rate.NewLimiter(rate.Limit(r.perSecond), burstSeconds*r.perSecond)
-		r.byKey.Add(keyID, limiter)
+		r.byKey.Add(c.keyID, limiter)
 	}
-	r.byCredential.Add(credentialHash(h), limiter)
+	r.byCredential.Add(credentialHash(h), ratedCaller{workspaceID: c.workspaceID, keyID: c.keyID, limiter: limiter})
 	return limiter.Allow()
 }
 
@@ -86,9 +93,13 @@ func (r *rates) refuse(ctx huma.Context) {
 // authentication.
 func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
-	if s.rates.perSecond > 0 && s.rates.exhausted(r.Header) {
-		s.rates.refuse(ctx)
-		return
+	if s.rates.perSecond > 0 {
+		if c, yes := s.rates.exhausted(r.Header); yes {
+			info := infoOf(r.Context())
+			info.workspaceID, info.keyID = c.workspaceID, c.keyID
+			s.rates.refuse(ctx)
+			return
+		}
 	}
 	next(ctx)
 }
@@ -96,7 +107,7 @@ func (s *service) refuseExhausted(ctx huma.Context, next func(huma.Context)) {
 // limitRate counts a request that has been authenticated, and refuses it if its key has reached the limit.
 func (s *service) limitRate(ctx huma.Context, next func(huma.Context)) {
 	r, _ := humago.Unwrap(ctx)
-	if s.rates.perSecond > 0 && !s.rates.take(infoOf(r.Context()).keyID, r.Header) {
+	if s.rates.perSecond > 0 && !s.rates.take(callerOf(ctx.Context()), r.Header) {
 		s.rates.refuse(ctx)
 		return
 	}

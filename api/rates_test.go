@@ -59,6 +59,25 @@ func TestRequestsWithoutThePermissionCountToo(t *testing.T) {
 	}
 }
 
+func TestTheLogNamesTheClientThatALimitRefuses(t *testing.T) {
+	t.Parallel()
+	s := newService(t, func(o *api.Options) { o.Limits.RequestsPerSecond, o.AuthFailures = 1, 1 })
+	for s.do(t, "GET", "/v1/exports").StatusCode == 200 {
+	}
+	for s.do(t, "GET", "/v1/exports", "X-Api-Key", "msk_live_wrong").StatusCode == 401 {
+	}
+	s.log.await(t, "status=401")
+	for line := range strings.Lines(s.log.String()) {
+		hasKey, hasAddress := strings.Contains(line, "key_id="), strings.Contains(line, "address=127.0.0.1")
+		if strings.Contains(line, "msg=request") && hasKey == hasAddress {
+			t.Errorf("a line has a key id: %t, an address: %t:\n%s", hasKey, hasAddress, line)
+		}
+	}
+	if log := s.log.String(); !strings.Contains(log, "status=429") {
+		t.Errorf("no request was refused:\n%s", log)
+	}
+}
+
 // A request that is refused because of the rate limit must not need a database query.
 func TestARequestBeyondTheRateCostsNoQuery(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ type requestInfo struct {
 	workspaceID string
 	keyID       string
 	exportID    string
-	address     string // the client's IP address; only the audit log shows it
+	address     string // the client's IP address; see observe
 }
 
 // infoOf returns the requestInfo of the request that ctx belongs to.
