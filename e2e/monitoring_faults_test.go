@@ -257,6 +257,7 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 	m.cause(t, "Temporal refuses starts (a stand-in for the server)", func() { m.prometheus.scrapes(t, "refused", api) },
 		func() { refused.do(t, "POST", "/v1/exports?format=csv").want(t, 202) }, "MemexportTemporalResourceExhausted")
 	m.prometheus.forget(t, "refused")
+	m.cause(t, "the only API is stopped", func() { m.api.stop(t) }, nil, "MemexportNoAPI")
 }
 
 // exhausted is a Temporal server that refuses to start workflows.

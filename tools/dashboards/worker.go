@@ -28,7 +28,7 @@ var worker = dashboard{
 			{title: "Workflow tasks that fail", description: "Workflow tasks that fail, in a minute. NonDeterminismError means that this build does not fit what another one began.", unit: "cpm", queries: []query{
 				{`60 * sum by (failure_reason) (rate(temporal_workflow_task_execution_failed_total{job=~"$job", instance=~"$instance"}[$__rate_interval]))`, "{{failure_reason}}"}}},
 			{title: "Workflows in memory", description: "Workflows in the worker's cache, which holds 10,000. Sleeping exports stay in it.", unit: "short", queries: []query{
-				{`sum by (instance, workflow_type) (temporal_sticky_cache_size{job=~"$job", instance=~"$instance"})`, "{{instance}} {{workflow_type}}"}}},
+				{`max by (instance) (temporal_sticky_cache_size{job=~"$job", instance=~"$instance"})`, "{{instance}}"}}},
 			{title: "Cache hits and misses", description: "Workflow tasks a second whose workflow was in the cache, or had to be replayed from its history.", unit: "short", queries: []query{
 				{`sum(rate(temporal_sticky_cache_hit_total{job=~"$job", instance=~"$instance"}[$__rate_interval]))`, "hits"},
 				{`sum(rate(temporal_sticky_cache_miss_total{job=~"$job", instance=~"$instance"}[$__rate_interval]))`, "misses"}}},

@@ -98,9 +98,9 @@ func TestProcessesHaveTimeToStopAndAreProbed(t *testing.T) {
 					t.Errorf("%s has the probe %+v for %s", w.name, probe, path)
 				}
 			}
-			start := c.StartupProbe
-			if start == nil || start.PeriodSeconds*start.FailureThreshold < 30 {
-				t.Errorf("%s has too little time to start: %+v", w.name, start)
+			// A worker starts only when Temporal answers. A startup probe would kill it again and again until then.
+			if c.StartupProbe != nil {
+				t.Errorf("%s has the startup probe %+v", w.name, c.StartupProbe)
 			}
 			if !slices.ContainsFunc(c.Ports, func(p corev1.ContainerPort) bool { return p.Name == "admin" && p.ContainerPort == 9090 }) {
 				t.Errorf("%s has no port named admin", w.name)
