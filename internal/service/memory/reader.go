@@ -213,14 +213,14 @@ func (p *pages) statement() (statement string, args []any) {
 	return `SELECT ` + columns + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(p.limit), w.args
 }
 
-// begin opens a read-only transaction with settings that make Postgres read along the keyset index,
-// whatever its planner estimates.
+// begin opens a read-only transaction in which Postgres never hides a memory, and reads along the keyset index,
+// whatever its planner estimates. Every statement that reads memories runs in such a transaction.
 func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("begin reading memories: %w", err)
 	}
-	settings := `SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
+	settings := allRows + `; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
 	if q.Filter.IsZero() {
 		// Without a filter, the keyset index is always the best choice. Any other plan would sort all
 		// remaining rows again for every page.
