@@ -22,9 +22,11 @@ func TestATableThatIsAwayForAMomentOnlyDelaysTheExport(t *testing.T) {
 	h.fill(200)
 	h.readAs("reader_of_activities")
 	for name, c := range map[string]struct{ take, giveBack, says string }{
-		"renamed":      {`ALTER TABLE memories RENAME TO moved`, `ALTER TABLE moved RENAME TO memories`, "42P01"},
-		"column":       {`ALTER TABLE memories RENAME COLUMN created_at TO made`, `ALTER TABLE memories RENAME COLUMN made TO created_at`, "42703"},
-		"permission":   {`REVOKE SELECT ON memories FROM reader_of_activities`, `GRANT SELECT ON memories TO reader_of_activities`, "42501"},
+		"renamed":    {`ALTER TABLE memories RENAME TO moved`, `ALTER TABLE moved RENAME TO memories`, "42P01"},
+		"column":     {`ALTER TABLE memories RENAME COLUMN created_at TO made`, `ALTER TABLE memories RENAME COLUMN made TO created_at`, "42703"},
+		"permission": {`REVOKE SELECT ON memories FROM reader_of_activities`, `GRANT SELECT ON memories TO reader_of_activities`, "42501"},
+		"row-level security": {`ALTER TABLE memories ENABLE ROW LEVEL SECURITY; CREATE POLICY none ON memories USING (false)`,
+			`DROP POLICY none ON memories; ALTER TABLE memories DISABLE ROW LEVEL SECURITY`, "42501"},
 		"another type": {`ALTER TABLE memories ALTER workspace_id TYPE text`, `ALTER TABLE memories ALTER workspace_id TYPE uuid USING workspace_id::uuid`, "42883"},
 	} {
 		t.Run(name, func(t *testing.T) {

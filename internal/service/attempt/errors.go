@@ -141,8 +141,8 @@ func SourceError(ctx context.Context, table string, err error) error {
 	return Retryable(TypeSourceUnavailable, named)
 }
 
-// sourceChanged returns a retryable error for a table, column or permission that is missing. A migration of
-// the memory service may bring it back within seconds. For a longer absence, the pause between the retries
+// sourceChanged returns a retryable error for a table, column or permission that is missing, or for row-level
+// security that applies now. A migration of the memory service may undo it within seconds. For a longer absence, the pause between the retries
 // grows from 15 seconds to 15 minutes.
 func sourceChanged(ctx context.Context, err error) error {
 	const shortest, longest = 15 * time.Second, 15 * time.Minute
@@ -150,7 +150,7 @@ func sourceChanged(ctx context.Context, err error) error {
 	if activity.IsActivity(ctx) {
 		delay = min(longest, shortest<<min(activity.GetInfo(ctx).Attempt-1, 10))
 	}
-	err = fmt.Errorf("%w: check MEMORIES_TABLE, its columns, and that the user of MEMORIES_DATABASE_URL may read it", err)
+	err = fmt.Errorf("%w: check MEMORIES_TABLE, its columns, and that the user of MEMORIES_DATABASE_URL may read it and bypasses row-level security", err)
 	return temporal.NewApplicationErrorWithOptions(err.Error(), TypeSourceChanged, temporal.ApplicationErrorOptions{NextRetryDelay: delay})
 }
 

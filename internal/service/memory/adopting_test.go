@@ -113,11 +113,7 @@ func TestReadingAViewTakesThePermissionsOnThePage(t *testing.T) {
 	a.Cleanup(func() { a.exec(`DROP OWNED BY memexport_reader; DROP ROLE memexport_reader`) })
 	create, grants, _ := strings.Cut(a.blocks["permissions"], "\n")
 	a.exec(create)
-	separator := "?"
-	if strings.Contains(a.url, "?") {
-		separator = "&"
-	}
-	reader := pgtest.OpenURL(t, a.url+separator+"role=memexport_reader", 2)
+	reader := pgtest.OpenURL(t, withRole(a.url, "memexport_reader"), 2)
 	const message = "it cannot be read: pq: permission denied for view export_memories"
 	if err := a.source(reader, view).Check(t.Context()); err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(readPage(t), message) {
 		t.Errorf("without grants: %v", err)
@@ -126,6 +122,31 @@ func TestReadingAViewTakesThePermissionsOnThePage(t *testing.T) {
 	if got := a.export(reader, format.JSON); got != "[\n]\n" {
 		t.Errorf("with the grants, the export of nothing is %q", got)
 	}
+}
+
+func TestRowLevelSecurityTakesWhatThePageSays(t *testing.T) {
+	a := newAdoption(t)
+	a.run("renamed: the existing table", "renamed: the view", "renamed: the index")
+	a.Cleanup(func() { a.exec(`DROP OWNED BY memexport_reader; DROP ROLE memexport_reader`) })
+	a.run("permissions")
+	a.exec(`ALTER VIEW export_memories SET (security_invoker = on); GRANT USAGE ON SCHEMA assistant TO memexport_reader;
+		GRANT SELECT ON assistant.facts TO memexport_reader; ALTER TABLE assistant.facts ENABLE ROW LEVEL SECURITY;
+		INSERT INTO assistant.facts VALUES (gen_random_uuid(), '` + workspace + `', 'likes tea', NULL, NULL, NULL, now(), NULL)`)
+	reader := pgtest.OpenURL(t, withRole(a.url, "memexport_reader"), 2)
+	const message = "row-level security may hide memories from exports"
+	if err := a.source(reader, view).Check(t.Context()); err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(readPage(t), message) {
+		t.Errorf("with row-level security: %v", err)
+	}
+	wantExported := func() {
+		t.Helper()
+		if got := a.export(reader, format.JSON); !strings.Contains(got, "likes tea") {
+			t.Errorf("the export is %q", got)
+		}
+	}
+	a.run("row-level security: a role that bypasses it")
+	wantExported()
+	a.exec(`ALTER ROLE memexport_reader NOBYPASSRLS; ALTER VIEW export_memories RESET (security_invoker)`) // the owner of the view owns the table too
+	wantExported()
 }
 
 func TestThePageQuotesTheMessagesOfTheStart(t *testing.T) {

@@ -197,3 +197,12 @@ func databaseName(a *adoption) string {
 	}
 	return pq.QuoteIdentifier(name)
 }
+
+// withRole returns the URL of a database with the option that makes connections act as the role.
+func withRole(url, role string) string {
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	return url + separator + "role=" + role
+}

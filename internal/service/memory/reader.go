@@ -42,9 +42,15 @@ func selectList(text, metadata string) string {
 		user_id, agent_id, session_id, priority::text, status::text`
 }
 
-// columns is the select list of a page. For oversize values it selects NULL: see readOversize.
+// oversizeMark is the text that the page query returns for an oversize memory. NULL would not do, because a text may
+// be NULL. If a memory has exactly this text, it is also read by a query of its own, which is slower but still right.
+const oversizeMark = "(oversize)"
+
+// columns is the select list of a page. For an oversize memory it selects oversizeMark and no metadata that is too
+// large: see readOversize. The second WHEN costs nothing for an ordinary memory, because the first one is true.
 var columns = selectList(
-	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d AND coalesce(pg_column_size(metadata), 0) <= %d THEN memory END`, maxText, maxMetadata),
+	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %[1]d AND coalesce(pg_column_size(metadata), 0) <= %[2]d THEN memory
+		WHEN memory IS NOT NULL OR pg_column_size(metadata) > %[2]d THEN '%[3]s' END`, maxText, maxMetadata, oversizeMark),
 	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
 
 // Read calls visit once for every memory that q matches and whose key is in r, in the order of keys. If
@@ -149,7 +155,7 @@ func (p *pages) read(ctx context.Context, visit func(*Memory) error) (err error)
 		}
 		rows++
 		createdAt = m.CreatedAt
-		if m.Text == nil { // oversize, or NULL
+		if string(m.Text) == oversizeMark {
 			err = p.visitOversize(ctx, Key{CreatedAt: createdAt, ID: string(m.ID)}, visit)
 		} else {
 			err = visit(m)
@@ -213,14 +219,14 @@ func (p *pages) statement() (statement string, args []any) {
 	return `SELECT ` + columns + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(p.limit), w.args
 }
 
-// begin opens a read-only transaction with settings that make Postgres read along the keyset index,
-// whatever its planner estimates.
+// begin opens a read-only transaction in which Postgres never hides a memory, and reads along the keyset index,
+// whatever its planner estimates. Every statement that reads memories runs in such a transaction.
 func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("begin reading memories: %w", err)
 	}
-	settings := `SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
+	settings := allRows + `; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
 	if q.Filter.IsZero() {
 		// Without a filter, the keyset index is always the best choice. Any other plan would sort all
 		// remaining rows again for every page.

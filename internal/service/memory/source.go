@@ -67,8 +67,8 @@ var columnTypes = map[string][]string{
 
 // Check returns an error that lists everything that prevents the table from being exported: it does not
 // exist, a column is missing or has the wrong type, the database is encoded as SQL_ASCII, the user may
-// not read it or, for a table, the index for keyset pagination is missing. A view cannot have an index,
-// so its tables are not checked: see docs/adopting.md.
+// not read it, row-level security applies to the user or, for a table, the index for keyset pagination is
+// missing. A view cannot have an index, so its tables are not checked: see docs/adopting.md.
 func (s *Source) Check(ctx context.Context) error {
 	var encoding string
 	if err := s.db.GetContext(ctx, &encoding, `SHOW server_encoding`); err != nil {
