@@ -14,10 +14,12 @@ type FailInput struct {
 	ExportID string `json:"export_id"`
 	Code     string `json:"code"`            // a key of export.Failures
 	Cause    string `json:"cause,omitempty"` // the error that caused the failure, for the log; it contains nothing of a memory
+	// KeepReady is set by a caller that deletes the objects only if the export is FAILED.
+	KeepReady bool `json:"keep_ready,omitempty"`
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
-// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
+// export's objects next. With KeepReady, a READY export stays READY. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
 // returns the state of the export.
 func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
@@ -26,7 +28,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	}
 	failure.Cause = in.Cause
 	err := a.Exports.Fail(ctx, in.ExportID, failure)
-	if errors.Is(err, export.ErrConflict) {
+	if errors.Is(err, export.ErrConflict) && !in.KeepReady {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {

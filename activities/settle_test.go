@@ -50,6 +50,22 @@ func TestAnUnknownCodeBecomesInternal(t *testing.T) {
 	}
 }
 
+func TestFailKeepsAReadyExportOnRequest(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	in := activities.FailInput{Code: export.CodeTerminated, KeepReady: true}
+	for want, start := range map[export.Status]func() string{
+		export.Ready:  func() string { return h.published(format.JSON) },
+		export.Failed: func() string { id, _ := h.started(format.JSON); return id },
+	} {
+		in.ExportID = start()
+		if settled := must[activities.Settled](h, h.Fail, in); settled.Status != want {
+			t.Errorf("Fail returned %+v, want %s", settled, want)
+		}
+		h.wantStatus(in.ExportID, want)
+	}
+}
+
 // The workflow deletes the objects after Fail, so the export must not stay READY.
 func TestFailExpiresAReadyExport(t *testing.T) {
 	h := newHarness(t)

@@ -189,6 +189,15 @@ func (f *fixture) publish(id string) {
 	}
 }
 
+// publishAndExpire makes an export EXPIRED that written has created.
+func (f *fixture) publishAndExpire(id string) {
+	f.Helper()
+	f.publish(id)
+	if err := f.exports.Expire(f.Context(), id); err != nil {
+		f.Fatal(err)
+	}
+}
+
 // purged creates an EXPIRED export whose objects are deleted, and returns its id.
 func (f *fixture) purged() string {
 	f.Helper()
