@@ -50,14 +50,25 @@ type ExpireResult struct {
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
 // downloads that have begun can finish. The objects of a deleted export need no grace period.
+//
+// An unfinished export becomes FAILED: Postgres has lost the commit that made it READY, for example in a fail-over,
+// and its objects are deleted next. Otherwise it would stay unfinished for good, and keep its place to run.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
+	if errors.Is(err, export.ErrConflict) {
+		lost := export.Failures[export.CodeInternal]
+		lost.Cause = "the export was READY, but Postgres has lost that status"
+		err = a.Exports.Fail(ctx, in.ExportID, lost)
+	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
+	}
+	if e.StoredStatus == export.Failed {
+		a.ended(ctx, e.WorkspaceID) // as in Fail
 	}
 	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt}, nil
 }
