@@ -114,6 +114,9 @@ func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *forma
 	if err != nil {
 		return export.File{}, attempt.DatabaseError(ctx, err)
 	}
+	if err := noGap(recorded); err != nil { // the counts below cannot show a gap, because they come from the same rows
+		return export.File{}, err
+	}
 	var unverified []export.Part // the ranges before the last one were verified while later ones were written
 	for _, p := range recorded {
 		if p.Range == in.Ranges-1 || p.Range == export.FooterRange {
@@ -137,5 +140,5 @@ func (a *Activities) verifiedFile(ctx context.Context, e export.Export, f *forma
 		return export.File{}, attempt.Final(attempt.TypeStorageCorrupt,
 			fmt.Errorf("the parts have %d bytes (SHA-256 %x), but the composed object has %d (SHA-256 %x)", size, sum, c.Size, c.SHA256))
 	}
-	return export.File{Memories: in.Written.Memories, Size: size, SHA256: sum, Object: in.Composed.Object}, nil
+	return export.File{Parts: len(recorded), Memories: in.Written.Memories, Size: size, SHA256: sum, Object: in.Composed.Object}, nil
 }

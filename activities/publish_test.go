@@ -38,6 +38,33 @@ func TestPublishRejectsCountsThatDifferFromTheRecordedParts(t *testing.T) {
 	must[activities.PublishResult](h, h.Publish, right)
 }
 
+// All counts come from the rows of the parts, so they agree although a part is missing.
+func TestAFileThatLacksAPartIsNeverPublished(t *testing.T) {
+	for _, f := range []*format.Format{format.JSON, format.Parquet} { // Parquet has a footer, which describes the other parts
+		t.Run(f.Name, func(t *testing.T) {
+			h := newHarness(t)
+			h.PartSize = 8 << 10
+			h.fill(400)
+			for name, lost := range map[string]string{"the first": "part = 0 AND range = 0", "one between others": "part = 1 AND range = 1"} {
+				id := h.create(f)
+				ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.written(id, activities.PlanResult{Ranges: ranges})
+				h.exec(`DELETE FROM memexport.export_parts WHERE `+lost+` AND export_id = $1`, id)
+				again := h.written(id, activities.PlanResult{Ranges: ranges})
+				if n := len(h.parts(id)); n != again.Written.Parts {
+					t.Errorf("%s: %d parts are recorded and %d reported", name, n, again.Written.Parts)
+				}
+				_, err = do[activities.PublishResult](h, h.Publish, again)
+				wantFinal(t, err, attempt.TypeCountMismatch)
+				h.wantStatus(id, export.Processing)
+			}
+		})
+	}
+}
+
 func TestPublishRejectsAComposedObjectThatDiffersFromTheParts(t *testing.T) {
 	h := newHarness(t)
 	h.fill(100)

@@ -95,6 +95,55 @@ func TestARetryContinuesAfterTheLastRecordedPart(t *testing.T) {
 	}
 }
 
+// losePart makes Postgres lose the part with this number as soon as it is committed, as in an asynchronous fail-over.
+// repair ends that.
+func (h *harness) losePart(number int) (repair func()) {
+	h.Helper()
+	h.exec(fmt.Sprintf(`CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			DELETE FROM memexport.export_parts WHERE export_id = NEW.export_id AND range = NEW.range AND part = NEW.part; RETURN NULL;
+		END $$;
+		CREATE TRIGGER lose AFTER INSERT ON memexport.export_parts FOR EACH ROW WHEN (NEW.part = %d) EXECUTE FUNCTION lose()`, number))
+	return func() {
+		h.Helper()
+		h.exec(`DROP TRIGGER lose ON memexport.export_parts; DROP FUNCTION lose`)
+	}
+}
+
+func TestAPartThatPostgresHasLostIsWrittenAgain(t *testing.T) {
+	all := newHarness(t)
+	all.PartSize = 8 << 10
+	all.fill(400)
+	whole := len(all.parts(all.published(format.JSON)))
+	for name, lost := range map[string]int{"the first": 0, "one of the first": 1, "the last": whole - 1} {
+		t.Run(name, func(t *testing.T) {
+			h := all.in(t)
+			in := h.oneRange(format.JSON)
+			repair := h.losePart(lost)
+			_, err := do[export.Written](h, h.WriteRange, in)
+			wantRetryable(t, err, attempt.TypeOvertaken)
+			if parts := h.parts(in.ExportID); len(parts) != lost {
+				t.Errorf("%d parts are recorded, want those before part %d", len(parts), lost)
+			}
+			repair()
+			h.finish(in, format.JSON, 400)
+		})
+	}
+}
+
+// Workers of earlier versions could go on after a part was lost, and so leave a gap.
+func TestARangeWithAGapIsNotContinued(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
+	h.fill(400)
+	in := h.oneRange(format.JSON)
+	h.failOnPart("NEW.part = 4")
+	_, err := do[export.Written](h, h.WriteRange, in)
+	wantRetryable(t, err, attempt.TypeDatabaseUnavailable)
+	h.exec(`DELETE FROM memexport.export_parts WHERE part = 1`)
+	_, err = do[export.Written](h, h.WriteRange, in)
+	wantFinal(t, err, attempt.TypeCountMismatch)
+}
+
 // finish runs an attempt of WriteRange that must succeed, publishes the export, and checks its file.
 func (h *harness) finish(in activities.WriteRangeInput, f *format.Format, memories int64) {
 	h.Helper()

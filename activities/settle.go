@@ -14,10 +14,12 @@ type FailInput struct {
 	ExportID string `json:"export_id"`
 	Code     string `json:"code"`            // a key of export.Failures
 	Cause    string `json:"cause,omitempty"` // the error that caused the failure, for the log; it contains nothing of a memory
+	// KeepReady is set by a caller that deletes the objects only if the export is FAILED.
+	KeepReady bool `json:"keep_ready,omitempty"`
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
-// export's objects next. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
+// export's objects next. With KeepReady, a READY export stays READY. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
 // returns the state of the export.
 func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
@@ -26,7 +28,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	}
 	failure.Cause = in.Cause
 	err := a.Exports.Fail(ctx, in.ExportID, failure)
-	if errors.Is(err, export.ErrConflict) {
+	if errors.Is(err, export.ErrConflict) && !in.KeepReady {
 		err = a.Exports.Expire(ctx, in.ExportID)
 	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {
@@ -48,14 +50,25 @@ type ExpireResult struct {
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
 // downloads that have begun can finish. The objects of a deleted export need no grace period.
+//
+// An unfinished export becomes FAILED: Postgres has lost the commit that made it READY, for example in a fail-over,
+// and its objects are deleted next. Otherwise it would stay unfinished for good, and keep its place to run.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	err := a.Exports.Expire(ctx, in.ExportID)
+	if errors.Is(err, export.ErrConflict) {
+		lost := export.Failures[export.CodeInternal]
+		lost.Cause = "the export was READY, but Postgres has lost that status"
+		err = a.Exports.Fail(ctx, in.ExportID, lost)
+	}
 	if err != nil && !errors.Is(err, export.ErrConflict) {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
 	}
 	e, err := a.Exports.Find(ctx, in.ExportID)
 	if err != nil {
 		return ExpireResult{}, attempt.DatabaseError(ctx, err)
+	}
+	if e.StoredStatus == export.Failed {
+		a.ended(ctx, e.WorkspaceID) // as in Fail
 	}
 	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt}, nil
 }

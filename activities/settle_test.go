@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -50,6 +51,22 @@ func TestAnUnknownCodeBecomesInternal(t *testing.T) {
 	}
 }
 
+func TestFailKeepsAReadyExportOnRequest(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	in := activities.FailInput{Code: export.CodeTerminated, KeepReady: true}
+	for want, start := range map[export.Status]func() string{
+		export.Ready:  func() string { return h.published(format.JSON) },
+		export.Failed: func() string { id, _ := h.started(format.JSON); return id },
+	} {
+		in.ExportID = start()
+		if settled := must[activities.Settled](h, h.Fail, in); settled.Status != want {
+			t.Errorf("Fail returned %+v, want %s", settled, want)
+		}
+		h.wantStatus(in.ExportID, want)
+	}
+}
+
 // The workflow deletes the objects after Fail, so the export must not stay READY.
 func TestFailExpiresAReadyExport(t *testing.T) {
 	h := newHarness(t)
@@ -61,6 +78,29 @@ func TestFailExpiresAReadyExport(t *testing.T) {
 		if e := h.find(id); e.Failure != nil {
 			t.Errorf("%s: the failure is %+v", code, e.Failure)
 		}
+	}
+}
+
+// A fail-over of Postgres can lose the commit of Publish. The workflow does not learn of that, and sleeps until the
+// export expires.
+func TestExpireFailsAnExportWhoseReadyStatusIsLost(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	id, plan := h.started(format.JSON)
+	h.written(id, plan)
+	var ended []string
+	h.Ended = func(_ context.Context, workspace string) { ended = append(ended, workspace) }
+	for range 2 {
+		expired := must[activities.ExpireResult](h, h.Expire, h.ref(id))
+		if time.Since(expired.PurgeAt) > time.Minute || time.Until(expired.PurgeAt) > 0 {
+			t.Errorf("the objects are deleted at %v", expired.PurgeAt)
+		}
+		if e := h.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeInternal {
+			t.Errorf("the export is %s with %+v", e.Status, e.Failure)
+		}
+	}
+	if len(ended) == 0 || ended[0] != workspaceID {
+		t.Errorf("the place was freed for %v", ended)
 	}
 }
 

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -114,7 +115,11 @@ func (a *Activities) recorded(ctx context.Context, id string, number int) (compl
 	return complete, parts, attempt.DatabaseError(ctx, err)
 }
 
+// write writes the memories of a range that follow the recorded parts.
 func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Written, error) {
+	if err := noGap(job.Recorded); err != nil {
+		return export.Written{}, err
+	}
 	activity.GetLogger(ctx).Debug("writing a range", "export_id", job.Export.ID, "range", job.Number, "recorded_parts", len(job.Recorded))
 	defer metrics.RangesInFlight.Begin(ctx)()
 	added, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) (export.Written, error) {
@@ -122,6 +127,26 @@ func (a *Activities) write(ctx context.Context, job partwriter.Job) (export.Writ
 	})
 	a.noteFull(ctx, job.Export.ID, err)
 	return added, err
+}
+
+// noGap returns a final error if a part is missing between the recorded parts, which are in the order of the
+// file. Then the file would lack memories. Record leaves no gap, but workers of earlier versions could
+// leave one when Postgres lost a commit.
+func noGap(recorded []export.Part) error {
+	number, next := 0, 0 // the range, and the number of its next part
+	for _, p := range recorded {
+		if p.Range == export.FooterRange {
+			break // the number of the footer is the number of all parts
+		}
+		if p.Range != number {
+			number, next = p.Range, 0
+		}
+		if p.Number != next {
+			return attempt.Final(attempt.TypeCountMismatch, fmt.Errorf("part %d of range %d is not recorded, but part %d is", next, p.Range, p.Number))
+		}
+		next++
+	}
+	return nil
 }
 
 // noteFull records that the store is full, if err means that. The API then refuses new exports.

@@ -20,12 +20,13 @@ func TestALateAttemptAddsNothingToACompleteRange(t *testing.T) {
 	in := h.oneRange(format.JSON)
 	h.exec(`DELETE FROM memories WHERE id IN (SELECT id FROM memories ORDER BY created_at DESC, id DESC LIMIT 20)`)
 	written := must[export.Written](h, h.WriteRange, in)
+	last := h.parts(in.ExportID)[written.Parts-1]
 	late := export.Part{Range: 0, Number: written.Parts, Memories: 20, Last: memory.Key{CreatedAt: in.Range.Last.CreatedAt, ID: in.Range.Last.ID}}
 	var err error
 	if late.Part, err = h.Archive.Put(t.Context(), in.ExportID, 0, late.Number, []byte(",{}")); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Exports.Record(t.Context(), in.ExportID, []export.Part{late}); !errors.Is(err, export.ErrConflict) {
+	if err := h.Exports.Record(t.Context(), in.ExportID, last.Object, []export.Part{late}); !errors.Is(err, export.ErrConflict) {
 		t.Errorf("the late attempt recorded its part: %v", err)
 	}
 	published := must[activities.PublishResult](h, h.Publish, activities.PublishInput{ExportID: in.ExportID, Ranges: 1, Written: written})

@@ -152,7 +152,7 @@ func (s *service) publish(t *testing.T, formatName string, retention time.Durati
 		stored = append(stored, part)
 		recorded = append(recorded, export.Part{Part: part, Number: i, Memories: 1, Last: memory.Key{ID: uuid.NewString()}})
 	}
-	if err := s.exports.Record(ctx, e.ID, recorded); err != nil {
+	if err := s.exports.Record(ctx, e.ID, "", recorded); err != nil {
 		t.Fatal(err)
 	}
 	digest, err := s.archive.Extend(ctx, f, archive.Digest{}, stored)
@@ -163,7 +163,7 @@ func (s *service) publish(t *testing.T, formatName string, retention time.Durati
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, err = s.exports.Publish(ctx, e.ID, export.File{Memories: int64(len(parts)), Size: size, SHA256: sum}, retention); err != nil {
+	if e, err = s.exports.Publish(ctx, e.ID, export.File{Parts: len(parts), Memories: int64(len(parts)), Size: size, SHA256: sum}, retention); err != nil {
 		t.Fatal(err)
 	}
 	return e, f.Prefix + strings.Join(parts, f.Separator) + f.Suffix

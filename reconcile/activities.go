@@ -141,6 +141,16 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 			return err
 		}
 	}
+	if what == fail {
+		// The export may have become READY since it was read, and its workflow may have been terminated after that.
+		// Then it stays READY, unless it was deleted.
+		keep := e.DeletedAt == nil
+		settled, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code, KeepReady: keep,
+			Cause: "found by the reconciler: its workflow is " + string(state)})
+		if err != nil || keep && settled.Status != export.Failed {
+			return err
+		}
+	}
 	if what != leave {
 		activity.GetLogger(ctx).Info("export reconciled", "export_id", e.ID, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy,
 			"action", what.String(), "status", e.StoredStatus, "workflow", state)
@@ -152,9 +162,6 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 		return a.Starter.Start(ctx, e)
 	case fail:
 		done.Settled++
-		if _, err := a.Steps.Fail(ctx, activities.FailInput{ExportID: e.ID, Code: code, Cause: "found by the reconciler: its workflow is " + string(state)}); err != nil {
-			return err
-		}
 		return a.Steps.Purge(ctx, ref)
 	case expire:
 		done.Settled++

@@ -155,15 +155,17 @@ func (f *fixture) processing() string {
 func (f *fixture) written() string {
 	f.Helper()
 	id := f.processing()
+	var previous string
 	for number, row := range []string{"first\r\n", "second\r\n"} {
 		stored, err := f.archive.Put(f.Context(), id, 0, number, []byte(row))
 		if err != nil {
 			f.Fatal(err)
 		}
 		part := export.Part{Part: stored, Number: number, Memories: 1, Last: memory.Key{CreatedAt: memory.Time(number), ID: uuid.NewString()}}
-		if err := f.exports.Record(f.Context(), id, []export.Part{part}); err != nil {
+		if err := f.exports.Record(f.Context(), id, previous, []export.Part{part}); err != nil {
 			f.Fatal(err)
 		}
+		previous = part.Object
 	}
 	return id
 }
@@ -172,13 +174,28 @@ func (f *fixture) written() string {
 func (f *fixture) published() string {
 	f.Helper()
 	id := f.written()
+	f.publish(id)
+	return id
+}
+
+// publish makes an export READY that written has created.
+func (f *fixture) publish(id string) {
+	f.Helper()
 	content := f.file(id)
 	sum := sha256.Sum256(content)
-	file := export.File{Memories: 2, Size: int64(len(content)), SHA256: sum[:]}
+	file := export.File{Parts: 2, Memories: 2, Size: int64(len(content)), SHA256: sum[:]}
 	if _, err := f.exports.Publish(f.Context(), id, file, 72*time.Hour); err != nil {
 		f.Fatal(err)
 	}
-	return id
+}
+
+// publishAndExpire makes an export EXPIRED that written has created.
+func (f *fixture) publishAndExpire(id string) {
+	f.Helper()
+	f.publish(id)
+	if err := f.exports.Expire(f.Context(), id); err != nil {
+		f.Fatal(err)
+	}
 }
 
 // purged creates an EXPIRED export whose objects are deleted, and returns its id.

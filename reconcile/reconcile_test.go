@@ -7,6 +7,8 @@ import (
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -49,6 +51,46 @@ func TestReconcile(t *testing.T) {
 			f := newFixture(t)
 			f.connect(c)
 			test(f)
+		})
+	}
+}
+
+// described is a Temporal client in which every workflow has this status. It calls meanwhile before it answers.
+type described struct {
+	client.Client
+	status    enumspb.WorkflowExecutionStatus
+	meanwhile func()
+}
+
+func (d described) DescribeWorkflowExecution(context.Context, string, string) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	d.meanwhile()
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: d.status}}, nil
+}
+
+// Reconcile reads many exports at once, and asks Temporal about one after the other. Meanwhile an export may become
+// READY, and its workflow may be terminated.
+func TestAnExportThatHasBecomeReadyIsKept(t *testing.T) {
+	for name, c := range map[string]struct {
+		status    enumspb.WorkflowExecutionStatus
+		meanwhile func(f *fixture, id string)
+		want      export.Status
+		settled   int
+	}{
+		"terminated":              {enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, (*fixture).publish, export.Ready, 0},
+		"completed":               {enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, (*fixture).publish, export.Ready, 0},
+		"terminated in the grace": {enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, (*fixture).publishAndExpire, export.Expired, 0},
+		"terminated, unfinished":  {enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, func(*fixture, string) {}, export.Failed, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			id := f.written()
+			f.anHourLater()
+			f.connect(described{status: c.status, meanwhile: func() { c.meanwhile(f, id) }})
+			f.wantReconciled(reconcile.Reconciled{Looked: 1, Settled: c.settled})
+			f.wantStatus(id, c.want)
+			if e, kept := f.find(id), c.settled == 0; (e.PurgedAt == nil) != kept || (f.objects(id) > 0) != kept {
+				t.Errorf("the export was purged at %v and has %d objects", e.PurgedAt, f.objects(id))
+			}
 		})
 	}
 }

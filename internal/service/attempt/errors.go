@@ -23,7 +23,7 @@ const (
 	TypeInvalidExport       = "InvalidExport"       // final: the export does not exist or has an unknown format
 	TypeExportDeleted       = "ExportDeleted"       // final: the owner deleted the export before it began
 	TypeExportClosed        = "ExportClosed"        // final: the export is no longer in the state that the activity needs
-	TypeOvertaken           = "Overtaken"           // retryable: another attempt has recorded the same part, completed the range or published the export
+	TypeOvertaken           = "Overtaken"           // retryable: another attempt has recorded the same part, completed the range or published the export, or Postgres has lost a part
 	TypeSourceInvalid       = "SourceInvalid"       // final: a value in the memories table cannot be exported
 	TypeSourceChanged       = "SourceChanged"       // retryable: the memories table, a column or a permission is missing now
 	TypeSourceUnavailable   = "SourceUnavailable"   // retryable: the memories cannot be read now
@@ -32,7 +32,7 @@ const (
 	TypeStorageFull         = "StorageFull"         // retryable: the object store has no room now
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
-	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree
+	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree, or a part is missing between others
 	TypeWorkerStopping      = "WorkerStopping"      // retryable, by the workflow and not by Temporal: the worker shuts down
 	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost its connection to Temporal, or an operator has paused or reset the activity
 )

@@ -82,7 +82,9 @@ func TestEachStepIsObservedOnce(t *testing.T) {
 	id := last.ID
 	repeat(func() error { _, err := s.Start(t.Context(), id, plan); return err })
 	equal(t, "the start", last.StartedAt != nil && last.CreatedBy == "key-1" && last.TraceParent == "00-x", true)
-	repeat(func() error { _, err := s.Publish(t.Context(), id, file, retention); return err })
+	empty := file
+	empty.Parts, empty.Memories = 0, 0
+	repeat(func() error { _, err := s.Publish(t.Context(), id, empty, retention); return err })
 	equal(t, "the size", *last.SizeBytes, file.Size)
 	repeat(func() error { return s.Expire(t.Context(), id) })
 	repeat(func() error { return s.Purged(t.Context(), id) })

@@ -131,7 +131,7 @@ var Failures = map[string]Failure{
 var (
 	ErrNotFound = errors.New("no such export")
 	// ErrConflict means that another caller was first: it changed the status of the export, or recorded
-	// the same part.
+	// the same part. It also means that a part is missing before the part to record.
 	ErrConflict = errors.New("the export is no longer in the state that this operation needs")
 	// ErrCreatorGone means that the API key that creates an export has been deleted.
 	ErrCreatorGone = errors.New("the API key has been deleted")

@@ -86,6 +86,7 @@ func (s *Store) selectPlan(ctx context.Context, id string) ([]memory.PlannedRang
 
 // File describes the whole file of a READY export.
 type File struct {
+	Parts    int // recorded parts, with the footer
 	Memories int64
 	Size     int64 // bytes
 	SHA256   []byte
@@ -94,18 +95,20 @@ type File struct {
 
 // Publish makes a PROCESSING export READY, sets its expiry to retention from now, and returns the
 // export. An export that has been published before is returned unchanged. Publish returns ErrConflict
-// if the export is PENDING or FAILED.
+// if the export is PENDING or FAILED, or if its recorded parts do not have the counts in f: Postgres may have
+// lost a part after the caller counted them.
 func (s *Store) Publish(ctx context.Context, id string, f File, retention time.Duration) (Export, error) {
-	e, err := s.transition(ctx, id, Ready, StepReady, `completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
+	e, err := s.transition(ctx, id, Ready, StepReady, `($9, $5::bigint) = (SELECT count(*), coalesce(sum(memories), 0) FROM memexport.export_parts WHERE export_id = $1)`,
+		`completed_at = now(), expires_at = now() + $4 * interval '1 microsecond',
 		memory_count = $5, size_bytes = $6, sha256 = $7, file_object = nullif($8, ''), progress = 100,
 		stored_bytes = `+recordedBytes+` + CASE WHEN $8 <> '' THEN $6::bigint ELSE 0 END`,
-		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object)
+		retention.Microseconds(), f.Memories, f.Size, hex.EncodeToString(f.SHA256), f.Object, f.Parts)
 	if !errors.Is(err, ErrConflict) {
 		return e, err
 	}
 	e, err = s.Find(ctx, id)
 	if err == nil && e.ExpiresAt == nil {
-		err = ErrConflict // the export failed before it could be published
+		err = ErrConflict // the export failed before it could be published, or the counts differ
 	}
 	return e, err
 }
@@ -130,7 +133,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 		if err != nil {
 			return err
 		}
-		failed, err = transition(ctx, tx, id, Failed, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
+		failed, err = transition(ctx, tx, id, Failed, `true`, `completed_at = now(), error_code = $4, error_message = $5, error_retryable = $6,
 			progress = $7, memory_count = $8, stored_bytes = `+recordedBytes, f.Code, f.Message, f.Retryable, e.Progress, e.MemoryCount)
 		return err
 	})
@@ -144,7 +147,7 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 // Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
 // It returns ErrConflict if the export has another status.
 func (s *Store) Expire(ctx context.Context, id string) error {
-	_, err := s.transition(ctx, id, Expired, StepExpired, `expires_at = least(expires_at, now())`)
+	_, err := s.transition(ctx, id, Expired, StepExpired, `true`, `expires_at = least(expires_at, now())`)
 	return err
 }
 
@@ -177,15 +180,15 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 // recordedBytes is the SQL expression for the bytes of the recorded parts of the export $1.
 const recordedBytes = `(SELECT coalesce(sum(` + partBytes + `), 0)::bigint FROM memexport.export_parts WHERE export_id = $1)`
 
-// transition changes the status of an export and returns the export. set holds further SQL assignments, whose
-// parameters start at $4. transition returns ErrConflict if the export does not exist, or if the map named
-// transitions does not allow the change.
-func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, set string, args ...any) (Export, error) {
+// transition changes the status of an export and returns the export. set holds further SQL assignments. The
+// parameters of condition and set start at $4. transition returns ErrConflict if the export does not exist, if
+// the map named transitions does not allow the change, or if the SQL condition is false.
+func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status, condition, set string, args ...any) (Export, error) {
 	changed := `now()`
 	if to == Expired {
 		changed = `least(expires_at, now())` // from expires_at on, callers have seen the export as EXPIRED
 	}
-	e, err := updateOne(ctx, q, `status = $2, updated_at = `+changed+`, `+set+` WHERE id = $1 AND status = ANY($3)`,
+	e, err := updateOne(ctx, q, `status = $2, updated_at = `+changed+`, `+set+` WHERE id = $1 AND status = ANY($3) AND `+condition,
 		append([]any{id, to, pq.Array(transitions[to])}, args...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return e, ErrConflict
@@ -197,8 +200,8 @@ func transition(ctx context.Context, q sqlx.QueryerContext, id string, to Status
 }
 
 // transition is like the function transition, and calls the observer.
-func (s *Store) transition(ctx context.Context, id string, to Status, step Step, set string, args ...any) (Export, error) {
-	e, err := transition(ctx, s.db, id, to, set, args...)
+func (s *Store) transition(ctx context.Context, id string, to Status, step Step, condition, set string, args ...any) (Export, error) {
+	e, err := transition(ctx, s.db, id, to, condition, set, args...)
 	if err == nil {
 		s.observe(ctx, step, e)
 	}

@@ -21,7 +21,7 @@ var operations = map[string]func(context.Context, *export.Store, string) error{
 		return err
 	},
 	"Record": func(ctx context.Context, s *export.Store, id string) error {
-		return s.Record(ctx, id, []export.Part{part(1, 7, "b")})
+		return s.Record(ctx, id, "", []export.Part{part(1, 0, "b")})
 	},
 	"Publish": func(ctx context.Context, s *export.Store, id string) error {
 		_, err := s.Publish(ctx, id, file, retention)

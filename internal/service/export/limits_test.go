@@ -100,7 +100,7 @@ func process(t *testing.T, s *export.Store, id string, p export.Part) {
 	if _, err := s.Start(t.Context(), id, plan); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Record(t.Context(), id, []export.Part{p}); err != nil {
+	if err := s.Record(t.Context(), id, "", []export.Part{p}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,7 +124,7 @@ func TestStoredBytesCountUntilTheyArePurged(t *testing.T) {
 	if err := tryCreate(t, s, stranger); err != nil {
 		t.Error("another workspace:", err)
 	}
-	publish(t, s, e.ID, export.File{Memories: 1, Size: 5000, SHA256: digest[:]}) // the compressed size, 999 bytes, counts
+	publish(t, s, e.ID, export.File{Parts: 1, Memories: 1, Size: 5000, SHA256: digest[:]}) // the compressed size, 999 bytes, counts
 	wantLimit(t, tryCreate(t, s, tenant), export.LimitStored, 1000)
 	fail(t, s, other.ID)
 	wantLimit(t, tryCreate(t, s, tenant), export.LimitStored, 1000)
@@ -151,7 +151,7 @@ func TestAComposedFileCountsBesideItsParts(t *testing.T) {
 	s, _ := open(t)
 	e := create(t, s)
 	process(t, s, e.ID, sized(100))
-	publish(t, s, e.ID, export.File{Memories: 1, Size: 100, SHA256: digest[:], Object: "file"})
+	publish(t, s, e.ID, export.File{Parts: 1, Memories: 1, Size: 100, SHA256: digest[:], Object: "file"})
 	if err := tryCreate(t, s.WithLimits(export.Limits{WorkspaceBytes: 201}), tenant); err != nil {
 		t.Error(err)
 	}
@@ -177,7 +177,7 @@ func TestWaitingExportsFailWhenTheirWorkspaceHasStoredAsMuchAsItMay(t *testing.T
 	other := createIn(t, s, stranger)
 	waiting := createIn(t, s, stranger)
 	process(t, s, ids[0], sized(1000))
-	publish(t, s, ids[0], file)
+	publish(t, s, ids[0], export.File{Parts: 1, Memories: 1, Size: 1000, SHA256: digest[:]})
 	equal(t, "what is claimed", claim(t, s, tenant), []string(nil))
 	for _, id := range ids[1:] {
 		if e := find(t, s, id); e.Status != export.Failed || e.Failure.Code != export.CodeStorageLimit || e.CompletedAt == nil {

@@ -45,7 +45,7 @@ func TestATransitionWaitsForARecording(t *testing.T) {
 			e := in(t, s, export.Processing)
 			// Record inserts the same part, and is blocked by this insert until rival ends.
 			rival := db.MustBegin()
-			rival.MustExec(`INSERT INTO memexport.export_parts SELECT export_id, 1, 7, object, size, checksum, continues, memories, last_created_at, last_id FROM memexport.export_parts`)
+			rival.MustExec(`INSERT INTO memexport.export_parts SELECT export_id, 1, 0, object, size, checksum, continues, memories, last_created_at, last_id FROM memexport.export_parts`)
 			recorded, done := make(chan error, 1), make(chan error, 1)
 			go func() { recorded <- operations["Record"](context.Background(), s, e.ID) }()
 			waiting(t, db, 1, recorded)

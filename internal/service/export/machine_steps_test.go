@@ -32,8 +32,9 @@ func (m *machine) do(t *rapid.T, s step) (conflict bool) {
 // attempt is an attempt of WriteRange. It never stops by itself, even if the Store has refused something.
 type attempt struct {
 	*job
-	number int // of the range
-	next   int // number of its next part
+	number int    // of the range
+	next   int    // number of its next part
+	last   string // object of its last part; empty if it has none
 	name   string
 }
 
@@ -62,14 +63,16 @@ func (m *machine) begin(t *rapid.T, j *job, number int) *attempt {
 	same(t, "whether the range is complete", complete, j.complete[number])
 	parts, err := m.store.PartsOfRange(m.ctx, j.id, number)
 	agree(t, "read the parts of the range", err, nil)
-	a.next = len(parts)
+	if a.next = len(parts); a.next > 0 {
+		a.last = parts[a.next-1].Object
+	}
 	m.attempts = append(m.attempts, a)
 	return a
 }
 
 // write lets an attempt record up to two further parts in one transaction, or say that its range is complete.
 func (m *machine) write(t *rapid.T, a *attempt) step {
-	n, next := rapid.IntRange(0, 2).Draw(t, "parts"), a.next
+	n, next, last := rapid.IntRange(0, 2).Draw(t, "parts"), a.next, a.last
 	if n == 0 {
 		return step{a.job, fmt.Sprint(a.name, " completes range ", a.number),
 			func() (any, error) { return nil, m.store.CompleteRange(m.ctx, a.id, a.number, next) },
@@ -83,11 +86,11 @@ func (m *machine) write(t *rapid.T, a *attempt) step {
 		parts = append(parts, p)
 	}
 	return step{a.job, fmt.Sprint(a.name, " records parts of range ", a.number, " from ", next),
-		func() (any, error) { return nil, m.store.Record(m.ctx, a.id, parts) },
+		func() (any, error) { return nil, m.store.Record(m.ctx, a.id, last, parts) },
 		func() (any, error) {
-			err := m.model.record(a.job, a.number, parts)
-			if a.next = next; err == nil {
-				a.next += n
+			err := m.model.record(a.job, a.number, last, parts)
+			if a.next, a.last = next, last; err == nil {
+				a.next, a.last = next+n, parts[n-1].Object
 			}
 			return nil, err
 		},
@@ -99,12 +102,24 @@ func (m *machine) count(t *rapid.T, j *job) publication {
 	parts, err := m.store.Parts(m.ctx, j.id)
 	agree(t, "count the parts", err, nil)
 	counted := export.Count(parts)
-	p := publication{job: j, file: export.File{Memories: counted.Memories, Size: counted.Bytes, SHA256: digest[:]}}
+	p := publication{job: j, file: export.File{Parts: counted.Parts, Memories: counted.Memories, Size: counted.Bytes, SHA256: digest[:]}}
 	if rapid.Bool().Draw(t, "composed") {
 		p.file.Object = "the file"
 	}
 	m.publications = append(m.publications, p)
 	return p
+}
+
+// lose deletes the last part of a range, as Postgres does when it loses the last commits in a fail-over. A complete
+// range loses its completion too, because that was committed later.
+func (m *machine) lose(j *job, number int) {
+	last := len(j.parts[number]) - 1
+	lost := j.parts[number][last]
+	m.db.MustExec(`DELETE FROM memexport.export_parts WHERE export_id = $1 AND range = $2 AND part = $3`, j.id, number, last)
+	m.db.MustExec(`UPDATE memexport.exports SET complete_ranges = array_remove(complete_ranges, $2) WHERE id = $1`, j.id, number)
+	j.parts[number], j.complete[number] = append([]export.Part(nil), j.parts[number][:last]...), false
+	j.memories, j.bytes = j.memories-lost.Memories, j.bytes-lost.Size
+	j.progress = 0 // only a fail-over makes it fall
 }
 
 // publish ends an attempt of Publish, perhaps long after it has counted the parts.

@@ -154,6 +154,13 @@ func (m *machine) WriteLate(t *rapid.T) {
 	m.do(t, m.write(t, pick(t, "attempt", m.attempts[max(0, len(m.attempts)-recent):])))
 }
 
+// FailOver loses the last part of a range. The attempts that know this part go on, and so does an attempt of Publish
+// that has counted it.
+func (m *machine) FailOver(t *rapid.T) {
+	number := rapid.IntRange(0, 1).Draw(t, "range")
+	m.lose(m.pickJob(t, func(j *job) bool { return j.status == export.Processing && !j.removed && len(j.parts[number]) > 0 }), number)
+}
+
 // PublishLate lets an attempt of Publish go on that counted the parts some time ago.
 func (m *machine) PublishLate(t *rapid.T) {
 	m.do(t, m.publish(pick(t, "publication", m.publications)))

@@ -55,7 +55,7 @@ func part(rangeNumber, number int, object string) export.Part {
 
 var digest = sha256.Sum256([]byte("the file"))
 
-var file = export.File{Memories: 10, Size: 1234, SHA256: digest[:], Object: "exports/x/file"}
+var file = export.File{Parts: 1, Memories: 10, Size: 1234, SHA256: digest[:], Object: "exports/x/file"}
 
 const retention = 72 * time.Hour
 
@@ -72,7 +72,7 @@ func in(t *testing.T, s *export.Store, status export.Status) export.Export {
 	if status == export.Processing || status == export.Ready || status == export.Expired {
 		_, err := s.Start(t.Context(), e.ID, plan)
 		step(err)
-		step(s.Record(t.Context(), e.ID, []export.Part{part(0, 0, "a")}))
+		step(s.Record(t.Context(), e.ID, "", []export.Part{part(0, 0, "a")}))
 	}
 	if status == export.Ready || status == export.Expired {
 		_, err := s.Publish(t.Context(), e.ID, file, retention)

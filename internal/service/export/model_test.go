@@ -121,11 +121,13 @@ func (m *model) start(j *job, plan []memory.PlannedRange) ([]memory.PlannedRange
 	return j.plan, nil
 }
 
-func (m *model) record(j *job, number int, parts []export.Part) error {
-	if j.removed || j.status != export.Processing || j.complete[number] || parts[0].Number != len(j.parts[number]) {
+func (m *model) record(j *job, number int, previous string, parts []export.Part) error {
+	recorded := j.parts[number]
+	if j.removed || j.status != export.Processing || j.complete[number] || parts[0].Number != len(recorded) ||
+		len(recorded) > 0 && recorded[len(recorded)-1].Object != previous {
 		return export.ErrConflict
 	}
-	j.parts[number] = append(j.parts[number], parts...)
+	j.parts[number] = append(recorded, parts...)
 	for _, p := range parts {
 		j.memories += p.Memories
 		j.bytes += p.Size
@@ -148,6 +150,8 @@ func (m *model) publish(j *job, f export.File) error {
 	switch {
 	case j.removed:
 		return export.ErrNotFound
+	case j.status == export.Processing && (f.Parts != len(j.parts[0])+len(j.parts[1]) || f.Memories != j.memories):
+		return export.ErrConflict
 	case j.status == export.Processing:
 		m.change(j, export.Ready)
 		j.completed, j.expires, j.file = m.now, m.now.Add(retention), f

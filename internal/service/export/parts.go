@@ -13,10 +13,15 @@ import (
 	"memexport/internal/service/format"
 )
 
-// Record adds the parts, which all belong to one range, in one transaction. It returns ErrConflict if another
+// Record adds consecutive parts of one range in one transaction. previous is the object of the part before
+// them. It is empty if they begin the range, and for the footer. Record returns ErrConflict if another
 // attempt has recorded one of the parts or completed the range, or if the export is not PROCESSING. The
 // caller must then stop. The objects of its parts are orphans, which the sweep deletes later.
-func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
+//
+// Record also returns ErrConflict if previous is not recorded as the part before them. Postgres can lose a
+// commit, for example in an asynchronous fail-over. If a caller that does not know of the loss could go on,
+// the file would lack memories.
+func (s *Store) Record(ctx context.Context, id, previous string, parts []Part) error {
 	if len(parts) == 0 {
 		return nil
 	}
@@ -24,9 +29,10 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	// ctx has ended and Record has returned an error.
 	err := s.transact(ctx, func(tx *sqlx.Tx) error {
 		for _, p := range parts {
-			if err := insertPart(ctx, tx, id, p); err != nil {
+			if err := insertPart(ctx, tx, id, previous, p); err != nil {
 				return err
 			}
+			previous = p.Object
 		}
 		return nil
 	})
@@ -36,15 +42,20 @@ func (s *Store) Record(ctx context.Context, id string, parts []Part) error {
 	return err
 }
 
-// insertPart records a part. The lock keeps the row of the export from changing until the part is committed.
-func insertPart(ctx context.Context, q sqlx.ExecerContext, id string, p Part) error {
+// insertPart records a part that follows the object previous. The lock keeps the row of the export from changing
+// until the part is committed.
+func insertPart(ctx context.Context, q sqlx.ExecerContext, id, previous string, p Part) error {
+	first := p.Number == 0 || p.Range == FooterRange // the number of a footer is the number of all parts
 	result, err := q.ExecContext(ctx, `INSERT INTO memexport.export_parts
 		(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
 		SELECT id, $2::integer, $3::integer, $4, $5::bigint, $6::bigint, $7::boolean, $8::boolean, $9::bigint, $10::bigint,
 			$11::bigint, $12::bigint, $13::uuid, $14::bytea
-		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' AND $2::integer <> ALL(complete_ranges) FOR SHARE`,
+		FROM memexport.exports WHERE id = $1 AND status = 'PROCESSING' AND $2::integer <> ALL(complete_ranges)
+			AND ($15::boolean OR EXISTS (SELECT FROM memexport.export_parts
+				WHERE export_id = $1 AND range = $2::integer AND part = $3::integer - 1 AND object = $16))
+		FOR SHARE`,
 		id, p.Range, p.Number, p.Object, p.Size, int64(p.Checksum), p.Continues, p.Separated, p.CompressedSize, int64(p.CRC),
-		p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry)
+		p.Memories, int64(p.Last.CreatedAt), p.Last.ID, p.FooterEntry, first, previous)
 	if err != nil {
 		return err
 	}

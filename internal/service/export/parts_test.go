@@ -21,11 +21,10 @@ func TestPartsReturnsWhatWasRecordedInTheOrderOfTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []export.Part{part(0, 0, "a"), part(0, 1, "b"), part(0, 2, "c"), part(1, 0, "d"), part(1, 1, "e")}
-	for _, group := range [][]export.Part{{want[4], want[3]}, {want[0]}, {want[2], want[1]}, {}} {
-		if err := s.Record(t.Context(), e.ID, group); err != nil {
-			t.Fatal(err)
-		}
-	}
+	record(t, s, e.ID, "", want[3:])
+	record(t, s, e.ID, "", want[:1])
+	record(t, s, e.ID, "a", want[1:3])
+	record(t, s, e.ID, "c", nil)
 	all, err := s.Parts(t.Context(), e.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +41,61 @@ func TestPartsReturnsWhatWasRecordedInTheOrderOfTheFile(t *testing.T) {
 	equal(t, "the sum of two counts", counted, export.Written{Parts: 5, Memories: 50, Bytes: 5 << 40})
 }
 
+// record records parts that follow the object previous.
+func record(t *testing.T, s *export.Store, id, previous string, parts []export.Part) {
+	t.Helper()
+	if err := s.Record(t.Context(), id, previous, parts); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A fail-over of Postgres can lose the last commits, and a caller may not notice that it has happened. Other callers
+// may have recorded the lost part anew, with other memories.
+func TestAPartIsOnlyRecordedAfterTheOneThatItsCallerKnows(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	e, other := in(t, s, export.Processing), in(t, s, export.Processing) // with the part "a" of range 0
+	record(t, s, e.ID, "a", []export.Part{part(0, 1, "b")})
+	record(t, s, other.ID, "a", []export.Part{part(0, 1, "lost")})
+	record(t, s, e.ID, "", []export.Part{part(1, 0, "c"), part(1, 1, "lost")})
+	for name, refused := range map[string]struct {
+		previous string
+		parts    []export.Part
+	}{
+		"after a lost part":                   {"lost", []export.Part{part(0, 3, "d")}},
+		"after a part that was recorded anew": {"lost", []export.Part{part(0, 2, "d")}},
+		"after an earlier part":               {"a", []export.Part{part(0, 2, "d")}},
+		"after no part":                       {"", []export.Part{part(0, 2, "d")}},
+		"with a gap":                          {"b", []export.Part{part(0, 2, "d"), part(0, 4, "e")}},
+		"in the wrong order":                  {"b", []export.Part{part(0, 3, "e"), part(0, 2, "d")}},
+	} {
+		before := row(t, db, e.ID)
+		if err := s.Record(t.Context(), e.ID, refused.previous, refused.parts); !errors.Is(err, export.ErrConflict) {
+			t.Errorf("%s: %v", name, err)
+		}
+		equal(t, "the export "+name, row(t, db, e.ID), before)
+	}
+	record(t, s, e.ID, "b", []export.Part{part(0, 2, "d"), part(0, 3, "e")})
+}
+
+// A part may be lost after an attempt of Publish has counted the parts.
+func TestAnExportWithoutOneOfItsPartsIsNotPublished(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	e := in(t, s, export.Processing)
+	twoParts := file
+	twoParts.Parts, twoParts.Memories = 2, 20
+	before := row(t, db, e.ID)
+	if _, err := s.Publish(t.Context(), e.ID, twoParts, retention); !errors.Is(err, export.ErrConflict) {
+		t.Error(err)
+	}
+	equal(t, "the export", row(t, db, e.ID), before)
+	record(t, s, e.ID, "a", []export.Part{part(0, 1, "b")})
+	if _, err := s.Publish(t.Context(), e.ID, twoParts, retention); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheFooterDescribesAllPartsButItself(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
@@ -51,14 +105,10 @@ func TestTheFooterDescribesAllPartsButItself(t *testing.T) {
 		p.Size, p.FooterEntry = int64(100*number+i), []byte(p.Object)
 		return p
 	}
-	for _, group := range [][]export.Part{{entry(1, 1), entry(1, 0)}, {entry(0, 1)}, {entry(export.FooterRange, 0)}} {
-		if err := s.Record(t.Context(), e.ID, group); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Record(t.Context(), other.ID, []export.Part{entry(0, 1)}); err != nil {
-		t.Fatal(err)
-	}
+	record(t, s, e.ID, "", []export.Part{entry(1, 0), entry(1, 1)})
+	record(t, s, e.ID, "a", []export.Part{entry(0, 1)})
+	record(t, s, e.ID, "", []export.Part{entry(export.FooterRange, 4)})
+	record(t, s, other.ID, "a", []export.Part{entry(0, 1)})
 	parts, err := s.FooterParts(t.Context(), e.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -96,10 +146,10 @@ func TestNothingIsAddedToACompleteRange(t *testing.T) {
 	}
 	complete(0, true)
 	complete(1, false)
-	if err := s.Record(t.Context(), e.ID, []export.Part{part(0, 1, "late")}); !errors.Is(err, export.ErrConflict) {
+	if err := s.Record(t.Context(), e.ID, "a", []export.Part{part(0, 1, "late")}); !errors.Is(err, export.ErrConflict) {
 		t.Errorf("a part of a complete range: %v", err)
 	}
-	if err := s.Record(t.Context(), e.ID, []export.Part{part(1, 0, "b")}); err != nil {
+	if err := s.Record(t.Context(), e.ID, "", []export.Part{part(1, 0, "b")}); err != nil {
 		t.Error("a part of another range:", err)
 	}
 	fail(t, s, e.ID)
@@ -115,12 +165,9 @@ func TestALateAttemptRecordsNothing(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
-	if err := s.Record(t.Context(), e.ID, []export.Part{part(0, 1, "first")}); err != nil {
-		t.Fatal(err)
-	}
-	for _, late := range [][]export.Part{{part(0, 1, "late")}, {part(0, 1, "first")}, {part(0, 2, "late"), part(0, 1, "late")},
-		{part(0, 2, "late"), part(0, 3, "late"), part(0, 2, "late")}} {
-		if err := s.Record(t.Context(), e.ID, late); !errors.Is(err, export.ErrConflict) {
+	record(t, s, e.ID, "a", []export.Part{part(0, 1, "first")})
+	for _, late := range [][]export.Part{{part(0, 1, "late")}, {part(0, 1, "first")}, {part(0, 1, "late"), part(0, 2, "late")}} {
+		if err := s.Record(t.Context(), e.ID, "a", late); !errors.Is(err, export.ErrConflict) {
 			t.Errorf("a late attempt: %v", err)
 		}
 	}
@@ -135,13 +182,14 @@ func TestExactlyOneOfConcurrentAttemptsRecords(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e := in(t, s, export.Processing)
+	var previous string
 	for round := range 10 {
 		var won atomic.Int64
 		var group sync.WaitGroup
 		for attempt := range 6 {
 			group.Go(func() {
 				object := fmt.Sprint("attempt ", attempt)
-				err := s.Record(context.Background(), e.ID, []export.Part{part(1, 2*round, object), part(1, 2*round+1, object)})
+				err := s.Record(context.Background(), e.ID, previous, []export.Part{part(1, 2*round, object), part(1, 2*round+1, object)})
 				switch {
 				case err == nil:
 					won.Add(1)
@@ -158,6 +206,7 @@ func TestExactlyOneOfConcurrentAttemptsRecords(t *testing.T) {
 		}
 		equal(t, "the number of parts", len(parts), 2*round+2)
 		equal(t, "the winner of the second part", parts[2*round+1].Object, parts[2*round].Object)
+		previous = parts[2*round+1].Object
 	}
 }
 
@@ -171,7 +220,7 @@ func TestAFailureKeepsTheProgressOfTheRecordedParts(t *testing.T) {
 		recorded.Store(1)
 		for i := range 6 {
 			group.Go(func() {
-				err := s.Record(context.Background(), e.ID, []export.Part{part(1, i, "b")})
+				err := s.Record(context.Background(), e.ID, "", []export.Part{part(i+1, 0, "b")})
 				if err == nil {
 					recorded.Add(1)
 				} else if !errors.Is(err, export.ErrConflict) {
@@ -203,7 +252,7 @@ func TestOneOfConcurrentPublishAndFailWins(t *testing.T) {
 		var publish, fail error
 		var group sync.WaitGroup
 		group.Go(func() {
-			_, publish = s.Publish(context.Background(), e.ID, export.File{Memories: 10, Size: 5, SHA256: digest[:]}, retention)
+			_, publish = s.Publish(context.Background(), e.ID, export.File{Parts: 1, Memories: 10, Size: 5, SHA256: digest[:]}, retention)
 		})
 		group.Go(func() { fail = s.Fail(context.Background(), e.ID, export.Failures[export.CodeCancelled]) })
 		group.Wait()
@@ -242,13 +291,11 @@ func TestProgressNeverFalls(t *testing.T) {
 	}
 	look()
 	for i := range 12 {
-		if err := s.Record(t.Context(), e.ID, []export.Part{part(0, i, "a")}); err != nil {
-			t.Fatal(err)
-		}
+		record(t, s, e.ID, "a", []export.Part{part(0, i, "a")})
 		look()
 	}
 	equal(t, "the progress when 120 of 70 memories are written", last, 94)
-	if _, err := s.Publish(t.Context(), e.ID, export.File{Memories: 120, Size: 5, SHA256: digest[:]}, retention); err != nil {
+	if _, err := s.Publish(t.Context(), e.ID, export.File{Parts: 12, Memories: 120, Size: 5, SHA256: digest[:]}, retention); err != nil {
 		t.Fatal(err)
 	}
 	look()

@@ -49,7 +49,7 @@ func (w *Writer) WriteFooter(ctx context.Context, e export.Export, f *format.For
 		Part: stored, Range: export.FooterRange, Number: len(parts),
 		Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}, // the greatest possible key
 	}}
-	if err := w.Exports.Record(ctx, e.ID, footer); err != nil {
+	if err := w.Exports.Record(ctx, e.ID, "", footer); err != nil {
 		return nil, recordError(ctx, w.Exports, e.ID, err)
 	}
 	return footer, nil

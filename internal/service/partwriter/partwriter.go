@@ -36,8 +36,8 @@ type Job struct {
 	Format   *format.Format
 	Number   int // number of the range within the plan, from 0
 	Bounds   memory.Range
-	Recorded []export.Part
-	OnePart  bool // whether to return ErrMore if the range has memories after its first part
+	Recorded []export.Part // without a gap, in the order of the file
+	OnePart  bool          // whether to return ErrMore if the range has memories after its first part
 }
 
 // ErrMore means that a range has more than one part, although Job.OnePart is set. The first part is
@@ -50,11 +50,13 @@ var ErrMore = errors.New("the range has more than one part")
 // object that was uploaded but not recorded is an orphan, which the sweep deletes later.
 func (w *Writer) Write(ctx context.Context, j Job) (export.Written, error) {
 	var after *memory.Key
+	var previous string
 	if n := len(j.Recorded); n > 0 {
-		after = &j.Recorded[n-1].Last
+		after, previous = &j.Recorded[n-1].Last, j.Recorded[n-1].Object
 	}
 	enc := startEncoder(ctx, j.Format, cmp.Or(w.PartSize, DefaultPartSize), uploader{
-		exports: w.Exports, archive: w.Archive, exportID: j.Export.ID, format: j.Format, rangeNumber: j.Number, nextPart: len(j.Recorded),
+		exports: w.Exports, archive: w.Archive, exportID: j.Export.ID, format: j.Format, rangeNumber: j.Number,
+		nextPart: len(j.Recorded), previous: previous,
 	})
 	visit := enc.add
 	if j.OnePart {

@@ -97,7 +97,7 @@ func TestWriteContinuesAfterTheRecordedParts(t *testing.T) {
 		}
 		resumed := newJob(t, w, f)
 		// The first attempt has ended after three parts. Their bytes are the same in both exports.
-		if err := w.Exports.Record(t.Context(), resumed.Export.ID, parts[:3]); err != nil {
+		if err := w.Exports.Record(t.Context(), resumed.Export.ID, "", parts[:3]); err != nil {
 			t.Fatal(err)
 		}
 		resumed.Recorded = recorded(t, w, resumed)
@@ -145,7 +145,9 @@ func TestALateWriterRecordsNothing(t *testing.T) {
 	late(failed, attempt.TypeExportClosed, final)
 
 	published := writtenOnce()
-	if _, err := w.Exports.Publish(t.Context(), published.Export.ID, export.File{}, time.Hour); err != nil {
+	counted := export.Count(recorded(t, w, published))
+	file := export.File{Parts: counted.Parts, Memories: counted.Memories}
+	if _, err := w.Exports.Publish(t.Context(), published.Export.ID, file, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	late(published, attempt.TypeOvertaken, retryable) // a retry finds the published export and reports it

@@ -19,7 +19,8 @@ type uploader struct {
 	exportID    string
 	format      *format.Format
 	rangeNumber int
-	nextPart    int // number of the next part
+	nextPart    int    // number of the next part
+	previous    string // object of the last recorded part; empty if the range has none
 }
 
 // atStartOfFile reports whether the next part is the first of range 0. Range 0 may turn out to be
@@ -92,9 +93,10 @@ func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (expor
 			Part: next.stored, Range: u.rangeNumber, Number: next.number, Memories: next.memories, Last: next.last, FooterEntry: next.entry,
 		})
 		if !next.endsInside {
-			if err := u.exports.Record(ctx, u.exportID, group); err != nil {
+			if err := u.exports.Record(ctx, u.exportID, u.previous, group); err != nil {
 				return written, recordError(ctx, u.exports, u.exportID, err)
 			}
+			u.previous = group[len(group)-1].Object
 			recorded := export.Count(group)
 			u.count(ctx, recorded)
 			written = written.Plus(recorded)
@@ -174,6 +176,7 @@ func (u *uploader) retried(ctx context.Context, parts int, err error) {
 // recordError classifies an error from recording parts. The error is retryable if another attempt has recorded
 // a part first, has completed the range, or has published the export. Temporal may have given up that other
 // attempt, and then ignores its result. So a retry must report to Temporal what the other attempt has done.
+// The error is also retryable if Postgres has lost a part of this attempt: a retry writes that part again.
 func recordError(ctx context.Context, exports *export.Store, exportID string, err error) error {
 	if errors.Is(err, export.ErrConflict) {
 		e, findErr := exports.Find(ctx, exportID)
@@ -181,7 +184,7 @@ func recordError(ctx context.Context, exports *export.Store, exportID string, er
 			return attempt.DatabaseError(ctx, findErr)
 		}
 		if published := e.ExpiresAt != nil; published || e.Status == export.Processing {
-			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part, completed this range or published the export"))
+			return attempt.Retryable(attempt.TypeOvertaken, errors.New("another attempt has recorded this part, completed this range or published the export, or Postgres has lost an earlier part"))
 		}
 	}
 	return attempt.DatabaseError(ctx, err)
