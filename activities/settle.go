@@ -19,8 +19,8 @@ type FailInput struct {
 }
 
 // Fail makes an export FAILED. A READY export becomes EXPIRED instead, because the workflow deletes the
-// export's objects next. With KeepReady, a READY export stays READY. If the export is FAILED or EXPIRED already, Fail does not change its status. Fail
-// returns the state of the export.
+// export's objects next. With KeepReady, a READY export stays READY. If the export is FAILED or EXPIRED
+// already, Fail does not change its status. Fail returns the state of the export.
 func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	failure, ok := export.Failures[in.Code]
 	if !ok {
