@@ -1,7 +1,12 @@
 package archive
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -56,5 +61,33 @@ func TestOnlyS3Composes(t *testing.T) {
 	_, signErr := a.SignedURL(t.Context(), part.Object, time.Minute, "data")
 	if checkErr := a.CheckCompose(t.Context()); err == nil || signErr == nil || checkErr == nil {
 		t.Errorf("Compose: %v; SignedURL: %v; CheckCompose: %v", err, signErr, checkErr)
+	}
+}
+
+// S3 sends the status of a copy before it copies. If a proxy loses what follows, the client sees an empty answer.
+func TestAnEmptyAnswerToACopyIsAnError(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "a")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "b")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch {
+		case r.Method == http.MethodPost && r.URL.Query().Has("uploads"):
+			fmt.Fprint(w, `<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>`)
+		case r.Header.Get("X-Amz-Copy-Source") != "":
+			fmt.Fprint(w, " \n")
+		case r.Method == http.MethodPut:
+			w.Header().Set("ETag", `"e"`)
+		case r.Method == http.MethodDelete:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	defer server.Close()
+	a, err := Open(t.Context(), "s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, Options{Compose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if err := a.CheckCompose(t.Context()); !errors.Is(err, errNoETag) {
+		t.Errorf("CheckCompose: %v, want %v", err, errNoETag)
 	}
 }

@@ -112,13 +112,19 @@ func (m *multipart) copy(ctx context.Context, number int32, s segment) (etag *st
 	}
 	err = m.archive.request(context.WithoutCancel(ctx), func(limited context.Context) error {
 		copied, err := m.client.UploadPartCopy(limited, input)
-		if err == nil {
-			etag = copied.CopyPartResult.ETag
+		if err != nil {
+			return err
 		}
-		return err
+		if copied.CopyPartResult == nil || copied.CopyPartResult.ETag == nil {
+			return errNoETag // S3 sends the status before it copies, and a proxy may lose what follows
+		}
+		etag = copied.CopyPartResult.ETag
+		return nil
 	})
 	return etag, err
 }
+
+var errNoETag = errors.New("the store's answer has no ETag")
 
 func (m *multipart) upload(ctx context.Context, number int32, p piece) (etag *string, err error) {
 	file := &File{ctx: ctx, archive: m.archive}
@@ -137,6 +143,9 @@ func (m *multipart) upload(ctx context.Context, number int32, p piece) (etag *st
 		PartNumber: &number, Body: bytes.NewReader(data)}, withoutChecksums)
 	if err != nil {
 		return nil, explain(uncancelled, err)
+	}
+	if uploaded.ETag == nil {
+		return nil, errNoETag
 	}
 	return uploaded.ETag, nil
 }
