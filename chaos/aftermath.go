@@ -108,15 +108,14 @@ func (w *world) checkRows(rows []row) {
 }
 
 // checkGrace checks that the objects of an expired export stayed for the grace period. It does not check exports that
-// the customer deleted or whose workflow was cancelled, because the service then skips the grace period. It does not
-// check exports whose workflow was terminated either, because the reconciler then deletes the objects.
+// the customer deleted or whose workflow was cancelled, because the service then skips the grace period.
 func (w *world) checkGrace(j *job, r row) {
 	if j == nil || r.Status != "EXPIRED" || r.Purged == nil || r.Deleted != nil || !r.Purged.Before(r.Expires.Add(grace)) {
 		return
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if !j.cancelled && !j.killed && !j.deleted && !j.hasty && j.timely() {
+	if !j.cancelled && !j.deleted && !j.hasty && j.timely() {
 		j.hasty = true
 		w.violate(r.ID, "the file was deleted %s before the end of the grace period", r.Expires.Add(grace).Sub(*r.Purged))
 	}
