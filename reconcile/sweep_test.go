@@ -2,8 +2,11 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +72,38 @@ func TestSweepDeletesOldProbes(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(f.dir, "memexport-probe"))
 	if err != nil || len(left) != 1 || left[0].Name() != "young.0123456789abcdef.tmp" {
 		t.Errorf("these probes are left: %v, %v", left, err)
+	}
+}
+
+func TestSweepGoesOnAfterAnExportThatItCannotDelete(t *testing.T) {
+	f := newFixture(t)
+	var refused []string // more than the sweep tolerates from a store that is away
+	for i := range 5 {
+		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
+		f.orphan(id, old)
+		// A directory that cannot be removed stands in for an object under a legal hold.
+		if err := os.MkdirAll(filepath.Join(f.dir, "exports", id, "kept"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		refused = append(refused, id)
+	}
+	last := "ffffffff-ffff-4fff-bfff-ffffffffffff"
+	f.orphan(last, old)
+	probe, written := filepath.Join(f.dir, "memexport-probe", "old.tmp"), time.Now().Add(-old)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(probe), 0o700), os.WriteFile(probe, []byte("probe"), 0o600), os.Chtimes(probe, written, written)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := try[int](f, f.activities.Sweep)
+	var typed *temporal.ApplicationError
+	if !errors.As(err, &typed) || typed.Type() != attempt.TypeSweepIncomplete || !typed.NonRetryable() ||
+		!strings.Contains(typed.Message(), refused[0]) || !strings.Contains(typed.Message(), "4 other exports") {
+		t.Errorf("the error is %v, want a final %s that names the first export", err, attempt.TypeSweepIncomplete)
+	}
+	if f.objects(last) != 0 {
+		t.Error("the last orphan is still there")
+	}
+	if _, err := os.Stat(probe); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the old probe is still there:", err)
 	}
 }
 

@@ -14,6 +14,11 @@ import (
 	"memexport/internal/service/attempt"
 )
 
+// RunTimeout is how long a run of a schedule may be open. The schedule starts no other run while one is open. So
+// RunTimeout bounds how long a run that no worker takes can stop the schedule. It is longer than the activity's
+// ScheduleToCloseTimeout.
+const RunTimeout = 3 * time.Hour
+
 // Reconcile runs the activity Reconcile and returns what it has done. The Temporal UI shows the same in
 // words.
 func Reconcile(ctx workflow.Context) (Reconciled, error) {

@@ -18,14 +18,15 @@ import (
 const (
 	// defaultScheduleCheck is how often a running worker looks at the schedules.
 	defaultScheduleCheck = 5 * time.Minute
-	// pausedToldEvery is how often a worker logs that the same schedule is still paused.
-	pausedToldEvery = time.Hour
+	// scheduleToldEvery is how often a worker logs again that the same schedule is still paused, or still belongs to
+	// another task queue.
+	scheduleToldEvery = time.Hour
 )
 
 // schedules creates the two schedules of the service, and creates them again if somebody deletes them.
 type schedules struct {
 	*Options
-	told map[string]time.Time // when this worker last logged that a schedule is paused
+	told map[string]time.Time // when this worker last logged a warning about a schedule; see tell
 }
 
 // keep calls ensure at an interval until ctx ends. Without keep, a schedule that somebody deletes would be
@@ -39,26 +40,31 @@ func (s *schedules) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := s.ensure(ctx); err != nil && ctx.Err() == nil {
+		if err := s.ensure(ctx, false); err != nil && ctx.Err() == nil {
 			s.Log.Warn("the schedules could not be checked; the worker tries again", "error", err)
 		}
 	}
 }
 
-// ensure creates both schedules, or changes existing ones to match the options.
-func (s *schedules) ensure(ctx context.Context) error {
+// ensure creates both schedules, or changes existing ones to match the options. starting says that the worker
+// is starting.
+func (s *schedules) ensure(ctx context.Context, starting bool) error {
 	return errors.Join(
-		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery),
-		s.ensureOne(ctx, "memexport-sweep", reconcile.Sweep, s.SweepEvery),
+		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery, starting),
+		s.ensureOne(ctx, "memexport-sweep", reconcile.Sweep, s.SweepEvery, starting),
 	)
 }
 
 // ensureOne creates or updates a schedule that starts a workflow at an interval, unless the previous run is
 // still running. Several workers may call ensureOne at the same time, because all of them set the same
 // schedule. A paused schedule stays paused.
-func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration) error {
+//
+// A schedule with another task queue, and its runs there, are taken over by a worker that starts. A worker that
+// runs already takes them over only if no worker polls that queue any more. So workers of two queues, as in a
+// rolling change of the queue, do not change the schedule in turns and do not end each other's runs.
+func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration, starting bool) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
-	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: s.TaskQueue}
+	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: s.TaskQueue, WorkflowRunTimeout: reconcile.RunTimeout}
 	handle := s.Client.ScheduleClient().GetHandle(ctx, id)
 	description, err := handle.Describe(ctx)
 	var notFound *serviceerror.NotFound
@@ -76,40 +82,123 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 		return fmt.Errorf("describe the schedule %s: %w", id, err)
 	}
 	s.tellPaused(id, description.Schedule.State)
-	if upToDate(description.Schedule, s.TaskQueue, every) {
+	shared, err := s.shared(ctx, id, description.Schedule)
+	if err != nil {
+		return err
+	}
+	if shared && !starting {
 		return nil
 	}
-	err = handle.Update(ctx, client.ScheduleUpdateOptions{
-		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-			schedule := in.Description.Schedule
-			schedule.Spec, schedule.Action = &spec, action
-			return &client.ScheduleUpdate{Schedule: &schedule}, nil
-		},
-	})
-	if err != nil {
-		return fmt.Errorf("update the schedule %s: %w", id, err)
+	if !upToDate(description.Schedule, action, every) {
+		err := handle.Update(ctx, client.ScheduleUpdateOptions{
+			DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+				schedule := in.Description.Schedule
+				schedule.Spec, schedule.Action = &spec, action
+				return &client.ScheduleUpdate{Schedule: &schedule}, nil
+			},
+		})
+		if err != nil {
+			return fmt.Errorf("update the schedule %s: %w", id, err)
+		}
+		// Ask again for the runs, because the schedule may have started one on the other queue before the update.
+		if description, err = handle.Describe(ctx); err != nil {
+			return fmt.Errorf("describe the schedule %s: %w", id, err)
+		}
+	}
+	for _, run := range description.Info.RunningWorkflows {
+		if err := s.release(ctx, run, starting); err != nil { // not returned, because a worker must start without this permission
+			s.Log.Warn("an open run of a schedule could not be checked; no other run starts until it ends, at the latest after "+reconcile.RunTimeout.String(),
+				"schedule", id, "workflow_id", run.WorkflowID, "error", err)
+		}
 	}
 	return nil
 }
 
-func upToDate(schedule client.Schedule, taskQueue string, every time.Duration) bool {
+func upToDate(schedule client.Schedule, want *client.ScheduleWorkflowAction, every time.Duration) bool {
 	current, ok := schedule.Action.(*client.ScheduleWorkflowAction)
-	return ok && current.TaskQueue == taskQueue && len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
+	return ok && current.TaskQueue == want.TaskQueue && current.WorkflowRunTimeout == want.WorkflowRunTimeout &&
+		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
 }
 
-// tellPaused logs that a schedule is paused: when this worker first sees that, and again every
-// pausedToldEvery.
+// shared reports whether a schedule starts its runs on another task queue that workers poll, and logs that.
+func (s *schedules) shared(ctx context.Context, id string, schedule client.Schedule) (bool, error) {
+	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
+	if !ok || action.TaskQueue == s.TaskQueue {
+		delete(s.told, sharedKey(id))
+		return false, nil
+	}
+	polled, err := s.polled(ctx, action.TaskQueue)
+	if polled {
+		s.tell(sharedKey(id), "workers of another task queue use the same schedule, or did so in the last five minutes: "+
+			"if TASK_QUEUE was changed, stop the workers of the other queue; otherwise give each deployment a Temporal namespace of its own, "+
+			"because the schedule serves only one of them", "schedule", id, "other_task_queue", action.TaskQueue)
+	}
+	return polled, err
+}
+
+func sharedKey(scheduleID string) string { return scheduleID + " shared" }
+
+// release terminates an open run of a schedule that waits on another task queue. Without release, the schedule
+// would start no other run until this one reaches its timeout. A worker that is not starting leaves the run
+// alone if workers poll its queue. Terminating loses no work, because the next run does what is left.
+func (s *schedules) release(ctx context.Context, run client.ScheduleWorkflowExecution, starting bool) error {
+	description, err := s.Client.DescribeWorkflowExecution(ctx, run.WorkflowID, run.FirstExecutionRunID)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	queue := description.GetExecutionConfig().GetTaskQueue().GetName()
+	if queue == s.TaskQueue || description.GetWorkflowExecutionInfo().GetCloseTime() != nil {
+		return nil
+	}
+	if !starting {
+		if polled, err := s.polled(ctx, queue); polled || err != nil {
+			return err
+		}
+	}
+	err = s.Client.TerminateWorkflow(ctx, run.WorkflowID, run.FirstExecutionRunID, "the schedule has moved from the task queue "+queue+" to "+s.TaskQueue)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	s.Log.Info("a run of a schedule was terminated, because it waited on another task queue", "workflow_id", run.WorkflowID, "other_task_queue", queue)
+	return nil
+}
+
+// ignoreNotFound returns nil if err says that a workflow does not exist or has ended. Otherwise it returns err.
+func ignoreNotFound(err error) error {
+	var notFound *serviceerror.NotFound
+	if errors.As(err, &notFound) {
+		return nil
+	}
+	return err
+}
+
+// polled reports whether a worker has polled a task queue for workflows in the last five minutes.
+func (s *schedules) polled(ctx context.Context, taskQueue string) (bool, error) {
+	queue, err := s.Client.DescribeTaskQueue(ctx, taskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return false, fmt.Errorf("describe the task queue %s: %w", taskQueue, err)
+	}
+	return len(queue.GetPollers()) > 0, nil
+}
+
+// tellPaused logs that a schedule is paused.
 func (s *schedules) tellPaused(id string, state *client.ScheduleState) {
 	if state == nil || !state.Paused {
 		delete(s.told, id)
 		return
 	}
-	if time.Since(s.told[id]) < pausedToldEvery {
+	s.tell(id, "a schedule is paused: unpause it in Temporal, because nothing else repairs exports and deletes orphaned objects", "schedule", id, "note", state.Note)
+}
+
+// tell logs a warning, unless this worker has logged one with this key within scheduleToldEvery. Delete the key
+// from told when the reason for the warning is gone.
+func (s *schedules) tell(key, message string, args ...any) {
+	if time.Since(s.told[key]) < scheduleToldEvery {
 		return
 	}
 	if s.told == nil {
 		s.told = map[string]time.Time{}
 	}
-	s.told[id] = time.Now()
-	s.Log.Warn("a schedule is paused: unpause it in Temporal, because nothing else repairs exports and deletes orphaned objects", "schedule", id, "note", state.Note)
+	s.told[key] = time.Now()
+	s.Log.Warn(message, args...)
 }

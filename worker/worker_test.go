@@ -5,18 +5,25 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/process"
 	"memexport/internal/workshop/temporaltest"
+	"memexport/reconcile"
 	"memexport/workflows"
 )
 
@@ -26,6 +33,8 @@ func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
 	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server) })
+	t.Run("TakesOverTheSchedulesOfAnotherTaskQueue", func(t *testing.T) { takesSchedulesOver(t, server) })
+	t.Run("LeavesSchedulesToATaskQueueThatWorkersPoll", func(t *testing.T) { sharesSchedules(t, server) })
 	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server) })
 	t.Run("AlwaysPollsForNewWorkflows", func(t *testing.T) { pollsForNewWorkflows(t, server) })
 	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server) })
@@ -131,6 +140,126 @@ func keepsSchedules(t *testing.T, server string) {
 			t.Errorf("%s: %v", kind, err)
 		}
 	}
+}
+
+// schedule returns the description of the schedule memexport-reconcile, and the task queue of its action.
+func (s *site) schedule() (d *client.ScheduleDescription, taskQueue string) {
+	s.Helper()
+	d, err := s.options.Client.ScheduleClient().GetHandle(s.Context(), "memexport-reconcile").Describe(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return d, d.Schedule.Action.(*client.ScheduleWorkflowAction).TaskQueue
+}
+
+// stray lets the schedule memexport-reconcile start a run on its present task queue, where it stays open. It
+// returns the run, and a function that waits until the run is terminated.
+func (s *site) stray() (run client.ScheduleWorkflowExecution, wantTerminated func()) {
+	s.Helper()
+	c := s.options.Client
+	await.True(s.T, patience, "no run is open", func() bool { d, _ := s.schedule(); return len(d.Info.RunningWorkflows) == 0 })
+	if err := c.ScheduleClient().GetHandle(s.Context(), "memexport-reconcile").Trigger(s.Context(), client.ScheduleTriggerOptions{}); err != nil {
+		s.Fatal(err)
+	}
+	var open []client.ScheduleWorkflowExecution
+	await.True(s.T, patience, "a run is open", func() bool {
+		d, _ := s.schedule()
+		open = d.Info.RunningWorkflows
+		return len(open) == 1
+	})
+	return open[0], func() {
+		s.Helper()
+		await.True(s.T, patience, "the run is terminated", func() bool {
+			d, err := c.DescribeWorkflowExecution(s.Context(), open[0].WorkflowID, open[0].FirstExecutionRunID)
+			return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED
+		})
+	}
+}
+
+func takesSchedulesOver(t *testing.T, server string) {
+	s := newSite(t, dial(t, server))
+	old := s.options
+	old.TaskQueue = t.Name() + "/old"
+	stopped := s.run(old)
+	await.True(t, patience, "the schedule has the old task queue", func() bool { _, queue := s.schedule(); return queue == old.TaskQueue })
+	stopped.stop(t)
+	_, wantTerminated := s.stray()
+	before, _ := s.schedule()
+	s.options.ReconcileEvery = time.Second
+	s.run(s.options)
+	wantTerminated()
+	await.True(t, patience, "the schedule starts runs on the new task queue, and they end", func() bool {
+		d, queue := s.schedule()
+		return queue == s.options.TaskQueue && d.Info.NumActions >= before.Info.NumActions+2
+	})
+	if d, _ := s.schedule(); d.Schedule.Action.(*client.ScheduleWorkflowAction).WorkflowRunTimeout != reconcile.RunTimeout {
+		t.Error("an existing schedule does not get the timeout of a run")
+	}
+}
+
+func sharesSchedules(t *testing.T, server string) {
+	var away atomic.Bool // whether requests about schedules fail for the workers
+	workers := dial(t, server, grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, in, out any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		if away.Load() && strings.HasSuffix(method, "/DescribeSchedule") {
+			return status.Error(codes.PermissionDenied, "away")
+		}
+		return invoke(ctx, method, in, out, conn, o...)
+	}))
+	s := newSite(t, dial(t, server))
+	other, nobody := t.Name()+"/other", t.Name()+"/nobody"
+	poller := sdkworker.New(s.options.Client, other, sdkworker.Options{}) // knows no workflow, so runs stay open
+	if err := poller.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer poller.Stop()
+	await.True(t, patience, "the other task queue is polled", func() bool {
+		d, err := s.options.Client.DescribeTaskQueue(t.Context(), other, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+		return err == nil && len(d.GetPollers()) > 0
+	})
+	var log process.Buffer
+	s.options.Client, s.options.ScheduleCheck, s.options.Log = workers, 50*time.Millisecond, slog.New(slog.NewTextHandler(&log, nil))
+	s.run(s.options)
+	s.options.Client = dial(t, server)
+	await.True(t, patience, "the worker has started", func() bool { return strings.Contains(log.String(), "worker started") })
+
+	away.Store(true)
+	s.moveSchedule(other)
+	run, _ := s.stray()
+	away.Store(false)
+	await.True(t, patience, "the worker says that it shares the schedule", func() bool { return strings.Contains(log.String(), "a Temporal namespace of its own") })
+	time.Sleep(10 * s.options.ScheduleCheck)
+	if d, queue := s.schedule(); queue != other || !slices.Contains(d.Info.RunningWorkflows, run) {
+		t.Errorf("the schedule has the task queue %s and the open runs %v", queue, d.Info.RunningWorkflows)
+	}
+	if n := strings.Count(log.String(), "a Temporal namespace of its own"); n != 1 {
+		t.Errorf("the worker has told %d times that it shares the schedule:\n%s", n, log.String())
+	}
+	if err := s.options.Client.TerminateWorkflow(t.Context(), run.WorkflowID, run.FirstExecutionRunID, "the test goes on"); err != nil {
+		t.Fatal(err)
+	}
+
+	away.Store(true)
+	s.moveSchedule(nobody)
+	_, wantTerminated := s.stray()
+	away.Store(false)
+	wantTerminated()
+	if _, queue := s.schedule(); queue != s.options.TaskQueue {
+		t.Errorf("the schedule has the task queue %s, which no worker polls", queue)
+	}
+}
+
+// moveSchedule gives the schedule memexport-reconcile another task queue.
+func (s *site) moveSchedule(taskQueue string) {
+	s.Helper()
+	handle := s.options.Client.ScheduleClient().GetHandle(s.Context(), "memexport-reconcile")
+	err := handle.Update(s.Context(), client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+		in.Description.Schedule.Action.(*client.ScheduleWorkflowAction).TaskQueue = taskQueue
+		return &client.ScheduleUpdate{Schedule: &in.Description.Schedule}, nil
+	}})
+	if err != nil {
+		s.Fatal(err)
+	}
+	await.True(s.T, patience, "the schedule has the task queue", func() bool { _, queue := s.schedule(); return queue == taskQueue })
 }
 
 // writing starts an export of about 18 MiB. When the worker records the second part, it blocks until

@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -92,6 +96,51 @@ func TestDeleteExportLeavesNothing(t *testing.T) {
 	put(t, a, 0, []byte("again")) // the directory can be created again
 	if err := a.DeleteExport(cancelled(), exportID); err == nil && len(files(t, dir)) != 1 {
 		t.Error("a cancelled deletion reports success but left objects")
+	}
+}
+
+func TestDeleteExportGoesOnAfterAnObjectThatTheStoreRefusesToDelete(t *testing.T) {
+	const held = 3
+	var mu sync.Mutex
+	left := map[string]bool{}
+	for i := range 40 { // more objects than are deleted at the same time
+		left[fmt.Sprintf("exports/%s/%03d", exportID, i)] = true
+	}
+	hold := fmt.Sprintf("exports/%s/%03d", exportID, held)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		key := strings.TrimPrefix(r.URL.Path, "/bucket/")
+		switch {
+		case r.URL.Query().Has("list-type"):
+			w.Header().Set("Content-Type", "application/xml")
+			fmt.Fprint(w, `<ListBucketResult><IsTruncated>false</IsTruncated>`)
+			for _, key := range slices.Sorted(maps.Keys(left)) {
+				fmt.Fprintf(w, `<Contents><Key>%s</Key><Size>1</Size><LastModified>2026-01-01T00:00:00Z</LastModified></Contents>`, key)
+			}
+			fmt.Fprint(w, `</ListBucketResult>`)
+		case r.Method == http.MethodDelete && key == hold:
+			w.WriteHeader(http.StatusForbidden) // as for an object under a legal hold
+		case r.Method == http.MethodDelete:
+			delete(left, key)
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	t.Cleanup(server.Close)
+	t.Setenv("AWS_ACCESS_KEY_ID", "id")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	a, err := Open(t.Context(), "s3://bucket?region=us-east-1&use_path_style=true&endpoint="+server.URL, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.Close() })
+	if err := a.DeleteExport(t.Context(), exportID); !Denied(err) {
+		t.Errorf("the error is %v, want the refusal", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(left) != 1 || !left[hold] {
+		t.Errorf("%d objects are left, want only the one that the store holds", len(left))
 	}
 }
 

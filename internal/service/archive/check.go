@@ -67,11 +67,16 @@ func (a *Archive) SweepProbes(ctx context.Context, before time.Time) error {
 			old = append(old, probe.Key)
 		}
 	}
+	var refusal error // of the first probe that cannot be deleted; the others are deleted all the same
 	for _, key := range old {
 		err := a.request(ctx, func(limited context.Context) error { return a.bucket.Delete(limited, key) })
-		if err != nil && !isNotFound(err) {
+		switch {
+		case err == nil, isNotFound(err):
+		case Away(err), ctx.Err() != nil:
 			return err
+		case refusal == nil:
+			refusal = err
 		}
 	}
-	return nil
+	return refusal
 }

@@ -56,6 +56,52 @@ func Unavailable(err error) bool {
 	return status >= http.StatusInternalServerError || status == http.StatusTooManyRequests || slices.Contains([]string{"rateLimitExceeded", "userRateLimitExceeded"}, code)
 }
 
+// Away reports whether err concerns the whole store and not only one object: the store does not answer, or does not work
+// at the moment.
+func Away(err error) bool {
+	var network *net.OpError
+	var timeout interface{ Timeout() bool } // do not check for net.Error, because even the error "no such file" implements that interface
+	return Unavailable(err) || errors.As(err, &network) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// maxAway is how many exports in a row may fail because the store is away. Each of them can take RequestTimeout.
+const maxAway = 3
+
+// Failures collects the errors of operations on many exports, so that an export which cannot be deleted does not hold up
+// the others. An object under a legal hold is an example. The zero value is ready to use.
+type Failures struct {
+	n, away int
+	first   error
+}
+
+// Add records the outcome of the operation on one export. It reports whether to stop, because the store was away for
+// several exports in a row.
+func (f *Failures) Add(exportID string, err error) (stop bool) {
+	if err == nil || !Away(err) {
+		f.away = 0 // the store has answered
+	} else {
+		f.away++
+	}
+	if err != nil {
+		f.n++
+	}
+	if err != nil && f.first == nil {
+		f.first = fmt.Errorf("the export %s: %w", exportID, err)
+	}
+	return f.away >= maxAway
+}
+
+// Count returns how many operations have failed.
+func (f *Failures) Count() int { return f.n }
+
+// Err returns an error that contains the first failure and the number of the others, or nil if no operation has failed.
+func (f *Failures) Err() error {
+	if f.n > 1 {
+		return fmt.Errorf("%w (and %d other exports failed too)", f.first, f.n-1)
+	}
+	return f.first
+}
+
 // Lost reports whether err means that the store lacks an object, or has other bytes than were recorded. The cause
 // can also be that the bucket itself is missing: call Check to find out.
 func Lost(err error) bool { return isNotFound(err) || errors.Is(err, ErrCorrupt) }

@@ -1,7 +1,10 @@
 package archive
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -105,5 +108,34 @@ func TestErrorsContainNoToken(t *testing.T) {
 	err := explain(t.Context(), request)
 	if text := err.Error(); strings.Contains(text, "secret") || !strings.Contains(text, "account.example/container/key") {
 		t.Error(text)
+	}
+}
+
+func TestFailuresStopOnlyWhileTheStoreIsAway(t *testing.T) {
+	refused, away := error(fs.ErrPermission), error(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	hangs := fmt.Errorf("wait: %w", context.DeadlineExceeded)
+	for _, c := range []struct {
+		outcomes []error
+		stop     bool
+	}{
+		{[]error{refused, refused, refused, refused, refused}, false},
+		{[]error{away, hangs, nil, away, hangs}, false},
+		{[]error{away, hangs, refused, away, hangs}, false},
+		{[]error{nil, refused, away, hangs, syscall.EIO}, true},
+	} {
+		var f Failures
+		stop, failed := false, 0
+		for _, err := range c.outcomes {
+			stop = f.Add("id", err)
+			if err != nil {
+				failed++
+			}
+		}
+		if stop != c.stop || f.Count() != failed || f.Err() == nil {
+			t.Errorf("after %v: stop %v, %d failures, %v", c.outcomes, stop, f.Count(), f.Err())
+		}
+	}
+	if err := new(Failures).Err(); err != nil {
+		t.Error("no failure:", err)
 	}
 }

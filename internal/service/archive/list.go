@@ -17,7 +17,8 @@ import (
 )
 
 // DeleteExport deletes every object of an export, including objects that no recorded part refers to.
-// Objects that are already gone cause no error, so a call can be repeated.
+// Objects that are already gone cause no error, so a call can be repeated. If the store refuses to delete
+// an object, DeleteExport goes on with the others and returns the first refusal.
 func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 	// Each page is deleted before the next is listed, because listing a directory fails when a listed
 	// file disappears.
@@ -25,6 +26,7 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		objects []*blob.ListObject
 		next    []byte
 	}
+	var refusal error
 	for token := blob.FirstPageToken; token != nil; {
 		page, err := request(ctx, a, func(limited context.Context) (p listed, err error) {
 			p.objects, p.next, err = a.bucket.ListPage(limited, token, listPageSize, &blob.ListOptions{Prefix: prefix(exportID)})
@@ -36,23 +38,36 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		token = page.next
 		group, groupCtx := errgroup.WithContext(ctx)
 		group.SetLimit(parallelRequests)
-		for _, object := range page.objects {
+		refusals := make([]error, len(page.objects))
+		for i, object := range page.objects {
 			group.Go(func() error {
 				err := a.request(groupCtx, func(limited context.Context) error { return a.bucket.Delete(limited, object.Key) })
-				if isNotFound(err) {
+				switch {
+				case isNotFound(err):
 					return nil
+				case Away(err), groupCtx.Err() != nil:
+					return err
 				}
-				return err
+				refusals[i] = err
+				return nil
 			})
 		}
 		if err := group.Wait(); err != nil {
 			return err
+		}
+		for _, err := range refusals {
+			if refusal == nil {
+				refusal = err
+			}
 		}
 	}
 	if a.options.Compose {
 		if err := a.abortUploads(ctx, prefix(exportID)); err != nil {
 			return err
 		}
+	}
+	if refusal != nil {
+		return refusal
 	}
 	if a.dir != "" { // fileblob leaves the empty directory
 		err := a.request(ctx, func(context.Context) error {

@@ -33,6 +33,7 @@ const (
 	TypeStorageCorrupt      = "StorageCorrupt"      // final: the object store returns other bytes than were written
 	TypeDatabaseUnavailable = "DatabaseUnavailable" // retryable: the service's own tables cannot be used now
 	TypeCountMismatch       = "CountMismatch"       // final: the ranges and the recorded parts disagree, or a part is missing between others
+	TypeSweepIncomplete     = "SweepIncomplete"     // final: the sweep could not delete some objects; the next sweep tries again
 	TypeWorkerStopping      = "WorkerStopping"      // retryable, by the workflow and not by Temporal: the worker shuts down
 	TypeInterrupted         = "Interrupted"         // retryable: the worker has lost its connection to Temporal, or an operator has paused or reset the activity
 )

@@ -37,7 +37,7 @@ const documentTail = `
 | variable | default | description |
 | --- | --- | --- |
 | ` + "`TEMPORAL_ADDRESS`" + ` | ` + "`localhost:7233`" + ` | host:port of the Temporal frontend |
-| ` + "`TEMPORAL_NAMESPACE`" + ` | ` + "`default`" + ` | the namespace, which must exist |
+| ` + "`TEMPORAL_NAMESPACE`" + ` | ` + "`default`" + ` | the namespace, which must exist. Each deployment of memexport needs a namespace of its own, because a namespace has one pair of [schedules](temporal-ui.md#the-schedules) |
 | ` + "`TEMPORAL_API_KEY`" + ` | | an API key, for Temporal Cloud; turns on TLS |
 | ` + "`TEMPORAL_TLS`" + ` and ` + "`TEMPORAL_TLS_…`" + ` | | TLS and its certificates |
 | ` + "`TEMPORAL_CONFIG_FILE`, `TEMPORAL_PROFILE`" + ` | | Temporal's configuration file and the profile in it; variables override it |
