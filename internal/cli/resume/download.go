@@ -51,10 +51,18 @@ var errIdle = errors.New("no byte came for too long")
 // file.
 func (d *Download) To(ctx context.Context, out *Output) error {
 	var want *File
+	var counted File // the file that most counts the bytes of
+	var most int64   // the largest number of bytes that out had after an attempt
 	err := d.Retry.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
-		before := out.received
 		err = d.attempt(ctx, out, &want)
-		return out.received > before, err
+		if want != nil && *want != counted {
+			counted, most = *want, 0
+		}
+		// An attempt that started over downloads bytes again. They are not progress: otherwise, attempts
+		// that always start over and break would be repeated forever.
+		progressed = out.size > most
+		most = max(most, out.size)
+		return progressed, err
 	})
 	if got := out.digest(); err == nil && got != want.SHA256 {
 		err = &Mismatch{Err: fmt.Errorf("the SHA-256 of the %d bytes is %s instead of %s", out.size, got, want.SHA256)}

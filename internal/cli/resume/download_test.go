@@ -220,6 +220,29 @@ func TestADownloadThatProgressesIsNotGivenUp(t *testing.T) {
 	file(t, path, s.content)
 }
 
+func TestAfterAChangeEveryByteIsProgress(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	before, after := s.content, random(300_000)
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case number == 0:
+			s.become(after)
+			http.ServeContent(breaks(280_000)(w, r), r, "", time.Time{}, bytes.NewReader(before))
+		case number < 6:
+			http.ServeContent(breaks(50_000)(w, r), r, "", time.Time{}, bytes.NewReader(after))
+		}
+		return number < 6
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	d := s.download()
+	d.Retry.For = func() time.Duration { return time.Second } // shorter than all pauses together
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, after)
+}
+
 func TestOtherResponsesThanTheRestAreNeverAppended(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(s *server, w http.ResponseWriter){

@@ -1,6 +1,7 @@
 package resume
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -94,6 +95,43 @@ func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
 	})
 	if err != nil || waited <= limit {
 		t.Errorf("with progress: %v after %d attempts and %s of waiting", err, attempts, waited)
+	}
+}
+
+func TestADownloadThatAlwaysStartsOverIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(number int, w http.ResponseWriter, r *http.Request){
+		"no ETag":     func(_ int, w http.ResponseWriter, _ *http.Request) { w.Header().Del("ETag") },
+		"a weak ETag": func(_ int, w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `W/"weak"`) },
+		"a weak ETag in every second response": func(number int, w http.ResponseWriter, _ *http.Request) {
+			if number%2 == 1 {
+				w.Header().Set("ETag", `W/"weak"`)
+			}
+		},
+		"another range than the rest": func(_ int, w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				r.Header.Set("Range", "bytes=1-")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const enough = 10 // the requests after so many are answered with the whole file
+			s := newServer(t, random(300_000))
+			s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+				change(number, w, r)
+				if number < enough {
+					http.ServeContent(breaks(100_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+				}
+				return number < enough
+			}
+			d := s.download()
+			d.Retry.For = func() time.Duration { return time.Second }
+			var gaveUp *GaveUp
+			if err := d.To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial")))); !errors.As(err, &gaveUp) {
+				t.Errorf("the download ended with %v after %d requests", err, len(s.asked()))
+			}
+		})
 	}
 }
 
