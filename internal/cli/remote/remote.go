@@ -129,7 +129,7 @@ func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(c
 	defer cancel()
 	response, err := send(ctx)
 	if err != nil {
-		return resume.NoResponse(err)
+		return resume.NoResponse(err, svc.reached.Load())
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 {

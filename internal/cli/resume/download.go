@@ -28,7 +28,8 @@ type Download struct {
 	Request func(context.Context) (*http.Request, error)
 	// Refusal returns the error for a response that does not contain the file.
 	Refusal func(*http.Response) error
-	// Expect returns the size and digest of the file. It is called again if the file has changed.
+	// Expect asks the service for the size and digest of the file. It is called before the first
+	// request, and again if the file has changed.
 	Expect func(context.Context) (File, error)
 	// Idle is how long a request may receive no bytes before it is cancelled and retried.
 	Idle  time.Duration
@@ -144,7 +145,7 @@ func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error
 	}
 	response, err := d.Client.Do(request)
 	if err != nil {
-		return nil, NoResponse(cause(ctx, err))
+		return nil, NoResponse(cause(ctx, err), true) // Expect has reached the service before
 	}
 	return response, nil
 }

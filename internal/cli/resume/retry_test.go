@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -37,6 +38,31 @@ func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
 	if len(failures) < 2 || !errors.Is(failures[0], errIdle) || !errors.Is(failures[1], errIdle) {
 		t.Errorf("the attempts failed with %v", failures)
 	}
+}
+
+func TestADownloadGoesOnAfterTheHostWasNotFound(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number == 0 {
+			http.ServeContent(breaks(100_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+		}
+		return number == 0
+	}
+	dials := 0
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials++; dials == 2 {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: "api", IsNotFound: true}}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	d := s.download()
+	d.Client = &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: dial}}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil || dials != 3 {
+		t.Fatalf("the download ended with %v after %d dials", err, dials)
+	}
+	file(t, path, s.content)
 }
 
 func TestOnlyTransientStatusesAreRetried(t *testing.T) {
