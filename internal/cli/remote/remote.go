@@ -30,7 +30,8 @@ type Options struct {
 	// FirstFor replaces RetryFor until the service has answered once. It is shorter, because the
 	// URL may be wrong.
 	FirstFor time.Duration
-	// Idle is how long a download may receive no bytes before it is cancelled and retried.
+	// Idle is how long a download may receive no bytes before it is cancelled and retried. 0 means no
+	// limit.
 	Idle   time.Duration
 	Report *progress.Reporter
 }

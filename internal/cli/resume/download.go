@@ -3,10 +3,12 @@
 package resume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -31,7 +33,8 @@ type Download struct {
 	// Expect asks the service for the size and digest of the file. It is called before the first
 	// request, and again if the file has changed.
 	Expect func(context.Context) (File, error)
-	// Idle is how long a request may receive no bytes before it is cancelled and retried.
+	// Idle is how long a request may receive no bytes before it is cancelled and retried. 0 means no
+	// limit.
 	Idle  time.Duration
 	Retry Retry
 	// Progress is called with the number of bytes downloaded so far and the size of the file.
@@ -104,7 +107,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(d.Idle, func() { cancel(errIdle) })
+	watchdog := time.AfterFunc(d.idle(), func() { cancel(errIdle) })
 	defer watchdog.Stop()
 	response, err := d.send(ctx, out)
 	if err != nil {
@@ -131,6 +134,9 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	}
 	return nil
 }
+
+// idle returns d.Idle, or the longest duration (292 years) if there is no limit.
+func (d *Download) idle() time.Duration { return cmp.Or(d.Idle, math.MaxInt64) }
 
 // send sends a request for the missing bytes.
 func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error) {
@@ -190,11 +196,11 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 	return false, d.Refusal(response)
 }
 
-// copy appends a body to out. The watchdog cancels the request if no byte arrives for d.Idle.
+// copy appends a body to out. The watchdog cancels the request if no byte arrives for d.idle().
 func (d *Download) copy(ctx context.Context, out *Output, body io.Reader, size int64, watchdog *time.Timer) error {
 	buffer := make([]byte, 128<<10)
 	for {
-		watchdog.Reset(d.Idle)
+		watchdog.Reset(d.idle())
 		n, readErr := body.Read(buffer)
 		watchdog.Stop() // do not count the time that a slow disk or pipe takes
 		if out.size+int64(n) > size {

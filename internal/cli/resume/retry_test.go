@@ -40,6 +40,28 @@ func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
 	}
 }
 
+func TestAnIdleLimitOf0CutsNoDownload(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		time.Sleep(50 * time.Millisecond)
+		w.Header().Set("Content-Length", "300000")
+		_, _ = w.Write(s.content[:100_000])
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(50 * time.Millisecond)
+		_, _ = w.Write(s.content[100_000:])
+		return true
+	}
+	d := s.download()
+	d.Idle = 0
+	d.Retry.For = func() time.Duration { return 0 }
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+}
+
 func TestADownloadGoesOnAfterTheHostWasNotFound(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, random(300_000))
