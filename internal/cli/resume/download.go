@@ -119,6 +119,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 		return err
 	}
 	if changed {
+		*want = nil // if Expect fails, the next attempt calls it again
 		file, err := d.Expect(ctx)
 		if err != nil {
 			return err

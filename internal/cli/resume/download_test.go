@@ -2,6 +2,7 @@ package resume
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -121,6 +122,32 @@ func TestAFileThatChangesDuringADownloadIsDownloadedAnew(t *testing.T) {
 	if got := s.asked(); !slices.Equal(got, []string{"", "bytes=200000-"}) {
 		t.Errorf("the requests had the ranges %q", got)
 	}
+}
+
+func TestTheSizeOfAChangedFileIsAskedAgainAfterAFailure(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	before, after := s.content, random(310_000)
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number == 0 {
+			s.become(after)
+			http.ServeContent(breaks(200_000)(w, r), r, "", time.Time{}, bytes.NewReader(before))
+		}
+		return number == 0
+	}
+	d := s.download()
+	expect, asked := d.Expect, 0
+	d.Expect = func(ctx context.Context) (File, error) {
+		if asked++; asked == 2 { // after the change
+			return File{}, Transient(errors.New("no answer"), nil)
+		}
+		return expect(ctx)
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, after)
 }
 
 func TestAStreamContinuesOnlyTheSameFile(t *testing.T) {
