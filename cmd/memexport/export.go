@@ -28,7 +28,7 @@ func (f *saveFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.force, "force", false, "overwrite an existing file")
 	c.Flags().BoolVar(&f.restart, "restart", false, "discard an unfinished run with the same output")
 	c.Flags().BoolVarP(&f.quiet, "quiet", "q", false, "write nothing but errors")
-	c.Flags().DurationVar(&f.idle, "idle-timeout", 30*time.Second, "how long a download may go without a byte before it is repeated")
+	c.Flags().DurationVar(&f.idle, "idle-timeout", 30*time.Second, "how long a download may go without a byte before it is repeated; 0 sets no limit")
 	if err := c.MarkFlagFilename("output"); err != nil {
 		panic(err) // cannot happen: the flag is defined above
 	}

@@ -38,7 +38,7 @@ func (f *remoteFlags) add(c *cobra.Command) {
 	c.GroupID = remoteGroup
 	c.Flags().StringVar(&f.url, "url", "", "the URL of the service; defaults to MEMEXPORT_URL")
 	c.Flags().StringVar(&f.keyFile, "api-key-file", "", "a file with the API key; defaults to the key in MEMEXPORT_API_KEY")
-	c.Flags().DurationVar(&f.retryFor, "retry-for", defaultRetryFor, "how long to retry while the network or the server fails")
+	c.Flags().DurationVar(&f.retryFor, "retry-for", defaultRetryFor, "how long to retry while the network or the server fails; 0 turns retries off")
 	c.Flags().BoolVar(&f.json, "json", false, "write JSON to standard output, for programs")
 }
 

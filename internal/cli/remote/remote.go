@@ -30,7 +30,8 @@ type Options struct {
 	// FirstFor replaces RetryFor until the service has answered once. It is shorter, because the
 	// URL may be wrong.
 	FirstFor time.Duration
-	// Idle is how long a download may receive no bytes before it is cancelled and retried.
+	// Idle is how long a download may receive no bytes before it is cancelled and retried. 0 means no
+	// limit.
 	Idle   time.Duration
 	Report *progress.Reporter
 }
@@ -129,7 +130,7 @@ func (svc *Service) once(ctx context.Context, timeout time.Duration, send func(c
 	defer cancel()
 	response, err := send(ctx)
 	if err != nil {
-		return resume.NoResponse(err)
+		return resume.NoResponse(err, svc.reached.Load())
 	}
 	defer response.Body.Close()
 	if response.StatusCode >= 300 {

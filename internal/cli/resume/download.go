@@ -3,10 +3,12 @@
 package resume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -28,9 +30,11 @@ type Download struct {
 	Request func(context.Context) (*http.Request, error)
 	// Refusal returns the error for a response that does not contain the file.
 	Refusal func(*http.Response) error
-	// Expect returns the size and digest of the file. It is called again if the file has changed.
+	// Expect asks the service for the size and digest of the file. It is called before the first
+	// request, and again if the file has changed.
 	Expect func(context.Context) (File, error)
-	// Idle is how long a request may receive no bytes before it is cancelled and retried.
+	// Idle is how long a request may receive no bytes before it is cancelled and retried. 0 means no
+	// limit.
 	Idle  time.Duration
 	Retry Retry
 	// Progress is called with the number of bytes downloaded so far and the size of the file.
@@ -51,10 +55,18 @@ var errIdle = errors.New("no byte came for too long")
 // file.
 func (d *Download) To(ctx context.Context, out *Output) error {
 	var want *File
+	var counted File // the file that most counts the bytes of
+	var most int64   // the largest number of bytes that out had after an attempt
 	err := d.Retry.DoWithProgress(ctx, func(ctx context.Context) (progressed bool, err error) {
-		before := out.received
 		err = d.attempt(ctx, out, &want)
-		return out.received > before, err
+		if want != nil && *want != counted {
+			counted, most = *want, 0
+		}
+		// An attempt that started over downloads bytes again. They are not progress: otherwise, attempts
+		// that always start over and break would be repeated forever.
+		progressed = out.size > most
+		most = max(most, out.size)
+		return progressed, err
 	})
 	if got := out.digest(); err == nil && got != want.SHA256 {
 		err = &Mismatch{Err: fmt.Errorf("the SHA-256 of the %d bytes is %s instead of %s", out.size, got, want.SHA256)}
@@ -95,7 +107,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(d.Idle, func() { cancel(errIdle) })
+	watchdog := time.AfterFunc(d.idle(), func() { cancel(errIdle) })
 	defer watchdog.Stop()
 	response, err := d.send(ctx, out)
 	if err != nil {
@@ -107,6 +119,7 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 		return err
 	}
 	if changed {
+		*want = nil // if Expect fails, the next attempt calls it again
 		file, err := d.Expect(ctx)
 		if err != nil {
 			return err
@@ -123,6 +136,9 @@ func (d *Download) attempt(ctx context.Context, out *Output, want **File) error 
 	return nil
 }
 
+// idle returns d.Idle, or the longest duration (292 years) if there is no limit.
+func (d *Download) idle() time.Duration { return cmp.Or(d.Idle, math.MaxInt64) }
+
 // send sends a request for the missing bytes.
 func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error) {
 	request, err := d.Request(ctx)
@@ -136,7 +152,7 @@ func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error
 	}
 	response, err := d.Client.Do(request)
 	if err != nil {
-		return nil, NoResponse(cause(ctx, err))
+		return nil, NoResponse(cause(ctx, err), true) // Expect has reached the service before
 	}
 	return response, nil
 }
@@ -181,11 +197,11 @@ func (d *Download) accept(response *http.Response, out *Output) (changed bool, e
 	return false, d.Refusal(response)
 }
 
-// copy appends a body to out. The watchdog cancels the request if no byte arrives for d.Idle.
+// copy appends a body to out. The watchdog cancels the request if no byte arrives for d.idle().
 func (d *Download) copy(ctx context.Context, out *Output, body io.Reader, size int64, watchdog *time.Timer) error {
 	buffer := make([]byte, 128<<10)
 	for {
-		watchdog.Reset(d.Idle)
+		watchdog.Reset(d.idle())
 		n, readErr := body.Read(buffer)
 		watchdog.Stop() // do not count the time that a slow disk or pipe takes
 		if out.size+int64(n) > size {

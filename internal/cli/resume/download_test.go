@@ -2,6 +2,7 @@ package resume
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -123,6 +124,32 @@ func TestAFileThatChangesDuringADownloadIsDownloadedAnew(t *testing.T) {
 	}
 }
 
+func TestTheSizeOfAChangedFileIsAskedAgainAfterAFailure(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	before, after := s.content, random(310_000)
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number == 0 {
+			s.become(after)
+			http.ServeContent(breaks(200_000)(w, r), r, "", time.Time{}, bytes.NewReader(before))
+		}
+		return number == 0
+	}
+	d := s.download()
+	expect, asked := d.Expect, 0
+	d.Expect = func(ctx context.Context) (File, error) {
+		if asked++; asked == 2 { // after the change
+			return File{}, Transient(errors.New("no answer"), nil)
+		}
+		return expect(ctx)
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, after)
+}
+
 func TestAStreamContinuesOnlyTheSameFile(t *testing.T) {
 	t.Parallel()
 	for _, changes := range []bool{false, true} {
@@ -218,6 +245,29 @@ func TestADownloadThatProgressesIsNotGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	file(t, path, s.content)
+}
+
+func TestAfterAChangeEveryByteIsProgress(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	before, after := s.content, random(300_000)
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case number == 0:
+			s.become(after)
+			http.ServeContent(breaks(280_000)(w, r), r, "", time.Time{}, bytes.NewReader(before))
+		case number < 6:
+			http.ServeContent(breaks(50_000)(w, r), r, "", time.Time{}, bytes.NewReader(after))
+		}
+		return number < 6
+	}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	d := s.download()
+	d.Retry.For = func() time.Duration { return time.Second } // shorter than all pauses together
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, after)
 }
 
 func TestOtherResponsesThanTheRestAreNeverAppended(t *testing.T) {

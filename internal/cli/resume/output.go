@@ -17,8 +17,7 @@ type Output struct {
 	etag      string   // ETag of the file that the bytes belong to
 	size      int64    // number of bytes so far
 	sum       hash.Hash
-	inherited bool  // whether an earlier process wrote some of the bytes
-	received  int64 // number of bytes that this process wrote, including bytes that restart discarded
+	inherited bool // whether an earlier process wrote some of the bytes
 }
 
 // ToStream returns an Output that writes to w. If the connection breaks, the download can continue. The
@@ -47,7 +46,6 @@ func (o *Output) Write(b []byte) (int, error) {
 	n, err := o.w.Write(b)
 	o.sum.Write(b[:n])
 	o.size += int64(n)
-	o.received += int64(n)
 	return n, err
 }
 

@@ -60,17 +60,27 @@ func OpenPartial(path string) (*Partial, error) {
 	return nil, errors.Join(fmt.Errorf("%s: %w", path, ErrForeign), p.Close())
 }
 
-// openPartial locks and opens the partial file at path. It does not read the state.
+// openPartial locks and opens the partial file at path. It does not read the state. If it creates the
+// file, there is no state.
 func openPartial(path string) (*Partial, error) {
 	l, err := lock(path)
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // memories are private
+	p := &Partial{path: path, lock: l}
+	// A state without a partial file is left if a process is killed in Finish or Remove. There is
+	// nothing to continue, so delete the state. Do so before the file is created: after another kill,
+	// the state would look like the state of the new file.
+	if _, err = os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		err = removeIfExists(p.statePath())
+	}
+	if err == nil {
+		p.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // memories are private
+	}
 	if err != nil {
 		return nil, errors.Join(err, unlock(l))
 	}
-	return &Partial{path: path, file: file, lock: l}, nil
+	return p, nil
 }
 
 // RemovePartial deletes the partial file at path and its state, even if they were not written by
@@ -168,16 +178,25 @@ func (p *Partial) Finish(target string, existing Existing) error {
 
 // Remove closes the partial file and deletes it together with its state.
 func (p *Partial) Remove() error {
-	return errors.Join(p.file.Close(), p.removeState(), os.Remove(p.path), unlock(p.lock))
+	// Delete the state last. OpenPartial ignores a state without a file, but rejects a file without a
+	// state.
+	err := errors.Join(p.file.Close(), os.Remove(p.path))
+	if err == nil {
+		err = p.removeState()
+	}
+	return errors.Join(err, unlock(p.lock))
 }
 
 // removeState deletes the state. It also deletes the temporary file that remains if a process is killed
 // in Save.
 func (p *Partial) removeState() error {
-	for _, path := range []string{p.newStatePath(), p.statePath()} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	return errors.Join(removeIfExists(p.newStatePath()), removeIfExists(p.statePath()))
+}
+
+// removeIfExists deletes the file at path if there is one.
+func removeIfExists(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	return nil
 }

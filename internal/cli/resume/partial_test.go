@@ -40,6 +40,59 @@ func TestTheStateSurvivesTheProcess(t *testing.T) {
 	}
 }
 
+func TestAStateWithoutAFileIsNotContinued(t *testing.T) {
+	for name, end := range map[string]func(p *Partial, target string) error{
+		"Finish": func(p *Partial, target string) error { return p.Finish(target, Replace) },
+		"Remove": func(p *Partial, _ string) error { return p.Remove() },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "file.partial")
+		p := open(t, path)
+		p.State = State{URL: "https://example.com", Request: "POST format=csv", IdempotencyKey: "k", ExportID: "e"}
+		if err := p.Save(); err != nil {
+			t.Fatal(err)
+		}
+		state, err := os.ReadFile(path + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(p, filepath.Join(dir, "file")); err != nil {
+			t.Fatal(err)
+		}
+		// Pretend that the process was killed before it deleted the state.
+		if err := os.WriteFile(path+".json", state, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second process finds the file that the first one created, and no state
+			p = open(t, path)
+			if p.State != (State{}) {
+				t.Errorf("after a kill in %s, the state is %+v", name, p.State)
+			}
+			if err := p.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestAPartialFileThatCannotBeDeletedKeepsItsState(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file.partial")
+	p := open(t, path)
+	if err := p.Save(); err != nil {
+		t.Fatal(err)
+	}
+	// A directory with a file in it cannot be deleted.
+	if err := errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "file"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Remove(); err == nil {
+		t.Error("the partial file was deleted")
+	}
+	if _, err := os.Stat(path + ".json"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAForeignPartialFileIsLeftAlone(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file.partial")
 	for _, state := range []string{"", "{broken"} {

@@ -113,9 +113,14 @@ func TransientStatus(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
 }
 
-// NoResponse returns an error that adds the host to an error of http.Client.Do. The error is a
-// *GaveUp if the host or the certificate is wrong. Otherwise it is Transient.
-func NoResponse(err error) error {
+// NoResponse returns an error that adds the host to an error of http.Client.Do. If the service was
+// reached before, the error is Transient. Otherwise the URL may be wrong, so the error is a *GaveUp if
+// the host or the certificate is wrong.
+//
+// After the service was reached, the same errors are temporary: a resolver may not find the name while
+// this machine is offline or the service restarts, and a proxy that restarts may present its default
+// certificate.
+func NoResponse(err error, reached bool) error {
 	var dns *net.DNSError
 	var address *net.AddrError
 	var certificate *tls.CertificateVerificationError
@@ -130,6 +135,8 @@ func NoResponse(err error) error {
 		err = fmt.Errorf("no answer from %s: %w", host, outer.Err)
 	}
 	switch {
+	case reached:
+		return Transient(err, nil)
 	case errors.As(err, &dns) && dns.IsNotFound, errors.As(err, &address), errors.As(err, &certificate),
 		errors.As(err, &hostname), errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return &GaveUp{Err: err}

@@ -1,8 +1,10 @@
 package resume
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"path/filepath"
 	"testing"
@@ -36,6 +38,53 @@ func TestAStalledDownloadIsCutAndContinued(t *testing.T) {
 	if len(failures) < 2 || !errors.Is(failures[0], errIdle) || !errors.Is(failures[1], errIdle) {
 		t.Errorf("the attempts failed with %v", failures)
 	}
+}
+
+func TestAnIdleLimitOf0CutsNoDownload(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		time.Sleep(50 * time.Millisecond)
+		w.Header().Set("Content-Length", "300000")
+		_, _ = w.Write(s.content[:100_000])
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(50 * time.Millisecond)
+		_, _ = w.Write(s.content[100_000:])
+		return true
+	}
+	d := s.download()
+	d.Idle = 0
+	d.Retry.For = func() time.Duration { return 0 }
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil {
+		t.Fatal(err)
+	}
+	file(t, path, s.content)
+}
+
+func TestADownloadGoesOnAfterTheHostWasNotFound(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(300_000))
+	s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+		if number == 0 {
+			http.ServeContent(breaks(100_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+		}
+		return number == 0
+	}
+	dials := 0
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials++; dials == 2 {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: "api", IsNotFound: true}}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	d := s.download()
+	d.Client = &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: dial}}
+	path := filepath.Join(t.TempDir(), "file.partial")
+	if err := d.To(t.Context(), output(t, open(t, path))); err != nil || dials != 3 {
+		t.Fatalf("the download ended with %v after %d dials", err, dials)
+	}
+	file(t, path, s.content)
 }
 
 func TestOnlyTransientStatusesAreRetried(t *testing.T) {
@@ -94,6 +143,43 @@ func TestProgressStartsTheTimeLimitAnew(t *testing.T) {
 	})
 	if err != nil || waited <= limit {
 		t.Errorf("with progress: %v after %d attempts and %s of waiting", err, attempts, waited)
+	}
+}
+
+func TestADownloadThatAlwaysStartsOverIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(number int, w http.ResponseWriter, r *http.Request){
+		"no ETag":     func(_ int, w http.ResponseWriter, _ *http.Request) { w.Header().Del("ETag") },
+		"a weak ETag": func(_ int, w http.ResponseWriter, _ *http.Request) { w.Header().Set("ETag", `W/"weak"`) },
+		"a weak ETag in every second response": func(number int, w http.ResponseWriter, _ *http.Request) {
+			if number%2 == 1 {
+				w.Header().Set("ETag", `W/"weak"`)
+			}
+		},
+		"another range than the rest": func(_ int, w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Range") != "" {
+				r.Header.Set("Range", "bytes=1-")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const enough = 10 // the requests after so many are answered with the whole file
+			s := newServer(t, random(300_000))
+			s.fault = func(number int, w http.ResponseWriter, r *http.Request) bool {
+				change(number, w, r)
+				if number < enough {
+					http.ServeContent(breaks(100_000)(w, r), r, "", time.Time{}, bytes.NewReader(s.content))
+				}
+				return number < enough
+			}
+			d := s.download()
+			d.Retry.For = func() time.Duration { return time.Second }
+			var gaveUp *GaveUp
+			if err := d.To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial")))); !errors.As(err, &gaveUp) {
+				t.Errorf("the download ended with %v after %d requests", err, len(s.asked()))
+			}
+		})
 	}
 }
 
