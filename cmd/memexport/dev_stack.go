@@ -128,7 +128,7 @@ func (d *dev) prepare(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	if _, err := postgres.Migrate(ctx, db); err != nil {
+	if _, err := postgres.MigrateWith(ctx, db, postgres.MigrateOptions{Tell: func(line string) { d.say("%s", line) }}); err != nil {
 		return err
 	}
 	memories, err := openDatabase(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", d.config.MemoriesDatabaseURL, postgres.Options{MaxConns: 4})

@@ -36,7 +36,7 @@ func migrateCommand() *cobra.Command {
 				return errors.New("DATABASE_URL leads to a pooler that gives each transaction another session, and migrations need one session: " +
 					"set it to Postgres itself, or to a pool with pool_mode=session, for this command")
 			}
-			applied, err := postgres.Migrate(cmd.Context(), db)
+			applied, err := postgres.MigrateWith(cmd.Context(), db, postgres.MigrateOptions{Tell: func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }})
 			if err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@
 package memory
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -66,4 +67,24 @@ func TestAQueryThatAStandbyCancelsIsContinued(t *testing.T) {
 			t.Fatalf("memory %d is %v, want %v", i, got[i], want[i])
 		}
 	}
+}
+
+func TestAStandbySoonEndsTheStatementOfACallThatHasEnded(t *testing.T) {
+	through := pgtest.Standby(t)
+	url := through(pgtest.New(t))
+	watch := pgtest.OpenURL(t, url, 1)
+	await.True(t, time.Minute, "the standby has the database", func() bool { return watch.Ping() == nil })
+	db := pgtest.OpenURL(t, url, 1)
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := db.GetContext(ctx, new(string), `SELECT pg_sleep(600)`); err == nil {
+			t.Error("the statement succeeded")
+		}
+		cancel()
+	}
+	await.True(t, 30*time.Second, "no statement runs whose call has ended", func() bool {
+		var running int
+		err := watch.Get(&running, `SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND state = 'active' AND pid <> pg_backend_pid()`)
+		return err == nil && running == 0
+	})
 }

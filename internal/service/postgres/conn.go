@@ -3,26 +3,84 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"strings"
+	"sync/atomic"
 
 	"github.com/lib/pq"
 
 	"memexport/internal/service/datarow"
 )
 
+// checkSetting makes Postgres look regularly whether the client of a running statement is still connected. Without
+// it, Postgres notices a closed connection only when it sends a row. A statement that computes or waits for a lock
+// would run on after its call has ended, and no limit of a pool would count it.
+const checkSetting = "client_connection_check_interval"
+
+// checkInterval is the longest time for which a statement runs after its connection was closed. A check costs
+// Postgres one system call.
+const checkInterval = "5s"
+
+// newConnector returns a connector for config.
+func newConnector(config pq.Config, o Options) (*connector, error) {
+	c := &connector{pooled: o.Pooled, prepare: o.Prepare, allow: config.SSLMode == pq.SSLModeAllow}
+	var err error
+	if c.plain, err = pq.NewConnectorConfig(config); err != nil {
+		return nil, err
+	}
+	c.plain.Dialer(dialer{options: o})
+	_, chosen := config.Runtime[checkSetting]
+	if o.Pooled || chosen || strings.Contains(config.Options, checkSetting) {
+		return c, nil // a setting of the URL counts, and a pooler has its own settings for its sessions
+	}
+	config = config.Clone()
+	config.Runtime[checkSetting] = checkInterval // sent with the user's name, so it costs no round trip
+	if c.checked, err = pq.NewConnectorConfig(config); err != nil {
+		return nil, err
+	}
+	c.checked.Dialer(dialer{options: o})
+	return c, nil
+}
+
 // connector opens connections for database/sql.
 type connector struct {
-	pq      *pq.Connector
+	plain   *pq.Connector
+	checked *pq.Connector // also sets checkSetting; nil if that is not wanted
+	refused atomic.Bool   // the server refuses checkSetting
+	allow   bool          // sslmode=allow
+
 	pooled  bool
 	prepare bool
 }
 
-func (c connector) Driver() driver.Driver { return c.pq.Driver() }
+func (c *connector) Driver() driver.Driver { return c.plain.Driver() }
 
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+// open opens a connection with checkSetting if the server knows it. Postgres 13 and poolers may refuse it.
+func (c *connector) open(ctx context.Context) (driver.Conn, error) {
+	if c.checked == nil || c.refused.Load() {
+		return c.plain.Connect(ctx)
+	}
+	opened, err := c.checked.Connect(ctx)
+	if err == nil || !c.mayRefuse(err) {
+		return opened, err
+	}
+	if opened, err = c.plain.Connect(ctx); err == nil {
+		c.refused.Store(true)
+	}
+	return opened, err
+}
+
+// mayRefuse reports whether a server may have refused a connection because of checkSetting. With sslmode=allow,
+// lib/pq tries again with TLS after a refusal, and returns only the error of the second try.
+func (c *connector) mayRefuse(err error) bool {
+	answer := pq.As(err)
+	return c.allow || strings.Contains(err.Error(), checkSetting) || answer != nil && answer.Code.Name() == "feature_not_supported"
+}
+
+func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	state := &connecting{ctx: ctx}
-	opened, err := c.pq.Connect(context.WithValue(ctx, connectingKey{}, state))
+	opened, err := c.open(context.WithValue(ctx, connectingKey{}, state))
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,19 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -15,19 +21,145 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// MigrateOptions configure a migration. The zero value is fine.
+type MigrateOptions struct {
+	// Patience is how long MigrateWith tries to get a lock that others hold. Zero means 10 minutes, which is less
+	// than the Job of deploy/kubernetes may take, so that the Job shows the reason.
+	Patience time.Duration
+	// Tell is called with a line of text when the migration waits for a lock, and when the reason changes.
+	Tell func(line string)
+}
+
+// lockWait is how long a statement of a migration waits for a lock. Everything that wants the same table waits
+// behind it, so this must be shorter than the limits of requests. It must be longer than Postgres's
+// deadlock_timeout of 1 second, after which autovacuum makes way.
+const lockWait = 2 * time.Second
+
+// The pause before another attempt grows from the first to the second. Meanwhile, the table can be used.
+const minPause, maxPause = time.Second, 15 * time.Second
+
 // Migrate applies the migrations that the schema memexport lacks, and returns their number. Several
 // processes may call Migrate at the same time: one migrates, and the others wait until it has
 // finished.
 func Migrate(ctx context.Context, db *sqlx.DB) (int, error) {
-	provider, err := newProvider(ctx, db)
-	if err != nil {
-		return 0, err
+	return MigrateWith(ctx, db, MigrateOptions{})
+}
+
+// MigrateWith is like Migrate, with options. It does not keep others from a table while a backup or another long
+// transaction holds a lock on it: it gives up after a short wait, and tries again later.
+func MigrateWith(ctx context.Context, db *sqlx.DB, o MigrateOptions) (int, error) {
+	patience := cmp.Or(o.Patience, 10*time.Minute)
+	begin, pause, applied, told := time.Now(), minPause, 0, ""
+	for {
+		n, reason, err := migrateOnce(ctx, db)
+		applied += n
+		switch {
+		case err == nil:
+			return applied, nil
+		case reason == "":
+			return applied, fmt.Errorf("migrate the schema memexport: %w", err)
+		case time.Since(begin) >= patience:
+			return applied, fmt.Errorf("migrate the schema memexport: within %s, %s: wait until that backup or transaction has ended, "+
+				"or end it with SELECT pg_terminate_backend(process), and run `memexport migrate` again: %w", patience, reason, err)
+		}
+		if o.Tell != nil && reason != told {
+			o.Tell(reason + ": trying again for " + patience.String() + " until that backup or transaction has ended; the service goes on meanwhile")
+			told = reason
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, maxPause)
+		case <-ctx.Done():
+			return applied, fmt.Errorf("migrate the schema memexport: %s: %w", reason, ctx.Err())
+		}
 	}
+}
+
+// migrateOnce applies migrations until one of them does not get a lock in time. It then returns the reason. A
+// migration that failed has changed nothing, because each one is a transaction.
+func migrateOnce(ctx context.Context, db *sqlx.DB) (applied int, reason string, err error) {
+	l, err := newLocker()
+	if err != nil {
+		return 0, "", err
+	}
+	provider, err := newProvider(ctx, db, l)
+	if err != nil {
+		return 0, "", err
+	}
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	holders := make(chan string, 1)
+	go func() { holders <- l.watch(watching, db) }()
 	results, err := provider.Up(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("migrate the schema memexport: %w", err)
+	stop()
+	holder := <-holders
+	var failed *goose.PartialError
+	if !errors.As(err, &failed) {
+		return len(results), "", err
 	}
-	return len(results), nil
+	// After a deadlock too, another attempt may succeed.
+	if pq.As(err, pqerror.LockNotAvailable, pqerror.TRDeadlockDetected) != nil {
+		reason = fmt.Sprintf("%s got no lock, because %s", failed.Failed.Source.Path, cmp.Or(holder, "a backup or another long transaction has locked a table"))
+	}
+	return len(failed.Applied), reason, err
+}
+
+// locker is the lock that keeps processes from migrating at the same time. It also limits how long the session
+// that holds it waits for other locks.
+type locker struct {
+	lock.SessionLocker
+	pid atomic.Int64 // the process in Postgres of that session
+}
+
+func newLocker() (*locker, error) {
+	// A process that finds the lock taken tries again every second, for five minutes.
+	const period, attempts = 1, 300
+	session, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(period, attempts))
+	if err != nil {
+		return nil, err
+	}
+	return &locker{SessionLocker: session}, nil
+}
+
+func (l *locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	if err := l.SessionLocker.SessionLock(ctx, conn); err != nil {
+		return err
+	}
+	var pid int64
+	row := conn.QueryRowContext(ctx, `SELECT pg_backend_pid() FROM set_config('lock_timeout', $1, false)`, fmt.Sprint(lockWait.Milliseconds()))
+	if err := row.Scan(&pid); err != nil {
+		return errors.Join(fmt.Errorf("set lock_timeout: %w", err), l.SessionLocker.SessionUnlock(context.WithoutCancel(ctx), conn))
+	}
+	l.pid.Store(pid)
+	return nil
+}
+
+func (l *locker) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `RESET lock_timeout`)
+	return errors.Join(err, l.SessionLocker.SessionUnlock(ctx, conn))
+}
+
+// watch returns who keeps the session from a lock, as seen last, or "" if nobody does. It ends with ctx. It asks
+// while the session waits, because only then Postgres knows whom it waits for. It needs a second connection of db.
+func (l *locker) watch(ctx context.Context, db *sqlx.DB) (holder string) {
+	// Roles without pg_read_all_stats do not see xact_start of others. Process 0 is a prepared transaction.
+	const query = `SELECT coalesce((SELECT relnamespace::regnamespace || '.' || relname FROM pg_locks JOIN pg_class c ON c.oid = relation
+				WHERE pid = $1 AND NOT granted LIMIT 1), 'a row') || ' is locked by ' ||
+			string_agg('process ' || blocker || coalesce(' (' || nullif(concat_ws(', ', nullif(application_name, ''), 'user ' || usename,
+				'since ' || to_char(xact_start, 'YYYY-MM-DD HH24:MI:SSOF')), '') || ')', ''), ' and ' ORDER BY blocker)
+		FROM (SELECT DISTINCT unnest(pg_blocking_pids($1)) AS blocker) b LEFT JOIN pg_stat_activity ON pid = blocker
+		HAVING count(*) > 0`
+	for {
+		select {
+		case <-time.After(lockWait / 4):
+		case <-ctx.Done():
+			return holder
+		}
+		var seen string
+		if pid := l.pid.Load(); pid != 0 && db.GetContext(ctx, &seen, query, pid) == nil {
+			holder = seen
+		}
+	}
 }
 
 // CheckMigrated returns an error if the schema memexport lacks a migration that this program needs. A
@@ -54,7 +186,7 @@ func CheckMigrated(ctx context.Context, db *sqlx.DB) error {
 	return nil
 }
 
-func newProvider(ctx context.Context, db *sqlx.DB) (*goose.Provider, error) {
+func newProvider(ctx context.Context, db *sqlx.DB, l lock.SessionLocker) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, err
@@ -65,14 +197,8 @@ func newProvider(ctx context.Context, db *sqlx.DB) (*goose.Provider, error) {
 	if _, err := db.ExecContext(ctx, createSchema); err != nil {
 		return nil, fmt.Errorf("create the schema memexport: %w", err)
 	}
-	// A process that finds the lock taken tries again every second, for five minutes.
-	const period, attempts = 1, 300
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(period, attempts))
-	if err != nil {
-		return nil, err
-	}
 	return goose.NewProvider(goose.DialectPostgres, db.DB, files,
-		goose.WithSessionLocker(locker), goose.WithTableName("memexport.schema_version"))
+		goose.WithSessionLocker(l), goose.WithTableName("memexport.schema_version"))
 }
 
 // latestVersion returns the version of the newest migration in this program.

@@ -110,3 +110,25 @@ func TestAFailedStatementThroughATransactionPoolerLeavesTheConnectionUsable(t *t
 		}
 	}
 }
+
+// PgBouncer refuses the setting that memexport asks for, so docs/postgres.md gives it to the role.
+func TestPostgresSoonEndsStatementsThatCameThroughAPooler(t *testing.T) {
+	url := pgtest.New(t)
+	watch := pgtest.OpenURL(t, url, 1)
+	var database string
+	if err := watch.Get(&database, `SELECT current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	watch.MustExec(`ALTER ROLE CURRENT_USER IN DATABASE ` + database + ` SET client_connection_check_interval = '5s'`)
+	for _, mode := range []string{"session", "transaction"} {
+		db, err := postgres.OpenWith(pgtest.PgBouncer(t, url, mode, 2), postgres.Options{MaxConns: 1, Pooled: mode == "transaction"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		for range 2 {
+			endEarly(t, db, `SELECT 1 FROM pg_sleep(600) WHERE $1 = 1`, false)
+		}
+	}
+	wantNoStatement(t, watch)
+}

@@ -1,6 +1,7 @@
 // Package postgres opens Postgres databases and migrates the schema memexport, which holds the tables of this
-// service. Its connections add two things to lib/pq: a call ends when its context ends, even if Postgres
-// hangs, and statements work through a pooler that may run each transaction in another session.
+// service. Its connections add three things to lib/pq: a call ends when its context ends, even if Postgres
+// hangs; Postgres soon ends the statement of such a call too; and statements work through a pooler that may run
+// each transaction in another session.
 package postgres
 
 import (
@@ -56,16 +57,15 @@ func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	// Ignore binary_parameters in the URL: with it, Postgres would refuse the filters of exports, which are
 	// JSON. URLs for poolers contain it, but Options.Pooled does what these need.
 	config.BinaryParameters = false
-	c, err := pq.NewConnectorConfig(config)
+	c, err := newConnector(config, o)
 	if err != nil {
 		return nil, err
 	}
-	c.Dialer(dialer{options: o})
 	openDB := sql.OpenDB
 	if o.Observed {
 		openDB = openObserved
 	}
-	db := sqlx.NewDb(openDB(connector{pq: c, pooled: o.Pooled, prepare: o.Prepare}), "postgres")
+	db := sqlx.NewDb(openDB(c), "postgres")
 	db.SetMaxOpenConns(o.MaxConns)
 	db.SetMaxIdleConns(cmp.Or(o.MaxConns, 2))
 	db.SetConnMaxIdleTime(5 * time.Minute) // frees the connections that a burst opened

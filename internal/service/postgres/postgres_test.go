@@ -5,9 +5,14 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/postgres"
 	"memexport/internal/workshop/pgtest"
@@ -108,6 +113,106 @@ func TestACancelledMigrationCanBeRepeated(t *testing.T) {
 	}
 	if _, err := postgres.Migrate(t.Context(), db); err != nil {
 		t.Error(err)
+	}
+}
+
+// openForLastMigration returns a database that lacks only the last migration, which changes the table exports, and
+// a transaction that has locked this table as pg_dump does.
+func openForLastMigration(t *testing.T) (*sqlx.DB, *sqlx.Tx) {
+	t.Helper()
+	url := pgtest.New(t)
+	db := pgtest.OpenURL(t, url, 8)
+	if _, err := postgres.Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	db.MustExec(`ALTER TABLE memexport.exports DROP trace_parent, DROP created_by; DELETE FROM memexport.schema_version WHERE version_id = 12`)
+	dump := pgtest.OpenURL(t, url+"&application_name=pg_dump", 1).MustBegin()
+	t.Cleanup(func() { dump.Rollback() }) //nolint:errcheck // does nothing if the test has ended it
+	dump.MustExec(`LOCK TABLE memexport.exports IN ACCESS SHARE MODE`)
+	return db, dump
+}
+
+func TestTheServiceGoesOnWhileAMigrationWaitsForABackup(t *testing.T) {
+	t.Parallel()
+	db, dump := openForLastMigration(t)
+	const processes = 2
+	told, applied := make(chan string, 100), make(chan int, processes)
+	for range processes {
+		go func() {
+			n, err := postgres.MigrateWith(t.Context(), db, postgres.MigrateOptions{Tell: func(line string) { told <- line }})
+			if err != nil {
+				t.Error(err)
+			}
+			applied <- n
+		}()
+	}
+	line := ""
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); { // several attempts
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second) // a request waits for 10 seconds
+		if err := db.GetContext(ctx, new(int), `SELECT count(*) FROM memexport.exports`); err != nil {
+			t.Fatalf("a read beside the migration: %v", err)
+		}
+		cancel()
+		select {
+		case line = <-told:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	var pid string
+	if err := dump.Get(&pid, `SELECT pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, errors.New(line), "00012_origin.sql", "memexport.exports", "process "+pid+" (pg_dump, user ")
+	if err := dump.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-applied + <-applied; n != 1 {
+		t.Errorf("%d migrations applied", n)
+	}
+	if err := postgres.CheckMigrated(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+	for range db.Stats().OpenConnections {
+		c, err := db.Connx(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var limit string
+		if err := c.GetContext(t.Context(), &limit, `SHOW lock_timeout`); err != nil || limit != "0" {
+			t.Errorf("afterwards, lock_timeout of a connection is %q: %v", limit, err)
+		}
+	}
+}
+
+func TestAMigrationThatGetsNoLockSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	db, _ := openForLastMigration(t)
+	n, err := postgres.MigrateWith(t.Context(), db, postgres.MigrateOptions{Patience: 1})
+	if n != 0 {
+		t.Errorf("%d migrations applied", n)
+	}
+	wantError(t, err, "00012_origin.sql", "memexport.exports is locked by process", "(pg_dump, user ", "pg_terminate_backend", "run `memexport migrate` again")
+	if err := db.Get(new(int), `SELECT count(*) FROM memexport.exports`); err != nil {
+		t.Error(err)
+	}
+}
+
+// A migration that gets no lock in time is repeated, so it must not leave half of its changes. A failed CREATE INDEX
+// CONCURRENTLY, which is not possible in a transaction, leaves an invalid index.
+func TestEveryMigrationIsATransaction(t *testing.T) {
+	files, err := filepath.Glob("migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d migrations: %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "NO TRANSACTION") {
+			t.Errorf("%s is not a transaction, so MigrateWith must not repeat it", file)
+		}
 	}
 }
 
