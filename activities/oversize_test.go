@@ -3,6 +3,7 @@ package activities_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"memexport/internal/service/attempt"
@@ -77,6 +78,24 @@ func TestAnAttemptContinuesAfterAnOversizeMemory(t *testing.T) {
 	}
 	repair()
 	h.finish(in, format.Markdown, 3)
+}
+
+// A retry cannot help, so it must not hold the export for hours. The error says which memory it is, but not what is in it.
+func TestMetadataThatIsTooLargeFailsTheExport(t *testing.T) {
+	h := newHarness(t)
+	h.insert("before", "large", "after")
+	for _, numbers := range []int{40, 600} { // each has 131,072 digits
+		h.exec(fmt.Sprintf(`UPDATE memories SET metadata = (SELECT jsonb_agg('1e131071'::jsonb) FROM generate_series(1, %d)) WHERE memory = 'large'`, numbers))
+		var id string
+		if err := h.db.Get(&id, `SELECT id FROM memories WHERE memory = 'large'`); err != nil {
+			t.Fatal(err)
+		}
+		_, err := do[export.Written](h, h.WriteRange, h.oneRange(format.JSON))
+		wantFinal(t, err, attempt.TypeSourceInvalid)
+		if err == nil || !strings.Contains(err.Error(), id) || strings.Contains(err.Error(), strings.Repeat("0", 20)) {
+			t.Errorf("the error is %v, want one that names %s", err, id)
+		}
+	}
 }
 
 // Memories that are large but not oversize must not make parts much larger than PartSize, because buffers

@@ -130,7 +130,7 @@ func SourceError(ctx context.Context, table string, err error) error {
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {
 		switch pqErr.Code.Class() {
-		case pqerror.ClassDataException:
+		case pqerror.ClassDataException, pqerror.ClassProgramLimitExceeded:
 			return Final(TypeSourceInvalid, named)
 		case pqerror.ClassSyntaxErrorOrAccessRuleViolation:
 			return sourceChanged(ctx, named)

@@ -37,6 +37,7 @@ func TestErrorsAreClassified(t *testing.T) {
 	}{
 		{sourceError, postgres("22012"), attempt.TypeSourceInvalid, final},     // division by zero
 		{sourceError, postgres("22P02"), attempt.TypeSourceInvalid, final},     // invalid text
+		{sourceError, postgres("54000"), attempt.TypeSourceInvalid, final},     // a value of more than 1 GB
 		{sourceError, postgres("42P01"), attempt.TypeSourceChanged, retryable}, // no such table
 		{sourceError, postgres("42501"), attempt.TypeSourceChanged, retryable}, // no privilege
 		{sourceError, postgres("42703"), attempt.TypeSourceChanged, retryable}, // no such column

@@ -46,7 +46,11 @@ const (
 	maxText = 1 << 20
 	// pieceSize is the size in bytes of the pieces in which an oversize text is read.
 	pieceSize = 4 << 20
-	// maxMetadata is the largest metadata that is read with the other rows, in bytes as stored. Postgres
-	// compresses stored values at most about 255-fold, so such metadata stays below 16 MiB.
-	maxMetadata = 64 << 10
+	// maxMetadata is the largest metadata, in bytes of JSON text, that is read with the other rows of its page. The
+	// size as stored would not do, because a number of a few bytes may have 131,072 digits.
+	maxMetadata = 1 << 20
+	// metadataLimit is the largest metadata, in bytes of JSON text, that can be exported. A worker holds it whole. With
+	// this limit, eight activities at once need up to 300 MiB, which is hardly more than with texts in pieces of the same
+	// size. With 8 MiB they need up to 460 MiB, and the container's limit is 384 MiB.
+	metadataLimit = 4 << 20
 )

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"memexport/internal/service/datarow"
 )
@@ -25,28 +27,32 @@ func (s *Source) readOversize(ctx context.Context, q Query, key Key, visit func(
 
 // visitOversize reads the memory with the given key and visits it. Postgres cuts the text into pieces.
 // A single statement reads all pieces, so that they belong to the same version of the row. If the row
-// was deleted after its page had been read, visitOversize visits nothing.
+// was deleted after its page had been read, visitOversize visits nothing. If a value of the memory is too large to
+// be exported, the error is ErrUnreadable and names the memory.
 func (s *Source) visitOversize(ctx context.Context, tx *sqlx.Tx, q Query, key Key, visit func(*Memory) error) error {
 	w := q.where()
 	w.and("(created_at, id) = (?::timestamptz, ?::uuid)", key.CreatedAt.literal(), key.ID)
-	args := append(w.args, pieceSize)
-	piece := "$" + strconv.Itoa(len(args)) + "::int"
+	args := append(w.args, pieceSize, metadataLimit+1)
+	piece, cut := "$"+strconv.Itoa(len(args)-1)+"::int", "$"+strconv.Itoa(len(args))+"::int"
 	result, err := tx.QueryxContext(datarow.FirstColumn(ctx), `
 		WITH m AS MATERIALIZED (SELECT id, convert_to(memory, 'UTF8') AS body, user_id, agent_id, session_id, priority, status,
-			categories, metadata, access_count, last_accessed_at, created_at, updated_at
+			categories, substring(convert_to(metadata::text, 'UTF8') FROM 1 FOR `+cut+`) AS metadata, access_count, last_accessed_at, created_at, updated_at
 			FROM `+s.table+` WHERE `+w.sql()+` LIMIT 1)
 		SELECT `+selectList(`substring(body FROM i::int FOR `+piece+`)`, `CASE WHEN i = 1 THEN metadata END`)+`,
 			int8send(i), int8send(coalesce(octet_length(body), 0))
 		FROM m CROSS JOIN generate_series(1::bigint, greatest(coalesce(octet_length(body), 0), 1)::bigint, `+piece+`) i`, args...)
 	if err != nil {
-		return fmt.Errorf("query an oversize memory: %w", err)
+		return tooLarge(key, fmt.Errorf("query an oversize memory: %w", err))
 	}
 	defer result.Close()
 
 	p := newTextPieces(result, q.WorkspaceID)
 	first, err := p.next()
 	if first == nil || err != nil {
-		return err
+		return tooLarge(key, err)
+	}
+	if len(first.Metadata) > metadataLimit {
+		return fmt.Errorf("%w: the metadata of the memory with the id %s has more than %d bytes (docs/adopting.md says what to do)", ErrUnreadable, key.ID, metadataLimit)
 	}
 	m := *first
 	if p.read < p.total {
@@ -54,6 +60,22 @@ func (s *Source) visitOversize(ctx context.Context, tx *sqlx.Tx, q Query, key Ke
 		m.Rest, m.Size = p.rest, p.total
 	}
 	return visit(&m)
+}
+
+// tooLarge returns ErrUnreadable with the id of the memory if err says that the memory is too large for Postgres to
+// return. Otherwise it returns err.
+func tooLarge(key Key, err error) error {
+	if !exceedsPostgres(err) {
+		return err
+	}
+	return fmt.Errorf("%w: the memory with the id %s has a value that is too large for Postgres to return (docs/adopting.md says what to do)", ErrUnreadable, key.ID)
+}
+
+// exceedsPostgres reports whether a statement failed because a value or a row exceeds a limit of Postgres, such as
+// 1 GB for the text of metadata.
+func exceedsPostgres(err error) bool {
+	var failed *pq.Error
+	return errors.As(err, &failed) && failed.Code.Class() == pqerror.ClassProgramLimitExceeded
 }
 
 // textPieces reads the rows of an oversize memory. Each row has all columns and one piece of the text.

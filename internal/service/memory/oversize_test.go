@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -82,7 +84,7 @@ func addMixed(t *testing.T, db *sqlx.DB) {
 		INSERT INTO memories (memory, user_id, metadata, categories, last_accessed_at, created_at)
 		SELECT CASE WHEN i IN (1, 2, 3, 8, 12) THEN noise(1100000) WHEN i = 5 THEN NULL ELSE 'small ' || i END,
 			CASE WHEN i % 2 = 0 THEN 'user' END,
-			CASE WHEN i IN (3, 4, 5, 9, 10, 12) THEN jsonb_build_object('noise', noise(200000), 'i', i) WHEN i % 3 = 0 THEN to_jsonb(i) END,
+			CASE WHEN i IN (3, 4, 5, 9, 10, 12) THEN jsonb_build_object('noise', noise(1100000), 'i', i) WHEN i % 3 = 0 THEN to_jsonb(i) END,
 			CASE WHEN i % 4 > 0 THEN ARRAY['c' || i] END, CASE WHEN i % 2 = 1 THEN now() END, now() + (i / 2) * interval '1 second'
 		FROM generate_series(1, 12) i`)
 }
@@ -197,7 +199,7 @@ func TestNULLIsReadWithItsPage(t *testing.T) {
 	exec(t, db, `UPDATE memories SET memory = NULL; INSERT INTO memories (memory, created_at) VALUES ('first', '2000-01-01')`)
 	want := []string{`"first"`}
 	var oversize []bool
-	if err := db.Select(&oversize, `SELECT coalesce(pg_column_size(metadata), 0) > $1 FROM memories WHERE memory IS NULL ORDER BY created_at, id`, maxMetadata); err != nil {
+	if err := db.Select(&oversize, `SELECT coalesce(octet_length(metadata::text), 0) > $1 FROM memories WHERE memory IS NULL ORDER BY created_at, id`, maxMetadata); err != nil {
 		t.Fatal(err)
 	}
 	for _, large := range oversize {
@@ -212,6 +214,90 @@ func TestATextThatEqualsTheOversizeMarkIsReadAsItIs(t *testing.T) {
 	exec(t, db, `INSERT INTO memories (memory, metadata, created_at) SELECT text, '{"a": 1}', '2026-01-01'::timestamptz + i * interval '1 second'
 		FROM unnest(ARRAY[$1, NULL, $1 || ' ', '', $1]) WITH ORDINALITY texts(text, i)`, oversizeMark)
 	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+}
+
+func TestMetadataAroundEveryLimitIsReadWhole(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	for _, size := range []int{maxMetadata - 1, maxMetadata, maxMetadata + 1, metadataLimit - 1, metadataLimit} {
+		for _, character := range []string{"x", "😀"} { // of one and four bytes
+			n := size - len(`""`)
+			exec(t, db, `INSERT INTO memories (memory, metadata) VALUES ('m', to_jsonb(repeat($1, $2) || repeat('x', $3)))`, character, n/len(character), n%len(character))
+		}
+	}
+	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+}
+
+// A number of a few bytes may have 131,072 digits, and Postgres compresses an array of such numbers. So metadata that
+// takes 200 bytes in the table can have 78 MB when it is read.
+func TestMetadataWithHugeNumbersIsReadUpToTheLimit(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, metadata) SELECT 'm', jsonb_agg('1e131071'::jsonb) FROM generate_series(1, 20)`)
+	same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+	exec(t, db, `UPDATE memories SET metadata = (SELECT jsonb_agg('1e131071'::jsonb) FROM generate_series(1, 600))`)
+	wantTooLarge(t, s, keys(t, db, tenant)[0], 0)
+}
+
+// wantTooLarge checks that Read fails at the memory with the given key, that the error names it without its content, and
+// how many memories are visited before it.
+func wantTooLarge(t *testing.T, s *Source, key Key, before int) {
+	t.Helper()
+	visited := 0
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(*Memory) error { visited++; return nil })
+	if !errors.Is(err, ErrUnreadable) || !strings.Contains(err.Error(), key.ID) || len(err.Error()) > 250 {
+		t.Errorf("the error is %v, want one that names %s", err, key.ID)
+	}
+	if visited != before {
+		t.Errorf("visited %d memories, want %d", visited, before)
+	}
+}
+
+func TestMetadataAboveTheLimitIsUnreadable(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, metadata, created_at) SELECT 'm', '1', '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 5) i`)
+	key := keys(t, db, tenant)[3]
+	exec(t, db, `UPDATE memories SET metadata = to_jsonb(repeat('x', $1)) WHERE id = $2`, metadataLimit-1, key.ID) // two quotation marks are added
+	wantTooLarge(t, s, key, 3)
+	exec(t, db, `UPDATE memories SET memory = repeat('x', 9000000) WHERE id = $1`, key.ID)
+	wantTooLarge(t, s, key, 3)
+}
+
+// Postgres fails with the SQLSTATE 54000 if metadata has more than 1 GB as text. The view fails in the same way.
+func TestAMemoryThatPostgresCannotReturnIsNamed(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, user_id, metadata, created_at) SELECT 'm', 'user', '1', '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 5) i;
+		CREATE FUNCTION fail() RETURNS jsonb LANGUAGE plpgsql STABLE COST 1 AS $$ BEGIN RAISE 'quoted memory' USING ERRCODE = 'program_limit_exceeded'; END $$;
+		CREATE VIEW too_large AS SELECT id, memory, user_id, agent_id, session_id, priority, status, categories,
+			CASE WHEN user_id = 'large' THEN fail() ELSE metadata END AS metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM memories`)
+	all := keys(t, db, tenant)
+	for _, rows := range []int{1, 2, 100} {
+		s := sourceWith(t, s.db, "too_large", SourceOptions{PageRows: rows})
+		for i, key := range all {
+			exec(t, db, `UPDATE memories SET user_id = CASE WHEN id = $1 THEN 'large' ELSE 'user' END`, key.ID)
+			wantTooLarge(t, s, key, i)
+		}
+	}
+	// Without the index, Postgres sorts. It must not convert the metadata of the last memory for the first page.
+	exec(t, db, `DROP INDEX memories_workspace_id_created_at_id_idx`)
+	p := pages{source: sourceWith(t, s.db, "too_large", SourceOptions{}), query: Query{WorkspaceID: tenant}, bounds: everything, limit: 2}
+	if err := p.read(t.Context(), func(*Memory) error { return nil }); err != nil || *p.after != all[1] {
+		t.Errorf("the first page ends at %v: %v", p.after, err)
+	}
+}
+
+// A memory that Postgres cannot return may change before it is read by a query of its own.
+func TestReadingGoesOnAfterAMemoryThatPostgresCanReturnNow(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, metadata, created_at) SELECT 'memory ' || i, '1', '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 5) i;
+		CREATE FUNCTION fail_in_page() RETURNS jsonb LANGUAGE plpgsql STABLE AS $$ BEGIN
+			IF current_query() LIKE '% LIMIT 100' THEN RAISE 'quoted memory' USING ERRCODE = 'program_limit_exceeded'; END IF; RETURN '1'; END $$;
+		CREATE VIEW once AS SELECT id, memory, user_id, agent_id, session_id, priority, status, categories,
+			CASE WHEN memory = 'memory 3' THEN fail_in_page() ELSE metadata END AS metadata, workspace_id, access_count, last_accessed_at, created_at, updated_at FROM memories`)
+	same(t, read(t, sourceWith(t, s.db, "once", SourceOptions{PageRows: 100}), Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
 }
 
 func TestRAMStaysBoundedForAHugeText(t *testing.T) {

@@ -181,11 +181,18 @@ func (p *planner) key(ctx context.Context, order, comparison string, bound ...Ke
 	if len(bound) > 0 {
 		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", bound[0].CreatedAt.literal(), bound[0].ID)
 	}
+	return scanKey(p.tx.QueryRowxContext(ctx, `SELECT `+keyColumns+` FROM `+p.table+
+		` WHERE `+w.sql()+` ORDER BY created_at `+order+`, id `+order+` LIMIT 1`, w.args...))
+}
+
+// keyColumns is the select list of a row for scanKey.
+const keyColumns = `id, timestamptz_send(created_at)`
+
+// scanKey returns the key that a statement with keyColumns has selected. If there is no row, it returns sql.ErrNoRows.
+func scanKey(row *sqlx.Row) (Key, error) {
 	var id uuid.NullUUID
 	var createdAt []byte
-	err := p.tx.QueryRowxContext(ctx, `SELECT id, timestamptz_send(created_at) FROM `+p.table+
-		` WHERE `+w.sql()+` ORDER BY created_at `+order+`, id `+order+` LIMIT 1`, w.args...).Scan(&id, &createdAt)
-	if err != nil {
+	if err := row.Scan(&id, &createdAt); err != nil {
 		return Key{}, fmt.Errorf("look up a key: %w", err)
 	}
 	if len(createdAt) != 8 || !id.Valid {

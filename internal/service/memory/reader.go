@@ -46,12 +46,22 @@ func selectList(text, metadata string) string {
 // be NULL. If a memory has exactly this text, it is also read by a query of its own, which is slower but still right.
 const oversizeMark = "(oversize)"
 
-// columns is the select list of a page. For an oversize memory it selects oversizeMark and no metadata that is too
-// large: see readOversize. The second WHEN costs nothing for an ordinary memory, because the first one is true.
+// columns is the select list of a page. For an oversize memory it selects oversizeMark as the text, or metadata that is
+// cut after maxMetadata + 1 characters: see isOversize. Both are cheap for an ordinary memory. Postgres does not reach
+// the second WHEN. It needs the metadata as text anyway, and the cast to varchar only looks at its length. With
+// octet_length(metadata::text), Postgres would make the text twice.
+//
+// If Postgres must sort the memories, it evaluates a select list before it sorts, but a volatile expression afterwards.
+// So random() makes Postgres convert only the metadata of the page, one memory after the other. The condition with
+// random() is always false.
 var columns = selectList(
-	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %[1]d AND coalesce(pg_column_size(metadata), 0) <= %[2]d THEN memory
-		WHEN memory IS NOT NULL OR pg_column_size(metadata) > %[2]d THEN '%[3]s' END`, maxText, maxMetadata, oversizeMark),
-	fmt.Sprintf(`CASE WHEN pg_column_size(metadata) <= %d THEN metadata END`, maxMetadata))
+	fmt.Sprintf(`CASE WHEN octet_length(memory) <= %d THEN memory WHEN memory IS NOT NULL THEN '%s' END`, maxText, oversizeMark),
+	fmt.Sprintf(`CASE WHEN metadata IS NOT NULL THEN metadata::text::varchar(%d) WHEN random() < 0 THEN '' END`, maxMetadata+1))
+
+// isOversize reports whether m, a row of a page, stands for an oversize memory.
+func isOversize(m *Memory) bool {
+	return string(m.Text) == oversizeMark || len(m.Metadata) > maxMetadata
+}
 
 // Read calls visit once for every memory that q matches and whose key is in r, in the order of keys. If
 // after is not nil, Read skips all keys up to and including after. If visit returns an error, Read
@@ -71,6 +81,9 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 	p := pages{source: s, query: q, bounds: r, after: after, limit: s.pageRows}
 	for {
 		err := p.read(ctx, visit)
+		if exceedsPostgres(err) {
+			err = p.readNext(ctx, visit)
+		}
 		if errors.Is(err, errNoSecondConnection) {
 			p.alone, p.limit = true, min(p.limit, pageRowsAlone)
 			err = s.readOversize(ctx, q, *p.after, visit)
@@ -155,7 +168,7 @@ func (p *pages) read(ctx context.Context, visit func(*Memory) error) (err error)
 		}
 		rows++
 		createdAt = m.CreatedAt
-		if string(m.Text) == oversizeMark {
+		if isOversize(m) {
 			err = p.visitOversize(ctx, Key{CreatedAt: createdAt, ID: string(m.ID)}, visit)
 		} else {
 			err = visit(m)
@@ -197,8 +210,37 @@ func (p *pages) visitOversize(ctx context.Context, key Key, visit func(*Memory) 
 	return p.source.visitOversize(limited, tx, p.query, key, visit)
 }
 
+// readNext reads the first memory of the next page by a query of its own. Read calls it if Postgres could not return
+// that memory with its page. If Postgres fails again, the error names the memory.
+func (p *pages) readNext(ctx context.Context, visit func(*Memory) error) error {
+	key, err := p.nextKey(ctx)
+	if errors.Is(err, sql.ErrNoRows) { // the memory has been deleted, and it was the last one
+		p.last = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p.after = &key
+	return p.source.readOversize(ctx, p.query, key, visit)
+}
+
+// nextKey looks up the key of the first memory of the next page. It returns sql.ErrNoRows if there is none.
+func (p *pages) nextKey(ctx context.Context) (Key, error) {
+	tx, err := p.source.begin(ctx, p.query)
+	if err != nil {
+		return Key{}, err
+	}
+	defer tx.Rollback() //nolint:errcheck // the transaction only reads
+	statement, args := p.selecting(keyColumns, 1)
+	return scanKey(tx.QueryRowxContext(ctx, statement, args...))
+}
+
 // statement returns the statement that reads the next page, and its arguments.
-func (p *pages) statement() (statement string, args []any) {
+func (p *pages) statement() (statement string, args []any) { return p.selecting(columns, p.limit) }
+
+// selecting returns the statement that selects a list from the first memories of the next page, and its arguments.
+func (p *pages) selecting(list string, limit int) (statement string, args []any) {
 	r := p.bounds
 	from, comparison := r.First, ">="
 	if p.after != nil && p.after.Compare(r.First) >= 0 {
@@ -216,7 +258,7 @@ func (p *pages) statement() (statement string, args []any) {
 		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
 		w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
 	}
-	return `SELECT ` + columns + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(p.limit), w.args
+	return `SELECT ` + list + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(limit), w.args
 }
 
 // begin opens a read-only transaction in which Postgres never hides a memory, and reads along the keyset index,
