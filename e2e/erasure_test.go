@@ -86,3 +86,32 @@ func TestAWorkspaceIsErased(t *testing.T) {
 	same(t, "the neighbour's file", neighbour.digest(t, kept), digest)
 	absent(t, "the log of the worker", []byte(worker.Output()), canary)
 }
+
+func TestAnExportThatCannotBeDeletedDoesNotStopTheErasureOfTheOthers(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t, "held")
+	_, url := d.api(t)
+	d.worker(t)
+	c := d.tenant(t, url, 100)
+	held := c.ready(t, c.create(t, "format=csv").ID, time.Minute)
+	other := c.ready(t, c.create(t, "format=csv").ID, time.Minute)
+	bucket := filepath.Join(d.dir, "bucket")
+	// A directory that cannot be removed stands in for an object under a legal hold.
+	hold := filepath.Join(bucket, "exports", held.ID, "kept")
+	if err := os.Mkdir(hold, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, said := d.erase(t, c.workspace, "--yes")
+	if code != 1 || !strings.Contains(said, "is not erased yet") || !strings.Contains(said, held.ID) || strings.Contains(said, other.ID) {
+		t.Errorf("with a held object it ended with %d: %s", code, said)
+	}
+	if names := objects(t, bucket, other.ID); len(names) > 0 {
+		t.Errorf("the bucket has %q of the other export", names)
+	}
+	if err := os.Remove(hold); err != nil {
+		t.Fatal(err)
+	}
+	if code, said = d.erase(t, c.workspace, "--yes"); code != 0 || !strings.Contains(said, "is erased") {
+		t.Errorf("without the hold it ended with %d: %s", code, said)
+	}
+}

@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 
 	"memexport/internal/service/apikey"
@@ -51,35 +53,63 @@ var ErrRunning = errors.New("exports are still running")
 
 // Erase deletes everything that the service stores about a workspace, and returns the ids of the exports
 // that it found. After an error, call Erase again. It continues where it stopped, because it deletes the
-// row of an export only after the export's objects.
+// row of an export only after the export's objects. If the store refuses to delete the objects of an export,
+// Erase deletes the other exports before it returns the error.
 func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []string, err error) {
 	// Delete the keys first: export.Store.Create needs the key of its caller, so that no request with a key
 	// can create another export. The loop below also finds exports of requests that were accepted before.
 	if err := e.Keys.DeleteWorkspace(ctx, workspaceID); err != nil {
 		return nil, err
 	}
+	var failures archive.Failures
+	kept := map[string]bool{} // the exports whose objects could not be deleted
 	for {
 		if err := e.Exports.HideWorkspace(ctx, workspaceID); err != nil {
 			return exportIDs, err
 		}
-		exports, err := e.Exports.OfWorkspace(ctx, workspaceID, uuid.Nil.String(), batch)
+		exports, err := e.next(ctx, workspaceID, kept)
 		if err != nil {
 			return exportIDs, err
 		}
 		if len(exports) == 0 {
-			return exportIDs, e.eraseAudit(ctx, workspaceID)
+			break
 		}
 		if err := e.stop(ctx, exports); err != nil {
 			return exportIDs, err
 		}
 		for _, x := range exports {
 			exportIDs = append(exportIDs, x.ID)
-			if err := e.Archive.DeleteExport(ctx, x.ID); err != nil {
-				return exportIDs, fmt.Errorf("delete the objects of the export %s: %w", x.ID, err)
+			err := e.Archive.DeleteExport(ctx, x.ID)
+			if stop := failures.Add(x.ID, err); stop || ctx.Err() != nil {
+				return exportIDs, fmt.Errorf("delete objects: %w", failures.Err())
+			}
+			if err != nil {
+				kept[x.ID] = true
+				continue
 			}
 			if err := e.Exports.Remove(ctx, x.ID); err != nil {
 				return exportIDs, err
 			}
+		}
+	}
+	if err := failures.Err(); err != nil {
+		return exportIDs, fmt.Errorf("everything else is deleted, but not all objects: %w", err)
+	}
+	return exportIDs, e.eraseAudit(ctx, workspaceID)
+}
+
+// next returns exports of a workspace that are not in kept, at most as many as batch. It returns none if there
+// are no others.
+func (e *Eraser) next(ctx context.Context, workspaceID string, kept map[string]bool) ([]export.Export, error) {
+	for after := uuid.Nil.String(); ; {
+		exports, err := e.Exports.OfWorkspace(ctx, workspaceID, after, batch)
+		if err != nil || len(exports) == 0 {
+			return nil, err
+		}
+		after = exports[len(exports)-1].ID
+		exports = slices.DeleteFunc(exports, func(x export.Export) bool { return kept[x.ID] })
+		if len(exports) > 0 {
+			return exports, nil
 		}
 	}
 }
@@ -92,8 +122,8 @@ func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
 	return e.Audit.RecordErase(ctx, workspaceID)
 }
 
-// stop cancels the workflows of exports and waits until all of them have ended. After that, no activity
-// writes another object.
+// stop cancels the workflows of exports and waits until all of them have ended or only delete objects. After
+// that, no activity writes another object.
 func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 	for _, x := range exports {
 		if x.PurgedAt == nil {
@@ -129,8 +159,8 @@ func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 	return nil
 }
 
-// running reports whether the workflow of an export is running. It returns false if the workflow was never
-// started.
+// running reports whether the workflow of an export may still write objects. It returns false if the workflow was
+// never started.
 func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
 	description, err := e.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
 	var notFound *serviceerror.NotFound
@@ -139,6 +169,10 @@ func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
 	}
 	if err != nil {
 		return false, fmt.Errorf("describe the workflow of the export %s: %w", exportID, err)
+	}
+	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
+	if slices.ContainsFunc(description.PendingActivities, func(a *workflowpb.PendingActivityInfo) bool { return a.ActivityType.GetName() == "Purge" }) {
+		return false, nil
 	}
 	switch description.WorkflowExecutionInfo.Status {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
