@@ -40,18 +40,25 @@ func (s *schedules) keep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := s.ensure(ctx, false); err != nil && ctx.Err() == nil {
+		if err := s.ensure(ctx, whileRunning); err != nil && ctx.Err() == nil {
 			s.Log.Warn("the schedules could not be checked; the worker tries again", "error", err)
 		}
 	}
 }
 
-// ensure creates both schedules, or changes existing ones to match the options. starting says that the worker
-// is starting.
-func (s *schedules) ensure(ctx context.Context, starting bool) error {
+// occasion says when a worker looks at the schedules.
+type occasion int
+
+const (
+	atStart occasion = iota
+	whileRunning
+)
+
+// ensure creates both schedules, or changes existing ones to match the options.
+func (s *schedules) ensure(ctx context.Context, when occasion) error {
 	return errors.Join(
-		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery, starting),
-		s.ensureOne(ctx, "memexport-sweep", reconcile.Sweep, s.SweepEvery, starting),
+		s.ensureOne(ctx, "memexport-reconcile", reconcile.Reconcile, s.ReconcileEvery, when),
+		s.ensureOne(ctx, "memexport-sweep", reconcile.Sweep, s.SweepEvery, when),
 	)
 }
 
@@ -62,7 +69,7 @@ func (s *schedules) ensure(ctx context.Context, starting bool) error {
 // A schedule with another task queue, and its runs there, are taken over by a worker that starts. A worker that
 // runs already takes them over only if no worker polls that queue any more. So workers of two queues, as in a
 // rolling change of the queue, do not change the schedule in turns and do not end each other's runs.
-func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration, starting bool) error {
+func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, every time.Duration, when occasion) error {
 	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}}
 	action := &client.ScheduleWorkflowAction{ID: id, Workflow: workflow, TaskQueue: s.TaskQueue, WorkflowRunTimeout: reconcile.RunTimeout}
 	handle := s.Client.ScheduleClient().GetHandle(ctx, id)
@@ -86,7 +93,7 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 	if err != nil {
 		return err
 	}
-	if shared && !starting {
+	if shared && when == whileRunning {
 		return nil
 	}
 	if !upToDate(description.Schedule, action, every) {
@@ -106,7 +113,7 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 		}
 	}
 	for _, run := range description.Info.RunningWorkflows {
-		if err := s.release(ctx, run, starting); err != nil { // not returned, because a worker must start without this permission
+		if err := s.release(ctx, run, when); err != nil { // not returned, because a worker must start without this permission
 			s.Log.Warn("an open run of a schedule could not be checked; no other run starts until it ends, at the latest after "+reconcile.RunTimeout.String(),
 				"schedule", id, "workflow_id", run.WorkflowID, "error", err)
 		}
@@ -141,7 +148,7 @@ func sharedKey(scheduleID string) string { return scheduleID + " shared" }
 // release terminates an open run of a schedule that waits on another task queue. Without release, the schedule
 // would start no other run until this one reaches its timeout. A worker that is not starting leaves the run
 // alone if workers poll its queue. Terminating loses no work, because the next run does what is left.
-func (s *schedules) release(ctx context.Context, run client.ScheduleWorkflowExecution, starting bool) error {
+func (s *schedules) release(ctx context.Context, run client.ScheduleWorkflowExecution, when occasion) error {
 	description, err := s.Client.DescribeWorkflowExecution(ctx, run.WorkflowID, run.FirstExecutionRunID)
 	if err != nil {
 		return ignoreNotFound(err)
@@ -150,7 +157,7 @@ func (s *schedules) release(ctx context.Context, run client.ScheduleWorkflowExec
 	if queue == s.TaskQueue || description.GetWorkflowExecutionInfo().GetCloseTime() != nil {
 		return nil
 	}
-	if !starting {
+	if when == whileRunning {
 		if polled, err := s.polled(ctx, queue); polled || err != nil {
 			return err
 		}

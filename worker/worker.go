@@ -148,5 +148,5 @@ func (o *Options) prepareNamespace(ctx context.Context, s *schedules) error {
 	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)
 	}
-	return s.ensure(ctx, true)
+	return s.ensure(ctx, atStart)
 }
