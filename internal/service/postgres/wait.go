@@ -15,11 +15,18 @@ import (
 // name or its socket does not exist yet, it refuses connections, or it says that it starts up. Other errors,
 // such as a wrong password, are returned at once.
 func WaitReady(ctx context.Context, db *sqlx.DB) error {
+	var last error // why the last complete attempt failed
 	for {
 		err := db.PingContext(ctx)
-		if err == nil || !mayBeStarting(err) {
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && last != nil:
+			return last // err only says that the time is over
+		case !mayBeStarting(err):
 			return err
 		}
+		last = err
 		select {
 		case <-time.After(250 * time.Millisecond):
 		case <-ctx.Done():
