@@ -80,7 +80,10 @@ func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []str
 		for _, x := range exports {
 			exportIDs = append(exportIDs, x.ID)
 			err := e.Archive.DeleteExport(ctx, x.ID)
-			if stop := failures.Add(x.ID, err); stop || ctx.Err() != nil {
+			if ctx.Err() != nil {
+				return exportIDs, ctx.Err()
+			}
+			if stop := failures.Add(x.ID, err); stop {
 				return exportIDs, fmt.Errorf("delete objects: %w", failures.Err())
 			}
 			if err != nil {
@@ -170,8 +173,11 @@ func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("describe the workflow of the export %s: %w", exportID, err)
 	}
-	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
-	if slices.ContainsFunc(description.PendingActivities, func(a *workflowpb.PendingActivityInfo) bool { return a.ActivityType.GetName() == "Purge" }) {
+	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object. Wait
+	// for its first attempt: in a directory, two attempts at a time would disturb each other.
+	if slices.ContainsFunc(description.PendingActivities, func(a *workflowpb.PendingActivityInfo) bool {
+		return a.ActivityType.GetName() == "Purge" && a.LastFailure != nil && a.State == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED
+	}) {
 		return false, nil
 	}
 	switch description.WorkflowExecutionInfo.Status {
