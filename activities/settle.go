@@ -46,6 +46,7 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 type ExpireResult struct {
 	PurgeAt   time.Time `json:"purge_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // when the downloads ended; earlier than planned after a cancellation or expire-now
+	Failed    bool      `json:"failed,omitempty"`    // whether the export is FAILED
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
@@ -70,7 +71,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if e.StoredStatus == export.Failed {
 		a.ended(ctx, e.WorkspaceID) // as in Fail
 	}
-	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt, Failed: e.StoredStatus == export.Failed}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.

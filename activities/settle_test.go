@@ -95,8 +95,8 @@ func TestExpireFailsAnExportWhoseReadyStatusIsLost(t *testing.T) {
 		if time.Since(expired.PurgeAt) > time.Minute || time.Until(expired.PurgeAt) > 0 {
 			t.Errorf("the objects are deleted at %v", expired.PurgeAt)
 		}
-		if e := h.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeInternal {
-			t.Errorf("the export is %s with %+v", e.Status, e.Failure)
+		if e := h.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeInternal || !expired.Failed {
+			t.Errorf("the export is %s with %+v, and Expire returns %+v", e.Status, e.Failure, expired)
 		}
 	}
 	if len(ended) == 0 || ended[0] != workspaceID {

@@ -210,7 +210,11 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	}
 	r.details.purgeAt = expired.PurgeAt
 	r.expireNow = false // reset it, or it would end the grace period early
-	r.show(cleanup, export.Expired)
+	status := export.Expired
+	if expired.Failed {
+		status = export.Failed
+	}
+	r.show(cleanup, status)
 	return expired.PurgeAt, nil
 }
 

@@ -166,10 +166,11 @@ func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 
 func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 	registerAttributes(t)
-	for _, attributes := range []bool{true, false} {
+	for name, want := range map[string]string{"with": `"READY" "EXPIRED"`, "lost": `"READY" "FAILED"`, "without": ""} { // it is PROCESSING from the start
+		attributes := want != ""
 		l := newLive(t, newStub(1))
-		l.ready, l.grace = 0, 0
-		l.id += map[bool]string{true: "-with", false: "-without"}[attributes]
+		l.ready, l.grace, l.lost = 0, 0, name == "lost"
+		l.id += "-" + name
 		l.queue = l.id
 		l.attributes = attributes
 		l.start()
@@ -197,8 +198,8 @@ func TestTheAttributesAreUpdatedOnlyIfTheInputSaysSo(t *testing.T) {
 			}
 			continue
 		}
-		if got := strings.Join(statuses, " "); got != `"READY" "EXPIRED"` { // it is PROCESSING from the start
-			t.Error("the status was", got)
+		if got := strings.Join(statuses, " "); got != want {
+			t.Errorf("the status was %s, want %s", got, want)
 		}
 		if last[workflows.AttributeMemories.GetName()] != "1000" || last[workflows.AttributeExpiresAt.GetName()] == "" {
 			t.Error("the attributes are", last)

@@ -41,6 +41,7 @@ type stub struct {
 	on       map[string]func(ctx context.Context, number int) error
 
 	planned, published, failed activities.Settled // what Plan, Publish and Fail say about the export
+	lost                       bool               // whether Expire says that the export is FAILED
 
 	mu      sync.Mutex
 	calls   []call
@@ -186,7 +187,7 @@ func (s *stub) Fail(ctx context.Context, in activities.FailInput) (activities.Se
 
 func (s *stub) Expire(ctx context.Context, _ activities.ExportRef) (activities.ExpireResult, error) {
 	err := s.run(ctx, "Expire", -1)
-	return activities.ExpireResult{PurgeAt: s.now().Add(s.grace)}, err
+	return activities.ExpireResult{PurgeAt: s.now().Add(s.grace), Failed: s.lost}, err
 }
 
 func (s *stub) Purge(ctx context.Context, _ activities.ExportRef) error {
