@@ -90,10 +90,12 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 	}
 	s.tellPaused(id, description.Schedule.State)
 	shared, err := s.shared(ctx, id, description.Schedule)
-	if err != nil {
+	switch {
+	case err != nil && when == atStart: // not returned, because a worker that starts takes the schedule over in any case
+		s.Log.Warn("the pollers of the task queue of a schedule could not be looked up", "schedule", id, "error", err)
+	case err != nil:
 		return err
-	}
-	if shared && when == whileRunning {
+	case shared && when == whileRunning:
 		return nil
 	}
 	if !upToDate(description.Schedule, action, every) {
