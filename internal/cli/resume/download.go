@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -152,9 +153,20 @@ func (d *Download) send(ctx context.Context, out *Output) (*http.Response, error
 	}
 	response, err := d.Client.Do(request)
 	if err != nil {
-		return nil, NoResponse(cause(ctx, err), true) // Expect has reached the service before
+		return nil, NoResponse(cause(ctx, err), out.size > 0 || sameHost(request, err))
 	}
 	return response, nil
+}
+
+// sameHost reports whether err concerns the host of the request, which Expect has reached before. Otherwise err
+// concerns the host of a redirect, such as an object store.
+func sameHost(request *http.Request, err error) bool {
+	var failed *url.Error
+	if !errors.As(err, &failed) {
+		return true
+	}
+	u, parseErr := url.Parse(failed.URL)
+	return parseErr == nil && u.Host == request.URL.Host
 }
 
 // cause returns errIdle if the request was cancelled after Download.Idle, and otherwise err.

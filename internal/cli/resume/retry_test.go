@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,6 +86,28 @@ func TestADownloadGoesOnAfterTheHostWasNotFound(t *testing.T) {
 		t.Fatalf("the download ended with %v after %d dials", err, dials)
 	}
 	file(t, path, s.content)
+}
+
+// The service has answered, but nobody has reached the store that it redirects to.
+func TestAStoreThatIsNotFoundEndsTheDownload(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, random(1000))
+	s.fault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, "http://store.invalid/file", http.StatusFound)
+		return true
+	}
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasPrefix(address, "store.invalid") {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: &net.DNSError{Err: "no such host", Name: "store.invalid", IsNotFound: true}}
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+	d := s.download()
+	d.Client = &http.Client{Transport: &http.Transport{DialContext: dial}}
+	err := d.To(t.Context(), output(t, open(t, filepath.Join(t.TempDir(), "file.partial"))))
+	if n := len(s.asked()); err == nil || !strings.Contains(err.Error(), "store.invalid") || n != 1 {
+		t.Errorf("the download ended with %v after %d requests, want one", err, n)
+	}
 }
 
 func TestOnlyTransientStatusesAreRetried(t *testing.T) {
