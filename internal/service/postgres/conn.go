@@ -45,8 +45,8 @@ func newConnector(config pq.Config, o Options) (*connector, error) {
 type connector struct {
 	plain   *pq.Connector
 	checked *pq.Connector // also sets checkSetting; nil if that is not wanted
-	refused atomic.Bool   // the server refuses checkSetting
-	allow   bool          // sslmode=allow
+	refused atomic.Bool   // the server refuses checkSetting; unused with sslmode=allow
+	allow   bool          // sslmode=allow: lib/pq hides why the server refused
 
 	pooled  bool
 	prepare bool
@@ -63,7 +63,7 @@ func (c *connector) open(ctx context.Context) (driver.Conn, error) {
 	if err == nil || !c.mayRefuse(err) {
 		return opened, err
 	}
-	if opened, err = c.plain.Connect(ctx); err == nil {
+	if opened, err = c.plain.Connect(ctx); err == nil && !c.allow { // otherwise the cause may have been another one
 		c.refused.Store(true)
 	}
 	return opened, err
