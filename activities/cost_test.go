@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"regexp"
 	"slices"
@@ -136,32 +135,6 @@ type roundTrips struct {
 	n atomic.Int64
 }
 
-// proxy returns the URL of a proxy for the database at this URL.
-func (c *roundTrips) proxy(t *testing.T, databaseURL string) string {
-	t.Helper()
-	u, err := url.Parse(databaseURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	target := u.Host
-	u.Host = listener.Addr().String()
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return // the test has ended
-			}
-			go c.forward(client, target)
-		}
-	}()
-	return u.String()
-}
-
 func (c *roundTrips) forward(client net.Conn, target string) {
 	defer client.Close()
 	server, err := net.Dial("tcp", target)
@@ -202,12 +175,12 @@ func TestTheCostPageSaysHowOftenASmallExportWaitsForPostgres(t *testing.T) {
 	h := newHarness(t)
 	h.fill(100)
 	var own, memories roundTrips
-	db, err := postgres.OpenWith(own.proxy(t, h.url), postgres.Options{MaxConns: 1, Prepare: true}) // as cmd/memexport opens it
+	db, err := postgres.OpenWith(pgtest.Proxy(t, h.url, own.forward), postgres.Options{MaxConns: 1, Prepare: true}) // as cmd/memexport opens it
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	source, err := memory.NewSource(pgtest.OpenURL(t, memories.proxy(t, h.url), 4), "memories", memory.SourceOptions{})
+	source, err := memory.NewSource(pgtest.OpenURL(t, pgtest.Proxy(t, h.url, memories.forward), 4), "memories", memory.SourceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

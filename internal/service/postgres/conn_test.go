@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -144,18 +143,8 @@ func TestAServerThatRefusesTheCheckIsUsedWithoutIt(t *testing.T) {
 // want TLS. It counts the former.
 func refuseCheck(t *testing.T, dsn string) (string, *atomic.Int64) {
 	t.Helper()
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	target, refusals := u.Host, new(atomic.Int64)
-	u.Host = listener.Addr().String()
-	serve := func(client net.Conn) {
+	refusals := new(atomic.Int64)
+	serve := func(client net.Conn, target string) {
 		defer client.Close()
 		startup := make([]byte, 4)
 		if _, err := io.ReadFull(client, startup); err != nil {
@@ -186,14 +175,5 @@ func refuseCheck(t *testing.T, dsn string) (string, *atomic.Int64) {
 		go func() { _, _ = io.Copy(client, server) }()
 		_, _ = io.Copy(server, client)
 	}
-	go func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return // the test has ended
-			}
-			go serve(client)
-		}
-	}()
-	return u.String(), refusals
+	return pgtest.Proxy(t, dsn, serve), refusals
 }

@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"flag"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -155,6 +156,33 @@ func OpenURL(tb testing.TB, url string, size int) *sqlx.DB {
 	}
 	tb.Cleanup(func() { db.Close() })
 	return db
+}
+
+// Proxy starts a proxy for the database at this URL, and returns the URL of the proxy. serve forwards a connection
+// from client to the address target of the server. The proxy runs until the end of the test.
+func Proxy(tb testing.TB, databaseURL string, serve func(client net.Conn, target string)) string {
+	tb.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { listener.Close() })
+	target := u.Host
+	u.Host = listener.Addr().String()
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return // the test has ended
+			}
+			go serve(client, target)
+		}
+	}()
+	return u.String()
 }
 
 // execute runs one statement on a new connection.
