@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -118,15 +117,12 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 // Other errors mean a fault in this process itself.
 func unavailable(err error) bool {
 	var postgresError *pq.Error
-	var networkError *net.OpError
-	var timeout interface{ Timeout() bool } // do not check for net.Error, because even the error "no such file" implements that interface
 	switch {
 	case errors.As(err, &postgresError):
 		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
-	case errors.As(err, &networkError), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone),
-		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, token.ErrUnavailable),
-		archive.Unavailable(err), archive.Denied(err):
+	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, token.ErrUnavailable):
 		return true
 	}
-	return errors.As(err, &timeout) && timeout.Timeout()
+	return archive.Away(err) || archive.Denied(err) // Away knows the errors of every network connection and every timeout
 }
