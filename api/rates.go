@@ -40,8 +40,8 @@ type rates struct {
 
 // ratedCaller is a caller, and the limiter of its key.
 type ratedCaller struct {
-	workspaceID, keyID string
-	limiter            *rate.Limiter
+	caller
+	limiter *rate.Limiter
 }
 
 func newRates(perSecond int) *rates {
@@ -69,7 +69,7 @@ func (r *rates) take(c caller, h http.Header) bool {
 		limiter = rate.NewLimiter(rate.Limit(r.perSecond), burstSeconds*r.perSecond)
 		r.byKey.Add(c.keyID, limiter)
 	}
-	r.byCredential.Add(credentialHash(h), ratedCaller{workspaceID: c.workspaceID, keyID: c.keyID, limiter: limiter})
+	r.byCredential.Add(credentialHash(h), ratedCaller{c, limiter})
 	return limiter.Allow()
 }
 

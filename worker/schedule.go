@@ -76,14 +76,7 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 	description, err := handle.Describe(ctx)
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
-		_, err := s.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
-			ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
-			CatchupWindow: time.Minute, // after an outage, one run does the work of all missed runs
-		})
-		if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-			return fmt.Errorf("create the schedule %s: %w", id, err)
-		}
-		return nil
+		return s.create(ctx, id, spec, action)
 	}
 	if err != nil {
 		return fmt.Errorf("describe the schedule %s: %w", id, err)
@@ -119,6 +112,18 @@ func (s *schedules) ensureOne(ctx context.Context, id string, workflow any, ever
 			s.Log.Warn("an open run of a schedule could not be checked; no other run starts until it ends, at the latest after "+reconcile.RunTimeout.String(),
 				"schedule", id, "workflow_id", run.WorkflowID, "error", err)
 		}
+	}
+	return nil
+}
+
+// create creates a schedule, unless another worker has just created it.
+func (s *schedules) create(ctx context.Context, id string, spec client.ScheduleSpec, action client.ScheduleAction) error {
+	_, err := s.Client.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID: id, Spec: spec, Action: action, Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
+		CatchupWindow: time.Minute, // after an outage, one run does the work of all missed runs
+	})
+	if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return fmt.Errorf("create the schedule %s: %w", id, err)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -55,11 +56,7 @@ func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
 		if err := group.Wait(); err != nil {
 			return err
 		}
-		for _, err := range refusals {
-			if refusal == nil {
-				refusal = err
-			}
-		}
+		refusal = cmp.Or(refusal, cmp.Or(refusals...))
 	}
 	if a.options.Compose {
 		if err := a.abortUploads(ctx, prefix(exportID)); err != nil {
