@@ -17,8 +17,8 @@ type openFile struct {
 	gzip   *archive.File // nil unless the file is stored compressed
 }
 
-// open returns the file of a READY export, and a function that must be called when the file is no longer
-// needed. It does not read from the store.
+// open returns the file of a READY export. The caller must call release when it no longer needs the file. open
+// does not read from the store.
 func (s *service) open(ctx context.Context, e export.Export) (o openFile, release func(), err error) {
 	if e.SizeBytes == nil || e.SHA256 == nil || e.CompletedAt == nil {
 		return o, nil, fmt.Errorf("the export %s is READY without size, digest or time", e.ID)

@@ -114,8 +114,8 @@ func (m *monitored) load(t *testing.T) {
 
 // The test uses the service and causes faults. Meanwhile every query of the dashboards must return something,
 // with the exceptions in quiet, and every alert must fire because of its fault. The test shortens the times in
-// the rules and changes nothing else. promtool tests the two alerts whose fault cannot be caused in a short
-// time: MemexportMessageTooLarge and MemexportStickyCacheFull.
+// the rules and changes nothing else. The faults of MemexportMessageTooLarge and MemexportStickyCacheFull
+// take too long to cause, so promtool tests these two alerts.
 func TestMonitoring(t *testing.T) {
 	m := newMonitored(t)
 	m.load(t)

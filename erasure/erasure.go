@@ -101,8 +101,7 @@ func (e *Eraser) Erase(ctx context.Context, workspaceID string) (exportIDs []str
 	return exportIDs, e.eraseAudit(ctx, workspaceID)
 }
 
-// next returns exports of a workspace that are not in kept, at most as many as batch. It returns none if there
-// are no others.
+// next returns at most batch exports of a workspace. It leaves out the exports in kept.
 func (e *Eraser) next(ctx context.Context, workspaceID string, kept map[string]bool) ([]export.Export, error) {
 	for after := uuid.Nil.String(); ; {
 		exports, err := e.Exports.OfWorkspace(ctx, workspaceID, after, batch)
