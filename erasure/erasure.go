@@ -172,10 +172,9 @@ func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("describe the workflow of the export %s: %w", exportID, err)
 	}
-	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object. Wait
-	// for its first attempt: in a directory, two attempts at a time would disturb each other.
+	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
 	if slices.ContainsFunc(description.PendingActivities, func(a *workflowpb.PendingActivityInfo) bool {
-		return a.ActivityType.GetName() == "Purge" && a.LastFailure != nil && a.State == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED
+		return a.ActivityType.GetName() == "Purge"
 	}) {
 		return false, nil
 	}

@@ -21,15 +21,14 @@ import (
 // Objects that are already gone cause no error, so a call can be repeated. If the store refuses to delete
 // an object, DeleteExport goes on with the others and returns the first refusal.
 func (a *Archive) DeleteExport(ctx context.Context, exportID string) error {
-	// Each page is deleted before the next is listed, because listing a directory fails when a listed
-	// file disappears.
+	// Each page is deleted before the next is listed, so that only one page is in memory.
 	type listed struct {
 		objects []*blob.ListObject
 		next    []byte
 	}
 	var refusal error
 	for token := blob.FirstPageToken; token != nil; {
-		page, err := request(ctx, a, func(limited context.Context) (p listed, err error) {
+		page, err := list(ctx, a, func(limited context.Context) (p listed, err error) {
 			p.objects, p.next, err = a.bucket.ListPage(limited, token, listPageSize, &blob.ListOptions{Prefix: prefix(exportID)})
 			return p, err
 		})
@@ -134,11 +133,23 @@ func (a *Archive) Count(ctx context.Context, exportID string) (int, error) {
 
 // next returns the next object of a listing, or nil after the last one.
 func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object *blob.ListObject, err error) {
-	return request(ctx, a, func(limited context.Context) (*blob.ListObject, error) {
+	return list(ctx, a, func(limited context.Context) (*blob.ListObject, error) {
 		object, err := objects.Next(limited)
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}
 		return object, err
 	})
+}
+
+// list is like request, for a do that lists objects. In a directory, a listing fails if a file disappears meanwhile,
+// because another process deletes or renames it. Then list calls do again.
+func list[T any](ctx context.Context, a *Archive, do func(limited context.Context) (T, error)) (T, error) {
+	const tries = 100
+	for try := 1; ; try++ {
+		result, err := request(ctx, a, do)
+		if a.dir == "" || !isNotFound(err) || try == tries {
+			return result, err
+		}
+	}
 }
