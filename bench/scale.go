@@ -82,7 +82,7 @@ func (b *benchmark) scale(ctx context.Context) ([]measure.Table, error) {
 	each := func(d time.Duration) string { return measure.Millis(d / time.Duration(n)) }
 	t := measure.Table{Title: fmt.Sprintf("Scale: %d workspaces, %d exports of %s each, JSON, queued at once", b.workspaces, b.exports, benchstack.Tiny.Name),
 		Head: []string{"Exports", "created within s", "all READY after s", "exports/s", "one alone ms", "sum of single ones s", "ratio", "CPU ms/export"},
-		Note: "The ratio is the time until all are READY to the sum. CPU is of all processes but the client: Temporal, Postgres, worker and API."}
+		Note: "The ratio is the time until all are READY to the sum. CPU is of Temporal, Postgres, worker and API, and includes their work for the status calls."}
 	t.Add(humanize.Comma(int64(n)), measure.Seconds(created), measure.Seconds(took), fmt.Sprintf("%.1f", float64(n)/took.Seconds()), measure.Millis(single),
 		measure.Seconds(sum), fmt.Sprintf("%.2f", took.Seconds()/sum.Seconds()), each(used.All()))
 	answers := measure.Table{Title: "Scale: status calls while the queue drains", Head: []string{"While", "calls", "p50 ms", "p99 ms", "longest ms"},
