@@ -4,6 +4,7 @@ package memory
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"testing"
 	"time"
@@ -51,8 +52,10 @@ func TestAQueryThatAStandbyCancelsIsContinued(t *testing.T) {
 		return nil
 	}
 	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, visit)
+	// Rarely the standby also ends the connection, right after the query. Then lib/pq returns ErrBadConn.
 	var conflict *pq.Error
-	if !errors.As(err, &conflict) || conflict.Code != "40001" || len(got) == len(want) {
+	cancelled := errors.As(err, &conflict) && conflict.Code == "40001" || errors.Is(err, driver.ErrBadConn)
+	if !cancelled || len(got) == len(want) {
 		t.Fatalf("after %d memories: %v", len(got), err)
 	}
 	last := got[len(got)-1]
