@@ -38,6 +38,7 @@ func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server) })
 	t.Run("AlwaysPollsForNewWorkflows", func(t *testing.T) { pollsForNewWorkflows(t, server) })
 	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server) })
+	t.Run("GoesOnAfterAShortOutageOfTemporal", func(t *testing.T) { outlastsOutage(t, server) })
 }
 
 func waitsForTemporal(t *testing.T, server string) {
@@ -357,10 +358,38 @@ func noticesCancel(t *testing.T, server string) {
 		t.Fatal(err)
 	}
 	await.True(t, patience, "the export is purged", func() bool { return s.find(id).PurgedAt != nil })
-	if took := time.Since(begin); took > 15*time.Second {
+	if took := time.Since(begin); took > 22*time.Second { // the SDK's default is a heartbeat every 24 seconds
 		t.Errorf("the cancellation took %v", took)
 	}
 	if e := s.find(id); e.Status != export.Failed || e.Failure.Code != export.CodeCancelled {
 		t.Errorf("the export is %+v with %+v", e, e.Failure)
 	}
+}
+
+// outlastsOutage lets heartbeats fail for 5 s, as while a server restarts. The SDK ends an attempt if it cannot send a
+// heartbeat for half of MaxHeartbeatThrottleInterval.
+func outlastsOutage(t *testing.T, server string) {
+	const outage = 5 * time.Second
+	var begun time.Time // when the first heartbeat was tried; the SDK sends one heartbeat after the other
+	// The SDK's interceptor that retries comes before the interceptors of this option.
+	s := newSite(t, dial(t, server, grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+			if strings.HasSuffix(method, "/RecordActivityTaskHeartbeat") {
+				if begun.IsZero() {
+					begun = time.Now()
+				}
+				if time.Since(begun) < outage {
+					return status.Error(codes.Unavailable, "a test")
+				}
+			}
+			return invoke(ctx, method, request, reply, cc, o...)
+		})))
+	s.run(s.options)
+	id, release := s.writing()
+	await.True(t, patience, "Temporal has received a heartbeat", func() bool { return s.pending(id).GetLastHeartbeatTime() != nil })
+	if n := s.pending(id).GetAttempt(); n != 1 {
+		t.Errorf("the outage ended an attempt: this is number %d, after %v", n, s.pending(id).GetLastFailure())
+	}
+	release()
+	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 }

@@ -12,10 +12,12 @@ import (
 const (
 	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
 	// activity whether it was cancelled. So an activity learns of a cancellation within this interval.
-	HeartbeatEvery = 5 * time.Second
+	// Temporal may be away for half of it: the SDK tries to send a heartbeat for half of
+	// worker.Options.MaxHeartbeatThrottleInterval, and then cancels the activity.
+	HeartbeatEvery = 15 * time.Second
 	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
-	// another worker. It is several intervals long, so that one late or lost heartbeat does not matter.
-	HeartbeatTimeout = 30 * time.Second
+	// another worker. It is two intervals, because a heartbeat may be sent up to one interval late.
+	HeartbeatTimeout = 2 * HeartbeatEvery
 )
 
 // Heartbeat records heartbeats in the background until stop is called, even while the activity waits
