@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -109,14 +110,19 @@ func Retryable(errorType string, err error) error {
 	return temporal.NewApplicationError(SafeMessage(err), errorType)
 }
 
-// SafeMessage returns the text of err. For an error of Postgres it returns only the name and the code:
-// the text may quote a memory, and a memory must not reach Temporal's history or a log.
+// longestMessage is the most bytes that SafeMessage returns. A store's SDK may put a whole page of HTML into its error.
+const longestMessage = 4 << 10
+
+// SafeMessage returns the text of err as valid UTF-8, because gRPC does not send other texts, and cuts it after 4 KiB.
+// For an error of Postgres it returns only the name and the code: the text may quote a memory, and a memory must not
+// reach Temporal's history or a log.
 func SafeMessage(err error) string {
 	var pqErr *pq.Error
 	if errors.As(err, &pqErr) {
 		return fmt.Sprintf("Postgres: %s (SQLSTATE %s)", pqErr.Code.Name(), pqErr.Code)
 	}
-	return err.Error()
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(len(text), longestMessage)], "?")
 }
 
 // SourceError classifies an error from reading the memories. The error that it returns names the table. If

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -67,6 +68,18 @@ func TestErrorsAreClassified(t *testing.T) {
 		if strings.Contains(got.Error(), "quoted") {
 			t.Errorf("%v quotes what Postgres said", got)
 		}
+	}
+}
+
+// gRPC does not send a text that is not UTF-8, so Temporal would never learn of the error.
+func TestATextThatTemporalCannotStoreIsMended(t *testing.T) {
+	page := "403: <h1>Zugriff verweigert f\xfcr alle</h1>" // Latin-1, from a proxy
+	if got := attempt.SafeMessage(errors.New(page)); got != "403: <h1>Zugriff verweigert f?r alle</h1>" {
+		t.Errorf("the message is %q", got)
+	}
+	got := attempt.SafeMessage(errors.New("x" + strings.Repeat("\u20ac", 1<<20)))
+	if len(got) > 4<<10 || !utf8.ValidString(got) {
+		t.Errorf("the message of 3 MiB has %d bytes (valid: %v)", len(got), utf8.ValidString(got))
 	}
 }
 
