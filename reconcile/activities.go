@@ -107,9 +107,10 @@ func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error 
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				done.Errors++
-				activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
-					"export_id", e.ID, "error", attempt.SafeMessage(err))
+				if done.Errors++; done.Errors <= reported {
+					activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
+						"export_id", e.ID, "error", attempt.SafeMessage(err))
+				}
 			}
 		}
 		if len(overdue) < batch {

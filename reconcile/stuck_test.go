@@ -9,6 +9,7 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
@@ -143,12 +144,19 @@ func reportsStuck(f *fixture) {
 	f.activities.StuckAfter = 30 * time.Minute
 	plans := map[string]func(context.Context) error{
 		"healthy": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-		"fails":   func(context.Context) error { return errors.New("not now") },
-		"paused":  func(context.Context) error { return errors.New("not now") },
+		"failed once": func(ctx context.Context) error {
+			if activity.GetInfo(ctx).Attempt == 1 {
+				return errors.New("not now")
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		"fails":  func(context.Context) error { return errors.New("not now") },
+		"paused": func(context.Context) error { return errors.New("not now") },
 	}
 	want := map[string]reconcile.Reason{}
 	for name, reason := range map[string]reconcile.Reason{
-		"healthy": "", "fails": reconcile.ReasonActivityFails, "paused": reconcile.ReasonActivityPaused,
+		"healthy": "", "failed once": "", "fails": reconcile.ReasonActivityFails, "paused": reconcile.ReasonActivityPaused,
 		"nobody": reconcile.ReasonNoPoller, "workflow paused": reconcile.ReasonWorkflowPaused,
 		"panics": reconcile.ReasonWorkflowTaskFails, "not current": reconcile.ReasonNotCurrent, "busy": reconcile.ReasonBusy,
 	} {

@@ -15,8 +15,8 @@ const maxKeys = 1000
 
 // Seldom returns a handler that limits how often a warning or error is repeated. It sends a line to h when
 // the line first occurs, and then at most once in every interval, with the number of lines that it left out.
-// Two lines count as the same if they have the same message, are about the same workflow and activity, and
-// have errors that differ in numbers only. Lines below the level WARN are not limited.
+// Two lines count as the same if they have the same message, are about the same workflow, activity, export and
+// schedule, and have errors that differ in numbers only. Lines below the level WARN are not limited.
 func Seldom(h slog.Handler, every time.Duration) slog.Handler {
 	return &seldom{Handler: h, seen: &seen{every: every, lines: map[string]*repeated{}}}
 }
@@ -44,7 +44,8 @@ var digits = regexp.MustCompile(`[0-9]+`)
 // part returns what an attribute adds to the key of a line.
 func part(a slog.Attr) string {
 	switch a.Key {
-	case "WorkflowID", "ActivityID", "ActivityType": // the SDK's names
+	case "WorkflowID", "ActivityID", "ActivityType", // the SDK's names
+		"export_id", "schedule":
 		return "\x00" + a.Value.String()
 	case "Error", "error":
 		return "\x00" + digits.ReplaceAllString(a.Value.String(), "#") // ports and attempts differ each time

@@ -54,14 +54,20 @@ func TestARepeatedWarningIsLoggedOnceInAnInterval(t *testing.T) {
 	})
 }
 
-func TestWarningsOfDifferentActivitiesAndLinesBelowWarnAreKept(t *testing.T) {
+func TestWarningsOfDifferentActivitiesAndExportsAndLinesBelowWarnAreKept(t *testing.T) {
 	log, lines := record(func(h slog.Handler) slog.Handler { return Seldom(h, time.Hour) })
 	for _, id := range []string{"export-1", "export-2", "export-1"} {
 		log.With("WorkflowID", id).Error("Activity error.", "Error", "full")
 	}
+	for _, id := range []string{"1", "2", "2"} {
+		log.Warn("an export is stuck", "export_id", id)
+		log.Warn("a schedule is paused", "schedule", id)
+	}
 	log.WithGroup("g").Info("again", "a", 1)
 	log.WithGroup("g").Info("again", "a", 1)
 	wantLines(t, lines(), `level=ERROR msg="Activity error." WorkflowID=export-1 Error=full`, `level=ERROR msg="Activity error." WorkflowID=export-2 Error=full`,
+		`level=WARN msg="an export is stuck" export_id=1`, `level=WARN msg="a schedule is paused" schedule=1`,
+		`level=WARN msg="an export is stuck" export_id=2`, `level=WARN msg="a schedule is paused" schedule=2`,
 		`level=INFO msg=again g.a=1`, `level=INFO msg=again g.a=1`)
 }
 
