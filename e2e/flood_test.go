@@ -55,7 +55,7 @@ func TestAFloodOfOneWorkspaceDelaysAnotherByAFewExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d of %d exports of the flood were READY before the other workspace's", before, flood)
-	if before > 10 {
+	if before > flood/2 { // without places, nearly all are; on an idle machine, a few
 		t.Errorf("%d of %d exports of the flood were READY before the other workspace's", before, flood)
 	}
 	same(t, "exports in the order in which they got a place, and in the order of their creation",

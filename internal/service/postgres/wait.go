@@ -21,7 +21,7 @@ func WaitReady(ctx context.Context, db *sqlx.DB) error {
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil && last != nil:
+		case last != nil && isOver(ctx):
 			return last // err only says that the time is over
 		case !mayBeStarting(err):
 			return err
@@ -33,6 +33,12 @@ func WaitReady(ctx context.Context, db *sqlx.DB) error {
 			return err
 		}
 	}
+}
+
+// isOver reports whether ctx has ended. A connection attempt may notice the deadline before ctx does.
+func isOver(ctx context.Context) bool {
+	deadline, limited := ctx.Deadline()
+	return ctx.Err() != nil || limited && !time.Now().Before(deadline)
 }
 
 func mayBeStarting(err error) bool {
