@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 // server cannot be reached.
 type service struct {
 	url     string
+	server  *api.Server
 	handler http.Handler
 	dir     string // the directory of the bucket
 	log     *buffer
@@ -78,8 +79,8 @@ func newService(t testing.TB, change ...func(*api.Options)) *service {
 	for _, c := range change {
 		c(&options)
 	}
-	server := api.New(options)
-	s.handler, s.url = server.Handler(), serve(t, server)
+	s.server = api.New(options)
+	s.handler, s.url = s.server.Handler(), serve(t, s.server)
 	return s
 }
 

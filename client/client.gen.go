@@ -321,7 +321,7 @@ type CreateExportParams struct {
 
 // GetExportParams defines parameters for GetExport.
 type GetExportParams struct {
-	// Prefer With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. Anything else is ignored.
+	// Prefer With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. It comes earlier if the server stops. Anything else is ignored.
 	Prefer *string `json:"Prefer,omitempty"`
 }
 
