@@ -59,7 +59,12 @@ func (s *service) compress(t *testing.T) {
 
 func newService(t testing.TB, change ...func(*api.Options)) *service {
 	t.Helper()
-	db := pgtest.Open(t, 8)
+	return newServiceOn(t, pgtest.Open(t, 8), change...)
+}
+
+// newServiceOn is like newService, with a database that the caller has opened.
+func newServiceOn(t testing.TB, db *sqlx.DB, change ...func(*api.Options)) *service {
+	t.Helper()
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
 	var err error
 	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
