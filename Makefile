@@ -51,7 +51,7 @@ test-stores: ## test the stores on a directory and on S3, GCS and Azure servers;
 .PHONY: test-poolers
 test-poolers: ## test through PgBouncer in both modes, and read from a hot standby
 	@$(GO) run ./cmd/memexport dev prepare
-	@$(GO) test -tags poolers,$(TAGS) -run 'Pooler|PgBouncer|Standby' -count=1 -timeout 20m ./internal/service/postgres ./internal/service/memory ./activities ./e2e
+	@$(GO) test -tags poolers,$(TAGS) -run 'Pooler|PgBouncer|Standby' -count=1 -timeout 20m ./internal/service/postgres ./internal/service/memory ./activities ./api ./e2e
 
 .PHONY: test-docs
 test-docs: bin/memexport ## test the docs page in Chromium; screenshots go to tools/docs-page/screenshots

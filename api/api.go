@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
@@ -75,5 +76,7 @@ func New(o Options) *Server {
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	return newServer(observe(s.log, refuseUnroutable(mux)), o.Limits.withDefaults(), s.log)
+	server := newServer(observe(s.log, refuseUnroutable(mux)), o.Limits.withDefaults(), s.log)
+	server.http.RegisterOnShutdown(sync.OnceFunc(s.watchers.end)) // each call of Shutdown calls it
+	return server
 }

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, pgtest.Migrate) }
 // server cannot be reached.
 type service struct {
 	url     string
+	server  *api.Server
 	handler http.Handler
 	dir     string // the directory of the bucket
 	log     *buffer
@@ -58,7 +59,12 @@ func (s *service) compress(t *testing.T) {
 
 func newService(t testing.TB, change ...func(*api.Options)) *service {
 	t.Helper()
-	db := pgtest.Open(t, 8)
+	return newServiceOn(t, pgtest.Open(t, 8), change...)
+}
+
+// newServiceOn is like newService, with a database that the caller has opened.
+func newServiceOn(t testing.TB, db *sqlx.DB, change ...func(*api.Options)) *service {
+	t.Helper()
 	s := &service{dir: t.TempDir(), log: &buffer{}, db: db, exports: export.NewStore(db), keys: apikey.NewStore(db), workspace: uuid.NewString()}
 	var err error
 	if s.archive, err = archive.Open(t.Context(), "file://"+s.dir, archive.Options{}); err != nil {
@@ -78,8 +84,8 @@ func newService(t testing.TB, change ...func(*api.Options)) *service {
 	for _, c := range change {
 		c(&options)
 	}
-	server := api.New(options)
-	s.handler, s.url = server.Handler(), serve(t, server)
+	s.server = api.New(options)
+	s.handler, s.url = s.server.Handler(), serve(t, s.server)
 	return s
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -15,12 +16,13 @@ type credential struct {
 
 // credentialOf returns the credential in the headers of a request. It returns a problem if the headers
 // contain no credential or more than one. The same key in both headers counts as one credential, because
-// some generated clients send their key in both. An Authorization header with a scheme other than Bearer
-// is ignored.
+// some generated clients send their key in both. An empty value is ignored, and so is an Authorization header
+// with a scheme other than Bearer.
 func credentialOf(h http.Header) (credential, *Problem) {
-	keys, tokens := h.Values(keyHeader), bearerTokens(h)
+	empty := func(value string) bool { return value == "" }
+	keys, tokens := slices.DeleteFunc(slices.Clone(h.Values(keyHeader)), empty), slices.DeleteFunc(bearerTokens(h), empty)
 	switch {
-	case len(keys)+len(tokens) == 0 || len(tokens) == 0 && len(keys) == 1 && keys[0] == "":
+	case len(keys)+len(tokens) == 0:
 		return credential{}, newProblem(codeUnauthorized)
 	case len(keys) > 1 || len(tokens) > 1 || len(keys) == 1 && len(tokens) == 1 && keys[0] != tokens[0]:
 		p := newProblem(codeUnauthorized)

@@ -23,12 +23,12 @@ var byteRanges = regexp.MustCompile(`^bytes=[ \t]*(([0-9]+-[0-9]*|-0*[1-9][0-9]*
 // hugeEnd matches the last position of a range, or the length of a suffix, that may be too large for an int64.
 var hugeEnd = regexp.MustCompile(`-0*[1-9][0-9]{18,}`)
 
-// tidyRange removes a Range header that byteRanges does not match, so that the answer is the whole file. In
-// other Range headers it lowers ends that net/http cannot parse. They lie behind the end of the file, and RFC
-// 9110, section 14.1.2, allows that.
-func tidyRange(h http.Header) {
+// tidyRange removes a Range header that byteRanges does not match, so that the answer is the whole file. The same
+// holds for HEAD, because RFC 9110, section 14.2, defines Range only for GET. In other Range headers it lowers ends
+// that net/http cannot parse. They lie behind the end of the file, and section 14.1.2 allows that.
+func tidyRange(method string, h http.Header) {
 	value := h.Get("Range")
-	if !byteRanges.MatchString(value) || strings.Count(value, "-") > maxRanges {
+	if method != http.MethodGet || !byteRanges.MatchString(value) || strings.Count(value, "-") > maxRanges {
 		h.Del("Range")
 		return
 	}
@@ -56,7 +56,7 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, e export.Exp
 		writeProblem(w, s.problem(r.Context(), fmt.Errorf("the digest of the export %s: %w", e.ID, err)))
 		return
 	}
-	tidyRange(r.Header)
+	tidyRange(r.Method, r.Header)
 	h := w.Header()
 	h.Set("Content-Type", f.ContentType)
 	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", filename(e, f)))

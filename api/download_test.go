@@ -55,6 +55,17 @@ func TestPartsOfTheFileCanBeAskedFor(t *testing.T) {
 	}
 }
 
+// RFC 9110, section 14.2, defines Range only for GET.
+func TestARangeOfAHeadRequestIsIgnored(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e, file := s.publish(t, "csv", time.Hour, strings.Repeat("first", 1000))
+	for _, ranges := range []string{"bytes=0-1", "bytes=0-1,5-9", "bytes=999999-"} {
+		a := s.do(t, "HEAD", "/v1/exports/"+e.ID+"/download", "Range", ranges).status(t, 200)
+		a.header(t, "Content-Length", fmt.Sprint(len(file))).header(t, "Content-Range", "").header(t, "Accept-Ranges", "bytes")
+	}
+}
+
 func partsCanBeAskedFor(t *testing.T, s *service, formatName string) {
 	e, file := s.publish(t, formatName, time.Hour, strings.Repeat("first", 20_000), strings.Repeat("second", 20_000))
 	size, path, etag := len(file), "/v1/exports/"+e.ID+"/download", `"`+*e.SHA256+`"`

@@ -58,8 +58,8 @@ func (d *downloadWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		return io.CopyBuffer(struct{ io.Writer }{d}, src, buffer[:])
 	}
 	file, ok := limited.R.(*downloadReader)
-	if !ok { // a response with several ranges
-		return io.CopyBuffer(struct{ io.Writer }{d}, src, buffer[:])
+	if !ok {
+		return d.sendRanges(limited, buffer[:])
 	}
 	for limited.N > 0 {
 		sent, err := d.send(file, min(limited.N, countEvery))
@@ -73,6 +73,21 @@ func (d *downloadWriter) ReadFrom(src io.Reader) (n int64, err error) {
 		}
 	}
 	return n, nil
+}
+
+// sendRanges sends a response with several ranges. It fills the buffer before it writes the header. The first bytes
+// are not those of the file but the header of the first range, so they do not show whether the file can be read.
+func (d *downloadWriter) sendRanges(src *io.LimitedReader, buffer []byte) (int64, error) {
+	first, err := io.ReadFull(src, buffer)
+	if err != nil && src.N > 0 { // otherwise the response is shorter than the buffer
+		return 0, err
+	}
+	n, err := d.Write(buffer[:first])
+	if err != nil {
+		return int64(n), err
+	}
+	rest, err := io.CopyBuffer(struct{ io.Writer }{d}, src, buffer)
+	return int64(n) + rest, err
 }
 
 // send sends up to most bytes of a file if the kernel can send them. Otherwise it returns 0 and no error, and the

@@ -28,7 +28,7 @@ type Export struct {
 	MemoryCount int64        `json:"memory_count" minimum:"0" maximum:"9007199254740991" doc:"How many memories have been written so far; once READY, how many the file has."`
 	SizeBytes   *int64       `json:"size_bytes" minimum:"0" maximum:"9007199254740991" doc:"The size of the file, once READY."`
 	SHA256      *string      `json:"sha256" pattern:"^[0-9a-f]{64}$" doc:"The SHA-256 of the file in hexadecimal, once READY."`
-	Progress    int          `json:"progress" format:"int32" minimum:"0" maximum:"100" doc:"About how much of the work is done, in percent. It never falls, and is 100 only when READY. The number of memories is an estimate, so the last tenth may take longer than the others."`
+	Progress    int          `json:"progress" format:"int32" minimum:"0" maximum:"100" doc:"About how much of the work is done, in percent. It never falls, and is 100 only once the export has become READY. The number of memories is an estimate, so the last tenth may take longer than the others."`
 	Error       *ExportError `json:"error" doc:"Why the export is FAILED."`
 }
 

@@ -159,7 +159,7 @@ func FuzzRange(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Range", header)
-		tidyRange(r.Header)
+		tidyRange(r.Method, r.Header)
 		recorder := httptest.NewRecorder()
 		recorder.Header().Set("Content-Type", "text/csv")
 		http.ServeContent(recorder, r, "", time.Time{}, bytes.NewReader(file))

@@ -38,7 +38,7 @@ func getOperation() huma.Operation {
 
 type getInput struct {
 	ID     string `path:"id"`
-	Prefer string `header:"Prefer" example:"wait=30" doc:"With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. Anything else is ignored."`
+	Prefer string `header:"Prefer" example:"wait=30" doc:"With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. It comes earlier if the server stops. Anything else is ignored."`
 }
 
 type getOutput struct {
@@ -73,8 +73,8 @@ func (s *service) getExport(ctx context.Context, in *getInput) (*getOutput, erro
 	return out, nil
 }
 
-// await waits until the export is terminal, wait has passed, or the client goes away. It returns the
-// latest state of the export.
+// await waits until the export is terminal, wait has passed, the client goes away, or the server stops. It
+// returns the latest state of the export.
 func (s *service) await(ctx context.Context, e export.Export, wait time.Duration) (export.Export, *Problem) {
 	if e.Status.Terminal() || wait == 0 {
 		return e, nil

@@ -164,6 +164,27 @@ func TestAWaitingRequestEndsWhenItsClientLeaves(t *testing.T) {
 	await.True(t, 2*time.Second, "the request is no longer being served", func() bool { return s.requests() == 1 })
 }
 
+func TestAServerThatStopsAnswersTheRequestsThatWait(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	e := s.create(t, "json")
+	s.process(t, e.ID)
+	answered := make(chan answer, 1)
+	go func() { answered <- s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=60") }()
+	s.log.await(t, "action=export.read") // the next step of the request is to wait
+	start := time.Now()
+	if err := s.server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("the server needed %s to stop", took)
+	}
+	a := (<-answered).status(t, 200).header(t, "Retry-After", "1")
+	if j := a.job(t); j.Status != "PROCESSING" || !a.Close {
+		t.Errorf("the status is %s, the connection is closed: %t", j.Status, a.Close)
+	}
+}
+
 func TestAnExportThatIsDeletedDuringTheWaitIsNotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)

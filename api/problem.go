@@ -113,7 +113,7 @@ type Problem struct {
 // ProblemDetail is one error in a request. It never repeats the value that the client sent, which may be
 // personal data.
 type ProblemDetail struct {
-	Location string `json:"location" doc:"Where it is wrong: query.NAME, header.NAME or body."`
+	Location string `json:"location" doc:"Where it is wrong: query.NAME, query.NAME[INDEX] for one of several values (the first has the index 0), query for the query as a whole or parameters that do not fit together, header.NAME, or body."`
 	Message  string `json:"message" doc:"What is wrong, for people. Its wording may change."`
 }
 

@@ -68,7 +68,7 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Api-Key", s.key)
-	request.Header.Set("Range", "bytes=0-9,300000-300009")
+	request.Header.Set("Range", "bytes=0-199999,300000-300009") // the first range is longer than what is read before the header is written
 	// Do returns an error if the transfer breaks while the answer is still in the server's buffer.
 	response, err := http.DefaultClient.Do(request)
 	var body []byte
@@ -78,6 +78,37 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 	}
 	if err == nil {
 		t.Errorf("the transfer looks complete: %q", body)
+	}
+}
+
+func TestSeveralRangesOfAFileThatCannotBeReadAreAnsweredWithTheReason(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for name, c := range map[string]struct {
+		spoil  func(path string) error
+		status int
+		code   string
+	}{
+		"missing": {os.Remove, 410, "EXPORT_FILE_LOST"},
+		"cut":     {func(path string) error { return os.Truncate(path, 3) }, 410, "EXPORT_FILE_LOST"},
+		"away":    {func(string) error { return os.Rename(s.dir, s.dir+".away") }, 503, "UNAVAILABLE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, _ := s.publish(t, "csv", time.Hour, strings.Repeat("first", 2000), strings.Repeat("second", 20_000))
+			if err := c.spoil(s.partPath(t, e.ID, 1)); err != nil {
+				t.Fatal(err)
+			}
+			// The part is read for the first range, and for the second one.
+			for _, ranges := range []string{"bytes=20000-20001,30000-30001", "bytes=0-1,20000-120000"} {
+				a := s.do(t, "GET", "/v1/exports/"+e.ID+"/download", "Range", ranges)
+				a.header(t, "ETag", "").header(t, "Content-Range", "").problem(t, c.status, c.code)
+			}
+			if _, err := os.Stat(s.dir); err != nil {
+				if err := os.Rename(s.dir+".away", s.dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

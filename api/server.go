@@ -49,7 +49,7 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Shutdown closes idle connections and waits until the running requests are answered or ctx ends,
-// whichever comes first.
+// whichever comes first. Requests that wait for an export are answered at once with its present state.
 func (s *Server) Shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
 
 // Close closes every connection at once.

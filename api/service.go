@@ -113,13 +113,14 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 	return newProblem(codeInternal)
 }
 
-// unavailable reports whether err means that a service which this process depends on does not answer.
+// unavailable reports whether err means that a service which this process depends on does not answer, or that the
+// database is read-only.
 // Other errors mean a fault in this process itself.
 func unavailable(err error) bool {
 	var postgresError *pq.Error
 	switch {
 	case errors.As(err, &postgresError):
-		return slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
+		return postgresError.Code == pqerror.ReadOnlySQLTransaction || slices.Contains([]pqerror.Class{pqerror.ClassConnectionException, pqerror.ClassInsufficientResources, pqerror.ClassOperatorIntervention}, postgresError.Code.Class())
 	case errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, token.ErrUnavailable):
 		return true

@@ -12,6 +12,7 @@ import (
 // the row, however many requests wait. The goroutine ends when no request waits any more.
 type watchers struct {
 	find func(ctx context.Context, workspaceID, id string) (export.Export, error)
+	done chan struct{} // closed by end
 
 	mu      sync.Mutex
 	running map[watched]*watcher
@@ -31,11 +32,15 @@ type watcher struct {
 }
 
 func newWatchers(find func(ctx context.Context, workspaceID, id string) (export.Export, error)) *watchers {
-	return &watchers{find: find, running: map[watched]*watcher{}}
+	return &watchers{find: find, done: make(chan struct{}), running: map[watched]*watcher{}}
 }
 
-// await waits until the export e is terminal, wait has passed, or ctx ends. It returns the latest state
-// of the export. The caller must have read e just now and checked that it belongs to the workspace.
+// end ends every wait, and later calls of await return at once. Call it only once.
+func (w *watchers) end() { close(w.done) }
+
+// await waits until the export e is terminal, wait has passed, ctx ends, or end is called. It returns the
+// latest state of the export. The caller must have read e just now and checked that it belongs to the
+// workspace.
 func (w *watchers) await(ctx context.Context, workspaceID string, e export.Export, wait time.Duration) (export.Export, error) {
 	if e.Status.Terminal() {
 		return e, nil
@@ -48,6 +53,7 @@ func (w *watchers) await(ctx context.Context, workspaceID string, e export.Expor
 	select {
 	case <-ctx.Done(): // the client has gone away
 	case <-over.C:
+	case <-w.done:
 	case <-shared.ended:
 	}
 	w.mu.Lock()

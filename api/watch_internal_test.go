@@ -105,3 +105,27 @@ func TestAWatcherStopsWithTheLastRequest(t *testing.T) {
 		t.Error("the watcher goes on")
 	}
 }
+
+func TestTheEndOfTheWatchersEndsEveryWait(t *testing.T) {
+	t.Parallel()
+	w := newWatchers(func(_ context.Context, _, id string) (export.Export, error) {
+		return export.Export{ID: id, Status: export.Processing, CreatedAt: time.Now()}, nil
+	})
+	pending := export.Export{ID: "e", Status: export.Pending, CreatedAt: time.Now()}
+	waited := awaiting(t, w, 10, "w", pending)
+	w.end()
+	exports, errs := waited()
+	for i, e := range exports {
+		if errs[i] != nil || e.Status.Terminal() {
+			t.Errorf("a request that waits gets %+v, %v", e, errs[i])
+		}
+	}
+	start := time.Now()
+	e, err := w.await(t.Context(), "w", pending, time.Minute)
+	if took := time.Since(start); err != nil || e.Status != export.Pending || took > 10*time.Second {
+		t.Errorf("a later request gets %+v, %v after %s", e, err, took)
+	}
+	if len(w.running) > 0 {
+		t.Errorf("%d watchers are left", len(w.running))
+	}
+}

@@ -140,7 +140,7 @@ type Export struct {
 	// Examples: HIGH
 	Priority *Priority `json:"priority"`
 
-	// Progress About how much of the work is done, in percent. It never falls, and is 100 only when READY. The number of memories is an estimate, so the last tenth may take longer than the others.
+	// Progress About how much of the work is done, in percent. It never falls, and is 100 only once the export has become READY. The number of memories is an estimate, so the last tenth may take longer than the others.
 	Progress int32 `json:"progress"`
 
 	// SessionID Only memories of this session. Null if the export is not filtered by it, and once its objects have been deleted: the filter is erased with them.
@@ -237,7 +237,7 @@ type Problem struct {
 
 // ProblemDetail One thing that is wrong with a request. It never repeats the value, which may be personal data.
 type ProblemDetail struct {
-	// Location Where it is wrong: query.NAME, header.NAME or body.
+	// Location Where it is wrong: query.NAME, query.NAME[INDEX] for one of several values (the first has the index 0), query for the query as a whole or parameters that do not fit together, header.NAME, or body.
 	Location string `json:"location"`
 
 	// Message What is wrong, for people. Its wording may change.
@@ -321,7 +321,7 @@ type CreateExportParams struct {
 
 // GetExportParams defines parameters for GetExport.
 type GetExportParams struct {
-	// Prefer With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. Anything else is ignored.
+	// Prefer With wait=N (RFC 7240) the answer is held back until the export is READY, FAILED or EXPIRED, or N seconds have passed, at most 60. It comes earlier if the server stops. Anything else is ignored.
 	Prefer *string `json:"Prefer,omitempty"`
 }
 

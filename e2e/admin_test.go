@@ -105,6 +105,19 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	wantHealth(workerURL, "")
 	wantHealth(operators, "")
 
+	setReadOnly := func(value string) {
+		t.Helper()
+		db := openDatabase(t, d.database)
+		execute(t, db, `ALTER SYSTEM SET default_transaction_read_only = `+value)
+		execute(t, db, `SELECT pg_reload_conf()`)
+	}
+	setReadOnly("on")
+	wantHealth(workerURL, "worker: the database in DATABASE_URL is read-only")
+	wantHealth(operators, "api: the database in DATABASE_URL is read-only")
+	setReadOnly("off")
+	wantHealth(workerURL, "")
+	wantHealth(operators, "")
+
 	public := newClient(publicURL, "")
 	public.do(t, "GET", "/readyz").want(t, 200)
 	api.Signal(syscall.SIGTERM)

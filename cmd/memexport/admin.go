@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"memexport/internal/service/admin"
+	"memexport/internal/service/postgres"
 )
 
 // apiPart and workerPart name the parts of a process. A process is ready when all its parts are ready.
@@ -31,30 +32,40 @@ func closeAdmin(s *admin.Server) {
 	_ = s.Close(ctx) // an error means that a scraper was cut off, and the scraper notices that itself
 }
 
-// checkAPI is the readiness check of the API. It returns an error if the API's database does not answer.
+// checkAPI is the readiness check of the API. It returns an error if the API's database does not answer or is
+// read-only.
 // It does not check Temporal and the bucket: without them, the API can still accept exports and show
 // their status.
 func (s *service) checkAPI(ctx context.Context) (any, error) {
-	return map[string]any{"temporal": s.temporal.State()}, ping(ctx, "DATABASE_URL", s.db)
+	return map[string]any{"temporal": s.temporal.State()}, checkDatabase(ctx, s.db)
 }
 
 // checkWorker returns the readiness check of the worker. The check returns an error if the worker does not
-// poll its task queue, or if one of its two databases does not answer. A build that is not the current one
+// poll its task queue, if one of its two databases does not answer, or if its own is read-only. A build that is not the current one
 // counts as ready, because operators make a build current when its workers are ready.
 func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 	return func(ctx context.Context) (any, error) {
 		var group errgroup.Group
-		group.Go(func() error { return ping(ctx, "DATABASE_URL", s.db) })
-		group.Go(func() error { return ping(ctx, "MEMORIES_DATABASE_URL (or DATABASE_URL)", memories) })
+		group.Go(func() error { return checkDatabase(ctx, s.db) })
+		group.Go(func() error { return away("MEMORIES_DATABASE_URL (or DATABASE_URL)", memories.PingContext(ctx)) })
 		temporal := s.temporal.Look(ctx)
 		return map[string]any{"temporal": temporal}, cmp.Or(temporal.Err(), group.Wait())
 	}
 }
 
-// ping returns an error if the database does not answer. The error names the setting that contains the
-// database's URL.
-func ping(ctx context.Context, setting string, db *sqlx.DB) error {
-	if err := db.PingContext(ctx); err != nil {
+// checkDatabase returns an error if the service's own database does not answer or is read-only.
+func checkDatabase(ctx context.Context, db *sqlx.DB) error {
+	err := postgres.CheckWritable(ctx, db)
+	if postgres.ReadOnly(err) {
+		return fmt.Errorf("the database in DATABASE_URL is read-only: give its disk room if that is full, or make DATABASE_URL lead to the primary after a fail-over: %w", err)
+	}
+	return away("DATABASE_URL", err)
+}
+
+// away returns an error that names the setting with the URL of a database, if the database has failed to answer
+// with err.
+func away(setting string, err error) error {
+	if err != nil {
 		return fmt.Errorf("the database in %s does not answer: check that it runs and can be reached: %w", setting, err)
 	}
 	return nil

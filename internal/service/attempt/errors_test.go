@@ -57,6 +57,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{attempt.DatabaseError, fmt.Errorf("lock: %w", sql.ErrNoRows), attempt.TypeInvalidExport, final},
 		{attempt.DatabaseError, export.ErrConflict, attempt.TypeExportClosed, final},
 		{attempt.DatabaseError, postgres("57P01"), attempt.TypeDatabaseUnavailable, retryable},
+		{attempt.DatabaseError, postgres("25006"), attempt.TypeDatabaseUnavailable, retryable}, // read-only
 		{attempt.DatabaseError, postgres("22021"), attempt.TypeDatabaseUnavailable, retryable},
 		{attempt.DatabaseError, errors.New("broken pipe"), attempt.TypeDatabaseUnavailable, retryable},
 	} {

@@ -85,7 +85,7 @@ func exportsOf(records []record) ([]Export, error) {
 
 // progress returns how much of the work is done, in percent. Until nine tenths of the estimate are written,
 // it is the written share of the estimate. After that, it approaches 99 more and more slowly, because the
-// estimate may be too low and the file must still be verified. It is 100 only when the export is READY.
+// estimate may be too low and the file must still be verified. The progress is 100 only once the export has become READY.
 func progress(written int64, estimate *int64) int {
 	if estimate == nil || *estimate == 0 {
 		return 0

@@ -82,7 +82,7 @@ func (c *connector) Connect(ctx context.Context) (driver.Conn, error) {
 	state := &connecting{ctx: ctx}
 	opened, err := c.open(context.WithValue(ctx, connectingKey{}, state))
 	if err != nil {
-		return nil, err
+		return nil, noPrimary(err)
 	}
 	state.socket.use(context.Background())
 	opening := &conn{pqConn: opened.(pqConn), socket: state.socket, pooled: c.pooled}
@@ -123,6 +123,8 @@ type conn struct {
 	socket *socket
 	pooled bool
 	inTx   bool
+
+	readOnly bool // the server has refused to write; see refusesWrites
 
 	prepared map[string]pqStmt // by the text of the statement; nil if statements are not kept
 }
@@ -185,7 +187,7 @@ func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx
 	begun, err := c.pqConn.BeginTx(ctx, options)
 	if err != nil {
 		restore()
-		return nil, err
+		return nil, c.refusesWrites(refusedBegin(err))
 	}
 	c.inTx = true
 	return &tx{Tx: begun, ended: func() { c.inTx = false; restore() }}, nil
@@ -198,7 +200,7 @@ func (c *conn) ExecContext(ctx context.Context, query string, args []driver.Name
 		return nil, err
 	}
 	result, err := c.exec(ctx, query, args)
-	return result, end(err)
+	return result, c.refusesWrites(end(err))
 }
 
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
@@ -216,7 +218,7 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		err = end(err)
 	}
 	restore()
-	return nil, err
+	return nil, c.refusesWrites(err)
 }
 
 // pin begins a transaction for one statement with arguments, if the connection is pooled and not in a
@@ -224,20 +226,21 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 // pooler could change the session, and another client's statement would run with these arguments.
 //
 // The function end commits the transaction, or rolls it back if err is not nil, and returns the first
-// error.
+// error. The transaction is not one of BeginTx, because lib/pq asks there for one that may write, which a
+// standby refuses even for a statement that only reads.
 func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err error) error, err error) {
 	if !c.pooled || c.inTx || len(args) == 0 {
 		return func(err error) error { return err }, nil
 	}
-	pinned, err := c.pqConn.BeginTx(ctx, driver.TxOptions{})
-	if err != nil {
+	if _, err := c.pqConn.ExecContext(ctx, `BEGIN`, nil); err != nil {
 		return nil, err
 	}
 	return func(err error) error {
 		if err == nil {
-			return pinned.Commit()
+			_, err = c.pqConn.ExecContext(ctx, `COMMIT`, nil)
+			return err
 		}
-		_ = pinned.Rollback() // the first error is returned
+		_, _ = c.pqConn.ExecContext(ctx, `ROLLBACK`, nil) // the first error is returned
 		return err
 	}, nil
 }
