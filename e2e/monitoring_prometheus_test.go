@@ -210,7 +210,7 @@ type alert struct{ Name, Query string }
 func (p *prometheus) alerts(t *testing.T) (all []alert) {
 	t.Helper()
 	var data struct{ Groups []struct{ Rules []alert } }
-	p.ask(t, "/api/v1/rules", nil, &data)
+	p.ask(t, "/api/v1/rules", url.Values{"type": {"alert"}}, &data)
 	for _, g := range data.Groups {
 		all = append(all, g.Rules...)
 	}
