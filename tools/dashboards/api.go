@@ -9,8 +9,8 @@ var api = dashboard{
 				{`sum by (http_request_method, http_route) (rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance"}[$__rate_interval]))`, "{{http_request_method}} {{http_route}}"}}},
 			{title: "Answers by status", description: "Requests a second by status. 499 means that the client went away.", unit: "reqps", queries: []query{
 				{`sum by (http_response_status_code) (rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance"}[$__rate_interval]))`, "{{http_response_status_code}}"}}},
-			{title: "Share of 5xx", description: "Requests that fail by a fault of the service, as a share of all.", unit: "percentunit", queries: []query{
-				{`(sum(rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance", http_response_status_code=~"5.."}[$__rate_interval])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance"}[$__rate_interval]))`, "5xx"}}},
+			{title: "Share of 5xx", description: "Requests to /v1/ that fail by a fault of the service, as a share of all requests to /v1/.", unit: "percentunit", queries: []query{
+				{`(sum(rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance", http_route=~"/v1/.*", http_response_status_code=~"5.."}[$__rate_interval])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{job="$job", instance=~"$instance", http_route=~"/v1/.*"}[$__rate_interval]))`, "5xx"}}},
 			{title: "Time of an answer", description: "p50 and p99 by route. Requests for one export may be long polls, and downloads take as long as the client does.", unit: "s", width: 16, queries: []query{
 				{`histogram_quantile(0.5, sum by (le, http_request_method, http_route) (rate(http_server_request_duration_seconds_bucket{job="$job", instance=~"$instance"}[$__rate_interval])))`, "p50 {{http_request_method}} {{http_route}}"},
 				{`histogram_quantile(0.99, sum by (le, http_request_method, http_route) (rate(http_server_request_duration_seconds_bucket{job="$job", instance=~"$instance"}[$__rate_interval])))`, "p99 {{http_request_method}} {{http_route}}"}}},
