@@ -74,7 +74,7 @@ func shortened(t *testing.T) string {
 	}
 	rules = regexp.MustCompile(`(?m)^(        for:) .*$`).ReplaceAllString(rules, "$1 2s")
 	rules = regexp.MustCompile(`\[\d+[mh]\]`).ReplaceAllString(rules, "["+window+"]")
-	return regexp.MustCompile(`offset \d+m`).ReplaceAllString(rules, "offset "+window)
+	return regexp.MustCompile(`offset \d+[mh]`).ReplaceAllString(rules, "offset "+window)
 }
 
 func startPrometheus(t *testing.T, dir string) *prometheus {
