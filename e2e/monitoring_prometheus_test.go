@@ -74,7 +74,7 @@ func shortened(t *testing.T) string {
 	}
 	rules = regexp.MustCompile(`(?m)^(        for:) .*$`).ReplaceAllString(rules, "$1 2s")
 	rules = regexp.MustCompile(`\[\d+[mh]\]`).ReplaceAllString(rules, "["+window+"]")
-	return regexp.MustCompile(`offset \d+m`).ReplaceAllString(rules, "offset "+window)
+	return regexp.MustCompile(`offset \d+[mh]`).ReplaceAllString(rules, "offset "+window)
 }
 
 func startPrometheus(t *testing.T, dir string) *prometheus {
@@ -210,7 +210,7 @@ type alert struct{ Name, Query string }
 func (p *prometheus) alerts(t *testing.T) (all []alert) {
 	t.Helper()
 	var data struct{ Groups []struct{ Rules []alert } }
-	p.ask(t, "/api/v1/rules", nil, &data)
+	p.ask(t, "/api/v1/rules", url.Values{"type": {"alert"}}, &data)
 	for _, g := range data.Groups {
 		all = append(all, g.Rules...)
 	}

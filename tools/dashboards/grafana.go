@@ -2,13 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 )
 
 // dashboard is a dashboard of Grafana. Each row has a title and some panels.
 type dashboard struct {
 	uid, title, description string
-	job                     bool // whether the dashboard has a variable that selects one process
+	processes               bool // whether the dashboard has a variable that selects processes
 	rows                    []row
 }
 
@@ -74,12 +75,14 @@ func (d dashboard) variables() []object {
 	all := []object{{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus", "refresh": 1}}
 	label := func(name, title, expr string) object {
 		return object{"name": name, "label": title, "type": "query", "datasource": source, "refresh": 2, "sort": 1,
-			"query": object{"query": "label_values(" + expr + ", " + name + ")", "refId": "A"},
-			"multi": true, "includeAll": true, "allValue": ".*", "current": object{"text": "All", "value": "$__all"}}
+			"query": object{"query": "label_values(" + expr + ", " + name + ")", "refId": "A"}}
 	}
-	all = append(all, label("job", "job", `up{job=~"(.+/)?memexport"}`))
-	if d.job {
-		all = append(all, label("instance", "process", `target_info{job=~"$job", service_name=~"memexport-(.*-)?`+d.part()+`(-.*)?"}`))
+	// One job at a time, because a panel does not tell one deployment from another.
+	all = append(all, label("job", "deployment", `up{job=~"(.+/)?memexport"}`))
+	if d.processes {
+		process := label("instance", "process", `target_info{job="$job", service_name=~"memexport-(.*-)?`+d.part()+`(-.*)?"}`)
+		maps.Copy(process, object{"multi": true, "includeAll": true, "allValue": ".*", "current": object{"text": "All", "value": "$__all"}})
+		all = append(all, process)
 	}
 	return all
 }

@@ -40,9 +40,9 @@ func decoder(t *testing.T) runtime.Decoder {
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
 }
 
-// build returns the objects of an overlay. It works on a copy of the files, in which it runs the overlay's
-// script passwords.
-func build(t *testing.T, overlay string) []runtime.Object {
+// build returns the objects of an overlay, to which it adds components. It works on a copy of the files, in which it
+// runs the overlay's script passwords.
+func build(t *testing.T, overlay string, components ...string) []runtime.Object {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"kubernetes", "postgres"} {
@@ -57,6 +57,19 @@ func build(t *testing.T, overlay string) []runtime.Object {
 		}
 		if out, err := exec.Command(filepath.Join(path, "passwords")).CombinedOutput(); err != nil {
 			t.Fatalf("passwords: %v\n%s", err, out)
+		}
+	}
+	if len(components) > 0 {
+		text := "resources: [../" + overlay + "]\ncomponents:\n"
+		for _, name := range components {
+			text += "  - ../../components/" + name + "\n"
+		}
+		path = filepath.Join(dir, "kubernetes", "overlays", "extended")
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(path, "kustomization.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
 		}
 	}
 	resources, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(filesys.MakeFsOnDisk(), path)
