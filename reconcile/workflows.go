@@ -45,5 +45,6 @@ func withOptions(ctx workflow.Context) workflow.Context {
 		ScheduleToCloseTimeout: 2 * time.Hour, // after this, the schedule's next run does the work
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
+		Priority:               temporal.Priority{PriorityKey: 1}, // come before activities that read memories, whose backlog may be long
 	})
 }

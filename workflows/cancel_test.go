@@ -195,9 +195,12 @@ func TestOnlyTheCleanupIsRetriedWithoutEnd(t *testing.T) {
 		if pause := scheduled.GetRetryPolicy().GetMaximumInterval().AsDuration(); pause != longest {
 			t.Errorf("the longest pause between attempts of %s is %v, want %v", scheduled.GetActivityType().GetName(), pause, longest)
 		}
-		attempt := 6 * time.Hour
+		attempt, priority := 6*time.Hour, int32(0)
 		if name := scheduled.GetActivityType().GetName(); name == "Expire" || name == "Purge" {
-			attempt = time.Hour
+			attempt, priority = time.Hour, 1
+		}
+		if key := scheduled.GetPriority().GetPriorityKey(); key != priority {
+			t.Errorf("the priority of %s is %d, want %d", scheduled.GetActivityType().GetName(), key, priority)
 		}
 		if timeout := scheduled.GetStartToCloseTimeout().AsDuration(); timeout != attempt {
 			t.Errorf("an attempt of %s may take %v, want %v", scheduled.GetActivityType().GetName(), timeout, attempt)
