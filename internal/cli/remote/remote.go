@@ -56,6 +56,10 @@ func New(o Options) (*Service, error) {
 	svc := &Service{options: o}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // with compression, lengths and ranges would not count the bytes of the file
+	// All requests share one HTTP/2 connection, which stays open when a request is cancelled. If the network
+	// drops the connection silently, only a ping that gets no answer closes it. The sum of the two times is
+	// shorter than answerTimeout, so the next attempt uses a new connection.
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}
 	svc.http = &http.Client{
 		Transport: &noting{next: transport, reached: &svc.reached},
 		// The API redirects only downloads, which the field files sends. So a redirect of any other request
