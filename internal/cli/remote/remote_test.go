@@ -70,6 +70,51 @@ func TestAWrongHostOrCertificateIsTriedAgainOnceTheServiceHasAnswered(t *testing
 	}
 }
 
+func TestANotFoundAfterAFailureIsSuccessOnlyIfTheExportMayBeDeleted(t *testing.T) {
+	for name, c := range map[string]struct {
+		first   http.HandlerFunc // answers the first request; nil if there is no connection
+		deleted bool             // the first request may have deleted the export
+	}{
+		"no connection":   {nil, false},
+		"too many":        {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTooManyRequests) }, false},
+		"a server error":  {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, true},
+		"a lost response": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first := c.first
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if first != nil {
+					answer := first
+					first = nil
+					answer(w, r)
+					return
+				}
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"code":"EXPORT_NOT_FOUND","detail":"There is no such export."}`))
+			}))
+			defer server.Close()
+			svc, err := New(Options{URL: server.URL, RetryFor: time.Minute, FirstFor: time.Minute, Report: progress.Silent()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			dials := 0
+			svc.http.Transport.(*noting).next.(*http.Transport).DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if dials++; dials == 1 && c.first == nil {
+					return nil, errors.New("connection refused")
+				}
+				return new(net.Dialer).DialContext(ctx, network, address)
+			}
+			err = svc.Delete(t.Context(), uuid.New())
+			var refusal *Refusal
+			if notFound := errors.As(err, &refusal) && refusal.Status == http.StatusNotFound; notFound == c.deleted || err != nil && !notFound {
+				t.Errorf("the deletion ended with %v", err)
+			}
+		})
+	}
+}
+
 // dropping is a network connection that can drop everything it sends and receives, without closing.
 type dropping struct {
 	net.Conn
