@@ -35,6 +35,7 @@ func TestOnlyNamesThatEverySystemCanStoreAreTakenFromTheServer(t *testing.T) {
 		"mem\x00ories":                   false,
 		"mem\nories":                     false,
 		"mem\x1bories":                   false,
+		"mem\u202eories.csv":             false,
 	} {
 		if got := safeName(name); got != want {
 			t.Errorf("safeName(%q) is %t, want %t", name, got, want)
