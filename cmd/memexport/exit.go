@@ -83,7 +83,7 @@ func exitCode(err error) int {
 	case errors.As(err, &interrupted):
 		return exitInterrupted
 	case errors.As(err, &usage), errors.Is(err, remote.ErrNotTheAPI), errors.Is(err, remote.ErrExists), errors.Is(err, remote.ErrOther),
-		errors.Is(err, remote.ErrNoDirectory), errors.Is(err, resume.ErrBusy), errors.Is(err, resume.ErrForeign):
+		errors.Is(err, remote.ErrNoDirectory), errors.Is(err, resume.ErrBusy), errors.Is(err, resume.ErrForeign), errors.Is(err, resume.ErrNotRegular):
 		return exitUsage
 	case errors.As(err, &gaveUp):
 		return exitNetwork

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"text/tabwriter"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -131,16 +133,32 @@ func size(e remote.Export) string {
 }
 
 // filters returns the filters of an export as texts such as user_id="u", with the names and values of the
-// API.
+// API. The values are printable.
 func filters(e remote.Export) (list []string) {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal(e.JSON, &fields) // cannot fail, because the same JSON was decoded before
 	for _, name := range filterNames() {
 		if value := string(fields[name]); value != "" && value != "null" {
-			list = append(list, name+"="+value)
+			list = append(list, name+"="+printable(value))
 		}
 	}
 	return list
+}
+
+// printable escapes the characters of a JSON text that a terminal may not show as they are, such as control
+// characters and marks that change the direction of the text.
+func printable(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
 }
 
 // details returns pairs of a name and a value that describe an export.

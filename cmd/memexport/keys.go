@@ -60,8 +60,7 @@ func keysCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				printSecret(cmd, secret, key)
-				return nil
+				return printSecret(cmd, secret, key)
 			})
 		},
 	}
@@ -79,14 +78,17 @@ func keysCreateCommand() *cobra.Command {
 }
 
 // printSecret prints only the secret on standard output, so that a script can read it. Everything else
-// goes to standard error.
-func printSecret(cmd *cobra.Command, secret string, key apikey.Key) {
+// goes to standard error. If the secret cannot be printed, the error says how to replace the key.
+func printSecret(cmd *cobra.Command, secret string, key apikey.Key) error {
 	expires := "does not expire"
 	if key.ExpiresAt != nil {
 		expires = "expires at " + when(key.ExpiresAt)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "key %s (%q) for the workspace %s %s; it cannot be shown again:\n", key.ID, key.Name, key.WorkspaceID, expires)
-	fmt.Fprintln(cmd.OutOrStdout(), secret)
+	if _, err := fmt.Fprintln(cmd.OutOrStdout(), secret); err != nil {
+		return fmt.Errorf("the key %s was created, but cannot be printed: %w; run `memexport keys rotate %s --overlap 0s` to replace it", key.ID, err, key.ID)
+	}
+	return nil
 }
 
 func keysListCommand() *cobra.Command {

@@ -43,8 +43,7 @@ func keysRotateCommand() *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(cmd.ErrOrStderr(), "key %s stays valid for %s at most\n", args[0], lasts)
-				printSecret(cmd, secret, key)
-				return nil
+				return printSecret(cmd, secret, key)
 			})
 		},
 	}

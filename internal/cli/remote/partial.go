@@ -74,8 +74,10 @@ func (s *saving) openPartial() error {
 
 // checkTarget returns an error if no file may be written at path.
 func (s *saving) checkTarget(path string) error {
-	info, err := os.Stat(path)
+	info, err := os.Lstat(path)
 	switch {
+	case err == nil && info.Mode()&fs.ModeSymlink != 0: // Finish would replace the link, and leave the file that it points to
+		return fmt.Errorf("%w and is a symbolic link: %s; give the path of the file that it points to, or give another -o", ErrExists, path)
 	case err == nil && !info.Mode().IsRegular():
 		return fmt.Errorf("%w and is not a regular file: %s; give the name of a file", ErrExists, path)
 	case err == nil && !s.job.Force:

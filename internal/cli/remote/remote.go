@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -56,6 +57,10 @@ func New(o Options) (*Service, error) {
 	svc := &Service{options: o}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableCompression = true // with compression, lengths and ranges would not count the bytes of the file
+	// All requests share one HTTP/2 connection, which stays open when a request is cancelled. If the network
+	// drops the connection silently, only a ping that gets no answer closes it. The sum of the two times is
+	// shorter than answerTimeout, so the next attempt uses a new connection.
+	transport.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second}
 	svc.http = &http.Client{
 		Transport: &noting{next: transport, reached: &svc.reached},
 		// The API redirects only downloads, which the field files sends. So a redirect of any other request
@@ -165,16 +170,22 @@ func (svc *Service) Get(ctx context.Context, id uuid.UUID) (e Export, err error)
 	return e, svc.call(ctx, func(ctx context.Context) (*http.Response, error) { return svc.api.GetExport(ctx, id, nil) }, &e)
 }
 
-// Delete deletes an export. A retry that gets the status 404 counts as success.
+// Delete deletes an export. A retry that gets the status 404 counts as success, if an earlier attempt may
+// have deleted the export.
 func (svc *Service) Delete(ctx context.Context, id uuid.UUID) error {
-	repeated := false
+	mayBeDeleted := false
 	return svc.retry.Do(ctx, func(ctx context.Context) error {
+		var connected atomic.Bool
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 		err := svc.once(ctx, answerTimeout, func(ctx context.Context) (*http.Response, error) { return svc.api.DeleteExport(ctx, id) }, nil)
 		var refusal *Refusal
-		if repeated && errors.As(err, &refusal) && refusal.Status == http.StatusNotFound {
-			err = nil // an earlier attempt deleted the export, but its response was lost
+		refused := errors.As(err, &refusal)
+		if refused && refusal.Status == http.StatusNotFound && mayBeDeleted {
+			return nil // an earlier attempt deleted the export, but its response was lost
 		}
-		repeated = true
+		if connected.Load() && (!refused || refusal.Status >= 500) { // a 429 means that the server did nothing
+			mayBeDeleted = true
+		}
 		return err
 	})
 }

@@ -192,13 +192,13 @@ func (s *saving) serverName(ctx context.Context, e Export) (string, error) {
 	return fmt.Sprintf("memories-%s.%s", e.ID, e.Format), nil
 }
 
-// safeName reports whether name is a file name without a path, not hidden, and valid on every
+// safeName reports whether name is a file name without a path, not hidden, printable, and valid on every
 // system. Windows reserves some characters and some names such as NUL, and does not allow dots and
 // spaces at the end.
 func safeName(name string) bool {
 	device, _, _ := strings.Cut(name, ".")
 	return filepath.IsLocal(name) && !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".") && !strings.HasSuffix(name, " ") &&
-		!strings.ContainsAny(name, `<>:"/\|?*`) && !strings.ContainsFunc(name, unicode.IsControl) &&
+		!strings.ContainsAny(name, `<>:"/\|?*`) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) &&
 		!windowsDevice.MatchString(device)
 }
 

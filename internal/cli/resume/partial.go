@@ -39,9 +39,13 @@ type Partial struct {
 // ErrForeign means that the file exists but was not written by this package, or its state is lost.
 var ErrForeign = errors.New("it exists, but its state cannot be read")
 
+// ErrNotRegular means that the path of the partial file or of its state is, for example, a symbolic link.
+var ErrNotRegular = errors.New("it exists, but is not a regular file; delete it")
+
 // OpenPartial opens or creates the partial file at path, and reads the state of the file. A new file
 // has the zero State. The error wraps ErrBusy if another process uses the file, ErrForeign if the state
-// cannot be read, and fs.ErrNotExist if the directory does not exist.
+// cannot be read, ErrNotRegular if the file is not a regular file, and fs.ErrNotExist if the directory does
+// not exist.
 func OpenPartial(path string) (*Partial, error) {
 	p, err := openPartial(path)
 	if err != nil {
@@ -75,7 +79,7 @@ func openPartial(path string) (*Partial, error) {
 		err = removeIfExists(p.statePath())
 	}
 	if err == nil {
-		p.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // memories are private
+		p.file, err = openPrivate(path)
 	}
 	if err != nil {
 		return nil, errors.Join(err, unlock(l))
@@ -83,8 +87,46 @@ func openPartial(path string) (*Partial, error) {
 	return p, nil
 }
 
+// openPrivate opens or creates a file that only its owner can read and write, because memories are
+// private. It does not follow a symbolic link, which may have been put there to get the memories, and
+// returns ErrNotRegular.
+func openPrivate(path string) (*os.File, error) {
+	found, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	case err != nil:
+		return nil, err
+	case !found.Mode().IsRegular():
+		return nil, fmt.Errorf("%s: %w", path, ErrNotRegular)
+	}
+	// With O_CREATE, Linux refuses to open a file of another user in a directory such as /tmp
+	// (fs.protected_regular).
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := file.Stat()
+	if err == nil && !os.SameFile(found, opened) {
+		err = fmt.Errorf("%s was replaced while it was opened; run the same command again", path)
+	}
+	if err == nil {
+		// Others may have access to an existing file. A file system without modes cannot change that.
+		if err = file.Chmod(0o600); errors.Is(err, errors.ErrUnsupported) {
+			err = nil
+		} else if err != nil { // it belongs to another user
+			err = fmt.Errorf("%w; delete the file", err)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
 // RemovePartial deletes the partial file at path and its state, even if they were not written by
-// this package. The error wraps ErrBusy if another process uses the file.
+// this package. The error wraps ErrBusy if another process uses the file, and ErrNotRegular if it is not a
+// regular file.
 func RemovePartial(path string) error {
 	p, err := openPartial(path)
 	if err != nil {
@@ -131,11 +173,14 @@ func (p *Partial) Save() error {
 
 // writeDurably writes a file that only its owner can read, and syncs it to disk.
 func writeDurably(path string, content []byte) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	file, err := openPrivate(path)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(content)
+	err = file.Truncate(0)
+	if err == nil {
+		_, err = file.Write(content)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
