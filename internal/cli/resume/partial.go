@@ -111,8 +111,8 @@ func openPrivate(path string) (*os.File, error) {
 		err = fmt.Errorf("%s was replaced while it was opened; run the same command again", path)
 	}
 	if err == nil {
-		// Others may have access to an existing file. A file system without modes cannot change that.
-		if err = file.Chmod(0o600); errors.Is(err, errors.ErrUnsupported) {
+		// Others may have access to an existing file. A file system without modes, such as FAT, cannot change that.
+		if err = file.Chmod(0o600); err != nil && !keepsModes(filepath.Dir(path)) {
 			err = nil
 		} else if err != nil { // it belongs to another user
 			err = fmt.Errorf("%w; delete the file", err)
@@ -122,6 +122,17 @@ func openPrivate(path string) (*os.File, error) {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
+}
+
+// keepsModes reports whether a new file in the directory gets the mode that it is created with.
+func keepsModes(dir string) bool {
+	file, err := os.CreateTemp(dir, ".memexport-*") // its mode is 0600
+	if err != nil {
+		return true
+	}
+	info, err := file.Stat()
+	_, _ = file.Close(), os.Remove(file.Name()) // an empty file that stays does no harm
+	return err != nil || info.Mode().Perm() == 0o600
 }
 
 // RemovePartial deletes the partial file at path and its state, even if they were not written by
