@@ -86,6 +86,29 @@ func TestGoCollectsGarbageBeforeTheLimitOfMemory(t *testing.T) {
 	})
 }
 
+func TestPostgresAcceptsTheConnectionsOfAllProcesses(t *testing.T) {
+	objects := build(t, "demo")
+	concurrency := number(t, settingOr(objects, "WORKER_CONCURRENCY", defaultOf(t, "WORKER_CONCURRENCY")))
+	// docs/postgres.md has these numbers. The worker's memories are in the same Postgres.
+	of := map[string]int64{"api": concurrency + 16, "worker": 3*concurrency + 16, "migrate": 4, "demo": 4}
+	need := int64(3) // those that Postgres keeps for superusers
+	for _, w := range memexport(objects) {
+		pods := int64(1)
+		if w.replicas != nil {
+			pods = int64(*w.replicas) + 1 // one more while a Deployment rolls out
+		}
+		need += pods * of[w.pod.Spec.Containers[0].Args[0]]
+	}
+	postgres := named(objects, func(s *appsv1.StatefulSet) string { return s.Name }, "postgres").Spec.Template.Spec.Containers[0]
+	match := regexp.MustCompile(`\bmax_connections=(\d+)`).FindStringSubmatch(strings.Join(postgres.Args, " "))
+	if match == nil {
+		t.Fatalf("Postgres has the default of 100 connections, and the processes may open %d", need)
+	}
+	if number(t, match[1]) < need {
+		t.Errorf("Postgres accepts %s connections, and the processes may open %d", match[1], need)
+	}
+}
+
 // envOr returns the value of a variable of a container, or otherwise.
 func envOr(c corev1.Container, name, otherwise string) string {
 	for _, e := range c.Env {
