@@ -86,6 +86,37 @@ func TestGoCollectsGarbageBeforeTheLimitOfMemory(t *testing.T) {
 	})
 }
 
+// An API that stops cuts its downloads, and a worker hands its work over, so autoscalers must not add and remove pods
+// because of little work.
+func TestAutoscalersAddPodsForRealWorkAndRemoveThemSlowly(t *testing.T) {
+	objects := build(t, "production")
+	scalers := 0
+	for _, object := range objects {
+		o, ok := object.(*autoscalingv2.HorizontalPodAutoscaler)
+		if !ok {
+			continue
+		}
+		scalers++
+		target := named(objects, func(d *appsv1.Deployment) string { return d.Name }, o.Spec.ScaleTargetRef.Name)
+		request := target.Spec.Template.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
+		if at := request * int64(*o.Spec.Metrics[0].Resource.Target.AverageUtilization) / 100; at < 300 {
+			t.Errorf("the autoscaler %s adds a pod above %d millicores", o.Name, at)
+		}
+		if o.Spec.Behavior == nil || o.Spec.Behavior.ScaleDown == nil {
+			t.Errorf("the autoscaler %s removes pods as fast as it can", o.Name)
+			continue
+		}
+		down := o.Spec.Behavior.ScaleDown
+		if down.StabilizationWindowSeconds == nil || *down.StabilizationWindowSeconds < 600 || len(down.Policies) != 1 ||
+			down.Policies[0].Type != autoscalingv2.PodsScalingPolicy || down.Policies[0].Value != 1 || down.Policies[0].PeriodSeconds < 120 {
+			t.Errorf("the autoscaler %s scales down by %+v", o.Name, down)
+		}
+	}
+	if scalers != 2 {
+		t.Errorf("%d autoscalers, want those of api and worker", scalers)
+	}
+}
+
 func TestPostgresAcceptsTheConnectionsOfAllProcesses(t *testing.T) {
 	objects := build(t, "demo")
 	concurrency := number(t, settingOr(objects, "WORKER_CONCURRENCY", defaultOf(t, "WORKER_CONCURRENCY")))
