@@ -134,3 +134,35 @@ func TestOtherPathsHaveNoHeadersOfTheDocsPage(t *testing.T) {
 		}
 	}
 }
+
+// whole is a ResponseWriter that keeps what it gets, without a copy.
+type whole struct {
+	*httptest.ResponseRecorder
+	t    *testing.T
+	sent []byte
+}
+
+func (w *whole) Write(p []byte) (int, error) {
+	w.sent = p
+	return len(p), nil
+}
+
+func (w *whole) ReadFrom(io.Reader) (int64, error) {
+	w.t.Error("net/http holds a buffer while a client does not read")
+	return 0, nil
+}
+
+// Callers need no key for these files, so a client that does not read them must not cost a buffer.
+func TestTheDocsAreSentWithoutABuffer(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for path, content := range map[string][]byte{componentPath: openapi.DocsComponent, "/openapi.yaml": openapi.YAML} {
+		w := &whole{ResponseRecorder: httptest.NewRecorder(), t: t}
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept-Encoding", "gzip")
+		s.handler.ServeHTTP(w, r)
+		if len(w.sent) != len(content) || &w.sent[0] != &content[0] {
+			t.Errorf("%s is sent in pieces or from a copy", path)
+		}
+	}
+}

@@ -21,7 +21,7 @@ func static(contentType string, content []byte) http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("ETag", etag)
 		ignoreConditions(r)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+		http.ServeContent(uncopied{w, content}, r, "", time.Time{}, bytes.NewReader(content))
 	})
 }
 
@@ -57,8 +57,21 @@ func staticGzip(contentType string, zipped []byte) http.Handler {
 			h.Set("ETag", `"`+tag+`"`)
 			content = plain()
 		}
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
+		http.ServeContent(uncopied{w, content}, r, "", time.Time{}, bytes.NewReader(content))
 	})
+}
+
+// uncopied sends content in a single Write. http.ServeContent copies from a reader instead, and while a client does
+// not read, that copy would hold two buffers of 32 KiB.
+type uncopied struct {
+	http.ResponseWriter
+	content []byte
+}
+
+// ReadFrom is called by http.ServeContent to send all of content, because ignoreConditions has removed the range.
+func (u uncopied) ReadFrom(io.Reader) (int64, error) {
+	n, err := u.Write(u.content)
+	return int64(n), err
 }
 
 // shortDigest returns the first 128 bits of the SHA-256 of content, which are enough for an ETag.

@@ -149,6 +149,28 @@ func TestEveryMakeTargetOfAPageExists(t *testing.T) {
 	}
 }
 
+var command = regexp.MustCompile("`memexport ([a-z]+)")
+
+func TestEveryCommandOfAPageExists(t *testing.T) {
+	texts := pages(t)
+	list, err := exec.Command("git", "grep", "-h", "-o", `Use: *"[a-z]*`, "--", "cmd/memexport").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"completion"} // cobra adds this command
+	for line := range strings.Lines(string(list)) {
+		_, name, _ := strings.Cut(strings.TrimSpace(line), `"`)
+		names = append(names, name)
+	}
+	for page, text := range texts {
+		for _, match := range command.FindAllStringSubmatch(text, -1) {
+			if !slices.Contains(names, match[1]) {
+				t.Errorf("%s has the command memexport %s, which does not exist", page, match[1])
+			}
+		}
+	}
+}
+
 var testName = regexp.MustCompile("`(Test[A-Z]\\w+)`")
 
 func TestEveryTestThatAPageNamesExists(t *testing.T) {

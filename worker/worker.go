@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,11 +29,12 @@ type Options struct {
 	Reconciler *reconcile.Activities
 	Log        *slog.Logger
 
-	Concurrency    int           // how many activities run at the same time
-	StopTimeout    time.Duration // how long a stopping worker waits for its activities
-	ReconcileEvery time.Duration // the interval of the schedule that runs Reconcile
-	SweepEvery     time.Duration // the interval of the schedule that runs Sweep
-	ScheduleCheck  time.Duration // how often the worker checks that the schedules still exist; defaults to 5 minutes
+	Concurrency     int           // how many activities run at the same time
+	CachedWorkflows int           // how many workflows stay in memory between their tasks; defaults to DefaultCachedWorkflows
+	StopTimeout     time.Duration // how long a stopping worker waits for its activities
+	ReconcileEvery  time.Duration // the interval of the schedule that runs Reconcile
+	SweepEvery      time.Duration // the interval of the schedule that runs Sweep
+	ScheduleCheck   time.Duration // how often the worker checks that the schedules still exist; defaults to 5 minutes
 
 	// Load is called twice a second with the greatest number of activities that ran at the same time since the
 	// last call. It may be nil.
@@ -47,6 +49,13 @@ type Options struct {
 	DeploymentName string
 	BuildID        string
 }
+
+// DefaultCachedWorkflows is the default of Options.CachedWorkflows. A workflow needs about 32 KiB, and nearly all
+// workflows are exports that sleep for days, so they must not all stay in memory. Exports that run have room:
+// one that runs loses its place only if this many other workflows get tasks between two tasks of its own. A
+// workflow that has left the memory is replayed from its history when its next task comes, which takes some
+// milliseconds.
+const DefaultCachedWorkflows = 500
 
 // retryEvery is the pause between attempts to start while the Temporal server cannot be reached.
 const retryEvery = 2 * time.Second
@@ -127,6 +136,7 @@ func (o *Options) worker(activities *load, onFatalError func(error)) worker.Work
 	if o.Version != "" {
 		worker.SetBinaryChecksum(o.Version)
 	}
+	worker.SetStickyWorkflowCacheSize(cmp.Or(o.CachedWorkflows, DefaultCachedWorkflows))
 	w := worker.New(o.Client, o.TaskQueue, options)
 	o.register(w)
 	return w

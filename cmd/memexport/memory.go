@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+
+	"memexport/worker"
 )
 
 const (
@@ -12,9 +14,11 @@ const (
 	// only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
 	// one is the reconciler. Each further activity adds perActivity, the size of three part buffers, to the
 	// limit. docs/performance.md has figures.
-	leastMemory   = 108 << 20
+	leastMemory   = fewActivities*perActivity + worker.DefaultCachedWorkflows*perCached
 	fewActivities = 4
 	perActivity   = 27 << 20
+	// perCached is what a workflow takes that sleeps in memory: about 17 KiB of stack and 14 KiB of heap.
+	perCached = 32 << 10
 )
 
 // collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The

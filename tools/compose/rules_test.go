@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,25 @@ func TestTemporalDividesTasksAmongWorkspacesAndGivesNoneToStoppingWorkers(t *tes
 		}) {
 			t.Errorf("the dynamic configuration %s does not turn %s on", file, setting)
 		}
+	}
+}
+
+func TestPostgresAcceptsTheConnectionsOfThreeWorkers(t *testing.T) {
+	match := regexp.MustCompile(`envDefault:"(\d+)"`).FindStringSubmatch(regexp.MustCompile("`env:\"WORKER_CONCURRENCY\".*").FindString(read(t, "internal/service/config/config.go")))
+	concurrency, err := strconv.Atoi(match[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	// docs/postgres.md has the numbers of api and worker. Each of Temporal's four services has 20 connections to one
+	// database and 10 to the other. Postgres keeps 3 for superusers, and migrate and demo have up to 4 each.
+	need := (concurrency + 16) + 3*(3*concurrency+16) + 4*(20+10) + 3 + 4 + 4
+	command := strings.Join(project(t).Services["postgres"].Command, " ")
+	setting := regexp.MustCompile(`\bmax_connections=(\d+)`).FindStringSubmatch(command)
+	if setting == nil {
+		t.Fatalf("Postgres has the default of 100 connections, and the services may open %d", need)
+	}
+	if most, err := strconv.Atoi(setting[1]); err != nil || most < need {
+		t.Errorf("Postgres accepts %s connections, and the services may open %d", setting[1], need)
 	}
 }
 

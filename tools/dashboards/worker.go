@@ -27,9 +27,9 @@ var worker = dashboard{
 				{`histogram_quantile(0.99, sum by (le) (rate(temporal_workflow_task_schedule_to_start_latency_seconds_bucket{job="$job", instance=~"$instance"}[$__rate_interval])))`, "p99"}}},
 			{title: "Workflow tasks that fail", description: "Workflow tasks that fail, in a minute. NonDeterminismError means that this build does not fit what another one began.", unit: "cpm", queries: []query{
 				{`60 * sum by (failure_reason) (rate(temporal_workflow_task_execution_failed_total{job="$job", instance=~"$instance"}[$__rate_interval]))`, "{{failure_reason}}"}}},
-			{title: "Workflows in memory", description: "Workflows in the worker's cache, which holds 10,000. Sleeping exports stay in it.", unit: "short", queries: []query{
+			{title: "Workflows in memory", description: "Workflows in the worker's cache, which holds 500. Sleeping exports fill it, which is normal.", unit: "short", queries: []query{
 				{`max by (instance) (temporal_sticky_cache_size{job="$job", instance=~"$instance"})`, "{{instance}}"}}},
-			{title: "Cache hits and misses", description: "Workflow tasks a second whose workflow was in the cache, or had to be replayed from its history.", unit: "short", queries: []query{
+			{title: "Cache hits and misses", description: "Workflow tasks a second whose workflow was in the cache, or had to be replayed from its history. Two misses for three hits are normal; with more misses than hits, more exports run than the cache holds.", unit: "short", queries: []query{
 				{`sum(rate(temporal_sticky_cache_hit_total{job="$job", instance=~"$instance"}[$__rate_interval]))`, "hits"},
 				{`sum(rate(temporal_sticky_cache_miss_total{job="$job", instance=~"$instance"}[$__rate_interval]))`, "misses"}}},
 			{title: "Requests to Temporal", description: "p99 of the time of requests that do not wait for tasks, by operation.", unit: "s", queries: []query{

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,11 +71,92 @@ func TestGoCollectsGarbageBeforeTheLimitOfMemory(t *testing.T) {
 				t.Errorf("%s has a GOMEMLIMIT, which turns its own limit off", w.name)
 			}
 			soft := resource.MustParse(strings.TrimSuffix(c.Env[i].Value, "B")) // Go writes 200MiB, Kubernetes 200Mi
-			if share := float64(soft.Value()) / float64(limit); share < 0.6 || share > 0.9 {
-				t.Errorf("%s has a GOMEMLIMIT of %.0f %% of its limit, want 60 to 90", w.name, 100*share)
+			of := func(name string) int64 {
+				return number(t, envOr(c, name, settingOr(objects, name, defaultOf(t, name))))
+			}
+			connections, downloads := of("API_CONNECTIONS"), of("API_DOWNLOADS")
+			// docs/limits.md explains these sizes. Clients without a key may open all connections and not read.
+			if least := 64<<20 + connections*30<<10 + min(connections, downloads)*70<<10; soft.Value() < least {
+				t.Errorf("%s has a GOMEMLIMIT of %d bytes, and %d connections with %d downloads need %d", w.name, soft.Value(), connections, downloads, least)
+			}
+			if share := float64(soft.Value()+connections*240<<10) / float64(limit); share < 0.6 || share > 0.9 {
+				t.Errorf("%s has a GOMEMLIMIT and connections that take %.0f %% of its limit of memory, want 60 to 90", w.name, 100*share)
 			}
 		}
 	})
+}
+
+// An API that stops cuts its downloads, and a worker hands its work over, so autoscalers must not add and remove pods
+// because of little work.
+func TestAutoscalersAddPodsForRealWorkAndRemoveThemSlowly(t *testing.T) {
+	objects := build(t, "production")
+	scalers := 0
+	for _, object := range objects {
+		o, ok := object.(*autoscalingv2.HorizontalPodAutoscaler)
+		if !ok {
+			continue
+		}
+		scalers++
+		target := named(objects, func(d *appsv1.Deployment) string { return d.Name }, o.Spec.ScaleTargetRef.Name)
+		request := target.Spec.Template.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
+		if at := request * int64(*o.Spec.Metrics[0].Resource.Target.AverageUtilization) / 100; at < 300 {
+			t.Errorf("the autoscaler %s adds a pod above %d millicores", o.Name, at)
+		}
+		if o.Spec.Behavior == nil || o.Spec.Behavior.ScaleDown == nil {
+			t.Errorf("the autoscaler %s removes pods as fast as it can", o.Name)
+			continue
+		}
+		down := o.Spec.Behavior.ScaleDown
+		if down.StabilizationWindowSeconds == nil || *down.StabilizationWindowSeconds < 600 || len(down.Policies) != 1 ||
+			down.Policies[0].Type != autoscalingv2.PodsScalingPolicy || down.Policies[0].Value != 1 || down.Policies[0].PeriodSeconds < 120 {
+			t.Errorf("the autoscaler %s scales down by %+v", o.Name, down)
+		}
+	}
+	if scalers != 2 {
+		t.Errorf("%d autoscalers, want those of api and worker", scalers)
+	}
+}
+
+func TestPostgresAcceptsTheConnectionsOfAllProcesses(t *testing.T) {
+	objects := build(t, "demo")
+	concurrency := number(t, settingOr(objects, "WORKER_CONCURRENCY", defaultOf(t, "WORKER_CONCURRENCY")))
+	// docs/postgres.md has these numbers. The worker's memories are in the same Postgres.
+	of := map[string]int64{"api": concurrency + 16, "worker": 3*concurrency + 16, "migrate": 4, "demo": 4}
+	need := int64(3) // those that Postgres keeps for superusers
+	for _, w := range memexport(objects) {
+		pods := int64(1)
+		if w.replicas != nil {
+			pods = int64(*w.replicas) + 1 // one more while a Deployment rolls out
+		}
+		need += pods * of[w.pod.Spec.Containers[0].Args[0]]
+	}
+	postgres := named(objects, func(s *appsv1.StatefulSet) string { return s.Name }, "postgres").Spec.Template.Spec.Containers[0]
+	match := regexp.MustCompile(`\bmax_connections=(\d+)`).FindStringSubmatch(strings.Join(postgres.Args, " "))
+	if match == nil {
+		t.Fatalf("Postgres has the default of 100 connections, and the processes may open %d", need)
+	}
+	if number(t, match[1]) < need {
+		t.Errorf("Postgres accepts %s connections, and the processes may open %d", match[1], need)
+	}
+}
+
+// envOr returns the value of a variable of a container, or otherwise.
+func envOr(c corev1.Container, name, otherwise string) string {
+	for _, e := range c.Env {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return otherwise
+}
+
+func number(t *testing.T, text string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestProcessesHaveTimeToStopAndAreProbed(t *testing.T) {

@@ -59,7 +59,7 @@ type Config struct {
 	// Connections bounds the open connections, so that the process stays below its limit of open files.
 	// Otherwise anyone who opens many connections could keep the process from reaching Postgres and the
 	// bucket.
-	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n). 0 sets no limit. See limits.md."`
+	Connections           int `env:"API_CONNECTIONS" envDefault:"10000" for:"api" doc:"How many connections one process has open at once. Further ones are reset. Keep it below the limit of open files (ulimit -n), and within the memory of the process. 0 sets no limit. See limits.md."`
 	ConnectionsPerAddress int `env:"API_CONNECTIONS_PER_ADDRESS" envDefault:"0" for:"api" doc:"How many of them one IPv4 address, or one /64 of IPv6, may have. Set it only if clients connect to the API directly: behind a proxy all connections have the address of the proxy. 0 sets no limit."`
 
 	RequestsPerSecond int `env:"API_REQUESTS_PER_SECOND" envDefault:"100" for:"api" doc:"How many requests each key may make in a second at one process, with bursts of five times as many. More are refused with 429. 0 sets no limit. See limits.md."`
