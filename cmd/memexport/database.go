@@ -19,13 +19,14 @@ import (
 const silence = 2 * time.Minute
 
 // openMigrated opens the service's database. It returns an error unless all migrations have been
-// applied. If role is not empty, the user of the database must have the privileges of that role.
+// applied and the database is writable. If role is not empty, the user of the database must have the privileges of that role.
 func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB, error) {
 	db, err := openDatabase(ctx, "DATABASE_URL", cfg.DatabaseURL, postgres.Options{MaxConns: cfg.Concurrency + 16, Silence: silence, Prepare: true, Observed: true})
 	if err != nil {
 		return nil, err
 	}
-	if role != "" {
+	err = postgres.CheckWritable(ctx, db)
+	if err == nil && role != "" {
 		err = postgres.CheckGrants(ctx, db, role)
 	}
 	if err == nil {

@@ -51,6 +51,21 @@ const missingPrivileges = `
 	END
 	ORDER BY statement`
 
+// CheckWritable returns an error if transactions of the user of db are read-only unless they say otherwise.
+func CheckWritable(ctx context.Context, db *sqlx.DB) error {
+	var readOnly bool
+	var user string
+	err := db.QueryRowContext(ctx, `SELECT current_setting('default_transaction_read_only')::boolean, quote_ident(current_user)`).Scan(&readOnly, &user)
+	if err != nil {
+		return fmt.Errorf("read default_transaction_read_only: %w", err)
+	}
+	if readOnly {
+		return fmt.Errorf("default_transaction_read_only is on for %s in the database of the service: as its owner or a superuser, turn it off, "+
+			"for example with ALTER ROLE %s SET default_transaction_read_only = off; a hosted Postgres may have turned it on because its disk is full", user, user)
+	}
+	return nil
+}
+
 // CheckGrants returns an error if the user of db lacks privileges that docs/security.md grants to the role. The
 // error contains the statements that grant them. CheckGrants ignores missing tables: see CheckMigrated.
 func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {

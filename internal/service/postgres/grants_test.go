@@ -78,3 +78,23 @@ func TestMissingGrantsAreNamedAsStatementsThatRepairThem(t *testing.T) {
 		t.Error("a superuser:", err)
 	}
 }
+
+func TestAReadOnlyUserIsToldTheRemedy(t *testing.T) {
+	address := pgtest.New(t)
+	admin := pgtest.OpenURL(t, address, 2)
+	db := login(t, admin, address, "only reader")
+	if err := postgres.CheckWritable(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+	admin.MustExec(`ALTER ROLE "only reader" SET default_transaction_read_only = on`)
+	db.SetMaxIdleConns(0) // the setting holds for new connections
+	err := postgres.CheckWritable(t.Context(), db)
+	const remedy = `ALTER ROLE "only reader" SET default_transaction_read_only = off`
+	if err == nil || !strings.Contains(err.Error(), remedy) {
+		t.Fatalf("the message is %v", err)
+	}
+	admin.MustExec(remedy)
+	if err := postgres.CheckWritable(t.Context(), db); err != nil {
+		t.Error(err)
+	}
+}
