@@ -135,7 +135,8 @@ func TestSweepNamesWhatIsAway(t *testing.T) {
 	f.db.MustExec(`ALTER TABLE memexport.exports RENAME TO away`)
 	f.wantSweepError(attempt.TypeDatabaseUnavailable)
 	f.db.MustExec(`ALTER TABLE memexport.away RENAME TO exports`)
-	if err := f.archive.Close(); err != nil { // its requests fail from now on
+	exports := filepath.Join(f.dir, "exports") // a file in its place cannot be listed
+	if err := errors.Join(os.Rename(exports, exports+".away"), os.WriteFile(exports, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	f.wantSweepError(attempt.TypeStorageUnavailable)

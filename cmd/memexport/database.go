@@ -61,7 +61,8 @@ func openDatabase(ctx context.Context, setting, dsn string, o postgres.Options) 
 func openPool(setting, dsn string, o postgres.Options) (*sqlx.DB, error) {
 	db, err := postgres.OpenWith(dsn, o)
 	if err != nil {
-		if u, parseErr := url.Parse(dsn); parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres") {
+		u, parseErr := url.Parse(dsn)
+		if !errors.Is(err, postgres.ErrSeveralServers) && (parseErr != nil || !strings.HasPrefix(u.Scheme, "postgres")) {
 			// Replace the error, because it contains the text that could not be parsed, and that text
 			// contains the password.
 			err = errors.New("give a URL such as postgres://user:password@host:5432/name, with special characters percent-encoded")

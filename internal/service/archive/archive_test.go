@@ -183,6 +183,37 @@ func TestExportsListsEveryExportOnce(t *testing.T) {
 	}
 }
 
+// A walk through the whole tree for each page of a listing would take too long. So Exports must not look into the
+// directories of the exports, and lists an empty one too.
+func TestExportsOfADirectoryReadsOnlyTheNames(t *testing.T) {
+	dir := t.TempDir()
+	a, err := Open(t.Context(), "file://"+filepath.ToSlash(dir)+"?prefix=team/a/", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	want := map[string]bool{}
+	for range 2*listPageSize + 1 {
+		id := uuid.NewString()
+		want[id] = true
+		for _, path := range []string{filepath.Join(dir, "team", "a", "exports", id), filepath.Join(dir, "exports", uuid.NewString())} {
+			if err := os.MkdirAll(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n := 0
+	err = a.Exports(t.Context(), func(id string) error {
+		if n++; !want[id] {
+			t.Error("listed", id)
+		}
+		return os.Remove(filepath.Join(dir, "team", "a", "exports", id)) // as a sweep does
+	})
+	if err != nil || n != len(want) {
+		t.Errorf("listed %d of %d: %v", n, len(want), err)
+	}
+}
+
 func TestLastWrittenIsTheTimeOfTheNewestObject(t *testing.T) {
 	a, dir := open(t)
 	if last, err := a.LastWritten(t.Context(), exportID); err != nil || !last.IsZero() {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,8 +87,11 @@ const (
 
 // Exports calls visit with the ID of every export that has objects in the bucket. It ignores objects
 // whose key has no UUID after exports/, because they are not exports. If visit returns an error,
-// Exports stops and returns that error.
+// Exports stops and returns that error. In a directory, an export may have no objects any more.
 func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error) error {
+	if a.dir != "" {
+		return a.directories(ctx, visit)
+	}
 	dirs := a.bucket.List(&blob.ListOptions{Prefix: "exports/", Delimiter: "/"})
 	for {
 		dir, err := a.next(ctx, dirs)
@@ -100,6 +104,46 @@ func (a *Archive) Exports(ctx context.Context, visit func(exportID string) error
 		}
 		if err := visit(id); err != nil {
 			return err
+		}
+	}
+}
+
+// directories is Exports for a directory. It reads only the names in exports/. fileblob would walk through the whole
+// tree for each page of a listing.
+func (a *Archive) directories(ctx context.Context, visit func(exportID string) error) error {
+	path := filepath.Join(a.dir, filepath.FromSlash(a.folder+"exports"))
+	ids, err := request(ctx, a, func(context.Context) ([]string, error) { return exportIDs(path) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // without the directory, there has been no export yet
+		return err
+	}
+	slices.Sort(ids) // the order of every other store
+	for _, id := range ids {
+		if err := visit(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// exportIDs returns the IDs that are the names of directories in the directory path.
+func exportIDs(path string) (ids []string, err error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	for {
+		entries, err := dir.ReadDir(listPageSize) // an entry needs several times the RAM of an ID
+		for _, entry := range entries {
+			if entry.IsDir() && rowid.Valid(entry.Name()) {
+				ids = append(ids, entry.Name())
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return ids, nil
+		}
+		if err != nil {
+			return nil, err
 		}
 	}
 }

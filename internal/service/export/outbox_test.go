@@ -11,6 +11,8 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/pgtest"
 )
 
 // createIn makes a PENDING export of a workspace.
@@ -240,4 +242,49 @@ func TestARowOfAnOlderProcessHasAPlace(t *testing.T) {
 		t.Error("the older process's export does not count")
 	}
 	equal(t, "what is claimed", claim(t, s, tenant), []string(nil))
+}
+
+// At a higher level than READ COMMITTED, a request that has waited for its workspace would not see what the requests
+// before it have created.
+func TestTheLimitsAndTheIdempotencyKeyHoldAtEveryDefaultIsolation(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	admin := pgtest.OpenURL(t, url, 2)
+	var name string
+	if err := admin.Get(&name, `SELECT current_database()`); err != nil {
+		t.Fatal(err)
+	}
+	for _, level := range []string{"repeatable read", "serializable"} {
+		admin.MustExec(`ALTER DATABASE "` + name + `" SET default_transaction_isolation = '` + level + `'`)
+		for _, key := range []*string{nil, new("key")} {
+			admin.MustExec(`DELETE FROM memexport.exports`)
+			lock := admin.MustBegin()
+			lock.MustExec(`SELECT pg_advisory_xact_lock(1835363448, hashtext($1))`, tenant) // as transactFor
+			var group sync.WaitGroup
+			for range 3 {
+				s := export.NewStore(pgtest.OpenURL(t, url, 2)).WithLimits(export.Limits{Running: 1})
+				group.Go(func() {
+					if _, err := s.Create(context.Background(), export.Export{WorkspaceID: tenant, Format: "json", IdempotencyKey: key}); err != nil {
+						t.Errorf("%s, with a key %t: %v", level, key != nil, err)
+					}
+				})
+			}
+			await.True(t, 30*time.Second, "three requests wait", func() bool {
+				var waiting int
+				err := admin.Get(&waiting, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+				return err == nil && waiting == 3
+			})
+			if err := lock.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			group.Wait()
+			if n := len(dispatched(t, admin, tenant)); n != 1 {
+				t.Errorf("%s, with a key %t: %d exports have a place, want 1", level, key != nil, n)
+			}
+			var all int
+			if err := admin.Get(&all, `SELECT count(*) FROM memexport.exports`); err != nil || (all == 1) != (key != nil) {
+				t.Errorf("%s, with a key %t: there are %d exports: %v", level, key != nil, all, err)
+			}
+		}
+	}
 }

@@ -104,19 +104,19 @@ func (p *planner) sample(ctx context.Context, r Range, d direction) (s sample, e
 	inner.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
 	matching := &where{args: inner.args}
 	p.query.Filter.where(matching)
-	filter := "true"
+	matches := "true"
 	if len(matching.conditions) > 0 {
-		filter = matching.sql()
+		matches = matching.sql()
 	}
 	var createdAt []byte
 	var id *string
 	// max or min finds the time of the memory that was read last. It finds the id of that memory only if all
 	// memories of the sample have the same time. Otherwise the id may belong to another memory, but then the
 	// method expected does not use the id.
-	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE %[1]s),
+	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE matches),
 			timestamptz_send(%[2]s(created_at)), %[2]s(id::text COLLATE "C")
-		FROM (SELECT * FROM %[3]s WHERE %[4]s ORDER BY created_at %[5]s, id %[5]s LIMIT %[6]d) sample`,
-		filter, d.edge, p.table, inner.sql(), d.order, sampleRows), matching.args...).
+		FROM (SELECT created_at, id, %[1]s AS matches FROM %[3]s WHERE %[4]s ORDER BY created_at %[5]s, id %[5]s LIMIT %[6]d) sample`,
+		matches, d.edge, p.table, inner.sql(), d.order, sampleRows), matching.args...).
 		Scan(&s.rows, &s.matches, &createdAt, &id)
 	if err != nil {
 		return s, fmt.Errorf("sample a range: %w", err)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -53,6 +54,7 @@ func TestAUserWithoutAPrivilegeIsToldTheGrant(t *testing.T) {
 			exec(t, admin, match[1])
 		}
 		checkMessage(t, s, nil)
+		mustExport(t, s, admin)
 	}
 	s, err := NewSource(db, "shown", SourceOptions{})
 	if err != nil {
@@ -65,6 +67,28 @@ func TestAUserWithoutAPrivilegeIsToldTheGrant(t *testing.T) {
 	}
 	if err := s.Check(t.Context()); err == nil || !strings.Contains(err.Error(), `run GRANT SELECT ON "Other".memories TO "memory grants";`) {
 		t.Errorf("without the table alone: %v", err)
+	}
+}
+
+// mustExport checks that the user of s has the privileges for every statement of an export: those of a plan with samples,
+// of a page and of an oversize memory.
+func mustExport(t *testing.T, s *Source, admin *sqlx.DB) {
+	t.Helper()
+	exec(t, admin, `INSERT INTO `+s.table+` (memory, user_id, created_at) SELECT 'text', 'user', '2026-01-01'::timestamptz + i * interval '1 second'
+		FROM generate_series(0, $1::int) i`, sampleRows)
+	exec(t, admin, `INSERT INTO `+s.table+` (memory, user_id) VALUES (repeat('x', $1), 'user')`, maxText+1)
+	user, priority, after := "user", Low, time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	for want, f := range map[int]Filter{
+		sampleRows + 2: {UserID: &user},
+		0:              {UserID: &user, AgentID: &user, SessionID: &user, Priority: &priority, Categories: []string{"c"}, CreatedAfter: &after},
+	} {
+		q := Query{WorkspaceID: tenant, Filter: f}
+		if _, err := s.Plan(t.Context(), q); err != nil {
+			t.Errorf("%s: plan with the filter %v: %v", s.name, f.Names(), err)
+		}
+		if n := len(read(t, s, q, everything, nil)); n != want {
+			t.Errorf("%s: read %d memories with the filter %v, want %d", s.name, n, f.Names(), want)
+		}
 	}
 }
 

@@ -53,4 +53,7 @@ const (
 	// this limit, eight activities at once need up to 300 MiB, which is hardly more than with texts in pieces of the same
 	// size. With 8 MiB they need up to 460 MiB, and the container's limit is 384 MiB.
 	metadataLimit = 4 << 20
+	// shortLimit is the largest value of each other column, in bytes of text, that can be exported. A worker holds the
+	// value whole, some formats several times.
+	shortLimit = 1 << 20
 )

@@ -52,7 +52,7 @@ func (s *Source) visitOversize(ctx context.Context, tx *sqlx.Tx, q Query, key Ke
 		return tooLarge(key, err)
 	}
 	if len(first.Metadata) > metadataLimit {
-		return fmt.Errorf("%w: the metadata of the memory with the id %s has more than %d bytes (docs/adopting.md says what to do)", ErrUnreadable, key.ID, metadataLimit)
+		return aboveLimit("metadata", key.ID, metadataLimit)
 	}
 	m := *first
 	if p.read < p.total {

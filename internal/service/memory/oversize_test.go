@@ -264,6 +264,47 @@ func TestMetadataAboveTheLimitIsUnreadable(t *testing.T) {
 	wantTooLarge(t, s, key, 3)
 }
 
+// wide has one assignment for each column that shortLimit limits. It gives the column $1 bytes of text.
+var wide = []string{
+	`user_id = repeat('x', $1)`, `agent_id = repeat('x', $1)`, `session_id = repeat('x', $1)`,
+	`priority = repeat('x', $1)`, `status = repeat('x', $1)`, `categories = ARRAY[repeat('x', $1 - 2)]`,
+}
+
+func TestAColumnIsReadUpToItsLimit(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	exec(t, db, `INSERT INTO memories (memory, created_at) SELECT 'm', '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, 5) i`)
+	key := keys(t, db, tenant)[3]
+	for _, set := range wide {
+		exec(t, db, `UPDATE memories SET user_id = '😀', agent_id = NULL, session_id = NULL, priority = NULL, status = NULL, categories = NULL, memory = 'm'`)
+		exec(t, db, `UPDATE memories SET `+set+` WHERE id = $2`, shortLimit, key.ID)
+		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
+		for _, memory := range []string{"m", strings.Repeat("x", 2*pieceSize)} { // read with its page, and by a query of its own
+			exec(t, db, `UPDATE memories SET `+set+`, memory = $3 WHERE id = $2`, shortLimit+1, key.ID, memory)
+			wantTooLarge(t, s, key, 3)
+		}
+	}
+}
+
+// 3,500,000 times NULL take some kilobytes in the table and 17 MB as text. Postgres sends only the part up to the limit.
+func TestAHugeColumnIsNotSentWhole(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	for _, set := range []string{
+		`categories = array_fill(NULL::text, ARRAY[3500000])`, `categories = array_fill('"'::text, ARRAY[3500000])`, `session_id = repeat('"', 17000000)`,
+	} {
+		exec(t, db, `DELETE FROM memories; INSERT INTO memories (memory) VALUES ('m'); UPDATE memories SET `+set)
+		var sent int
+		if err := db.Get(&sent, `SELECT octet_length(row_to_json(page)::text) FROM (SELECT `+selectList("memory", "metadata")+` FROM memories) page`); err != nil {
+			t.Fatal(err)
+		}
+		if sent > 3*shortLimit { // JSON doubles each quotation mark and backslash
+			t.Errorf("%s: Postgres sends %d bytes", set, sent)
+		}
+		wantTooLarge(t, s, keys(t, db, tenant)[0], 0)
+	}
+}
+
 // Postgres fails with the SQLSTATE 54000 if metadata has more than 1 GB as text. The view fails in the same way.
 func TestAMemoryThatPostgresCannotReturnIsNamed(t *testing.T) {
 	t.Parallel()

@@ -35,11 +35,13 @@ const defaultPageRows = 100_000
 // selectList returns the select list of a row. The columns of fixed width are joined into one bytea, the first
 // column, as package datarow needs it. For Postgres that is as cheap as columns of their own, and cheaper than a
 // timestamptz as text. The caller supplies the expressions for the text and the metadata, because either may
-// be oversize.
+// be oversize. The other columns are cut after shortLimit + 1 characters, and then row.scan refuses the memory. Of the
+// forms that do this, a cast to varchar costs Postgres the least.
 func selectList(text, metadata string) string {
+	short := fmt.Sprintf("::varchar(%d)", shortLimit+1)
 	return `uuid_send(id) || int8send(access_count::int8) || timestamptz_send(created_at) || timestamptz_send(updated_at) ||
-		coalesce(timestamptz_send(last_accessed_at), ''), ` + text + `, categories, ` + metadata + `,
-		user_id, agent_id, session_id, priority::text, status::text`
+		coalesce(timestamptz_send(last_accessed_at), ''), ` + text + `, categories::text` + short + `, ` + metadata + `,
+		user_id` + short + `, agent_id` + short + `, session_id` + short + `, priority::text` + short + `, status::text` + short
 }
 
 // oversizeMark is the text that the page query returns for an oversize memory. NULL would not do, because a text may

@@ -18,6 +18,14 @@ var ErrUnreadable = errors.New("unreadable memory")
 
 var errUnreadableRow = fmt.Errorf("%w: id, access_count, created_at or updated_at is NULL (docs/adopting.md says what to do)", ErrUnreadable)
 
+// shortColumns has the names of the columns in row.others that shortLimit limits.
+var shortColumns = [...]string{1: "categories", 3: "user_id", 4: "agent_id", 5: "session_id", 6: "priority", 7: "status"}
+
+// aboveLimit returns the error for a memory whose value in a column is too large to be exported.
+func aboveLimit(column, id string, limit int) error {
+	return fmt.Errorf("%w: the column %s of the memory with the id %s has more than %d bytes (docs/adopting.md says what to do)", ErrUnreadable, column, id, limit)
+}
+
 // row holds the current row of a result. Its buffers are reused for the next row.
 type row struct {
 	fixed  sql.RawBytes // the first column of selectList
@@ -46,6 +54,11 @@ func (r *row) scan(result *sqlx.Rows) (*Memory, error) {
 		return nil, fmt.Errorf("scan a memory: %w", err)
 	}
 	encodeUUID(&r.id, fixed[id:count])
+	for i, name := range shortColumns {
+		if name != "" && len(r.others[i]) > shortLimit {
+			return nil, aboveLimit(name, string(r.id[:]), shortLimit)
+		}
+	}
 	m.ID = r.id[:]
 	m.Text, m.Metadata = r.others[0], r.others[2]
 	m.UserID, m.AgentID, m.SessionID, m.Priority, m.Status = r.others[3], r.others[4], r.others[5], r.others[6], r.others[7]

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"strings"
 	"sync/atomic"
@@ -184,13 +185,23 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 
 func (c *conn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
 	restore := c.socket.use(ctx)
-	begun, err := c.pqConn.BeginTx(ctx, options)
+	begun, err := c.begin(ctx, options)
 	if err != nil {
 		restore()
 		return nil, c.refusesWrites(refusedBegin(err))
 	}
 	c.inTx = true
 	return &tx{Tx: begun, ended: func() { c.inTx = false; restore() }}, nil
+}
+
+// begin begins a transaction. Without a level of isolation in options, the level is READ COMMITTED, whatever
+// default_transaction_isolation is. At a higher level, a transaction that has waited for a lock would not see what its
+// predecessor has committed.
+func (c *conn) begin(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	if sql.IsolationLevel(options.Isolation) == sql.LevelDefault {
+		options.Isolation = driver.IsolationLevel(sql.LevelReadCommitted)
+	}
+	return c.pqConn.BeginTx(ctx, options)
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
@@ -232,7 +243,7 @@ func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err 
 	if !c.pooled || c.inTx || len(args) == 0 {
 		return func(err error) error { return err }, nil
 	}
-	if _, err := c.pqConn.ExecContext(ctx, `BEGIN`, nil); err != nil {
+	if _, err := c.pqConn.ExecContext(ctx, `BEGIN ISOLATION LEVEL READ COMMITTED`, nil); err != nil {
 		return nil, err
 	}
 	return func(err error) error {

@@ -7,6 +7,7 @@ package postgres
 import (
 	"cmp"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -48,10 +49,30 @@ func Open(url string, maxConns int) (*sqlx.DB, error) {
 	return OpenWith(url, Options{MaxConns: maxConns})
 }
 
-// OpenWith is like Open, with options.
+// ErrSeveralServers means that the connections of one pool could lead to different servers. A replica may lack what
+// another server has, so a statement would not see what an earlier one has seen.
+var ErrSeveralServers = errors.New("it names several hosts, and all connections must lead to the same server: name one host, " +
+	"or add target_session_attrs=primary, which finds the primary")
+
+// checkHosts returns ErrSeveralServers unless all connections lead to one host or to the primary.
+func checkHosts(config pq.Config) error {
+	switch config.TargetSessionAttrs {
+	case pq.TargetSessionAttrsPrimary, pq.TargetSessionAttrsReadWrite:
+		return nil
+	}
+	if len(config.Multi) > 0 {
+		return ErrSeveralServers
+	}
+	return nil
+}
+
+// OpenWith is like Open, with options. It returns ErrSeveralServers if the url leads to several servers.
 func OpenWith(url string, o Options) (*sqlx.DB, error) {
 	config, err := pq.NewConfig(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkHosts(config); err != nil {
 		return nil, err
 	}
 	// Ignore binary_parameters in the URL: with it, Postgres would refuse the filters of exports, which are
