@@ -66,7 +66,7 @@ var columnTypes = map[string][]string{
 }
 
 // Check returns an error that lists everything that prevents the table from being exported: it does not
-// exist, a column is missing or has the wrong type, the database's encoding is not UTF8, the user may
+// exist, a column is missing or has the wrong type, the database is encoded as SQL_ASCII, the user may
 // not read it, row-level security applies to the user or, for a table, the index for keyset pagination is
 // missing. A view cannot have an index, so its tables are not checked: see docs/adopting.md.
 func (s *Source) Check(ctx context.Context) error {
@@ -75,8 +75,8 @@ func (s *Source) Check(ctx context.Context) error {
 		return fmt.Errorf("read the memories database: %w", err)
 	}
 	var problems []error
-	if encoding != "UTF8" { // SQL_ASCII may hold bytes that are not text, and others cannot express every filter
-		problems = append(problems, fmt.Errorf("the database's encoding is %s: use a UTF8 database", encoding))
+	if encoding == "SQL_ASCII" {
+		problems = append(problems, errors.New("the database's encoding is SQL_ASCII, which may hold bytes that are not text: use a UTF8 database"))
 	}
 	var table struct {
 		OID  int64  `db:"oid"`
