@@ -44,6 +44,7 @@ func TestErrorsAreClassified(t *testing.T) {
 		{sourceError, postgres("42703"), attempt.TypeSourceChanged, retryable}, // no such column
 		{sourceError, fmt.Errorf("scan: %w", memory.ErrUnreadable), attempt.TypeSourceInvalid, final},
 		{sourceError, postgres("40001"), attempt.TypeSourceUnavailable, retryable}, // serialization
+		{sourceError, postgres("55P03"), attempt.TypeSourceUnavailable, retryable}, // a lock is not available
 		{sourceError, postgres("53300"), attempt.TypeSourceUnavailable, retryable}, // too many connections
 		{sourceError, postgres("57P01"), attempt.TypeSourceUnavailable, retryable}, // shutdown
 		{sourceError, postgres("57014"), attempt.TypeSourceUnavailable, retryable}, // cancelled by an operator

@@ -280,3 +280,17 @@ func TestAConnectionWithBinaryParametersReadsTheSame(t *testing.T) {
 		t.Errorf("Plan: %v, %v", ranges, err)
 	}
 }
+
+// Otherwise exports whose reads wait for a lock would occupy every place of a worker.
+func TestAReadWaitsForALockForATime(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	tx := db.MustBegin()
+	defer tx.Rollback() //nolint:errcheck // the test needs no result
+	tx.MustExec(`LOCK TABLE memories`)
+	err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(*Memory) error { return nil })
+	var answer *pq.Error
+	if !errors.As(err, &answer) || answer.Code.Name() != "lock_not_available" {
+		t.Errorf("the error is %v", err)
+	}
+}

@@ -263,6 +263,10 @@ func (p *pages) selecting(list string, limit int) (statement string, args []any)
 	return `SELECT ` + list + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(limit), w.args
 }
 
+// lockWait is how long a statement waits for a lock on the table, such as that of an ALTER TABLE. Without a limit, the
+// attempts of some exports would wait for MEMORIES_READ_TIMEOUT in all places of a worker.
+const lockWait = "10s"
+
 // begin opens a read-only transaction in which Postgres never hides a memory, and reads along the keyset index,
 // whatever its planner estimates. Every statement that reads memories runs in such a transaction.
 func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
@@ -270,7 +274,7 @@ func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin reading memories: %w", err)
 	}
-	settings := allRows + `; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
+	settings := allRows + `; SET LOCAL lock_timeout = '` + lockWait + `'; SET LOCAL jit = off; SET LOCAL plan_cache_mode = force_custom_plan`
 	if q.Filter.IsZero() {
 		// Without a filter, the keyset index is always the best choice. Any other plan would sort all
 		// remaining rows again for every page.
