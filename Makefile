@@ -39,6 +39,13 @@ test: ## run every test against a real Postgres and a real Temporal server
 	@echo "running every test"
 	@$(GO) test -p 4 -timeout 45m ./...
 
+.PHONY: test-race
+test-race: ## run the tests but those of whole processes with the race detector
+	@echo "building (the first time this takes some minutes)"
+	@$(GO) run ./cmd/memexport dev prepare
+	@echo "running the tests with the race detector"
+	@$(GO) test -race -p 2 -timeout 45m $$($(GO) list ./... | grep -Ev '/(e2e|chaos|bench)$$')
+
 .PHONY: test-stores
 test-stores: ## test the stores on a directory and on S3, GCS and Azure servers; print a table
 	@echo "building the servers (the first time this takes some minutes)"
