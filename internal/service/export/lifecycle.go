@@ -155,7 +155,12 @@ func (s *Store) Expire(ctx context.Context, id string) error {
 // ranges and parts, and erases the filter and the idempotency key. A second call changes nothing.
 func (s *Store) Purged(ctx context.Context, id string) error {
 	var purged Export
-	err := s.transact(ctx, func(tx *sqlx.Tx) error {
+	err := s.transact(ctx, func(tx *sqlx.Tx) (err error) {
+		// The row of the export comes first, as in Remove. In another order, the two could wait for each other.
+		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return fmt.Errorf("record a purge: %w", err)
+		}
 		for _, statement := range []string{
 			`DELETE FROM memexport.export_parts WHERE export_id = $1`,
 			`DELETE FROM memexport.export_ranges WHERE export_id = $1`,
@@ -163,11 +168,6 @@ func (s *Store) Purged(ctx context.Context, id string) error {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
 				return fmt.Errorf("record a purge: %w", err)
 			}
-		}
-		var err error
-		purged, err = updateOne(ctx, tx, `purged_at = now(), file_object = NULL, `+erasure+` WHERE id = $1 AND purged_at IS NULL`, id)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("record a purge: %w", err)
 		}
 		return nil
 	})

@@ -67,3 +67,25 @@ func TestATransitionWaitsForARecording(t *testing.T) {
 		})
 	}
 }
+
+// An erasure removes an export, and its workflow may record at that moment that it is purged.
+func TestAnExportCanBeRemovedWhileItIsPurged(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	e := in(t, s, export.Expired)
+	removal := db.MustBegin()
+	defer removal.Rollback() //nolint:errcheck // does nothing after a commit
+	removal.MustExec(`SELECT FROM memexport.exports WHERE id = $1 FOR UPDATE`, e.ID)
+	purged := make(chan error, 1)
+	go func() { purged <- s.Purged(context.Background(), e.ID) }()
+	waiting(t, db, 1, purged)
+	if _, err := removal.Exec(`DELETE FROM memexport.exports WHERE id = $1`, e.ID); err != nil {
+		t.Fatal("Remove:", err)
+	}
+	if err := removal.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-purged; err != nil {
+		t.Error("Purged:", err)
+	}
+}
