@@ -113,7 +113,10 @@ func TestHealthFollowsTemporalAndTheDatabase(t *testing.T) {
 	}
 	setReadOnly("on")
 	wantHealth(workerURL, "worker: the database in DATABASE_URL is read-only")
-	wantHealth(operators, "api: the database in DATABASE_URL is read-only")
+	await.True(t, time.Minute, "the API says that the database is read-only, and is ready", func() bool {
+		a := newClient(operators, "").do(t, "GET", "/readyz")
+		return a.status == 200 && strings.Contains(string(a.body), "read-only")
+	})
 	setReadOnly("off")
 	wantHealth(workerURL, "")
 	wantHealth(operators, "")
