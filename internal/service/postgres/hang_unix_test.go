@@ -93,7 +93,7 @@ func wantEnd(t *testing.T, do func(context.Context) error) {
 }
 
 func TestASilentPostgresFailsTheCall(t *testing.T) {
-	db, err := postgres.OpenWith(pgtest.New(t), postgres.Options{MaxConns: 2, Silence: 300 * time.Millisecond, SilenceHint: "raise SETTING"})
+	db, err := postgres.OpenWith(pgtest.New(t), postgres.Options{MaxConns: 2, Silence: 2 * time.Second, SilenceHint: "raise SETTING"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestASilentPostgresFailsTheCall(t *testing.T) {
 		if err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
 			t.Errorf("the error is %v", err)
 		}
-		wantError(t, err, "has sent nothing for 300ms", "raise SETTING")
+		wantError(t, err, "has sent nothing for 2s", "raise SETTING")
 	case <-time.After(patience):
 		t.Error("the call has not ended")
 	}
