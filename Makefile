@@ -40,7 +40,7 @@ test: ## run every test against a real Postgres and a real Temporal server
 	@$(GO) test -p 4 -timeout 45m ./...
 
 .PHONY: test-race
-test-race: ## run the tests but those of whole processes with the race detector
+test-race: ## run all tests with the race detector, except those of whole processes
 	@echo "building (the first time this takes some minutes)"
 	@$(GO) run ./cmd/memexport dev prepare
 	@echo "running the tests with the race detector"

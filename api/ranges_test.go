@@ -68,7 +68,8 @@ func TestRangesOfAFileThatCannotBeReadBreakTheTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	request.Header.Set("X-Api-Key", s.key)
-	request.Header.Set("Range", "bytes=0-199999,300000-300009") // the first range is longer than what is read before the header is written
+	// The first range is longer than what is read before the header is written.
+	request.Header.Set("Range", "bytes=0-199999,300000-300009")
 	// Do returns an error if the transfer breaks while the answer is still in the server's buffer.
 	response, err := http.DefaultClient.Do(request)
 	var body []byte

@@ -114,8 +114,7 @@ func (s *service) problem(ctx context.Context, err error) *Problem {
 }
 
 // unavailable reports whether err means that a service which this process depends on does not answer, or that the
-// database is read-only.
-// Other errors mean a fault in this process itself.
+// database is read-only. Other errors mean a fault in this process itself.
 func unavailable(err error) bool {
 	var postgresError *pq.Error
 	switch {

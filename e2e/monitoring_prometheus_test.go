@@ -57,8 +57,8 @@ func promtool(t *testing.T, args ...string) {
 // replacement has fewer seconds.
 var thresholds = map[string]string{") > 900\n": ") > 20\n", ") > 3600\n": ") > 20\n", ") > 1200\n": ") > 20\n", ") > 10800\n": ") > 20\n"}
 
-// shortened returns the rules with short times, so that a test can wait until they fire. Nothing else is
-// changed.
+// shortened returns the rules with short times, so that a test can wait until they fire. Only ranges of days stay
+// as they are. Nothing else is changed.
 func shortened(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(alertRules)

@@ -69,7 +69,8 @@ func (i *inspector) diagnose(ctx context.Context, d *workflowservice.DescribeWor
 func diagnoseActivities(d *workflowservice.DescribeWorkflowExecutionResponse) diagnosis {
 	waits := d.GetPendingWorkflowTask().GetState() == enumspb.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
 	for _, a := range d.GetPendingActivities() {
-		retried := a.GetAttempt() == 2 && a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED // one failure, and the next attempt runs
+		// After one failure, the next attempt runs.
+		retried := a.GetAttempt() == 2 && a.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED
 		if failure := a.GetLastFailure(); failure != nil && a.GetAttempt() > 1 && !retried {
 			return diagnosis{reason: ReasonActivityFails, detail: fmt.Sprintf("the activity %s has failed %d times, at last with %s", a.GetActivityType().GetName(), a.GetAttempt()-1, failureType(failure)), activity: a.GetActivityType().GetName()}
 		}

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// reported is the greatest number of stuck exports that one run names in its result and in the log. The
-	// counts include all of them.
+	// reported is how many exports of one kind a run names in its result or in the log. The counts include
+	// all of them.
 	reported = 20
 	// toldEvery is how often a worker logs that the same export is still stuck.
 	toldEvery = time.Hour

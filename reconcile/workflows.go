@@ -38,13 +38,13 @@ func Sweep(ctx workflow.Context) (int, error) {
 }
 
 // withOptions sets the options of both activities. Their retries are limited, because the next run of the
-// schedule does the work that is left.
+// schedule does the work that is left. They come before activities that read memories, whose backlog may be long.
 func withOptions(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    time.Hour,     // bounds an attempt that never returns
 		ScheduleToCloseTimeout: 2 * time.Hour, // after this, the schedule's next run does the work
 		HeartbeatTimeout:       attempt.HeartbeatTimeout,
 		RetryPolicy:            &temporal.RetryPolicy{MaximumInterval: time.Minute},
-		Priority:               temporal.Priority{PriorityKey: 1}, // come before activities that read memories, whose backlog may be long
+		Priority:               temporal.Priority{PriorityKey: 1},
 	})
 }

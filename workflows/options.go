@@ -81,8 +81,8 @@ func (r *run) cleaning(ctx workflow.Context, summary string) workflow.Context {
 	return r.endless(ctx, summary, later)
 }
 
-// endless sets the options that settling and cleaning have in common. Their activities take milliseconds, so they
-// come before those that read memories, whose priority is Temporal's default of 3.
+// endless sets the options that settling and cleaning have in common. Their activities usually take less
+// than a second, so they come before those that read memories, whose priority is Temporal's default of 3.
 func (r *run) endless(ctx workflow.Context, summary string, longestPause time.Duration) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: longestCleanup,

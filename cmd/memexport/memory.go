@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	// leastMemory is the memory limit of a worker that runs at most fewActivities at once. While there is
-	// only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
+	// leastMemory is the memory limit of a worker that runs at most fewActivities at once and has
+	// DefaultCachedWorkflows workflows in its cache. While there is only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
 	// one is the reconciler. Each further activity adds perActivity, the size of three part buffers, to the
 	// limit. docs/performance.md has figures.
 	leastMemory   = fewActivities*perActivity + worker.DefaultCachedWorkflows*perCached
 	fewActivities = 4
 	perActivity   = 27 << 20
-	// perCached is what a workflow takes that sleeps in memory: about 17 KiB of stack and 14 KiB of heap.
+	// perCached is the memory of a sleeping workflow: about 17 KiB of stack and 14 KiB of heap.
 	perCached = 32 << 10
 )
 

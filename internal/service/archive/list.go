@@ -186,8 +186,8 @@ func (a *Archive) next(ctx context.Context, objects *blob.ListIterator) (object 
 	})
 }
 
-// list is like request, for a do that lists objects. In a directory, a listing fails if a file disappears meanwhile,
-// because another process deletes or renames it. Then list calls do again.
+// list is like request, for functions that list objects. In a directory, a listing fails if a file disappears
+// meanwhile, because another process deletes or renames it. Then list calls do again, up to 100 times.
 func list[T any](ctx context.Context, a *Archive, do func(limited context.Context) (T, error)) (T, error) {
 	const tries = 100
 	for try := 1; ; try++ {

@@ -12,8 +12,8 @@ import (
 const (
 	// HeartbeatEvery is the interval between two heartbeats. The response to a heartbeat tells the
 	// activity whether it was cancelled. So an activity learns of a cancellation within this interval.
-	// Temporal may be away for half of it: the SDK tries to send a heartbeat for half of
-	// worker.Options.MaxHeartbeatThrottleInterval, and then cancels the activity.
+	// The SDK tries to send a heartbeat for half of worker.Options.MaxHeartbeatThrottleInterval, with
+	// pauses of up to 1.8 seconds. Then it cancels the activity. So Temporal may be away for 5 seconds.
 	HeartbeatEvery = 15 * time.Second
 	// HeartbeatTimeout is how long a worker may be silent before Temporal starts another attempt on
 	// another worker. It is two intervals, because a heartbeat may be sent up to one interval late.

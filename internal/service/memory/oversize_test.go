@@ -279,7 +279,8 @@ func TestAColumnIsReadUpToItsLimit(t *testing.T) {
 		exec(t, db, `UPDATE memories SET user_id = '😀', agent_id = NULL, session_id = NULL, priority = NULL, status = NULL, categories = NULL, memory = 'm'`)
 		exec(t, db, `UPDATE memories SET `+set+` WHERE id = $2`, shortLimit, key.ID)
 		same(t, read(t, s, Query{WorkspaceID: tenant}, everything, nil), stored(t, db, "memories", mine))
-		for _, memory := range []string{"m", strings.Repeat("x", 2*pieceSize)} { // read with its page, and by a query of its own
+		// The first is read with its page, the second by a query of its own.
+		for _, memory := range []string{"m", strings.Repeat("x", 2*pieceSize)} {
 			exec(t, db, `UPDATE memories SET `+set+`, memory = $3 WHERE id = $2`, shortLimit+1, key.ID, memory)
 			wantTooLarge(t, s, key, 3)
 		}

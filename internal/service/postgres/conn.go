@@ -237,8 +237,8 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 // pooler could change the session, and another client's statement would run with these arguments.
 //
 // The function end commits the transaction, or rolls it back if err is not nil, and returns the first
-// error. The transaction is not one of BeginTx, because lib/pq asks there for one that may write, which a
-// standby refuses even for a statement that only reads.
+// error. pin does not use BeginTx. lib/pq would ask for a transaction that may write, and a standby refuses that
+// even for a read.
 func (c *conn) pin(ctx context.Context, args []driver.NamedValue) (end func(err error) error, err error) {
 	if !c.pooled || c.inTx || len(args) == 0 {
 		return func(err error) error { return err }, nil

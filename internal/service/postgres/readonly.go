@@ -18,7 +18,7 @@ import (
 // CheckWritable returns an error if the database does not answer or refuses to write. The second case is an error
 // for which ReadOnly returns true.
 func CheckWritable(ctx context.Context, db *sqlx.DB) error {
-	// An error of Postgres, and not a result, so that the connection is not used again.
+	// Raise an error instead of returning a result, so that the connection is not used again.
 	_, err := db.ExecContext(ctx, `DO $$ BEGIN IF current_setting('transaction_read_only')::boolean THEN RAISE read_only_sql_transaction; END IF; END $$`)
 	return err
 }
