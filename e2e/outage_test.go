@@ -124,7 +124,7 @@ func burst(t *testing.T, s *stack, c tenant, temporal string) []object {
 	}
 	group.Wait()
 	t.Logf("%d POSTs at once to an API that never reached Temporal were answered after at most %s", requests, longest.Round(time.Millisecond))
-	if longest > 5*time.Second {
+	if longest > 15*time.Second { // each waits for 2 s, so one after the other they would take 40 s
 		t.Errorf("one of %d POSTs at once without Temporal was answered after %s", requests, longest)
 	}
 	return made
