@@ -75,8 +75,8 @@ func (d *downloadWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n, nil
 }
 
-// sendRanges sends a response with several ranges. It fills the buffer before it writes the header. The first bytes
-// are not those of the file but the header of the first range, so they do not show whether the file can be read.
+// sendRanges sends a response with several ranges. It fills the buffer before it writes the header: the response
+// begins with the header of its first range, so the first bytes alone do not show whether the file can be read.
 func (d *downloadWriter) sendRanges(src *io.LimitedReader, buffer []byte) (int64, error) {
 	first, err := io.ReadFull(src, buffer)
 	if err != nil && src.N > 0 { // otherwise the response is shorter than the buffer

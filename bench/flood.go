@@ -85,7 +85,10 @@ func (b *benchmark) measureFlood(ctx context.Context, data benchstack.Dataset, w
 	var stored int64
 	var group errgroup.Group
 	group.Go(func() (err error) { // the last small export may take longer than the flood
-		time.Sleep(b.flooding)
+		select {
+		case <-time.After(b.flooding):
+		case <-ctx.Done():
+		}
 		ready, err = b.countReady(ctx, data)
 		var sizeErr, floodErr error
 		stored, sizeErr = b.BucketBytes()

@@ -32,7 +32,7 @@ func (b *benchmark) formats(ctx context.Context) ([]measure.Table, error) {
 		return nil, err
 	}
 	var runners []*formatRunner
-	var json, duckDB *formatRunner
+	var json *formatRunner
 	for _, f := range format.All {
 		r := &formatRunner{name: f.Name, measure: func(ctx context.Context) (sample, error) {
 			if err := b.Restart(ctx, 1); err != nil {
@@ -46,7 +46,7 @@ func (b *benchmark) formats(ctx context.Context) ([]measure.Table, error) {
 		}
 		runners = append(runners, r)
 	}
-	duckDB = &formatRunner{name: "psql to CSV, DuckDB to parquet", measure: func(ctx context.Context) (m sample, err error) {
+	duckDB := &formatRunner{name: "psql to CSV, DuckDB to parquet", measure: func(ctx context.Context) (m sample, err error) {
 		m.wall, m.bytes, err = b.convert(ctx, data)
 		return m, err
 	}}

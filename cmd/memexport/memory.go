@@ -11,9 +11,9 @@ import (
 
 const (
 	// leastMemory is the memory limit of a worker that runs at most fewActivities at once and has
-	// DefaultCachedWorkflows workflows in its cache. While there is only one export, the worker runs at most four activities: two write ranges, one verifies a range, and
-	// one is the reconciler. Each further activity adds perActivity, the size of three part buffers, to the
-	// limit. docs/performance.md has figures.
+	// DefaultCachedWorkflows workflows in its cache. While there is only one export, the worker runs at most
+	// four activities: two write ranges, one verifies a range, and one is the reconciler. Each further activity
+	// adds perActivity, the size of three part buffers, to the limit. docs/performance.md has figures.
 	leastMemory   = fewActivities*perActivity + worker.DefaultCachedWorkflows*perCached
 	fewActivities = 4
 	perActivity   = 27 << 20

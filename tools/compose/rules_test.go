@@ -237,7 +237,10 @@ func TestTemporalDividesTasksAmongWorkspacesAndGivesNoneToStoppingWorkers(t *tes
 }
 
 func TestPostgresAcceptsTheConnectionsOfThreeWorkers(t *testing.T) {
-	match := regexp.MustCompile(`envDefault:"(\d+)"`).FindStringSubmatch(regexp.MustCompile("`env:\"WORKER_CONCURRENCY\".*").FindString(read(t, "internal/service/config/config.go")))
+	match := regexp.MustCompile(`env:"WORKER_CONCURRENCY" envDefault:"(\d+)"`).FindStringSubmatch(read(t, "internal/service/config/config.go"))
+	if match == nil {
+		t.Fatal("config.go has no default for WORKER_CONCURRENCY")
+	}
 	concurrency, err := strconv.Atoi(match[1])
 	if err != nil {
 		t.Fatal(err)

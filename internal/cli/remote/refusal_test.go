@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,9 +16,7 @@ func TestARefusalByALimitIsTriedAgainAndSaysWhichLimit(t *testing.T) {
 	requests := 0
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		requests++
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusTooManyRequests)
-		_, _ = w.Write([]byte(`{"type":"about:blank","title":"Too Many Requests","status":429,"code":"EXPORT_LIMIT_REACHED","detail":"Wait. The limit is 1000 exports."}`))
+		refuse(w, http.StatusTooManyRequests, "EXPORT_LIMIT_REACHED", "Wait. The limit is 1000 exports.")
 	}))
 	defer server.Close()
 	svc, err := New(Options{URL: server.URL, RetryFor: time.Second, FirstFor: time.Second, Report: progress.Silent()})
@@ -31,4 +30,11 @@ func TestARefusalByALimitIsTriedAgainAndSaysWhichLimit(t *testing.T) {
 	if requests < 2 {
 		t.Errorf("%d requests were sent", requests)
 	}
+}
+
+// refuse answers as the API does when it refuses a request.
+func refuse(w http.ResponseWriter, status int, code, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"type":"about:blank","title":%q,"status":%d,"code":%q,"detail":%q}`, http.StatusText(status), status, code, detail)
 }

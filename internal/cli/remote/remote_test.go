@@ -90,9 +90,7 @@ func TestANotFoundAfterAFailureIsSuccessOnlyIfTheExportMayBeDeleted(t *testing.T
 					answer(w, r)
 					return
 				}
-				w.Header().Set("Content-Type", "application/problem+json")
-				w.WriteHeader(http.StatusNotFound)
-				_, _ = w.Write([]byte(`{"type":"about:blank","title":"Not Found","status":404,"code":"EXPORT_NOT_FOUND","detail":"There is no such export."}`))
+				refuse(w, http.StatusNotFound, "EXPORT_NOT_FOUND", "There is no such export.")
 			}))
 			defer server.Close()
 			svc, err := New(Options{URL: server.URL, RetryFor: time.Minute, FirstFor: time.Minute, Report: progress.Silent()})
