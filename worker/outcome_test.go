@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
@@ -54,6 +55,19 @@ func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
 		}
 	}
 	return outcome + ", " + status.String(), nil
+}
+
+// queryPatience limits the wait for an outcome. On a busy machine, the server answered no query of a closed
+// workflow for a minute, because it saw no poll of the worker.
+const queryPatience = 2 * patience
+
+// answered returns the outcome of an export. It tries again if outcome returns an error.
+func (b *buttonTable) answered(ctx context.Context, id string) (outcome string, err error) {
+	for deadline := time.Now().Add(queryPatience); ; time.Sleep(50 * time.Millisecond) {
+		if outcome, err = b.outcome(ctx, id); err == nil || time.Now().After(deadline) {
+			return outcome, err
+		}
+	}
 }
 
 func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
