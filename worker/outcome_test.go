@@ -57,19 +57,6 @@ func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
 	return outcome + ", " + status.String(), nil
 }
 
-// queryPatience limits the wait for an outcome. On a busy machine, the server answered no query of a closed
-// workflow for a minute, because it saw no poll of the worker.
-const queryPatience = 2 * patience
-
-// answered returns the outcome of an export. It tries again if outcome returns an error.
-func (b *buttonTable) answered(ctx context.Context, id string) (outcome string, err error) {
-	for deadline := time.Now().Add(queryPatience); ; time.Sleep(50 * time.Millisecond) {
-		if outcome, err = b.outcome(ctx, id); err == nil || time.Now().After(deadline) {
-			return outcome, err
-		}
-	}
-}
-
 func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/v1/exports/"+e.ID, nil)
 	if err != nil {
@@ -92,15 +79,31 @@ func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, 
 	return shown.Status, err
 }
 
-// details returns the current details that the Temporal UI shows.
+// details returns the current details that the Temporal UI shows. It asks again if nobody answers the query: on a
+// busy machine, the server saw no poll of the only worker on a task queue for a minute.
 func (b *buttonTable) details(ctx context.Context, id string) (string, error) {
-	value, err := b.options.Client.QueryWorkflow(ctx, export.WorkflowID(id), "", "__temporal_workflow_metadata")
-	if err != nil {
-		return "", err
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	for {
+		value, err := b.options.Client.QueryWorkflow(ctx, export.WorkflowID(id), "", "__temporal_workflow_metadata")
+		if unanswered(err) && ctx.Err() == nil {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		var metadata sdkpb.WorkflowMetadata
+		err = value.Get(&metadata)
+		return metadata.GetCurrentDetails(), err
 	}
-	var metadata sdkpb.WorkflowMetadata
-	err = value.Get(&metadata)
-	return metadata.GetCurrentDetails(), err
+}
+
+// unanswered reports whether a query failed because no worker took it in time.
+func unanswered(err error) bool {
+	var noPoller *serviceerror.FailedPrecondition
+	var late *serviceerror.DeadlineExceeded
+	return errors.As(err, &noPoller) || errors.As(err, &late) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // restart deletes a workflow that has lost its first task, and waits until the reconciler has started it
