@@ -25,7 +25,7 @@ func TestTheLoadIsTheMostActivitiesAtTheSameTime(t *testing.T) {
 		var l load
 		var told []int
 		ctx, cancel := context.WithCancel(t.Context())
-		go l.tell(ctx, func(activities int) { told = append(told, activities) })
+		go l.tell(ctx, func(load Load) { told = append(told, load.Activities) })
 		end := make(chan struct{})
 		for range 3 {
 			go func() {

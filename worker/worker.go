@@ -37,8 +37,8 @@ type Options struct {
 	ScheduleCheck   time.Duration // how often the worker checks that the schedules still exist; defaults to 5 minutes
 
 	// Load is called twice a second with the greatest number of activities that ran at the same time since the
-	// last call. It may be nil.
-	Load func(activities int)
+	// last call, and with the number of workflows in memory. It may be nil.
+	Load func(Load)
 
 	// Version identifies the program in the reset points of workflows. If it is empty, the SDK hashes the program's
 	// file instead, which takes most of the processor time of a start.
@@ -84,14 +84,14 @@ func (o *Options) start(ctx context.Context) error {
 	if err := o.prepareNamespace(ctx, schedules); err != nil {
 		return err
 	}
-	var activities load
+	var current load
 	if o.Load != nil {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		go activities.tell(ctx, o.Load)
+		go current.tell(ctx, o.Load)
 	}
 	fatal := make(chan error, 1) // holds the first fatal error, after which the SDK stops the worker
-	w := o.worker(&activities, func(err error) {
+	w := o.worker(&current, func(err error) {
 		select {
 		case fatal <- err:
 		default: // ignore later errors
@@ -114,7 +114,7 @@ func (o *Options) start(ctx context.Context) error {
 }
 
 // worker returns a worker that is not started yet.
-func (o *Options) worker(activities *load, onFatalError func(error)) worker.Worker {
+func (o *Options) worker(current *load, onFatalError func(error)) worker.Worker {
 	options := worker.Options{
 		OnFatalError:                       onFatalError,
 		MaxConcurrentActivityExecutionSize: o.Concurrency,
@@ -122,7 +122,7 @@ func (o *Options) worker(activities *load, onFatalError func(error)) worker.Work
 		// new exports then have to wait. Autoscaling pollers always wait for tasks of both kinds.
 		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		WorkerStopTimeout:          o.StopTimeout,
-		Interceptors:               []interceptor.WorkerInterceptor{activities},
+		Interceptors:               []interceptor.WorkerInterceptor{current},
 		// By default, the SDK sends a heartbeat only after 80% of the timeout, which is 24 seconds.
 		MaxHeartbeatThrottleInterval: attempt.HeartbeatEvery,
 	}

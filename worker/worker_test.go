@@ -24,6 +24,7 @@ import (
 	"memexport/internal/workshop/process"
 	"memexport/internal/workshop/temporaltest"
 	"memexport/reconcile"
+	"memexport/worker"
 	"memexport/workflows"
 )
 
@@ -55,11 +56,11 @@ func waitsForTemporal(t *testing.T, server string) {
 	tried := make(chan struct{}, 1)
 	s.options.Log = telling(tried)
 	var load atomic.Int64 // the greatest number that Load has received
-	s.options.Load = func(activities int) { load.Store(max(load.Load(), int64(activities))) }
-	worker := s.run(s.options)
+	s.options.Load = func(l worker.Load) { load.Store(max(load.Load(), int64(l.Activities))) }
+	running := s.run(s.options)
 	select {
 	case <-tried:
-	case <-worker.done:
+	case <-running.done:
 		t.Fatal("the worker ended instead of waiting")
 	case <-time.After(patience):
 		t.Fatal("the worker did not try to connect")

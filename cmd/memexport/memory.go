@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// leastMemory is the memory limit of a worker that runs at most fewActivities at once and has
-	// DefaultCachedWorkflows workflows in its cache. While there is only one export, the worker runs at most
-	// four activities: two write ranges, one verifies a range, and one is the reconciler. Each further activity
-	// adds perActivity, the size of three part buffers, to the limit. docs/performance.md has figures.
-	leastMemory   = fewActivities*perActivity + worker.DefaultCachedWorkflows*perCached
+	// leastMemory is the memory limit of a worker that runs one export: two activities write ranges, one verifies a
+	// range, and one is the reconciler. docs/performance.md has figures.
+	leastMemory   = 100 << 20
 	fewActivities = 4
-	perActivity   = 27 << 20
-	// perCached is the memory of a sleeping workflow: about 17 KiB of stack and 14 KiB of heap.
-	perCached = 32 << 10
+	// perActivity is added for each further activity. It is the size of four part buffers. An activity that writes has
+	// two, and garbage fills the rest between two collections.
+	perActivity = 36 << 20
+	// perWorkflow is added for each workflow in memory: about 17 KiB of stack and 14 KiB of heap.
+	perWorkflow = 32 << 10
 )
 
 // collectGarbageEarly makes the API collect garbage more often, so that it needs less memory. The
@@ -32,10 +32,9 @@ func collectGarbageEarly() {
 
 // tuneMemory makes the worker collect garbage less often. The worker's live heap is small, so with the
 // default settings a collection would start after few allocations. A memory limit still keeps the worker
-// small. tuneMemory returns a function that sets this limit for a number of running activities. The
-// environment variable GOGC overrides how often the worker collects garbage. If GOMEMLIMIT is set, it
-// overrides the limit, and tuneMemory returns nil.
-func tuneMemory() (limit func(activities int)) {
+// small. tuneMemory returns a function that sets this limit for a load. The environment variable GOGC overrides
+// how often the worker collects garbage. If GOMEMLIMIT is set, it overrides the limit, and tuneMemory returns nil.
+func tuneMemory() (limit func(worker.Load)) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
@@ -44,20 +43,21 @@ func tuneMemory() (limit func(activities int)) {
 	}
 	most := mostMemory()
 	set := int64(0)
-	limit = func(activities int) {
-		if wanted := memoryLimit(activities, most); wanted != set {
+	limit = func(load worker.Load) {
+		if wanted := memoryLimit(load, most); wanted != set {
 			set = wanted
 			debug.SetMemoryLimit(wanted)
 		}
 	}
-	limit(0)
+	limit(worker.Load{})
 	return limit
 }
 
-// memoryLimit returns the memory limit of a worker that runs this number of activities. The limit does not
-// exceed the parameter greatest.
-func memoryLimit(activities int, greatest int64) int64 {
-	return min(leastMemory+int64(max(0, activities-fewActivities))*perActivity, greatest)
+// memoryLimit returns the memory limit of a worker that has this load. The limit does not exceed the parameter
+// greatest.
+func memoryLimit(load worker.Load, greatest int64) int64 {
+	further := max(0, load.Activities-fewActivities)
+	return min(leastMemory+int64(further)*perActivity+int64(load.Workflows)*perWorkflow, greatest)
 }
 
 // mostMemory returns four fifths of the container's memory limit. If the container has no limit, it returns

@@ -5,23 +5,26 @@ import (
 	"os"
 	"runtime/debug"
 	"testing"
+
+	"memexport/worker"
 )
 
-func TestTheMemoryLimitFollowsTheActivities(t *testing.T) {
-	const mib, cached = 1 << 20, 500 * 32 << 10 // cached is the room for the workflows that stay in memory
+func TestTheMemoryLimitFollowsTheLoad(t *testing.T) {
+	const mib = 1 << 20
 	for _, c := range []struct {
-		activities int
+		load       worker.Load
 		most, want int64
 	}{
-		{0, math.MaxInt64, cached + 108*mib},
-		{4, math.MaxInt64, cached + 108*mib}, // one export alone
-		{8, math.MaxInt64, cached + 216*mib},
-		{32, math.MaxInt64, cached + 864*mib},
-		{32, 205 * mib, 205 * mib}, // four fifths of a container of 256 MiB
-		{0, 51 * mib, 51 * mib},
+		{worker.Load{}, math.MaxInt64, 100 * mib},
+		{worker.Load{Activities: 4}, math.MaxInt64, 100 * mib}, // one export alone
+		{worker.Load{Activities: 4, Workflows: 32}, math.MaxInt64, 101 * mib},
+		{worker.Load{Activities: 8, Workflows: 512}, math.MaxInt64, 260 * mib},
+		{worker.Load{Activities: 32}, math.MaxInt64, 1108 * mib},
+		{worker.Load{Activities: 32}, 205 * mib, 205 * mib}, // four fifths of a container of 256 MiB
+		{worker.Load{}, 51 * mib, 51 * mib},
 	} {
-		if got := memoryLimit(c.activities, c.most); got != c.want {
-			t.Errorf("with %d activities and at most %d bytes, the limit is %d, want %d", c.activities, c.most, got, c.want)
+		if got := memoryLimit(c.load, c.most); got != c.want {
+			t.Errorf("with %+v and at most %d bytes, the limit is %d, want %d", c.load, c.most, got, c.want)
 		}
 	}
 	if most := mostMemory(); most < 64*mib {
@@ -41,8 +44,9 @@ func TestTheEnvironmentOverridesTheMemoryLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	limit := tuneMemory()
-	limit(8)
-	if got := debug.SetMemoryLimit(-1); got != memoryLimit(8, mostMemory()) {
+	load := worker.Load{Activities: 8, Workflows: 100}
+	limit(load)
+	if got := debug.SetMemoryLimit(-1); got != memoryLimit(load, mostMemory()) {
 		t.Errorf("the limit is %d", got)
 	}
 }
