@@ -42,6 +42,10 @@ func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	bare, err := b.bareWorkflows(ctx)
+	if err != nil {
+		return nil, err
+	}
 	large := b.largest()
 	completed, err := b.withBackground(ctx, large, func() error {
 		return add(fmt.Sprintf("%s of another workspace are exported in a loop", large.Name))
@@ -50,7 +54,7 @@ func (b *benchmark) small(ctx context.Context) ([]measure.Table, error) {
 		return nil, err
 	}
 	latency.Note += fmt.Sprintf("\nMeanwhile %d large exports were completed.", completed)
-	return []measure.Table{latency, rate}, nil
+	return []measure.Table{latency, rate, bare}, nil
 }
 
 // sequence creates small exports one after the other. It returns how long each took as the client
