@@ -9,9 +9,9 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
-// smallEstimate is the largest estimated number of memories of a small export. Usually they fit into one
-// part, and are written in a tenth of a second.
-const smallEstimate = 5000
+// smallEstimate is the largest estimated number of memories of a small export. About as many memories of 760 bytes
+// fit into one part, and are written in a tenth of a second.
+const smallEstimate = 11_000
 
 // PublishedSmall describes a small export that Plan has published.
 type PublishedSmall struct {

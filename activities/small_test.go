@@ -64,7 +64,7 @@ func TestPlanPublishesASmallExport(t *testing.T) {
 
 func TestPlanLeavesALargeExportToTheOtherActivities(t *testing.T) {
 	h := newHarness(t)
-	h.fill(6000)
+	h.fill(12_000)
 	h.exec(`ANALYZE memories`)
 	id := h.create(format.JSON)
 	plan, err := h.planSmall(id)
@@ -74,10 +74,10 @@ func TestPlanLeavesALargeExportToTheOtherActivities(t *testing.T) {
 	must[activities.PublishResult](h, h.Publish, h.written(id, plan))
 }
 
-func TestAnExportOfUpToFiveThousandMemoriesIsSmall(t *testing.T) {
+func TestAnExportOfUpToElevenThousandMemoriesIsSmall(t *testing.T) {
 	h := newHarness(t)
 	h.fill(10)
-	for estimate, small := range map[int64]bool{5000: true, 5001: false} {
+	for estimate, small := range map[int64]bool{11_000: true, 11_001: false} {
 		id := h.create(format.JSON)
 		ranges := h.split(1)
 		ranges[0].Estimate = estimate

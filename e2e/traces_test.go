@@ -97,7 +97,7 @@ func TestOneTraceLeadsFromTheRequestToPublish(t *testing.T) {
 	d := newDeployment(t, "traces")
 	r := newOTLPReceiver(t)
 	_, url := d.api(t, r.env("EXPORT_WORKSPACE_RUNNING=1")...)
-	c := d.tenant(t, url, 12_000)
+	c := d.tenant(t, url, 24_000)
 	const first, second = "0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319d"
 	// Only one export of a workspace may run at a time, and no worker is there yet. So the second export
 	// waits, and a worker starts it later.

@@ -111,7 +111,7 @@ func everyButton(t *testing.T, b *buttonTable) {
 func newButtonTable(t *testing.T) *buttonTable {
 	b := &buttonTable{site: newSite(t, dial(t, temporaltest.Start(t))), keys: map[string]string{}}
 	b.exec(`ALTER TABLE memories ALTER updated_at DROP NOT NULL`)
-	// Plan alone would write an export of fewer than 5,000 memories. These tests need one with WriteRange.
+	// Plan alone would write an export of at most 11,000 memories. These tests need one with WriteRange.
 	for workspace, memories := range map[string]int{workspaceID: 12_000, unreadableWorkspace: 1} {
 		b.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id)
 			SELECT gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1 FROM generate_series(1, $2)`, workspace, memories)

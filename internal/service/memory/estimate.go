@@ -151,3 +151,21 @@ func (p *planner) expected(ctx context.Context, r Range) (int64, error) {
 	}
 	return int64(min(plans[0].Plan.Rows, maxEstimate)), nil
 }
+
+// sizeRows is how many memories at each end of the time window show how large memories are.
+const sizeRows = 50
+
+// averageSize returns the mean size in bytes of text and metadata together, of the first and the last memories.
+// Postgres knows both sizes without reading the values. That of the metadata is the size after compression.
+func (p *planner) averageSize(ctx context.Context) (size int64, err error) {
+	w := p.window()
+	end := func(order string) string {
+		return fmt.Sprintf(`(SELECT memory, metadata FROM %[1]s WHERE %[2]s ORDER BY created_at %[3]s, id %[3]s LIMIT %[4]d)`, p.table, w.sql(), order, sizeRows)
+	}
+	err = p.tx.QueryRowxContext(ctx, `SELECT coalesce(avg(coalesce(octet_length(memory), 0)::bigint + coalesce(pg_column_size(metadata), 0)), 0)::bigint
+		FROM (`+end("ASC")+` UNION ALL `+end("DESC")+`) ends`, w.args...).Scan(&size)
+	if err != nil {
+		return 0, fmt.Errorf("look up the sizes of memories: %w", err)
+	}
+	return size, nil
+}

@@ -22,6 +22,10 @@ const MaxRanges = 64
 // every export would spend more time at its end on verifying the ranges that were written last.
 const defaultRangeRows = 125_000
 
+// defaultRangeBytes is the estimated size of a range's texts and metadata above which the range is split. Without
+// this limit, one connection would read all of an export of fewer than 125,000 memories, however large they are.
+const defaultRangeBytes = 80 << 20
+
 // maxSplits bounds the time for planning. A split takes some milliseconds, most of them for the samples.
 const maxSplits = 4 * MaxRanges
 
@@ -37,8 +41,8 @@ type PlannedRange struct {
 //
 // Plan does not count rows. To halve a range, it looks up the first and last key in the index, takes
 // the middle between the two, and asks Postgres's planner how many rows each half holds. It checks the
-// answer by samples. In the end it joins small neighbouring ranges. If the statistics are poor, the
-// ranges have uneven sizes, but they still contain every memory exactly once.
+// answer by samples. In the end it joins small neighbouring ranges. If the statistics are poor or the
+// sizes of memories vary, the ranges have uneven sizes, but they still contain every memory exactly once.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // no filter, so that lookups use the keyset index
 	if err != nil {
@@ -65,8 +69,16 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	if whole.Estimate, err = p.estimate(ctx, whole.Range); err != nil {
 		return nil, err
 	}
+	rows := s.rangeRows
+	if whole.Estimate > 2*sizeRows { // fewer memories are not worth the round trip
+		size, err := p.averageSize(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows = min(rows, max(1, s.rangeBytes/max(1, size)))
+	}
 	ranges := []PlannedRange{whole}
-	target := s.rangeRows
+	target := rows
 	for range maxSplits {
 		largest, sum := 0, int64(0)
 		for i, r := range ranges {
@@ -75,7 +87,7 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 				largest = i
 			}
 		}
-		target = max(s.rangeRows, sum/MaxRanges*5/4)
+		target = max(rows, sum/MaxRanges*5/4)
 		if ranges[largest].Estimate <= target {
 			break // the largest range is small enough, and so are all others
 		}
@@ -175,14 +187,19 @@ func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
 // it considers only keys k for which "k comparison bound" is true. It returns sql.ErrNoRows if there
 // is no such key.
 func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	// Only the time window of the filter is used, because the index does not contain the other columns.
-	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
-	w := (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
+	w := p.window()
 	if len(bound) > 0 {
 		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", bound[0].CreatedAt.literal(), bound[0].ID)
 	}
 	return scanKey(p.tx.QueryRowxContext(ctx, `SELECT `+keyColumns+` FROM `+p.table+
 		` WHERE `+w.sql()+` ORDER BY created_at `+order+`, id `+order+` LIMIT 1`, w.args...))
+}
+
+// window selects the memories of the workspace in the filter's time window. It leaves the rest of the filter out,
+// because the index does not contain the other columns.
+func (p *planner) window() *where {
+	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
+	return (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
 }
 
 // keyColumns is the select list of a row for scanKey.

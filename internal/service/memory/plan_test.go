@@ -283,6 +283,30 @@ func TestMemoriesInsertedAfterThePlanAreNotRead(t *testing.T) {
 	same(t, got, want)
 }
 
+func TestLargeMemoriesMakeSmallerRanges(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		values      string // the text and the metadata
+		least, most int
+	}{
+		"small":              {`'m', '{}'`, 1, 1},
+		"without a text":     {`NULL, NULL`, 1, 1},
+		"long texts":         {`repeat('compressible ', 1000), NULL`, 4, 8}, // 5 MB, so a perfect plan has 5 ranges
+		"much metadata":      {`'m', jsonb_build_object('k', (SELECT string_agg(md5(i::text || j), '') FROM generate_series(1, 400) j))`, 4, 8},
+		"larger than ranges": {`repeat('compressible ', 100000), NULL`, 48, MaxRanges},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, db := open(t)
+			exec(t, db, `ALTER TABLE memories ALTER memory DROP NOT NULL`)
+			exec(t, db, `INSERT INTO memories (created_at, memory, metadata) SELECT '2026-01-01'::timestamptz + i * interval '1 second', `+c.values+` FROM generate_series(1, 400) i`)
+			ranges, _ := plan(t, s.with(t, SourceOptions{RangeBytes: 1 << 20}), db, Query{WorkspaceID: tenant})
+			if len(ranges) < c.least || len(ranges) > c.most {
+				t.Errorf("%d ranges, want %d to %d", len(ranges), c.least, c.most)
+			}
+		})
+	}
+}
+
 func TestALargeWorkspaceIsDividedByDefault(t *testing.T) {
 	s, db := open(t)
 	exec(t, db, `DROP INDEX memories_workspace_id_created_at_id_idx`)

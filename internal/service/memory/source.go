@@ -21,14 +21,15 @@ type Source struct {
 	table string // quoted, for SQL
 	name  string // the name as configured, for messages
 
-	pageRows  int
-	rangeRows int64
+	pageRows              int
+	rangeRows, rangeBytes int64
 }
 
 // SourceOptions sets how a Source divides what it reads. The zero value is right for production.
 type SourceOptions struct {
-	PageRows  int   // the number of rows in a page; 100,000 if 0
-	RangeRows int64 // the estimated number of rows above which Plan splits a range; 125,000 if 0
+	PageRows   int   // the number of rows in a page; 100,000 if 0
+	RangeRows  int64 // the estimated number of rows above which Plan splits a range; 125,000 if 0
+	RangeBytes int64 // the same for the estimated bytes of its texts and metadata; 80 MiB if 0
 }
 
 var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?$`)
@@ -44,11 +45,12 @@ func NewSource(db *sqlx.DB, table string, o SourceOptions) (*Source, error) {
 		parts[i] = pq.QuoteIdentifier(part)
 	}
 	return &Source{
-		db:        db,
-		table:     strings.Join(parts, "."),
-		name:      table,
-		pageRows:  cmp.Or(o.PageRows, defaultPageRows),
-		rangeRows: cmp.Or(o.RangeRows, defaultRangeRows),
+		db:         db,
+		table:      strings.Join(parts, "."),
+		name:       table,
+		pageRows:   cmp.Or(o.PageRows, defaultPageRows),
+		rangeRows:  cmp.Or(o.RangeRows, defaultRangeRows),
+		rangeBytes: cmp.Or(o.RangeBytes, defaultRangeBytes),
 	}, nil
 }
 
