@@ -9,8 +9,8 @@ import (
 	"memexport/internal/service/partwriter"
 )
 
-// smallEstimate is the largest estimated number of memories of a small export. About as many memories of 760 bytes
-// fit into one part, and are written in a tenth of a second.
+// smallEstimate is the largest estimated number of memories of a small export. A part holds about so many memories of
+// 760 bytes, and writing them takes a tenth of a second.
 const smallEstimate = 11_000
 
 // PublishedSmall describes a small export that Plan has published.

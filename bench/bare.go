@@ -47,13 +47,8 @@ func (b *benchmark) bareWorkflows(ctx context.Context) (measure.Table, error) {
 		return t, err
 	}
 	defer w.Stop()
-	idle, err := b.idleCPU(ctx)
-	if err != nil {
-		return t, err
-	}
 	var started atomic.Int64
-	used := b.CPU()
-	calls, took, err := load(ctx, b.sustained, func(ctx context.Context) error {
+	calls, took, used, err := b.sustain(ctx, func(ctx context.Context) error {
 		id := fmt.Sprintf("bare-%d", started.Add(1))
 		if _, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: bareQueue}, "bare"); err != nil {
 			return err
@@ -68,7 +63,6 @@ func (b *benchmark) bareWorkflows(ctx context.Context) (measure.Table, error) {
 	if err != nil {
 		return t, err
 	}
-	used = b.CPU().Minus(used).Minus(idle.Times(took.Seconds() / idleTime.Seconds()))
 	t.Add(len(calls), fmt.Sprintf("%.1f", float64(len(calls))/took.Seconds()), measure.Millis(used.Temporal/time.Duration(len(calls))))
 	for n := range started.Load() {
 		if err := c.TerminateWorkflow(ctx, fmt.Sprintf("bare-%d", n+1), "", "the benchmark has ended"); err != nil {

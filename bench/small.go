@@ -90,20 +90,27 @@ func (b *benchmark) idleCPU(ctx context.Context) (benchstack.CPU, error) {
 	return b.CPU().Minus(used), nil
 }
 
+// sustain lets several clients call do for as long as b.sustained. The processor time used is what the processes
+// needed beyond what they use while nothing runs.
+func (b *benchmark) sustain(ctx context.Context, do func(context.Context) error) (calls []time.Duration, took time.Duration, used benchstack.CPU, err error) {
+	idle, err := b.idleCPU(ctx)
+	if err != nil {
+		return nil, 0, used, err
+	}
+	before := b.CPU()
+	calls, took, err = load(ctx, b.sustained, do)
+	return calls, took, b.CPU().Minus(before).Minus(idle.Times(took.Seconds() / idleTime.Seconds())), err
+}
+
 // sustainedSmall measures how many small exports per second are completed for several concurrent
 // clients.
 func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (measure.Table, error) {
 	t := measure.Table{Title: fmt.Sprintf("Small exports: sustained, %d clients", clients),
 		Head: []string{"Data", "exports", "exports/s", "p50 ms", "p99 ms", "CPU ms/export", "Temporal", "Postgres", "worker", "API"},
 		Note: "CPU ms/export is the processor time of all processes but the clients, less what they use while nothing runs. The columns after it divide it among them."}
-	idle, err := b.idleCPU(ctx)
-	if err != nil {
-		return t, err
-	}
 	var mu sync.Mutex
 	var ids []string
-	used := b.CPU()
-	calls, took, err := load(ctx, b.sustained, func(ctx context.Context) error {
+	calls, took, used, err := b.sustain(ctx, func(ctx context.Context) error {
 		e, _, err := c.Export(ctx, "json")
 		mu.Lock()
 		defer mu.Unlock()
@@ -116,7 +123,6 @@ func (b *benchmark) sustainedSmall(ctx context.Context, c benchstack.Client) (me
 	if err != nil {
 		return t, err
 	}
-	used = b.CPU().Minus(used).Minus(idle.Times(took.Seconds() / idleTime.Seconds()))
 	each := func(d time.Duration) string { return measure.Millis(d / time.Duration(len(calls))) }
 	t.Add(benchstack.Tiny.Name+", JSON", len(calls), fmt.Sprintf("%.1f", float64(len(calls))/took.Seconds()), measure.Millis(measure.Percentile(calls, 50)),
 		measure.Millis(measure.Percentile(calls, 99)), each(used.All()), each(used.Temporal), each(used.Postgres), each(used.Workers), each(used.API))
