@@ -126,9 +126,13 @@ func startNginx(t *testing.T, api string) string {
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir, address, api), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	nginx := exec.Command("nginx", "-e", filepath.Join(dir, "start.log"), "-p", dir, "-c", config)
+	program, err := exec.LookPath("nginx")
+	if err != nil {
+		program = "/usr/sbin/nginx" // Debian installs it there, and PATH of an ordinary user lacks that directory
+	}
+	nginx := exec.Command(program, "-e", filepath.Join(dir, "start.log"), "-p", dir, "-c", config)
 	if err := nginx.Start(); err != nil {
-		t.Fatalf("%v: install it: apt-get install nginx-light", err)
+		t.Fatalf("%v: install it with apt-get install nginx", err)
 	}
 	t.Cleanup(func() {
 		_ = nginx.Process.Kill()
