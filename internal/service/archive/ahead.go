@@ -55,62 +55,71 @@ func (o *opener) close() {
 	}
 }
 
-// ahead is a part that a File opens while it still reads the part before.
+// ahead is a part that a File opens while it still reads a part before it.
 type ahead struct {
-	object string
-	offset int64        // in the object
-	opened chan *stream // receives nil if opening fails
+	segment int          // its index in File.segments
+	opened  chan *stream // receives nil if opening fails
 }
 
-// openNext begins to open the next part if half of the current part has been read. So a download from a store on
+// openNext begins to open the next parts if half of the current part has been read. So a download from a store on
 // the network need not wait between two parts. openNext does not begin sooner, because many clients want only a
 // piece of the file.
 func (f *File) openNext() {
-	if f.archive.dir != "" || f.ahead != nil || f.offset >= f.size {
+	lead := max(1, f.lead)
+	if f.archive.dir != "" || len(f.ahead) >= lead || f.offset >= f.size {
 		return
 	}
 	i := f.segmentAt(f.offset)
 	if s := f.segments[i]; s.object != "" && f.offset-s.start < s.size/2 {
 		return
 	}
-	for _, next := range f.segments[i+1:] {
+	if n := len(f.ahead); n > 0 {
+		i = f.ahead[n-1].segment
+	}
+	for i++; i < len(f.segments) && len(f.ahead) < lead; i++ {
+		next := f.segments[i]
 		if next.object == "" {
 			continue
 		}
-		a := &ahead{object: next.object, offset: next.skip, opened: make(chan *stream, 1)}
+		offset := next.skip
 		if next.inflate {
-			a.offset = 0
+			offset = 0
 		}
-		f.ahead = a
+		opened := make(chan *stream, 1)
+		f.ahead = append(f.ahead, ahead{segment: i, opened: opened})
 		go func() {
-			opened, _ := f.openObject(next, a.offset) // Read opens it again, and returns the error if there still is one
-			a.opened <- opened
+			s, _ := f.openObject(next, offset) // Read opens it again, and returns the error if there still is one
+			opened <- s
 		}()
-		return
 	}
 }
 
-// openedAhead returns the object of s, if openNext has opened it at the given offset, or nil.
-func (f *File) openedAhead(s segment, offset int64) *stream {
-	a := f.ahead
-	if a == nil || a.object != s.object || a.offset != offset {
-		f.dropAhead()
+// openedAhead returns the object of a segment, from the segment's start on, if openNext has opened it. Otherwise it
+// returns nil. If it must wait for the object, the client reads faster than the store opens parts. Then openNext
+// opens twice as many ahead from now on, up to openAhead.
+func (f *File) openedAhead(segment int) *stream {
+	if len(f.ahead) == 0 || f.ahead[0].segment != segment {
 		return nil
 	}
-	f.ahead = nil
-	return <-a.opened
+	opened := f.ahead[0].opened
+	f.ahead = f.ahead[1:]
+	select {
+	case s := <-opened:
+		return s
+	default:
+		f.lead = min(2*max(1, f.lead), openAhead)
+		return <-opened
+	}
 }
 
-// dropAhead closes the part that openNext has opened, as soon as it is open.
+// dropAhead closes the parts that openNext has opened, as soon as they are open.
 func (f *File) dropAhead() {
-	a := f.ahead
-	if a == nil {
-		return
+	for _, a := range f.ahead {
+		go func() {
+			if s := <-a.opened; s != nil {
+				s.close()
+			}
+		}()
 	}
 	f.ahead = nil
-	go func() {
-		if s := <-a.opened; s != nil {
-			s.close()
-		}
-	}()
 }

@@ -22,7 +22,8 @@ type File struct {
 	offset   int64
 	stream   *stream   // the open connection, if offset is in an uncompressed part
 	inflater *inflater // the open connection, if offset is in a compressed part
-	ahead    *ahead    // the next part, if it is being opened
+	ahead    []ahead   // the next parts that are being opened, in order
+	lead     int       // how many parts to open ahead; 0 means one
 }
 
 // segment is a section of the file: a part, or a literal that the format puts around parts.
@@ -118,7 +119,8 @@ func (f *File) Read(p []byte) (int, error) {
 	if err := f.ctx.Err(); err != nil { // fileblob does not check the context
 		return 0, err
 	}
-	s := f.segments[f.segmentAt(f.offset)]
+	i := f.segmentAt(f.offset)
+	s := f.segments[i]
 	within := f.offset - s.start
 	if s.object == "" {
 		n := copy(p, s.literal[within:])
@@ -127,12 +129,12 @@ func (f *File) Read(p []byte) (int, error) {
 	}
 	p = p[:min(int64(len(p)), s.size-within)]
 	if s.inflate {
-		return f.inflate(p, s, within)
+		return f.inflate(p, i, within)
 	}
 	var err error
 	for range maxAttempts {
 		if f.stream == nil {
-			if err = f.open(s, within); err != nil {
+			if err = f.open(i, within); err != nil {
 				return 0, err
 			}
 		}
@@ -194,10 +196,11 @@ func (f *File) segmentAt(offset int64) int {
 
 // inflate reads from a compressed part. DEFLATE has no random access, so after a Seek inflate reads
 // the part from its start and discards the bytes before the offset.
-func (f *File) inflate(p []byte, s segment, within int64) (n int, err error) {
+func (f *File) inflate(p []byte, segment int, within int64) (n int, err error) {
+	s := f.segments[segment]
 	if f.inflater == nil {
 		object := f.archive.object(f.ctx, s.object, s.objectSize)
-		object.stream = f.openedAhead(s, 0)
+		object.stream = f.openedAhead(segment)
 		f.inflater = newInflater(object)
 		_, err = io.CopyN(io.Discard, f.inflater, s.skip+within)
 	}
@@ -230,15 +233,15 @@ func (a *Archive) object(ctx context.Context, key string, size int64) *File {
 // Read opens it again.
 func (f *File) openFirst() {
 	if len(f.segments) > 0 {
-		_ = f.open(f.segments[0], 0) // Read returns the error, if opening fails again
+		_ = f.open(0, 0) // Read returns the error, if opening fails again
 	}
 }
 
 // open opens a part's object at an offset within the segment.
-func (f *File) open(s segment, within int64) (err error) {
-	offset := s.skip + within
-	if f.stream = f.openedAhead(s, offset); f.stream == nil {
-		f.stream, err = f.openObject(s, offset)
+func (f *File) open(segment int, within int64) (err error) {
+	if f.stream = f.openedAhead(segment); f.stream == nil {
+		s := f.segments[segment]
+		f.stream, err = f.openObject(s, s.skip+within)
 	}
 	return err
 }

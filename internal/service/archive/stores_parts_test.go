@@ -41,46 +41,112 @@ var partCases = []storeCase{
 	{name: "bucket_with_a_prefix", run: bucketWithAPrefix},
 	{name: "parts_opened_ahead", on: onServers, run: partsOpenedAhead},
 	{name: "the_next_part_of_a_download", on: onServers, run: theNextPartOfADownload},
+	{name: "the_next_parts_of_a_fast_download", on: onServers, run: theNextPartsOfAFastDownload},
 }
 
 // theNextPartOfADownload checks that a download requests the next part when half of the current part has been
 // read, and that it sends only one such request.
 func theNextPartOfADownload(c *inStore) {
-	first, second := noise(100_000, 1), noise(100_000, 2)
-	parts := []Part{c.put(0, first), c.put(1, second)}
+	const size = 100_000
+	var parts []Part
+	var contents [][]byte
+	requested := map[string]chan struct{}{}
+	for i := range 3 {
+		contents = append(contents, noise(size, uint64(i)))
+		parts = append(parts, c.put(i, contents[i]))
+		requested[parts[i].Object] = make(chan struct{})
+	}
 	a, faults := faulty(c)
-	requested := make(chan struct{})
 	faults.Set(func(r *http.Request) storetest.Fault {
-		if !reads(r) || !strings.Contains(r.URL.Path, parts[1].Object) {
-			return storetest.Fault{}
+		for object, told := range requested {
+			if reads(r) && strings.Contains(r.URL.Path, object) {
+				close(told) // a second request would panic
+			}
 		}
-		close(requested) // a second request would panic
-		return storetest.Fault{Until: requested}
+		return storetest.Fault{}
 	})
 	file := a.File(c.Context(), bare, parts)
 	defer file.Close()
-	got := make([]byte, len(first)+len(second))
+	got := make([]byte, len(parts)*size)
 	read := func(from, to int) {
 		c.Helper()
 		if _, err := io.ReadFull(file, got[from:to]); err != nil {
 			c.Fatal(err)
 		}
 	}
-	read(0, len(first)/2-1)
-	select {
-	case <-requested:
-		c.Error("the second part was requested before half of the first one was read")
-	case <-time.After(100 * time.Millisecond):
+	wantNone := func(part int) {
+		c.Helper()
+		select {
+		case <-requested[parts[part].Object]:
+			c.Errorf("part %d was requested too early", part)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	read(len(first)/2-1, len(first)/2)
+	read(0, size/2-1)
+	wantNone(1)
+	read(size/2-1, size/2)
 	select {
-	case <-requested:
+	case <-requested[parts[1].Object]:
 	case <-time.After(30 * time.Second):
 		c.Fatal("the second part was not requested while the first one was read")
 	}
-	read(len(first)/2, len(got))
-	if !bytes.Equal(got, append(first, second...)) {
+	wantNone(2)
+	read(size/2, len(got))
+	if !bytes.Equal(got, bytes.Join(contents, nil)) {
 		c.Error("the file differs")
+	}
+}
+
+// theNextPartsOfAFastDownload checks that a download that waits for the store requests up to openAhead parts before
+// it needs them, each only once, and that a part which fails ahead is requested again.
+func theNextPartsOfAFastDownload(c *inStore) {
+	const held, failing = 12, 17
+	var parts []Part
+	var contents [][]byte
+	for i := range 20 {
+		contents = append(contents, noise(100_000, uint64(i)))
+		parts = append(parts, c.put(i, contents[i]))
+	}
+	a, faults := faulty(c)
+	release, failed := make(chan struct{}), false
+	faults.Set(func(r *http.Request) storetest.Fault {
+		if !reads(r) {
+			return storetest.Fault{}
+		}
+		i := slices.IndexFunc(parts, func(p Part) bool { return strings.Contains(r.URL.Path, p.Object) })
+		switch {
+		case i == failing && !failed:
+			failed = true
+			return storetest.Fault{Status: http.StatusForbidden}
+		case i == held:
+			return storetest.Fault{Until: release}
+		case i == held+openAhead-1: // so openAhead parts are requested
+			time.AfterFunc(100*time.Millisecond, func() { close(release) })
+		case i == held+openAhead:
+			select {
+			case <-release:
+			default:
+				c.Errorf("more than %d parts were requested ahead", openAhead)
+			}
+		}
+		slow := make(chan struct{})
+		time.AfterFunc(50*time.Millisecond, func() { close(slow) })
+		return storetest.Fault{Until: slow}
+	})
+	file := a.File(c.Context(), bare, parts)
+	defer file.Close()
+	want := bytes.Join(contents, nil)
+	got := make([]byte, len(want))
+	for piece := range slices.Chunk(got, 10_000) { // small enough that some Read ends in the middle of each part
+		if _, err := io.ReadFull(file, piece); err != nil {
+			c.Fatal(err)
+		}
+	}
+	if !bytes.Equal(got, want) {
+		c.Error("the file differs")
+	}
+	if got := faults.Answers(); got != len(parts)+1 {
+		c.Errorf("%d requests for %d parts, want one more because one failed", got, len(parts))
 	}
 }
 
