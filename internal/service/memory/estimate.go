@@ -2,12 +2,11 @@ package memory
 
 import (
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 )
 
-// sampleRows is how many memories a sample reads. Reading so many entries of an index takes about a
+// sampleRows is how many memories a sample reads. Reading so many entries of an index takes less than half a
 // millisecond. A range with fewer memories is counted exactly.
 const sampleRows = 1000
 
@@ -19,41 +18,43 @@ const (
 	leastEvidence = 30
 )
 
-// estimate returns how many memories of the range the query matches, exactly or approximately.
+// estimate returns how many memories of a span the query matches, exactly or approximately.
 //
 // Postgres keeps statistics of each column separately. It multiplies the fraction of rows in the workspace by
 // the fraction of rows in the time range, as if the memories of every workspace had the same distribution over
-// time. So it may expect ten memories where there are a million. Therefore estimate counts the matches among the
-// first and among the last memories of the range, and returns the mean of what these two samples suggest.
-func (p *planner) estimate(ctx context.Context, r Range) (int64, error) {
-	first, err := p.sample(ctx, r, ascending)
-	if err != nil || first.rows < sampleRows {
-		return first.matches, err
+// time. So it may expect ten memories where there are a million. Therefore estimate returns the mean of what the
+// matches in the two samples suggest.
+func (p *planner) estimate(ctx context.Context, s *span) (int64, error) {
+	// A half has one sample from the span that was split. If the half has fewer memories than that sample, its own
+	// sample, which has fewer too, has read all of them.
+	fewer := s.first
+	if s.last.rows < fewer.rows {
+		fewer = s.last
 	}
-	last, err := p.sample(ctx, r, descending)
+	if fewer.rows < sampleRows {
+		return fewer.matches, nil
+	}
+	all, err := p.expected(ctx, s.Range)
 	if err != nil {
 		return 0, err
 	}
-	all, err := p.expected(ctx, r)
+	forward, err := p.extrapolate(ctx, s.Range, all, &s.first)
 	if err != nil {
 		return 0, err
 	}
-	forward, err := p.extrapolate(ctx, r, all, first, Range{First: r.First, Last: first.edge})
-	if err != nil {
-		return 0, err
-	}
-	backward, err := p.extrapolate(ctx, r, all, last, Range{First: last.edge, Last: r.Last})
+	backward, err := p.extrapolate(ctx, s.Range, all, &s.last)
 	return forward/2 + backward/2, err
 }
 
-// extrapolate returns how many memories of r the query matches. s is a sample of r, and sampled is the part of r
-// from which the sample was read. all is Postgres's estimate for r, which extrapolate corrects if s refutes it.
-func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s sample, sampled Range) (int64, error) {
-	expected, err := p.expected(ctx, sampled)
-	if err != nil {
-		return 0, err
+// extrapolate returns how many memories of r the query matches. s is a sample of r. all is Postgres's estimate for r,
+// which extrapolate corrects if s refutes it.
+func (p *planner) extrapolate(ctx context.Context, r Range, all int64, s *sample) (_ int64, err error) {
+	if s.expected == 0 {
+		if s.expected, err = p.expected(ctx, s.keys); err != nil {
+			return 0, err
+		}
 	}
-	return correct(all, expected, s.matches, sampled.microseconds()/r.microseconds()), nil
+	return correct(all, s.expected, s.matches, s.keys.microseconds()/r.microseconds()), nil
 }
 
 // correct returns how many memories of a range the query matches. all is Postgres's estimate for the range, and
@@ -82,49 +83,65 @@ func (r Range) microseconds() float64 { return float64(r.Last.CreatedAt) - float
 // maxEstimate keeps sums of estimates from overflowing.
 const maxEstimate = 1 << 50
 
-// sample is what the first or the last memories of a range show.
+// sample is what the first or the last memories of a range show. If there are no memories, it is zero.
 type sample struct {
 	rows, matches int64
-	edge          Key // the key of the memory that was read last
+	keys          Range // from the first to the last of the memories that were read
+	expected      int64 // Postgres's estimate of matches; 0 if it has not been asked, because it never expects less than 1
 }
 
-// direction is an order along the keyset index.
-type direction struct{ order, edge string }
-
-var (
-	ascending  = direction{order: "ASC", edge: "max"}
-	descending = direction{order: "DESC", edge: "min"}
-)
-
-// sample reads sampleRows memories of the workspace along the index, from the first or from the last key of the
-// range.
-func (p *planner) sample(ctx context.Context, r Range, d direction) (s sample, err error) {
-	inner := (&Query{WorkspaceID: p.query.WorkspaceID}).where()
-	inner.and("(created_at, id) >= (?::timestamptz, ?::uuid)", r.First.CreatedAt.literal(), r.First.ID)
-	inner.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
-	matching := &where{args: inner.args}
+// samples reads the first memories of the workspace in the filter's time window that meet the conditions added by
+// ofFirst, and the last ones that meet those added by ofLast: sampleRows of each, along the index.
+func (p *planner) samples(ctx context.Context, ofFirst, ofLast func(*where)) (first, last sample, err error) {
+	firsts := p.window()
+	ofFirst(firsts)
+	lasts := p.window(firsts.args...)
+	ofLast(lasts)
+	matching := &where{args: lasts.args}
 	p.query.Filter.where(matching)
 	matches := "true"
 	if len(matching.conditions) > 0 {
 		matches = matching.sql()
 	}
-	var createdAt []byte
-	var id *string
-	// max or min finds the time of the memory that was read last. It finds the id of that memory only if all
-	// memories of the sample have the same time. Otherwise the id may belong to another memory, but then the
-	// method expected does not use the id.
-	err = p.tx.QueryRowxContext(ctx, fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE matches),
-			timestamptz_send(%[2]s(created_at)), %[2]s(id::text COLLATE "C")
-		FROM (SELECT created_at, id, %[1]s AS matches FROM %[3]s WHERE %[4]s ORDER BY created_at %[5]s, id %[5]s LIMIT %[6]d) sample`,
-		matches, d.edge, p.table, inner.sql(), d.order, sampleRows), matching.args...).
-		Scan(&s.rows, &s.matches, &createdAt, &id)
+	read := func(w *where, order, least, greatest string) string { // array_agg keeps the order of the subquery
+		return fmt.Sprintf(`(SELECT count(*), count(*) FILTER (WHERE matches),
+				(array_agg(id))[%[1]s], timestamptz_send((array_agg(created_at))[%[1]s]), (array_agg(id))[%[2]s], timestamptz_send((array_agg(created_at))[%[2]s])
+			FROM (SELECT id, created_at, %[3]s AS matches FROM %[4]s WHERE %[5]s ORDER BY created_at %[6]s, id %[6]s LIMIT %[7]d) sample)`,
+			least, greatest, matches, p.table, w.sql(), order, sampleRows)
+	}
+	var f, l sampleRow
+	err = p.tx.QueryRowxContext(ctx, `SELECT * FROM `+read(firsts, "ASC", "1", "count(*)::int")+` firsts, `+
+		read(lasts, "DESC", "count(*)::int", "1")+` lasts`, matching.args...).Scan(append(f.columns(), l.columns()...)...)
 	if err != nil {
-		return s, fmt.Errorf("sample a range: %w", err)
+		return first, last, fmt.Errorf("sample a range: %w", err)
 	}
-	if len(createdAt) == 8 && id != nil {
-		s.edge = Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: *id}
+	if first, err = f.sample(); err != nil {
+		return first, last, err
 	}
-	return s, nil
+	last, err = l.sample()
+	return first, last, err
+}
+
+// sampleRow holds the columns of a sample.
+type sampleRow struct {
+	rows, matches   int64
+	least, greatest keyRow
+}
+
+func (s *sampleRow) columns() []any {
+	return []any{&s.rows, &s.matches, &s.least.id, &s.least.createdAt, &s.greatest.id, &s.greatest.createdAt}
+}
+
+func (s *sampleRow) sample() (_ sample, err error) {
+	result := sample{rows: s.rows, matches: s.matches}
+	if s.rows == 0 {
+		return result, nil
+	}
+	if result.keys.First, err = s.least.key(); err != nil {
+		return result, err
+	}
+	result.keys.Last, err = s.greatest.key()
+	return result, err
 }
 
 // expected returns Postgres's estimate of how many memories of the range the query matches.

@@ -87,6 +87,11 @@ func (w *where) and(condition string, args ...any) {
 	w.conditions = append(w.conditions, condition)
 }
 
+// key adds the condition that the key of a memory compares to k in this way.
+func (w *where) key(comparison string, k Key) {
+	w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", k.CreatedAt.literal(), k.ID)
+}
+
 // sql returns the conditions joined by AND. There is always at least one condition, because every
 // statement compares the workspace.
 func (w *where) sql() string { return strings.Join(w.conditions, " AND ") }

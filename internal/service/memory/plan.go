@@ -2,9 +2,7 @@ package memory
 
 import (
 	"context"
-	"database/sql"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -17,13 +15,13 @@ import (
 // has some events for each range.
 const MaxRanges = 64
 
-// defaultRangeRows is the estimated number of memories above which a range is split. Writing 125,000
-// memories takes about half a second. A range is verified after it was written. With larger ranges,
+// defaultRangeRows is the estimated number of memories above which a range is split, so that ranges have about
+// 120,000. Writing these takes about half a second. A range is verified after it was written. With larger ranges,
 // every export would spend more time at its end on verifying the ranges that were written last.
-const defaultRangeRows = 125_000
+const defaultRangeRows = 160_000
 
 // defaultRangeBytes is the estimated size of a range's texts and metadata above which the range is split. Without
-// this limit, one connection would read all of an export of fewer than 125,000 memories, however large they are.
+// this limit, one connection would read all of an export of fewer than 160,000 memories, however large they are.
 const defaultRangeBytes = 80 << 20
 
 // maxSplits bounds the time for planning. A split takes some milliseconds, most of them for the samples.
@@ -39,10 +37,11 @@ type PlannedRange struct {
 // most MaxRanges of them. It returns no ranges if there are no memories. The last range ends at the
 // greatest key that exists now, and not at the current time, because created_at may be in the future.
 //
-// Plan does not count rows. To halve a range, it looks up the first and last key in the index, takes
-// the middle between the two, and asks Postgres's planner how many rows each half holds. It checks the
-// answer by samples. In the end it joins small neighbouring ranges. If the statistics are poor or the
-// sizes of memories vary, the ranges have uneven sizes, but they still contain every memory exactly once.
+// Plan does not count rows. It looks at the first and the last memories of a range along the index, and asks
+// Postgres's planner how many rows there are between them. To halve a range, it looks at the memories on both
+// sides of the middle between its first and last key. In the end it joins small neighbouring ranges. If the
+// statistics are poor or the sizes of memories vary, the ranges have uneven sizes, but they still contain every
+// memory exactly once.
 func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	tx, err := s.begin(ctx, Query{WorkspaceID: q.WorkspaceID}) // no filter, so that lookups use the keyset index
 	if err != nil {
@@ -51,22 +50,8 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 	defer tx.Rollback() //nolint:errcheck // the transaction only reads
 	p := planner{tx: tx, table: s.table, query: q}
 
-	first, err := p.firstKey(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	last, err := p.lastKey(ctx)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil // all memories were deleted since the first lookup
-	}
-	if err != nil {
-		return nil, err
-	}
-	whole := PlannedRange{Range: Range{First: first, Last: last}}
-	if whole.Estimate, err = p.estimate(ctx, whole.Range); err != nil {
+	whole, err := p.whole(ctx)
+	if err != nil || whole == nil {
 		return nil, err
 	}
 	rows := s.rangeRows
@@ -77,28 +62,32 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 		}
 		rows = min(rows, max(1, s.rangeBytes/max(1, size)))
 	}
-	ranges := []PlannedRange{whole}
+	spans := []span{*whole}
 	target := rows
 	for range maxSplits {
 		largest, sum := 0, int64(0)
-		for i, r := range ranges {
+		for i, r := range spans {
 			sum += r.Estimate
-			if r.Estimate > ranges[largest].Estimate {
+			if r.Estimate > spans[largest].Estimate {
 				largest = i
 			}
 		}
 		target = max(rows, sum/MaxRanges*5/4)
-		if ranges[largest].Estimate <= target {
+		if spans[largest].Estimate <= target {
 			break // the largest range is small enough, and so are all others
 		}
-		halves, err := p.split(ctx, ranges[largest])
+		halves, err := p.split(ctx, spans[largest])
 		if err != nil {
 			return nil, err
 		}
 		if len(halves) == 1 {
 			halves[0].Estimate = 0 // the range cannot be split, so it must not be chosen again
 		}
-		ranges = slices.Replace(ranges, largest, largest+1, halves...)
+		spans = slices.Replace(spans, largest, largest+1, halves...)
+	}
+	ranges := make([]PlannedRange, len(spans))
+	for i, s := range spans {
+		ranges[i] = s.PlannedRange
 	}
 	return join(ranges, target), nil
 }
@@ -136,70 +125,61 @@ type planner struct {
 	query Query
 }
 
-// split halves a range at the middle between its first and last key, and shrinks both halves so that
-// they begin and end with an existing key. If the range cannot be split, split returns it as the only
-// element.
-func (p *planner) split(ctx context.Context, r PlannedRange) ([]PlannedRange, error) {
-	middle, err := between(r.First, r.Last)
+// span is a range that may be split, with samples of its first and last memories.
+type span struct {
+	PlannedRange
+	first, last sample
+}
+
+// whole returns the span of all memories in the filter's time window, or nil if there are none.
+func (p *planner) whole(ctx context.Context) (*span, error) {
+	first, last, err := p.samples(ctx, func(*where) {}, func(*where) {})
+	if err != nil || first.rows == 0 {
+		return nil, err
+	}
+	s := &span{PlannedRange{Range: Range{First: first.keys.First, Last: last.keys.Last}}, first, last}
+	s.Estimate, err = p.estimate(ctx, s)
+	return s, err
+}
+
+// split halves a span at the middle between its first and last key. Both halves begin and end with an existing key.
+// If the span cannot be split, split returns it as the only element.
+func (p *planner) split(ctx context.Context, s span) ([]span, error) {
+	middle, err := between(s.First, s.Last)
 	if err != nil {
 		return nil, err
 	}
-	// If First < Last, each half holds a key, because First <= middle < Last. But if a key has been deleted
-	// since it was looked up, a half may be empty or reach out of the range. Then the range is not split.
-	left, err := p.lastKeyUpTo(ctx, middle)
-	if errors.Is(err, sql.ErrNoRows) {
-		return []PlannedRange{r}, nil
-	}
+	right, left, err := p.samples(ctx,
+		func(w *where) { w.key(">", middle); w.key("<=", s.Last) },
+		func(w *where) { w.key(">=", s.First); w.key("<=", middle) })
 	if err != nil {
 		return nil, err
 	}
-	right, err := p.firstKeyAfter(ctx, middle)
-	if errors.Is(err, sql.ErrNoRows) {
-		return []PlannedRange{r}, nil
+	// If First < Last, each half holds a key, because First <= middle < Last. But keys may have been deleted
+	// since they were looked up.
+	if left.rows == 0 || right.rows == 0 {
+		return []span{s}, nil
 	}
-	if err != nil {
-		return nil, err
+	halves := []span{
+		{PlannedRange{Range: Range{First: s.First, Last: left.keys.Last}}, s.first, left},
+		{PlannedRange{Range: Range{First: right.keys.First, Last: s.Last}}, right, s.last},
 	}
-	if left.Compare(r.First) < 0 || right.Compare(r.Last) > 0 {
-		return []PlannedRange{r}, nil
-	}
-	halves := []PlannedRange{{Range: Range{First: r.First, Last: left}}, {Range: Range{First: right, Last: r.Last}}}
 	for i := range halves {
-		if halves[i].Estimate, err = p.estimate(ctx, halves[i].Range); err != nil {
+		if halves[i].Estimate, err = p.estimate(ctx, &halves[i]); err != nil {
 			return nil, err
 		}
 	}
 	return halves, nil
 }
 
-func (p *planner) firstKey(ctx context.Context) (Key, error) { return p.key(ctx, "ASC", "") }
-func (p *planner) lastKey(ctx context.Context) (Key, error)  { return p.key(ctx, "DESC", "") }
-
-func (p *planner) firstKeyAfter(ctx context.Context, k Key) (Key, error) {
-	return p.key(ctx, "ASC", ">", k)
-}
-
-func (p *planner) lastKeyUpTo(ctx context.Context, k Key) (Key, error) {
-	return p.key(ctx, "DESC", "<=", k)
-}
-
-// key looks up the workspace's first key (order ASC) or last key (order DESC). If a bound is given,
-// it considers only keys k for which "k comparison bound" is true. It returns sql.ErrNoRows if there
-// is no such key.
-func (p *planner) key(ctx context.Context, order, comparison string, bound ...Key) (Key, error) {
-	w := p.window()
-	if len(bound) > 0 {
-		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", bound[0].CreatedAt.literal(), bound[0].ID)
-	}
-	return scanKey(p.tx.QueryRowxContext(ctx, `SELECT `+keyColumns+` FROM `+p.table+
-		` WHERE `+w.sql()+` ORDER BY created_at `+order+`, id `+order+` LIMIT 1`, w.args...))
-}
-
 // window selects the memories of the workspace in the filter's time window. It leaves the rest of the filter out,
-// because the index does not contain the other columns.
-func (p *planner) window() *where {
+// because the index does not contain the other columns. The numbers of its placeholders follow those of args.
+func (p *planner) window(args ...any) *where {
+	w := &where{args: args}
+	w.and("workspace_id = ?::uuid", p.query.WorkspaceID)
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
-	return (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where()
+	window.where(w)
+	return w
 }
 
 // keyColumns is the select list of a row for scanKey.
@@ -207,15 +187,24 @@ const keyColumns = `id, timestamptz_send(created_at)`
 
 // scanKey returns the key that a statement with keyColumns has selected. If there is no row, it returns sql.ErrNoRows.
 func scanKey(row *sqlx.Row) (Key, error) {
-	var id uuid.NullUUID
-	var createdAt []byte
-	if err := row.Scan(&id, &createdAt); err != nil {
+	var k keyRow
+	if err := row.Scan(&k.id, &k.createdAt); err != nil {
 		return Key{}, fmt.Errorf("look up a key: %w", err)
 	}
-	if len(createdAt) != 8 || !id.Valid {
+	return k.key()
+}
+
+// keyRow holds the columns of keyColumns.
+type keyRow struct {
+	id        uuid.NullUUID
+	createdAt []byte
+}
+
+func (k *keyRow) key() (Key, error) {
+	if len(k.createdAt) != 8 || !k.id.Valid {
 		return Key{}, errUnreadableRow
 	}
-	return Key{CreatedAt: Time(binary.BigEndian.Uint64(createdAt)), ID: id.UUID.String()}, nil
+	return Key{CreatedAt: Time(binary.BigEndian.Uint64(k.createdAt)), ID: k.id.UUID.String()}, nil
 }
 
 // between returns a key halfway between a and b. If a < b, the result is at least a and less than b. The

@@ -257,8 +257,8 @@ func (p *pages) selecting(list string, limit int) (statement string, args []any)
 		w.and("id "+comparison+" ?::uuid", from.ID)
 		w.and("id <= ?::uuid", r.Last.ID)
 	} else {
-		w.and("(created_at, id) "+comparison+" (?::timestamptz, ?::uuid)", from.CreatedAt.literal(), from.ID)
-		w.and("(created_at, id) <= (?::timestamptz, ?::uuid)", r.Last.CreatedAt.literal(), r.Last.ID)
+		w.key(comparison, from)
+		w.key("<=", r.Last)
 	}
 	return `SELECT ` + list + ` FROM ` + p.source.table + ` WHERE ` + w.sql() + ` ORDER BY created_at, id LIMIT ` + strconv.Itoa(limit), w.args
 }

@@ -28,7 +28,7 @@ type Source struct {
 // SourceOptions sets how a Source divides what it reads. The zero value is right for production.
 type SourceOptions struct {
 	PageRows   int   // the number of rows in a page; 100,000 if 0
-	RangeRows  int64 // the estimated number of rows above which Plan splits a range; 125,000 if 0
+	RangeRows  int64 // the estimated number of rows above which Plan splits a range; 160,000 if 0
 	RangeBytes int64 // the same for the estimated bytes of its texts and metadata; 80 MiB if 0
 }
 

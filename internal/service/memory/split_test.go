@@ -32,7 +32,7 @@ func TestARangeWhoseEndIsDeletedIsNotSplit(t *testing.T) {
 		if c.halves == nil {
 			c.halves = []Range{c.whole}
 		}
-		split, err := p.split(t.Context(), PlannedRange{Range: c.whole})
+		split, err := p.split(t.Context(), span{PlannedRange: PlannedRange{Range: c.whole}})
 		var got []Range
 		for _, r := range split {
 			got = append(got, r.Range)
