@@ -39,10 +39,10 @@ func (s *Store) Start(ctx context.Context, id string, ranges []memory.PlannedRan
 func insertPlan(ctx context.Context, q sqlx.QueryerContext, id string, ranges []memory.PlannedRange) (Export, error) {
 	var estimate int64
 	n := len(ranges)
-	numbers, firstTimes, lastTimes, estimates := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	numbers, firstTimes, lastTimes, estimates, positions := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	firstIDs, lastIDs := make([]string, n), make([]string, n)
 	for i, r := range ranges {
-		numbers[i], estimates[i] = int64(i), r.Estimate
+		numbers[i], estimates[i], positions[i] = int64(i), r.Estimate, r.Position
 		firstTimes[i], firstIDs[i] = int64(r.First.CreatedAt), r.First.ID
 		lastTimes[i], lastIDs[i] = int64(r.Last.CreatedAt), r.Last.ID
 		estimate += r.Estimate
@@ -52,11 +52,11 @@ func insertPlan(ctx context.Context, q sqlx.QueryerContext, id string, ranges []
 			UPDATE memexport.exports SET status = $2, updated_at = now(), started_at = now(), estimate = $4
 			WHERE id = $1 AND status = ANY($3) RETURNING *),
 		planned AS (
-			INSERT INTO memexport.export_ranges (export_id, range, first_created_at, first_id, last_created_at, last_id, estimate)
+			INSERT INTO memexport.export_ranges (export_id, range, first_created_at, first_id, last_created_at, last_id, estimate, position)
 			SELECT started.id, planned.* FROM started,
-				unnest($5::integer[], $6::bigint[], $7::uuid[], $8::bigint[], $9::uuid[], $10::bigint[]) AS planned)
+				unnest($5::integer[], $6::bigint[], $7::uuid[], $8::bigint[], $9::uuid[], $10::bigint[], $11::bigint[]) AS planned)
 		SELECT `+recordColumns+` FROM started e`, id, Processing, pq.Array(transitions[Processing]), estimate,
-		pq.Array(numbers), pq.Array(firstTimes), pq.Array(firstIDs), pq.Array(lastTimes), pq.Array(lastIDs), pq.Array(estimates))
+		pq.Array(numbers), pq.Array(firstTimes), pq.Array(firstIDs), pq.Array(lastTimes), pq.Array(lastIDs), pq.Array(estimates), pq.Array(positions))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Export{}, ErrConflict
 	}
@@ -67,7 +67,7 @@ func insertPlan(ctx context.Context, q sqlx.QueryerContext, id string, ranges []
 }
 
 func (s *Store) selectPlan(ctx context.Context, id string) ([]memory.PlannedRange, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate
+	rows, err := s.db.QueryContext(ctx, `SELECT first_created_at, first_id, last_created_at, last_id, estimate, position
 		FROM memexport.export_ranges WHERE export_id = $1 ORDER BY range`, id)
 	if err != nil {
 		return nil, fmt.Errorf("read the ranges: %w", err)
@@ -76,7 +76,7 @@ func (s *Store) selectPlan(ctx context.Context, id string) ([]memory.PlannedRang
 	var ranges []memory.PlannedRange
 	for rows.Next() {
 		var r memory.PlannedRange
-		if err := rows.Scan(&r.First.CreatedAt, &r.First.ID, &r.Last.CreatedAt, &r.Last.ID, &r.Estimate); err != nil {
+		if err := rows.Scan(&r.First.CreatedAt, &r.First.ID, &r.Last.CreatedAt, &r.Last.ID, &r.Estimate, &r.Position); err != nil {
 			return nil, fmt.Errorf("read the ranges: %w", err)
 		}
 		ranges = append(ranges, r)

@@ -40,7 +40,7 @@ func create(t *testing.T, s *export.Store) export.Export {
 
 // plan has two ranges of 100 memories each.
 var plan = []memory.PlannedRange{
-	{Range: memory.Range{First: memory.Key{CreatedAt: memory.NegativeInfinity, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: -5, ID: uuid.Max.String()}}, Estimate: 100},
+	{Range: memory.Range{First: memory.Key{CreatedAt: memory.NegativeInfinity, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: -5, ID: uuid.Max.String()}, Position: 1<<62 + 1}, Estimate: 100},
 	{Range: memory.Range{First: memory.Key{CreatedAt: 0, ID: uuid.Nil.String()}, Last: memory.Key{CreatedAt: memory.Infinity, ID: uuid.Max.String()}}, Estimate: 100},
 }
 

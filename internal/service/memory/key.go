@@ -23,4 +23,7 @@ func (k Key) Compare(other Key) int {
 type Range struct {
 	First Key `json:"first"`
 	Last  Key `json:"last"`
+	// Position is the position in the write-ahead log of Postgres at which the range was planned, in bytes. A server
+	// must have reached it before the range is read there, or else memories may be missing. 0 if it is not known.
+	Position int64 `json:"position,omitempty"`
 }

@@ -82,6 +82,8 @@ var everything = Range{
 	Last:  Key{CreatedAt: Infinity, ID: "ffffffff-ffff-ffff-ffff-ffffffffffff"},
 }
 
+func rangeOf(first, last Key) Range { return Range{First: first, Last: last} }
+
 // read calls Read and returns one line for each memory that it visits.
 func read(tb testing.TB, s *Source, q Query, r Range, after *Key) []string {
 	tb.Helper()

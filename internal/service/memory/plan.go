@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -85,9 +86,14 @@ func (s *Source) Plan(ctx context.Context, q Query) ([]PlannedRange, error) {
 		}
 		spans = slices.Replace(spans, largest, largest+1, halves...)
 	}
+	at, err := position(ctx, tx) // last, because an error ends the transaction
+	if err != nil && !errors.Is(err, errNoPosition) {
+		return nil, fmt.Errorf("look up the position in the write-ahead log: %w", err)
+	}
 	ranges := make([]PlannedRange, len(spans))
 	for i, s := range spans {
 		ranges[i] = s.PlannedRange
+		ranges[i].Position = at
 	}
 	return join(ranges, target), nil
 }

@@ -35,7 +35,7 @@ func plan(t *testing.T, s *Source, db *sqlx.DB, q Query) ([]PlannedRange, []int6
 			t.Errorf("range %d is estimated at %d", i, r.Estimate)
 		}
 		for _, k := range []Key{r.First, r.Last} {
-			if count(t, db, s, window, Range{k, k}) != 1 {
+			if count(t, db, s, window, rangeOf(k, k)) != 1 {
 				t.Fatalf("range %d: no memory has the key %v", i, k)
 			}
 		}

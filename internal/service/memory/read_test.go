@@ -80,7 +80,7 @@ func TestARangeWithinOneInstantIsReadOnlyToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	p := pages{source: s, query: q, bounds: Range{first, last}, limit: s.pageRows}
+	p := pages{source: s, query: q, bounds: rangeOf(first, last), limit: s.pageRows}
 	statement, args := p.statement()
 	var explained string
 	if err := tx.Get(&explained, `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) `+statement, args...); err != nil {
@@ -130,7 +130,7 @@ func TestReadingResumesAfterAnyKey(t *testing.T) {
 		s := s.with(t, SourceOptions{PageRows: rows})
 		for i, k := range all {
 			same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &k), want[i+1:])
-			same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[0], all[len(all)-1]}, &k), want[i+1:])
+			same(t, read(t, s, Query{WorkspaceID: tenant}, rangeOf(all[0], all[len(all)-1]), &k), want[i+1:])
 			gap := Key{CreatedAt: k.CreatedAt, ID: k.ID[:35] + "0"} // equals k, or precedes k and belongs to no memory
 			if gap.ID != k.ID {
 				same(t, read(t, s, Query{WorkspaceID: tenant}, everything, &gap), want[i:])
@@ -144,14 +144,14 @@ func TestAKeyOutsideTheRangeDoesNotWidenIt(t *testing.T) {
 	s, db := open(t)
 	addTied(t, db, 12)
 	all, want := keys(t, db, tenant), stored(t, db, "memories", mine)
-	r := Range{all[4], all[7]}
+	r := rangeOf(all[4], all[7])
 	for _, before := range all[:4] {
 		same(t, read(t, s, Query{WorkspaceID: tenant}, r, &before), want[4:8])
 	}
 	for _, beyond := range all[7:] {
 		same(t, read(t, s, Query{WorkspaceID: tenant}, r, &beyond), nil)
 	}
-	same(t, read(t, s, Query{WorkspaceID: tenant}, Range{all[7], all[4]}, nil), nil)
+	same(t, read(t, s, Query{WorkspaceID: tenant}, rangeOf(all[7], all[4]), nil), nil)
 }
 
 func TestConsecutiveRangesOmitAndRepeatNothing(t *testing.T) {
@@ -165,7 +165,7 @@ func TestConsecutiveRangesOmitAndRepeatNothing(t *testing.T) {
 		var got []string
 		for from := 0; from < len(all); {
 			to := from + 1 + random.IntN(len(all)-from)
-			got = append(got, read(t, s, Query{WorkspaceID: tenant}, Range{all[from], all[to-1]}, nil)...)
+			got = append(got, read(t, s, Query{WorkspaceID: tenant}, rangeOf(all[from], all[to-1]), nil)...)
 			from = to
 		}
 		same(t, got, want)

@@ -24,6 +24,8 @@ var tracer = otel.Tracer("memexport")
 type Query struct {
 	WorkspaceID string // UUID of the tenant; every statement has it in its WHERE clause
 	Filter      Filter
+
+	position int64 // that of the range that is read, or 0
 }
 
 // defaultPageRows is the number of rows in a keyset page. Rows are streamed, so a large page needs no
@@ -80,6 +82,7 @@ func isOversize(m *Memory) bool {
 // connection is free, Read ends the page first. So one connection is enough for a call of Read, but with two
 // it is faster.
 func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit func(*Memory) error) error {
+	q.position = r.Position
 	p := pages{source: s, query: q, bounds: r, after: after, limit: s.pageRows}
 	for {
 		err := p.read(ctx, visit)
@@ -268,8 +271,25 @@ func (p *pages) selecting(list string, limit int) (statement string, args []any)
 const lockWait = "10s"
 
 // begin opens a read-only transaction in which Postgres never hides a memory, and reads along the keyset index,
-// whatever its planner estimates. Every statement that reads memories runs in such a transaction.
+// whatever its planner estimates. Every statement that reads memories runs in such a transaction. If the query reads a
+// range, the server has reached the range's position, unless it does not tell its own.
 func (s *Source) begin(ctx context.Context, q Query) (*sqlx.Tx, error) {
+	tx, err := s.beginAnywhere(ctx, q)
+	if err != nil || q.position == 0 {
+		return tx, err
+	}
+	if err = awaitPosition(ctx, tx, q.position); err == nil {
+		return tx, nil
+	}
+	tx.Rollback() //nolint:errcheck // the first error is returned
+	if errors.Is(err, errNoPosition) {
+		return s.beginAnywhere(ctx, q)
+	}
+	return nil, fmt.Errorf("begin reading memories: %w", err)
+}
+
+// beginAnywhere is begin on any server, whatever its position.
+func (s *Source) beginAnywhere(ctx context.Context, q Query) (*sqlx.Tx, error) {
 	tx, err := s.db.BeginTxx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("begin reading memories: %w", err)

@@ -22,12 +22,12 @@ func TestARangeWhoseEndIsDeletedIsNotSplit(t *testing.T) {
 		whole  Range
 		halves []Range // nil if the range is not split
 	}{
-		"both ends exist":        {Range{all[2], all[7]}, []Range{{all[2], all[4]}, {all[5], all[7]}}},
-		"one memory":             {Range{all[2], all[2]}, nil},
-		"no memory at the start": {Range{later(all[2], hour/2), all[3]}, nil},
-		"no memory at the end":   {Range{all[2], later(all[3], -hour/2)}, nil},
-		"no first half at all":   {Range{later(all[0], -2*hour), all[0]}, nil},
-		"no second half at all":  {Range{all[9], later(all[9], 2*hour)}, nil},
+		"both ends exist":        {rangeOf(all[2], all[7]), []Range{rangeOf(all[2], all[4]), rangeOf(all[5], all[7])}},
+		"one memory":             {rangeOf(all[2], all[2]), nil},
+		"no memory at the start": {rangeOf(later(all[2], hour/2), all[3]), nil},
+		"no memory at the end":   {rangeOf(all[2], later(all[3], -hour/2)), nil},
+		"no first half at all":   {rangeOf(later(all[0], -2*hour), all[0]), nil},
+		"no second half at all":  {rangeOf(all[9], later(all[9], 2*hour)), nil},
 	} {
 		if c.halves == nil {
 			c.halves = []Range{c.whole}

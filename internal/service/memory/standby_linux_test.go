@@ -91,3 +91,27 @@ func TestAStandbySoonEndsTheStatementOfACallThatHasEnded(t *testing.T) {
 		return err == nil && running == 0
 	})
 }
+
+// The connections of a source may lead to several standbys, and one of them may lag behind.
+func TestAStandbyThatIsBehindThePlanIsAwaited(t *testing.T) {
+	through := pgtest.Standby(t)
+	url := pgtest.New(t)
+	primary, standby := pgtest.OpenURL(t, url, 2), pgtest.OpenURL(t, through(url), 2)
+	await.True(t, time.Minute, "the standby has the database", func() bool { return standby.Ping() == nil })
+	exec(t, standby, `SELECT pg_wal_replay_pause()`)
+	addTied(t, primary, 100)
+	ranges, _ := plan(t, source(t, primary, "memories"), primary, Query{WorkspaceID: tenant})
+	s := source(t, standby, "memories")
+	var visited int
+	visit := func(*Memory) error { visited++; return nil }
+	if err := s.Read(t.Context(), Query{WorkspaceID: tenant}, ranges[0].Range, nil, visit); !errors.Is(err, errBehind) || visited != 0 {
+		t.Errorf("%d memories and %v, want none and %v", visited, err, errBehind)
+	}
+	if err := s.Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, visit); err != nil || visited != 0 {
+		t.Errorf("%d memories and %v: the standby is not behind, so this tests nothing", visited, err)
+	}
+	time.AfterFunc(300*time.Millisecond, func() { standby.MustExec(`SELECT pg_wal_replay_resume()`) })
+	if err := s.Read(t.Context(), Query{WorkspaceID: tenant}, ranges[0].Range, nil, visit); err != nil || visited != 100 {
+		t.Errorf("%d memories and %v, want 100", visited, err)
+	}
+}

@@ -116,8 +116,8 @@ func TestACancelledMigrationCanBeRepeated(t *testing.T) {
 	}
 }
 
-// openForLastMigration returns a database that lacks only the last migration, which changes the table exports, and
-// a transaction that has locked this table as pg_dump does.
+// openForLastMigration returns a database that lacks only the last migration, which changes the table export_ranges,
+// and a transaction that has locked this table as pg_dump does.
 func openForLastMigration(t *testing.T) (*sqlx.DB, *sqlx.Tx) {
 	t.Helper()
 	url := pgtest.New(t)
@@ -125,10 +125,10 @@ func openForLastMigration(t *testing.T) (*sqlx.DB, *sqlx.Tx) {
 	if _, err := postgres.Migrate(t.Context(), db); err != nil {
 		t.Fatal(err)
 	}
-	db.MustExec(`ALTER TABLE memexport.exports DROP trace_parent, DROP created_by; DELETE FROM memexport.schema_version WHERE version_id = 12`)
+	db.MustExec(`ALTER TABLE memexport.export_ranges DROP position; DELETE FROM memexport.schema_version WHERE version_id = 13`)
 	dump := pgtest.OpenURL(t, url+"&application_name=pg_dump", 1).MustBegin()
 	t.Cleanup(func() { dump.Rollback() }) //nolint:errcheck // does nothing if the test has ended it
-	dump.MustExec(`LOCK TABLE memexport.exports IN ACCESS SHARE MODE`)
+	dump.MustExec(`LOCK TABLE memexport.export_ranges IN ACCESS SHARE MODE`)
 	return db, dump
 }
 
@@ -149,7 +149,7 @@ func TestTheServiceGoesOnWhileAMigrationWaitsForABackup(t *testing.T) {
 	line := ""
 	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); { // several attempts
 		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second) // a request waits for 10 seconds
-		if err := db.GetContext(ctx, new(int), `SELECT count(*) FROM memexport.exports`); err != nil {
+		if err := db.GetContext(ctx, new(int), `SELECT count(*) FROM memexport.export_ranges`); err != nil {
 			t.Fatalf("a read beside the migration: %v", err)
 		}
 		cancel()
@@ -162,7 +162,7 @@ func TestTheServiceGoesOnWhileAMigrationWaitsForABackup(t *testing.T) {
 	if err := dump.Get(&pid, `SELECT pg_backend_pid()`); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, errors.New(line), "00012_origin.sql", "memexport.exports", "process "+pid+" (pg_dump, user ")
+	wantError(t, errors.New(line), "00013_range_position.sql", "memexport.export_ranges", "process "+pid+" (pg_dump, user ")
 	if err := dump.Rollback(); err != nil {
 		t.Fatal(err)
 	}
@@ -192,8 +192,8 @@ func TestAMigrationThatGetsNoLockSaysWhatToDo(t *testing.T) {
 	if n != 0 {
 		t.Errorf("%d migrations applied", n)
 	}
-	wantError(t, err, "00012_origin.sql", "memexport.exports is locked by process", "(pg_dump, user ", "pg_terminate_backend", "run `memexport migrate` again")
-	if err := db.Get(new(int), `SELECT count(*) FROM memexport.exports`); err != nil {
+	wantError(t, err, "00013_range_position.sql", "memexport.export_ranges is locked by process", "(pg_dump, user ", "pg_terminate_backend", "run `memexport migrate` again")
+	if err := db.Get(new(int), `SELECT count(*) FROM memexport.export_ranges`); err != nil {
 		t.Error(err)
 	}
 }
