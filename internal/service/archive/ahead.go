@@ -3,8 +3,12 @@ package archive
 import "context"
 
 // openAhead is how many parts of a store on the network are opened before they are needed. A store needs 10
-// to 100 ms to answer, and a part is read in 10 to 50 ms. An opened part needs only buffers of the kernel.
+// to 100 ms to answer, and a part is read in 10 to 50 ms.
 const openAhead = 4
+
+// furtherAhead is how many parts all downloads of a process together open ahead beyond one each. Over HTTP/1.1 an
+// opened part needs only buffers of the kernel, but over HTTP/2 up to 4 MiB of the process.
+const furtherAhead = 16
 
 // opener opens the objects of parts in order, and some of them before they are needed. In a directory it opens
 // nothing, because a file opens without delay: the first Read of a File opens it.
@@ -57,8 +61,16 @@ func (o *opener) close() {
 
 // ahead is a part that a File opens while it still reads a part before it.
 type ahead struct {
-	segment int          // its index in File.segments
-	opened  chan *stream // receives nil if opening fails
+	segment int           // its index in File.segments
+	opened  chan *stream  // receives nil if opening fails
+	place   chan struct{} // a receive gives back its place among furtherAhead; nil if it has none
+}
+
+// free gives back the place of the part.
+func (a *ahead) free() {
+	if a.place != nil {
+		<-a.place
+	}
 }
 
 // openNext begins to open the next parts if half of the current part has been read. So a download from a store on
@@ -81,12 +93,21 @@ func (f *File) openNext() {
 		if next.object == "" {
 			continue
 		}
+		var place chan struct{}
+		if len(f.ahead) > 0 {
+			select {
+			case f.archive.further <- struct{}{}:
+				place = f.archive.further
+			default:
+				return
+			}
+		}
 		offset := next.skip
 		if next.inflate {
 			offset = 0
 		}
 		opened := make(chan *stream, 1)
-		f.ahead = append(f.ahead, ahead{segment: i, opened: opened})
+		f.ahead = append(f.ahead, ahead{segment: i, opened: opened, place: place})
 		go func() {
 			s, _ := f.openObject(next, offset) // Read opens it again, and returns the error if there still is one
 			opened <- s
@@ -101,14 +122,15 @@ func (f *File) openedAhead(segment int) *stream {
 	if len(f.ahead) == 0 || f.ahead[0].segment != segment {
 		return nil
 	}
-	opened := f.ahead[0].opened
+	first := f.ahead[0]
 	f.ahead = f.ahead[1:]
+	defer first.free()
 	select {
-	case s := <-opened:
+	case s := <-first.opened:
 		return s
 	default:
 		f.lead = min(2*max(1, f.lead), openAhead)
-		return <-opened
+		return <-first.opened
 	}
 }
 
@@ -119,6 +141,7 @@ func (f *File) dropAhead() {
 			if s := <-a.opened; s != nil {
 				s.close()
 			}
+			a.free()
 		}()
 	}
 	f.ahead = nil

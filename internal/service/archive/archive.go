@@ -48,6 +48,7 @@ type Archive struct {
 	folder     string // the URL's prefix parameter, with which every key begins
 	dir        string // the directory of a file:// bucket; otherwise empty
 	extra      chan struct{}
+	further    chan struct{} // places of parts that downloads open further ahead than one
 
 	hung *atomic.Int64 // operations that nobody waits for any more; see await
 
@@ -92,6 +93,7 @@ func Open(ctx context.Context, bucketURL string, options Options) (*Archive, err
 	}
 	if a.dir == "" {
 		a.extra = make(chan struct{}, extraUploads)
+		a.further = make(chan struct{}, furtherAhead)
 	}
 	if a.bucket, err = blob.OpenBucket(ctx, u.String()); err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
+	eventually "memexport/internal/workshop/await"
 	"memexport/internal/workshop/storetest"
 )
 
@@ -147,6 +148,34 @@ func theNextPartsOfAFastDownload(c *inStore) {
 	}
 	if got := faults.Answers(); got != len(parts)+1 {
 		c.Errorf("%d requests for %d parts, want one more because one failed", got, len(parts))
+	}
+
+	// Places for parts ahead are given back, also by a download that ends early, and without a place a download
+	// opens one part ahead.
+	if n := len(a.further); n != 0 {
+		c.Errorf("%d places are taken after the download", n)
+	}
+	file = a.File(c.Context(), bare, parts)
+	file.lead = openAhead
+	if _, err := io.ReadFull(file, got[:60_000]); err != nil {
+		c.Fatal(err)
+	}
+	if n := len(a.further); n != openAhead-1 {
+		c.Errorf("%d places are taken, want %d", n, openAhead-1)
+	}
+	file.Close() //nolint:errcheck // it never fails
+	eventually.True(c.T, 30*time.Second, "the places are given back", func() bool { return len(a.further) == 0 })
+	for range furtherAhead {
+		a.further <- struct{}{}
+	}
+	file = a.File(c.Context(), bare, parts)
+	defer file.Close()
+	file.lead = openAhead
+	if _, err := io.ReadFull(file, got[:60_000]); err != nil {
+		c.Fatal(err)
+	}
+	if n := len(file.ahead); n != 1 {
+		c.Errorf("%d parts are opened ahead without a place, want 1", n)
 	}
 }
 

@@ -25,8 +25,8 @@ const (
 // time. So it may expect ten memories where there are a million. Therefore estimate returns the mean of what the
 // matches in the two samples suggest.
 func (p *planner) estimate(ctx context.Context, s *span) (int64, error) {
-	// One sample of a half was read when the span was whole, and may reach beyond the half. Then the other sample is
-	// the smaller one, and has read all of the half.
+	// One sample of a half was read when the span was whole, and may reach beyond the half. If so, the half has fewer
+	// than sampleRows memories, and the other sample has counted them all.
 	fewer := s.first
 	if s.last.rows < fewer.rows {
 		fewer = s.last

@@ -20,8 +20,8 @@ const walPosition = `((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn
 var errNoPosition = errors.New("the server of the memories does not tell its position in the write-ahead log")
 
 // errBehind means that the server lacks commits that another server had when the export was planned.
-var errBehind = errors.New("this server of the memories has replayed less of the write-ahead log than the one on which the export was planned: " +
-	"all connections of MEMORIES_DATABASE_URL should lead to one server, see docs/postgres.md#replicas")
+var errBehind = errors.New("this server of the memories lacks commits that the plan of the export has seen: " +
+	"a replica lags, or another cluster has taken the place of the old one; see docs/postgres.md#replicas")
 
 // position returns the position of the transaction's server.
 func position(ctx context.Context, tx *sqlx.Tx) (bytes int64, err error) {
