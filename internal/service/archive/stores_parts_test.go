@@ -49,13 +49,10 @@ var partCases = []storeCase{
 // read, and that it sends only one such request.
 func theNextPartOfADownload(c *inStore) {
 	const size = 100_000
-	var parts []Part
-	var contents [][]byte
+	parts, contents := c.putNoise(slices.Repeat([]int{size}, 3)...)
 	requested := map[string]chan struct{}{}
-	for i := range 3 {
-		contents = append(contents, noise(size, uint64(i)))
-		parts = append(parts, c.put(i, contents[i]))
-		requested[parts[i].Object] = make(chan struct{})
+	for _, p := range parts {
+		requested[p.Object] = make(chan struct{})
 	}
 	a, faults := faulty(c)
 	faults.Set(func(r *http.Request) storetest.Fault {
@@ -102,12 +99,7 @@ func theNextPartOfADownload(c *inStore) {
 // it needs them, each only once, and that a part which fails ahead is requested again.
 func theNextPartsOfAFastDownload(c *inStore) {
 	const held, failing = 12, 17
-	var parts []Part
-	var contents [][]byte
-	for i := range 20 {
-		contents = append(contents, noise(100_000, uint64(i)))
-		parts = append(parts, c.put(i, contents[i]))
-	}
+	parts, contents := c.putNoise(slices.Repeat([]int{100_000}, 20)...)
 	a, faults := faulty(c)
 	release, failed := make(chan struct{}), false
 	faults.Set(func(r *http.Request) storetest.Fault {
@@ -182,12 +174,7 @@ func theNextPartsOfAFastDownload(c *inStore) {
 // partsOpenedAhead checks that verification opens the next parts while the store has not answered yet, each
 // only once, and that it closes them when it fails.
 func partsOpenedAhead(c *inStore) {
-	var parts []Part
-	var contents [][]byte
-	for i := range 7 {
-		contents = append(contents, noise(100_000, uint64(i)))
-		parts = append(parts, c.put(i, contents[i]))
-	}
+	parts, contents := c.putNoise(slices.Repeat([]int{100_000}, 7)...)
 	a, faults := faulty(c)
 	opened, release := 0, make(chan struct{})
 	faults.Set(func(r *http.Request) storetest.Fault {
@@ -226,12 +213,7 @@ func sum(data []byte) []byte {
 }
 
 func partsAreReadBack(c *inStore) {
-	var parts []Part
-	var contents [][]byte
-	for i, size := range []int{1, 100, 8 << 20, 8<<20 + 1, 5 << 20, 17 << 20} { // sizes around those at which SDKs split uploads
-		contents = append(contents, noise(size, uint64(i)))
-		parts = append(parts, c.put(i, contents[i]))
-	}
+	parts, contents := c.putNoise(1, 100, 8<<20, 8<<20+1, 5<<20, 17<<20) // sizes around those at which SDKs split uploads
 	again := c.put(2, contents[2])
 	if again != parts[2] {
 		c.Errorf("a repeated part is %+v, was %+v", again, parts[2])

@@ -74,6 +74,16 @@ func (c *inStore) put(number int, data []byte) Part {
 	return put(c.T, c.Archive, number, data)
 }
 
+// putNoise stores parts of range 0 that have these sizes, and returns them with their contents.
+func (c *inStore) putNoise(sizes ...int) (parts []Part, contents [][]byte) {
+	c.Helper()
+	for i, size := range sizes {
+		contents = append(contents, noise(size, uint64(i)))
+		parts = append(parts, c.put(i, contents[i]))
+	}
+	return parts, contents
+}
+
 // noise returns n random bytes, which depend on the seed.
 func noise(n int, seed uint64) []byte {
 	data := make([]byte, n)

@@ -83,7 +83,7 @@ func (r Range) microseconds() float64 { return float64(r.Last.CreatedAt) - float
 // maxEstimate keeps sums of estimates from overflowing.
 const maxEstimate = 1 << 50
 
-// sample is what the first or the last memories of a range show. If there are no memories, it is zero.
+// sample is what the first or the last memories of a range show. A range without memories has the zero value.
 type sample struct {
 	rows, matches int64
 	keys          Range // from the first to the last of the memories that were read

@@ -179,13 +179,10 @@ func (p *planner) split(ctx context.Context, s span) ([]span, error) {
 }
 
 // window selects the memories of the workspace in the filter's time window. It leaves the rest of the filter out,
-// because the index does not contain the other columns. The numbers of its placeholders follow those of args.
+// because the index does not contain the other columns. Its placeholders are numbered after args.
 func (p *planner) window(args ...any) *where {
-	w := &where{args: args}
-	w.and("workspace_id = ?::uuid", p.query.WorkspaceID)
 	window := Filter{CreatedAfter: p.query.Filter.CreatedAfter, CreatedBefore: p.query.Filter.CreatedBefore}
-	window.where(w)
-	return w
+	return (&Query{WorkspaceID: p.query.WorkspaceID, Filter: window}).where(args...)
 }
 
 // keyColumns is the select list of a row for scanKey.

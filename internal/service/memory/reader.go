@@ -25,7 +25,7 @@ type Query struct {
 	WorkspaceID string // UUID of the tenant; every statement has it in its WHERE clause
 	Filter      Filter
 
-	position int64 // that of the range that is read, or 0
+	position int64 // Range.Position of the range that is read
 }
 
 // defaultPageRows is the number of rows in a keyset page. Rows are streamed, so a large page needs no
@@ -308,9 +308,9 @@ func (s *Source) beginAnywhere(ctx context.Context, q Query) (*sqlx.Tx, error) {
 }
 
 // where returns the conditions that select the memories of the query: the workspace and the filter.
-// Statements add more conditions.
-func (q *Query) where() *where {
-	w := &where{}
+// Statements add more conditions. Its placeholders are numbered after args, the arguments of an earlier where.
+func (q *Query) where(args ...any) *where {
+	w := &where{args: args}
 	w.and("workspace_id = ?::uuid", q.WorkspaceID)
 	q.Filter.where(w)
 	return w
