@@ -5,6 +5,7 @@ package worker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -155,7 +156,12 @@ func (o *Options) register(r worker.Registry) {
 // prepareNamespace registers the search attributes, and creates the schedules or changes existing ones to
 // match the options.
 func (o *Options) prepareNamespace(ctx context.Context, s *schedules) error {
-	if _, err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace); err != nil {
+	err := workflows.RegisterSearchAttributes(ctx, o.Client, o.Namespace)
+	var missing *workflows.MissingAttributesError
+	if errors.As(err, &missing) {
+		o.Log.Warn("new exports cannot be found by status, workspace or format in the Temporal UI until the search attributes exist; "+
+			"create them as docs/temporal-ui.md says", "missing", missing.Missing, "error", missing)
+	} else if err != nil {
 		return fmt.Errorf("register the search attributes: %w", err)
 	}
 	return s.ensure(ctx, atStart)

@@ -33,6 +33,7 @@ import (
 func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	server := temporaltest.Start(t)
 	t.Run("WaitsForATemporalThatStartsLater", func(t *testing.T) { waitsForTemporal(t, server) })
+	t.Run("NamesTheSearchAttributesThatItCannotAdd", func(t *testing.T) { namesMissingAttributes(t, server) })
 	t.Run("CreatesAndUpdatesItsSchedules", func(t *testing.T) { keepsSchedules(t, server) })
 	t.Run("TakesOverTheSchedulesOfAnotherTaskQueue", func(t *testing.T) { takesSchedulesOver(t, server) })
 	t.Run("LeavesSchedulesToATaskQueueThatWorkersPoll", func(t *testing.T) { sharesSchedules(t, server) })
@@ -69,6 +70,25 @@ func waitsForTemporal(t *testing.T, server string) {
 	id := s.start()
 	await.True(t, patience, "the export is READY", func() bool { return s.find(id).Status == export.Ready })
 	await.True(t, patience, "its activities are counted", func() bool { return load.Load() > 0 })
+}
+
+func namesMissingAttributes(t *testing.T, server string) {
+	refuse := func(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		if strings.HasSuffix(method, "SearchAttributes") {
+			return status.Error(codes.PermissionDenied, "a refusal of the test")
+		}
+		return invoke(ctx, method, request, reply, conn, o...)
+	}
+	s := newSite(t, dial(t, server, grpc.WithChainUnaryInterceptor(refuse)))
+	var lines process.Buffer
+	s.options.Log = slog.New(slog.NewTextHandler(&lines, nil))
+	s.run(s.options)
+	await.True(t, patience, "the worker runs", func() bool { return strings.Contains(lines.String(), "worker started") })
+	for _, want := range []string{"docs/temporal-ui.md", "ExportStatus (Keyword)", "a refusal of the test"} {
+		if !strings.Contains(lines.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, lines.String())
+		}
+	}
 }
 
 func keepsSchedules(t *testing.T, server string) {

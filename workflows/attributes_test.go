@@ -2,6 +2,8 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"testing"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -96,7 +99,7 @@ func hasAttributes(t *testing.T, c client.Client, starter *workflows.Starter) bo
 // Each row starts an export while calls fail, and another one after that.
 func TestAnExportHasTheAttributesIfItsNamespaceIsKnownToHaveThem(t *testing.T) {
 	c := newNamespace(t)
-	namespace := strings.ToLower(t.Name())
+	namespace := namespaceOf(t)
 	for _, row := range []struct {
 		name          string
 		codes         map[string]codes.Code
@@ -150,8 +153,8 @@ func TestAStartThatIsRefusedWithoutAttributesFails(t *testing.T) {
 // register registers the search attributes in a namespace, and waits until the server knows them.
 func register(t *testing.T, c client.Client, namespace string) {
 	t.Helper()
-	if registered, err := workflows.RegisterSearchAttributes(t.Context(), c, namespace); err != nil || !registered {
-		t.Fatal(registered, err)
+	if err := workflows.RegisterSearchAttributes(t.Context(), c, namespace); err != nil {
+		t.Fatal(err)
 	}
 	await.True(t, patience, "the server knows the attributes", func() bool {
 		for name := range workflows.SearchAttributes {
@@ -162,4 +165,66 @@ func register(t *testing.T, c client.Client, namespace string) {
 		}
 		return true
 	})
+}
+
+func TestAStarterNoticesAttributesThatAreAddedWhileItRuns(t *testing.T) {
+	c := newNamespace(t)
+	namespace := namespaceOf(t)
+	f := faults{codes: map[string]codes.Code{add: codes.PermissionDenied}}
+	starter := workflows.NewStarter(f.client(t, namespace), namespace, "queue")
+	if hasAttributes(t, c, starter) {
+		t.Fatal("an export has attributes that nobody has registered")
+	}
+	register(t, c, namespace)
+	if hasAttributes(t, c, starter) {
+		t.Error("the starter asked again at once")
+	}
+	starter.SetRecheck(0)
+	if !hasAttributes(t, c, starter) {
+		t.Error("the starter did not notice the attributes")
+	}
+}
+
+func TestAttributesThatCannotBeAddedAreNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		taken  map[string]enumspb.IndexedValueType
+		want   []string
+		reason string
+	}{
+		"no room": {taken: keywords(10),
+			want:   []string{"ExportExpiresAt (Datetime)", "ExportFormat (Keyword)", "ExportMemories (Int)", "ExportStatus (Keyword)", "ExportWorkspace (Keyword)"},
+			reason: "cannot have more than 10 search attribute of type Keyword"},
+		"another type": {taken: map[string]enumspb.IndexedValueType{"ExportStatus": enumspb.INDEXED_VALUE_TYPE_BOOL},
+			want: []string{"ExportStatus (Keyword)"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			temporal := newNamespace(t)
+			namespace := namespaceOf(t)
+			_, err := temporal.OperatorService().AddSearchAttributes(t.Context(), &operatorservice.AddSearchAttributesRequest{
+				Namespace: namespace, SearchAttributes: c.taken})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = workflows.RegisterSearchAttributes(t.Context(), temporal, namespace)
+			var missing *workflows.MissingAttributesError
+			if !errors.As(err, &missing) {
+				t.Fatal("the error is", err)
+			}
+			if !slices.Equal(missing.Missing, c.want) {
+				t.Errorf("these are missing: %q, want %q", missing.Missing, c.want)
+			}
+			if !strings.Contains(err.Error(), c.reason) {
+				t.Errorf("the error is %q, want %q in it", err, c.reason)
+			}
+		})
+	}
+}
+
+// keywords returns n attributes of the type Keyword.
+func keywords(n int) map[string]enumspb.IndexedValueType {
+	attributes := map[string]enumspb.IndexedValueType{}
+	for i := range n {
+		attributes[fmt.Sprintf("Taken%d", i)] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	return attributes
 }

@@ -25,13 +25,22 @@ type Starter struct {
 	namespace string
 	taskQueue string
 
-	registering singleflight.Group   // lets concurrent callers share one request to the server
-	registered  atomic.Pointer[bool] // whether the namespace has the search attributes; nil if unknown
+	registering singleflight.Group           // lets concurrent callers share one request to the server
+	known       atomic.Pointer[registration] // whether the namespace has the search attributes; nil if unknown
+	recheck     time.Duration                // how long it is believed that the namespace lacks them
 }
+
+type registration struct {
+	registered bool
+	at         time.Time // when the server said it
+}
+
+// defaultRecheck is the default of Starter.recheck. A check costs two requests, and one export waits for them.
+const defaultRecheck = 5 * time.Minute
 
 // NewStarter returns a Starter. The client may be a lazy client whose server is down.
 func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
-	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue}
+	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue, recheck: defaultRecheck}
 }
 
 // Start starts the workflow of an export. If the workflow was started before, Start does nothing and
@@ -111,26 +120,27 @@ func describe(e export.Export) string {
 }
 
 // attributesRegistered reports whether the namespace has the search attributes. The first call tries to
-// register them. If the server does not answer or ctx ends first, attributesRegistered returns false, and
-// the next call tries again.
+// register them. If the namespace lacks them, a call tries again once recheck has passed, so that somebody can add
+// them while this process runs. If the server does not answer or ctx ends first, attributesRegistered returns
+// false, and the next call tries again.
 func (s *Starter) attributesRegistered(ctx context.Context) bool {
-	if registered := s.registered.Load(); registered != nil {
-		return *registered
+	if known := s.known.Load(); known != nil && (known.registered || time.Since(known.at) < s.recheck) {
+		return known.registered
 	}
 	// Several callers wait for this answer, so it must not fail only because the context of the first
 	// caller ends.
 	shared := context.WithoutCancel(ctx)
 	answer := s.registering.DoChan("", func() (any, error) {
-		registered, err := RegisterSearchAttributes(shared, s.client, s.namespace)
-		if err == nil {
-			s.registered.Store(&registered)
+		err := RegisterSearchAttributes(shared, s.client, s.namespace)
+		var missing *MissingAttributesError
+		if err == nil || errors.As(err, &missing) {
+			s.known.Store(&registration{registered: err == nil, at: time.Now()})
 		}
-		return registered, err
+		return nil, err
 	})
 	select {
 	case result := <-answer:
-		registered, _ := result.Val.(bool)
-		return registered && result.Err == nil
+		return result.Err == nil
 	case <-ctx.Done():
 		return false
 	}

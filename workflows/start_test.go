@@ -42,16 +42,20 @@ func (s *stub) workOn(t *testing.T, c client.Client, queue string) {
 // registerAttributes registers the search attributes in the namespace default.
 func registerAttributes(t *testing.T) {
 	t.Helper()
-	registered, err := workflows.RegisterSearchAttributes(t.Context(), temporal.client, "default")
-	if err != nil || !registered {
-		t.Fatal(registered, err)
+	if err := workflows.RegisterSearchAttributes(t.Context(), temporal.client, "default"); err != nil {
+		t.Fatal(err)
 	}
+}
+
+// namespaceOf returns the name of the namespace that newNamespace creates for the test.
+func namespaceOf(t *testing.T) string {
+	return strings.ReplaceAll(strings.ToLower(t.Name()), "/", "-")
 }
 
 // newNamespace creates a namespace without search attributes and returns a client for it.
 func newNamespace(t *testing.T) client.Client {
 	t.Helper()
-	name := strings.ToLower(t.Name())
+	name := namespaceOf(t)
 	_, err := temporal.client.WorkflowService().RegisterNamespace(t.Context(), &workflowservice.RegisterNamespaceRequest{
 		Namespace: name, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
 	})
@@ -103,12 +107,12 @@ func TestStartIsIdempotentEvenAfterTheWorkflowHasEnded(t *testing.T) {
 
 func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	c := newNamespace(t)
-	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
+	starter := workflows.NewStarter(c, namespaceOf(t), "queue")
 	e := newExport()
 	if err := starter.Start(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	registered, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: strings.ToLower(t.Name())})
+	registered, err := c.OperatorService().ListSearchAttributes(t.Context(), &operatorservice.ListSearchAttributesRequest{Namespace: namespaceOf(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,13 +141,13 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 // servers do not know yet.
 func TestStartWorksWithoutRegisteredAttributes(t *testing.T) {
 	c := newNamespace(t)
-	starter := workflows.NewStarter(c, strings.ToLower(t.Name()), "queue")
+	starter := workflows.NewStarter(c, namespaceOf(t), "queue")
 	if err := starter.Start(t.Context(), newExport()); err != nil {
 		t.Fatal(err)
 	}
 	for name := range workflows.SearchAttributes {
 		_, err := c.OperatorService().RemoveSearchAttributes(t.Context(), &operatorservice.RemoveSearchAttributesRequest{
-			Namespace: strings.ToLower(t.Name()), SearchAttributes: []string{name},
+			Namespace: namespaceOf(t), SearchAttributes: []string{name},
 		})
 		if err != nil {
 			t.Fatal(err)
