@@ -2,11 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 
 	"memexport/activities"
@@ -51,12 +51,24 @@ type Activities struct {
 	// StuckAfter is how long an export may stay PENDING or PROCESSING before Reconcile looks for the reason.
 	// Defaults to 15 minutes.
 	StuckAfter time.Duration
+	// Log gets the lines about single exports, each in the trace of its export. The logger of the activity knows
+	// only the trace of the run.
+	Log *slog.Logger
 	// Observe is called with the result of each run of Reconcile, for example to set metrics. Defaults to
 	// doing nothing.
 	Observe func(Reconciled)
 
 	telling sync.Mutex
 	told    map[string]time.Time // when this worker last logged that an export is stuck; guarded by telling
+}
+
+// tell logs a line about an export. An export without a row has only an id.
+func (a *Activities) tell(ctx context.Context, level slog.Level, e export.Export, message string, attrs ...any) {
+	about := []any{"export_id", e.ID}
+	if e.WorkspaceID != "" {
+		about = append(about, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy, "format", e.Format)
+	}
+	a.Log.Log(e.InTrace(ctx), level, message, append(about, attrs...)...)
 }
 
 // Reconciled says what a run has done.
@@ -81,7 +93,7 @@ func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error)
 	if err := a.settleOverdue(ctx, &done); err != nil {
 		return done, err
 	}
-	a.tell(ctx, done.Stuck)
+	a.forget()
 	dispatched, err := a.Dispatcher.All(ctx)
 	done.Dispatched += dispatched.Dispatched
 	done.Errors += dispatched.Errors
@@ -108,8 +120,7 @@ func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error 
 					return ctx.Err()
 				}
 				if done.Errors++; done.Errors <= reported {
-					activity.GetLogger(ctx).Warn("an export could not be reconciled; the next run tries again",
-						"export_id", e.ID, "error", attempt.SafeMessage(err))
+					a.tell(ctx, slog.LevelWarn, e, "an export could not be reconciled; the next run tries again", "error", attempt.SafeMessage(err))
 				}
 			}
 		}
@@ -133,7 +144,7 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 			return err
 		}
 		if found.activity == "Purge" {
-			done.add(Stuck{ExportID: e.ID, WorkspaceID: e.WorkspaceID, Status: e.Status, Since: e.UpdatedAt, Reason: found.reason, Detail: found.detail})
+			a.report(ctx, e, e.UpdatedAt, found, done)
 			return nil
 		}
 	}
@@ -153,8 +164,7 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 		}
 	}
 	if what != leave {
-		activity.GetLogger(ctx).Info("export reconciled", "export_id", e.ID, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy,
-			"action", what.String(), "status", e.StoredStatus, "workflow", state)
+		a.tell(ctx, slog.LevelInfo, e, "export reconciled", "action", what.String(), "status", e.StoredStatus, "workflow", state)
 	}
 	ref := activities.ExportRef{ExportID: e.ID}
 	switch what {

@@ -64,7 +64,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{T: t, db: db, dir: t.TempDir(), exports: export.NewStore(db)}
 	f.activities = &reconcile.Activities{Steps: &activities.Activities{
 		Exports: f.exports, Source: source, Retention: 72 * time.Hour, Grace: time.Hour, Parallel: 4,
-	}}
+	}, Log: slog.New(slog.DiscardHandler)}
 	f.activities.Dispatcher = &dispatch.Dispatcher{Exports: f.exports, Log: slog.New(slog.DiscardHandler)}
 	f.useBucket("file://" + f.dir)
 	return f

@@ -3,12 +3,12 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"slices"
+	"log/slog"
+	"maps"
 	"strings"
 	"time"
 
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/activity"
 
 	"memexport/internal/service/export"
 )
@@ -48,41 +48,45 @@ func (a *Activities) look(ctx context.Context, i *inspector, e export.Export, d 
 	}
 	found, err := i.diagnose(ctx, d)
 	if err == nil && found.reason != "" {
-		done.add(Stuck{ExportID: e.ID, WorkspaceID: e.WorkspaceID, Status: e.Status, Since: since, Reason: found.reason, Detail: found.detail})
+		a.report(ctx, e, since, found, done)
 	}
 	return err
 }
 
-func (r *Reconciled) add(s Stuck) {
-	if r.StuckBy == nil {
-		r.StuckBy = map[Reason]int{}
+// report counts an export as stuck in done, and logs that it is stuck unless this worker has done so within toldEvery.
+func (a *Activities) report(ctx context.Context, e export.Export, since time.Time, found diagnosis, done *Reconciled) {
+	if done.StuckBy == nil {
+		done.StuckBy = map[Reason]int{}
 	}
-	r.StuckBy[s.Reason]++
-	if len(r.Stuck) < reported {
-		r.Stuck = append(r.Stuck, s)
+	done.StuckBy[found.reason]++
+	if len(done.Stuck) < reported {
+		done.Stuck = append(done.Stuck, Stuck{ExportID: e.ID, WorkspaceID: e.WorkspaceID, Status: e.Status, Since: since,
+			Reason: found.reason, Detail: found.detail})
+	}
+	if a.tellNow(e.ID) {
+		a.tell(ctx, slog.LevelWarn, e, "an export is stuck: "+found.detail, "status", e.Status, "since", since, "reason", found.reason)
 	}
 }
 
-// tell logs one line for each reported export that this worker has not logged within toldEvery.
-func (a *Activities) tell(ctx context.Context, stuck []Stuck) {
+// tellNow reports whether the export is to be logged now. If so, it remembers the time.
+func (a *Activities) tellNow(exportID string) bool {
 	a.telling.Lock()
 	defer a.telling.Unlock()
-	for id := range a.told {
-		if !slices.ContainsFunc(stuck, func(s Stuck) bool { return s.ExportID == id }) {
-			delete(a.told, id)
-		}
+	if a.told == nil {
+		a.told = map[string]time.Time{}
 	}
-	for _, s := range stuck {
-		if time.Since(a.told[s.ExportID]) < toldEvery {
-			continue
-		}
-		if a.told == nil {
-			a.told = map[string]time.Time{}
-		}
-		a.told[s.ExportID] = time.Now()
-		activity.GetLogger(ctx).Warn("an export is stuck: "+s.Detail, "export_id", s.ExportID, "workspace_id", s.WorkspaceID,
-			"status", s.Status, "since", s.Since, "reason", s.Reason)
+	if time.Since(a.told[exportID]) < toldEvery {
+		return false
 	}
+	a.told[exportID] = time.Now()
+	return true
+}
+
+// forget forgets the exports that may be logged again.
+func (a *Activities) forget() {
+	a.telling.Lock()
+	defer a.telling.Unlock()
+	maps.DeleteFunc(a.told, func(_ string, at time.Time) bool { return time.Since(at) >= toldEvery })
 }
 
 // markdown returns what a run has done, for the Temporal UI.

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"memexport/activities"
 	"memexport/internal/service/export"
 	"memexport/internal/workshop/await"
+	"memexport/internal/workshop/process"
 	"memexport/reconcile"
 	"memexport/workflows"
 )
@@ -239,6 +241,8 @@ func countsStuck(f *fixture) {
 		f.stuckBy(f.Name())
 	}
 	var observed reconcile.Reconciled
+	var lines process.Buffer
+	f.activities.Log = slog.New(slog.NewTextHandler(&lines, nil))
 	f.activities.Observe = func(done reconcile.Reconciled) { observed = done }
 	done := f.reconcile()
 	if len(done.Stuck) != 20 || done.StuckBy[reconcile.ReasonNoPoller] != 25 || observed.StuckBy[reconcile.ReasonNoPoller] != 25 {
@@ -246,5 +250,9 @@ func countsStuck(f *fixture) {
 	}
 	if s := done.Stuck[0]; !strings.Contains(s.Detail, "TASK_QUEUE="+f.Name()) {
 		f.Errorf("the detail is %q", s.Detail)
+	}
+	f.reconcile() // logs nothing, because an hour is not over
+	if n := strings.Count(lines.String(), "an export is stuck"); n != 25 {
+		f.Errorf("the log has %d lines for 25 exports:\n%s", n, lines.String())
 	}
 }

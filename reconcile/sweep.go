@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -71,7 +72,7 @@ func (a *Activities) Sweep(ctx context.Context) (swept int, err error) {
 
 // sweepExport deletes the objects stored under this id if they are orphaned, and reports whether it did.
 func (a *Activities) sweepExport(ctx context.Context, id string) (deleted bool, err error) {
-	orphaned, err := a.orphaned(ctx, id)
+	e, orphaned, err := a.orphaned(ctx, id)
 	if err != nil || !orphaned {
 		return false, err
 	}
@@ -79,21 +80,22 @@ func (a *Activities) sweepExport(ctx context.Context, id string) (deleted bool, 
 		return false, err
 	}
 	metrics.Swept.Add(ctx, 1, "objects")
-	activity.GetLogger(ctx).Info("export swept", "export_id", id)
+	a.tell(ctx, slog.LevelInfo, e, "export swept")
 	return true, nil
 }
 
 // orphaned reports whether the objects stored under this id belong to no export, or to a purged one, and
-// are old enough to be deleted.
-func (a *Activities) orphaned(ctx context.Context, id string) (bool, error) {
-	e, err := a.Steps.Exports.Find(ctx, id)
+// are old enough to be deleted. If there is no row of the export, e has only the id.
+func (a *Activities) orphaned(ctx context.Context, id string) (e export.Export, orphaned bool, err error) {
+	e, err = a.Steps.Exports.Find(ctx, id)
 	unknown := errors.Is(err, export.ErrNotFound)
 	if err != nil && !unknown {
-		return false, attempt.DatabaseError(ctx, err)
+		return e, false, attempt.DatabaseError(ctx, err)
 	}
 	if !unknown && e.PurgedAt == nil {
-		return false, nil
+		return e, false, nil
 	}
+	e.ID = id
 	newest, err := a.Steps.Archive.LastWritten(ctx, id)
-	return err == nil && time.Since(newest) >= cmp.Or(a.OrphanAge, defaultOrphanAge), err
+	return e, err == nil && time.Since(newest) >= cmp.Or(a.OrphanAge, defaultOrphanAge), err
 }

@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -83,18 +81,8 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes tempora
 		EnableEagerStart:                         true, // this saves a round trip if the API and the worker run in one process
 	}
 	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
-	_, err := s.client.ExecuteWorkflow(inTrace(ctx, e), options, Export, input)
+	_, err := s.client.ExecuteWorkflow(e.InTrace(ctx), options, Export, input)
 	return err
-}
-
-// inTrace returns a context that belongs to the trace in which the export was created, even if the export
-// is started later, by another process.
-func inTrace(ctx context.Context, e export.Export) context.Context {
-	created := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.TraceParent})
-	if trace.SpanContextFromContext(created).TraceID() == trace.SpanContextFromContext(ctx).TraceID() {
-		return ctx
-	}
-	return created
 }
 
 // Cancel asks the workflow of an export to stop and clean up. It returns nil if the workflow has ended

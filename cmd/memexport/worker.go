@@ -80,7 +80,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		Activities: steps,
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
-			Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
+			Log: s.log, Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
 		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // a worker that cannot start warns every 2 s
 		Concurrency:    s.config.Concurrency,
 		Load:           tuneMemory(),

@@ -3,9 +3,13 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"math"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 
 	"memexport/internal/service/archive"
 	"memexport/internal/service/memory"
@@ -72,6 +76,16 @@ type Export struct {
 	FileObject  *string // key of the object that holds the whole file, if the parts were composed
 	Progress    int     // percent; it never decreases
 	Failure     *Failure
+}
+
+// InTrace returns a context that belongs to the trace in which the export was created, even if another process
+// does something about it later.
+func (e *Export) InTrace(ctx context.Context) context.Context {
+	created := propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.TraceParent})
+	if trace.SpanContextFromContext(created).TraceID() == trace.SpanContextFromContext(ctx).TraceID() {
+		return ctx
+	}
+	return created
 }
 
 // Query returns the query that selects the memories of the export.

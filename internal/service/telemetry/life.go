@@ -4,9 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
-
 	"memexport/internal/service/export"
 	"memexport/internal/service/metrics"
 )
@@ -16,9 +13,6 @@ import (
 func ObserveLife(log *slog.Logger) export.Observer {
 	return func(ctx context.Context, step export.Step, e export.Export) {
 		count(ctx, step, e)
-		if !trace.SpanContextFromContext(ctx).IsValid() {
-			ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": e.TraceParent})
-		}
 		attrs := []any{"export_id", e.ID, "workspace_id", e.WorkspaceID, "created_by", e.CreatedBy, "format", e.Format}
 		level := slog.LevelInfo
 		switch step {
@@ -28,7 +22,7 @@ func ObserveLife(log *slog.Logger) export.Observer {
 			level = slog.LevelWarn
 			attrs = append(attrs, "code", e.Failure.Code, "cause", e.Failure.Cause)
 		}
-		log.Log(ctx, level, "export "+string(step), attrs...)
+		log.Log(e.InTrace(ctx), level, "export "+string(step), attrs...)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	temporallog "go.temporal.io/sdk/log"
 
+	"memexport/internal/service/export"
 	"memexport/internal/service/telemetry"
 )
 
@@ -60,5 +61,15 @@ func TestALineOfAWorkflowHasTheExport(t *testing.T) {
 	}
 	if got := line("memexport-reconcile"); got["export_id"] != nil {
 		t.Errorf("the line of another workflow is %v", got)
+	}
+}
+
+func TestALineOfAnExportsLifeIsInTheTraceOfTheExport(t *testing.T) {
+	ctx, _ := inTrace() // such as the trace of a run of the reconciler
+	line := logged(t, func(l *slog.Logger) {
+		telemetry.ObserveLife(l)(ctx, export.StepExpired, export.Export{ID: "7", TraceParent: "00-2cf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"})
+	})
+	if line["trace_id"] != "2cf7651916cd43dd8448eb211c80319c" {
+		t.Errorf("the line is %v", line)
 	}
 }
