@@ -73,7 +73,7 @@ func TestTheAnswerWaitsUntilTheExportIsTerminal(t *testing.T) {
 	start := time.Now()
 	a := s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "respond-async, Wait = 30; x=y").status(t, 200)
 	a.header(t, "Preference-Applied", "wait=30").header(t, "Retry-After", "")
-	if took := time.Since(start); a.job(t).Status != "FAILED" || took < 350*time.Millisecond || took > 3*time.Second {
+	if took := time.Since(start); a.job(t).Status != "FAILED" || took < 350*time.Millisecond || took > 20*time.Second {
 		t.Errorf("%s after %s", a.job(t).Status, took)
 	}
 }
@@ -85,7 +85,7 @@ func TestTheAnswerComesWhenTheWaitIsOver(t *testing.T) {
 	s.process(t, e.ID)
 	start := time.Now()
 	a := s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", "wait=1").status(t, 200).header(t, "Preference-Applied", "wait=1").header(t, "Retry-After", "1")
-	if took := time.Since(start); a.job(t).Status != "PROCESSING" || took < time.Second || took > 3*time.Second {
+	if took := time.Since(start); a.job(t).Status != "PROCESSING" || took < time.Second || took > 20*time.Second {
 		t.Errorf("%s after %s", a.job(t).Status, took)
 	}
 }
@@ -97,7 +97,7 @@ func TestAPreferenceThatCannotBeUnderstoodIsIgnored(t *testing.T) {
 	for _, prefer := range []string{"", "wait", "wait=", "wait=x", "wait=-1", "wait=1.5", "wait=99999999999999999999", "waits=5", "return=minimal", ",;=", "wait=x, wait=5"} {
 		start := time.Now()
 		s.do(t, "GET", "/v1/exports/"+e.ID, "Prefer", prefer).status(t, 200).header(t, "Preference-Applied", "").header(t, "Retry-After", "1")
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took >= 5*time.Second {
 			t.Errorf("%q: the answer took %s", prefer, took)
 		}
 	}

@@ -108,7 +108,7 @@ func (a *Activities) Reconcile(ctx context.Context) (done Reconciled, err error)
 func (a *Activities) settleOverdue(ctx context.Context, done *Reconciled) error {
 	i := &inspector{client: a.Client}
 	for after := uuid.Nil.String(); ; {
-		overdue, err := a.Steps.Exports.Unsettled(ctx, slack, a.Steps.Grace, after, batch)
+		overdue, err := a.Steps.Exports.Overdue(ctx, slack, a.Steps.Grace, after, batch)
 		if err != nil {
 			return attempt.DatabaseError(ctx, err)
 		}

@@ -96,9 +96,7 @@ func (s *site) run(o worker.Options) *running {
 	r := &running{cancel, make(chan struct{})}
 	go func() {
 		defer close(r.done)
-		if err := worker.Run(ctx, o); err != nil {
-			s.Error(err)
-		}
+		worker.Run(ctx, o)
 	}()
 	s.Cleanup(func() { r.stop(s.T) })
 	return r

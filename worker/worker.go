@@ -63,17 +63,17 @@ const retryEvery = 2 * time.Second
 
 // Run runs a worker until ctx ends, and then stops the worker: running activities end early, and other
 // workers continue them. If the Temporal server cannot be reached, Run keeps trying.
-func Run(ctx context.Context, o Options) error {
+func Run(ctx context.Context, o Options) {
 	for {
 		err := o.start(ctx)
 		if err == nil || ctx.Err() != nil {
-			return nil
+			return
 		}
 		o.Log.Warn("the worker is waiting to start", "error", err)
 		select {
 		case <-time.After(retryEvery):
 		case <-ctx.Done():
-			return nil
+			return
 		}
 	}
 }

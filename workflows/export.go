@@ -101,10 +101,11 @@ func (r *run) write(ctx workflow.Context) (published activities.PublishResult, e
 		r.details.estimate += planned.Estimate
 	}
 	ranges := r.startRanges(ctx, plan)
-	defer ranges.stop(ctx)
 	digest, err := r.verify(ctx, ranges)
 	if err != nil {
-		return published, ranges.cause(err)
+		err = ranges.cause(err)
+		ranges.stop(ctx) // not deferred, because deferred calls also run, and may not block, when the workflow leaves the cache
+		return published, err
 	}
 	input := activities.PublishInput{ExportID: r.export.ExportID, Ranges: len(plan.Ranges), Written: r.details.written, Digest: digest}
 	if plan.Compose { // false in histories that were recorded before Compose existed

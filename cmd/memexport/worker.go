@@ -73,7 +73,7 @@ func (s *service) runWorker(ctx context.Context) error {
 	}
 	s.admin.SetCheck(workerPart, s.checkWorker(memories))
 	context.AfterFunc(ctx, s.admin.Stopping)
-	return worker.Run(ctx, worker.Options{
+	worker.Run(ctx, worker.Options{
 		Client:     s.temporal.Client,
 		Namespace:  s.name,
 		TaskQueue:  s.config.TaskQueue,
@@ -91,4 +91,5 @@ func (s *service) runWorker(ctx context.Context) error {
 		BuildID:        s.config.BuildID,
 		Version:        versionText(),
 	})
+	return nil
 }

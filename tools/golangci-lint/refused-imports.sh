@@ -49,17 +49,17 @@ forbidden=(
 probe() { echo "$1/probe_${2//\//_}.go"; } # the file that imports $2 into the package $1
 
 for pair in "${forbidden[@]}"; do
-  read -r room import <<<"$pair"
-  package=$(basename "$room")
-  case $room in cmd/memexport | bench | chaos | tools/*) package=main ;; esac
+  read -r importer import <<<"$pair"
+  package=$(basename "$importer")
+  case $importer in cmd/memexport | bench | chaos | tools/*) package=main ;; esac
   printf 'package %s\n\nimport _ "memexport/%s"\n' "$package" "$import" >"$(probe $pair)"
 done
 report=$("$@" run --enable-only depguard --output.text.print-issued-lines=false ./... 2>&1) || true
 allowed=0
 for pair in "${forbidden[@]}"; do
-  read -r room import <<<"$pair"
+  read -r importer import <<<"$pair"
   if ! grep -q "^$(probe $pair):.*'memexport/$import' is not allowed" <<<"$report"; then
-    echo "the linter does not refuse that $room imports $import"
+    echo "the linter does not refuse that $importer imports $import"
     allowed=1
   fi
 done

@@ -181,9 +181,9 @@ func (m *machine) Claim(t *rapid.T) {
 
 // Look lets the reconciler look for overdue exports.
 func (m *machine) Look(t *rapid.T) {
-	got, err := m.store.Unsettled(m.ctx, slack, grace, uuid.Nil.String(), 100)
+	got, err := m.store.Overdue(m.ctx, slack, grace, uuid.Nil.String(), 100)
 	agree(t, "look for overdue exports", err, nil)
-	m.overdue = m.model.unsettled()
+	m.overdue = m.model.overdue()
 	same(t, "the overdue exports", viewsOf(got), m.model.views(m.overdue, false))
 }
 

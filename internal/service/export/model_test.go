@@ -199,8 +199,8 @@ func (m *model) delete(workspace string, j *job) error {
 	return nil
 }
 
-// unsettled returns the jobs whose next step is late.
-func (m *model) unsettled() (found []*job) {
+// overdue returns the jobs whose next step is late.
+func (m *model) overdue() (found []*job) {
 	passed := func(t time.Time, d time.Duration) bool { return !t.IsZero() && m.now.Sub(t) > d }
 	for _, j := range m.jobs {
 		late := j.running() && passed(j.updated, slack) ||

@@ -207,23 +207,23 @@ func TestADeletedExportThatWaitsIsNeverClaimed(t *testing.T) {
 	equal(t, "what is claimed after its end", claim(t, s, tenant), ids[2:3])
 }
 
-func TestAnExportThatWaitsIsNotUnsettledUntilItIsDeleted(t *testing.T) {
+func TestAnExportThatWaitsIsNotOverdueUntilItIsDeleted(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	s = s.WithLimits(export.Limits{Running: 1})
 	ids := createN(t, s, 3)
 	db.MustExec(`UPDATE memexport.exports SET updated_at = now() - interval '1 day'`)
-	unsettled := func(want ...string) {
+	overdue := func(want ...string) {
 		t.Helper()
-		list, err := s.Unsettled(t.Context(), time.Hour, time.Hour, uuid.Nil.String(), 10)
+		list, err := s.Overdue(t.Context(), time.Hour, time.Hour, uuid.Nil.String(), 10)
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal(t, "the unsettled exports", idsOf(list), want)
+		equal(t, "the overdue exports", idsOf(list), want)
 	}
-	unsettled(ids[0])
+	overdue(ids[0])
 	db.MustExec(`UPDATE memexport.exports SET deleted_at = now() - interval '2 hours', updated_at = now() WHERE id = $1`, ids[1])
-	unsettled(ids[0], ids[1])
+	overdue(ids[0], ids[1])
 }
 
 func TestWithoutALimitEverythingThatWaitsIsClaimed(t *testing.T) {

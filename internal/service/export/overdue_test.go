@@ -10,7 +10,7 @@ import (
 	"memexport/internal/service/export"
 )
 
-func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
+func TestOverdueListsOnlyOverdueExports(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	const slack, grace = time.Hour, 10 * time.Hour
@@ -42,12 +42,12 @@ func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := in(t, s, c.status)
 			db.MustExec(`UPDATE memexport.exports SET `+c.set+` WHERE id = $1`, e.ID)
-			list, err := s.Unsettled(t.Context(), slack, grace, uuid.Nil.String(), 10)
+			list, err := s.Overdue(t.Context(), slack, grace, uuid.Nil.String(), 10)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if found := len(list) == 1 && list[0].ID == e.ID; found != c.want || len(list) > 1 {
-				t.Errorf("%d exports are unsettled", len(list))
+				t.Errorf("%d exports are overdue", len(list))
 			}
 			if c.want {
 				equal(t, "the listed export", list[0], find(t, s, e.ID))
@@ -57,7 +57,7 @@ func TestUnsettledListsOnlyOverdueExports(t *testing.T) {
 	}
 }
 
-func TestUnsettledListsEveryExportInBatches(t *testing.T) {
+func TestOverdueListsEveryExportInBatches(t *testing.T) {
 	t.Parallel()
 	s, db := open(t)
 	want := createN(t, s, 5)
@@ -66,7 +66,7 @@ func TestUnsettledListsEveryExportInBatches(t *testing.T) {
 	for limit := 1; limit <= 6; limit++ {
 		var got []string
 		for after := uuid.Nil.String(); ; after = got[len(got)-1] {
-			batch, err := s.Unsettled(t.Context(), time.Second, time.Second, after, limit)
+			batch, err := s.Overdue(t.Context(), time.Second, time.Second, after, limit)
 			if err != nil {
 				t.Fatal(err)
 			}
