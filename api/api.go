@@ -6,7 +6,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -51,8 +50,6 @@ type Options struct {
 	// Log receives one line for each request and the causes of 5xx answers. No line contains a key, a
 	// query string or a memory. Defaults to no log.
 	Log *slog.Logger
-	// Version is the version of the program, which /healthz shows. Defaults to "dev".
-	Version string
 }
 
 // New returns the server of the whole API, including health checks and documents. The server does not
@@ -65,7 +62,7 @@ func New(o Options) *Server {
 		longPolls: newLongPolls(o.Limits.LongPolls, o.Limits.LongPollsPerKey),
 		downloads: newDownloads(o.Limits.Downloads, o.Limits.DownloadsPerKey),
 		files:     sharedFiles{inUse: map[string]*sharedFile{}},
-		redirect:  o.Redirect, ready: o.Ready, log: o.Log, version: cmp.Or(o.Version, "dev"),
+		redirect:  o.Redirect, ready: o.Ready, log: o.Log,
 		tokens: o.Tokens, failures: newFailures(o.AuthFailures), trustedProxies: o.TrustedProxies,
 	}
 	if s.ready == nil {

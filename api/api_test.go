@@ -79,7 +79,7 @@ func newServiceOn(t testing.TB, db *sqlx.DB, change ...func(*api.Options)) *serv
 	t.Cleanup(temporal.Close)
 	options := api.Options{
 		Exports: s.exports, Keys: s.keys, Archive: s.archive, Audit: audit.NewStore(db), Starter: workflows.NewStarter(temporal, "default", "memexport"),
-		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test",
+		Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&options)

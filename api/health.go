@@ -13,7 +13,7 @@ const readyTimeout = 5 * time.Second
 // healthz answers that the process is alive. It does not check the database, because restarting this
 // process would not repair the database.
 func (s *service) healthz(w http.ResponseWriter, _ *http.Request) {
-	writeHealth(w, map[string]string{"status": "ok", "version": s.version})
+	writeHealth(w, map[string]string{"status": "ok"})
 }
 
 // readyz answers whether the process can serve requests.
@@ -21,7 +21,7 @@ func (s *service) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 	defer cancel()
 	if err := s.ready(ctx); err != nil {
-		s.log.WarnContext(ctx, "not ready", "error", err)
+		s.log.DebugContext(ctx, "not ready", "error", err) // anyone may ask, and the process logs by itself that it is not ready
 		writeProblem(w, newProblem(codeUnavailable))
 		return
 	}

@@ -54,7 +54,6 @@ type service struct {
 	tokens         *token.Verifier // if nil, only API keys are accepted
 	trustedProxies []netip.Prefix
 	log            *slog.Logger
-	version        string
 }
 
 type callerKey struct{}

@@ -66,8 +66,8 @@ var quiet = map[string]bool{
 	`error_type!=""`:                                   true,
 	`temporal_request_failure_total`:                   true, // the first worker asks for schedules that do not exist yet
 	`temporal_request_resource_exhausted_total`:        true,
-	`temporal_long_request_resource_exhausted_total`:   false, // the type exhausted refuses only to start workflows, which is not a long poll
-	`temporal_sticky_cache_miss_total`:                 false, // a miss needs a full cache, and the cache holds 500 workflows
+	`temporal_long_request_resource_exhausted_total`:   true,
+	`temporal_sticky_cache_miss_total`:                 true, // a miss needs a full cache, and the cache usually holds 500 workflows
 	`http_response_status_code=~"5.."}[20s])) or vect`: true,
 }
 

@@ -15,12 +15,12 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/api/workflowservice/v1"
 	temporalclient "go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"golang.org/x/sys/unix"
-	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"memexport/internal/workshop/devstack"
 	"memexport/internal/workshop/pgtest"
@@ -185,7 +185,7 @@ func (m *monitored) causeFaultsOfServers(t *testing.T) {
 				}
 			})
 		}
-	}, nil, "MemexportDatabaseAway", "MemexportAPIErrors", "MemexportAPISlow", "MemexportDatabasePoolWait")
+	}, nil, "MemexportDatabaseAway", "MemexportAPIErrors", "MemexportAPISlow", "MemexportDatabasePoolWait", "MemexportAPINotReady", "MemexportWorkersNotReady")
 	cancel()
 	group.Wait()
 	thaw()
@@ -244,31 +244,49 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := grpc.NewServer()
-	workflowservice.RegisterWorkflowServiceServer(server, exhausted{})
-	go func() { _ = server.Serve(listener) }() // Stop ends it
-	t.Cleanup(server.Stop)
-	api, url := m.deployment.api(t, "TEMPORAL_ADDRESS="+listener.Addr().String())
-	refused := m.tenant.at(url)
-	m.cause(t, "Temporal refuses starts (a stand-in for the server)", func() { m.prometheus.scrapes(t, "refused", api) },
-		func() { refused.do(t, "POST", "/v1/exports?format=csv").want(t, 202) }, "MemexportTemporalResourceExhausted")
+	m.worker.stop(t)
+	m.cause(t, "the build of the only worker is not current", func() {
+		m.startWorker(t, "WORKER_DEPLOYMENT_NAME=memexport", "WORKER_BUILD_ID=next")
+	}, nil, "MemexportBuildNotCurrent")
+	m.worker.stop(t)
+
+	m.cause(t, "a worker keeps only two of eight workflows in memory", func() {
+		m.startWorker(t, "WORKER_CACHED_WORKFLOWS=2")
+	}, func() {
+		var running []object
+		for range 8 {
+			running = append(running, m.tenant.create(t, "format=csv"))
+		}
+		for _, e := range running {
+			m.tenant.ready(t, e.ID, time.Minute)
+		}
+	}, "MemexportWorkflowCacheMisses")
+	m.worker.stop(t)
+
+	m.cause(t, "a proxy before Temporal refuses large messages", func() {
+		m.startWorker(t, "TEMPORAL_ADDRESS="+proxyTemporal(t, m.temporal.Address, func(method string, size int) error {
+			if method != "RespondWorkflowTaskCompleted" || size < 100 {
+				return nil
+			}
+			return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. 100)", size) // as grpc-go says it
+		}))
+		m.tenant.create(t, "format=csv")
+	}, nil, "MemexportMessageTooLarge")
+	m.worker.stop(t)
+
+	var refused *client
+	m.cause(t, "Temporal refuses starts and polls", func() {
+		address := proxyTemporal(t, m.temporal.Address, func(method string, _ int) error {
+			if method != "StartWorkflowExecution" && method != "PollActivityTaskQueue" {
+				return nil
+			}
+			return serviceerror.ToStatus(serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "namespace rate limit exceeded")).Err()
+		})
+		api, url := m.deployment.api(t, "TEMPORAL_ADDRESS="+address)
+		m.prometheus.scrapes(t, "refused", api)
+		m.startWorker(t, "TEMPORAL_ADDRESS="+address)
+		refused = m.tenant.at(url)
+	}, func() { refused.do(t, "POST", "/v1/exports?format=csv").want(t, 202) }, "MemexportTemporalResourceExhausted")
 	m.prometheus.forget(t, "refused")
 	m.cause(t, "the only API is stopped", func() { m.api.stop(t) }, nil, "MemexportNoAPI")
-}
-
-// exhausted is a Temporal server that refuses to start workflows.
-type exhausted struct {
-	workflowservice.UnimplementedWorkflowServiceServer
-}
-
-func (exhausted) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
-	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
-}
-
-func (exhausted) StartWorkflowExecution(context.Context, *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
-	return nil, serviceerror.ToStatus(serviceerror.NewResourceExhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT, "namespace rate limit exceeded")).Err()
 }

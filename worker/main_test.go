@@ -79,7 +79,7 @@ func newSite(t *testing.T, c client.Client) *site {
 		Client: c, Namespace: "default", TaskQueue: t.Name(), Log: silent,
 		Activities: steps, Reconciler: &reconcile.Activities{Steps: steps, Client: c, Starter: s.starter, Log: silent,
 			Dispatcher: &dispatch.Dispatcher{Exports: s.exports, Starter: s.starter, Log: silent}},
-		Concurrency: 4, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
+		Concurrency: 4, CachedWorkflows: 500, StopTimeout: 20 * time.Second, ReconcileEvery: time.Hour, SweepEvery: 2 * time.Hour,
 	}
 	return s
 }

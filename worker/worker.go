@@ -3,7 +3,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +30,7 @@ type Options struct {
 	Log        *slog.Logger
 
 	Concurrency     int           // how many activities run at the same time
-	CachedWorkflows int           // how many workflows stay in memory between their tasks; 500 if 0
+	CachedWorkflows int           // how many workflows stay in memory between their tasks
 	StopTimeout     time.Duration // how long a stopping worker waits for its activities
 	ReconcileEvery  time.Duration // the interval of the schedule that runs Reconcile
 	SweepEvery      time.Duration // the interval of the schedule that runs Sweep
@@ -50,13 +49,6 @@ type Options struct {
 	DeploymentName string
 	BuildID        string
 }
-
-// defaultCachedWorkflows is the default of Options.CachedWorkflows. A workflow needs about 32 KiB, and nearly all
-// workflows are exports that sleep for days, so they must not all stay in memory. Exports that run have room:
-// one that runs loses its place only if this many other workflows get tasks between two tasks of its own. A
-// workflow that has left the memory is replayed from its history when its next task comes, which takes some
-// milliseconds.
-const defaultCachedWorkflows = 500
 
 // retryEvery is the pause between attempts to start while the Temporal server cannot be reached.
 const retryEvery = 2 * time.Second
@@ -137,7 +129,7 @@ func (o *Options) worker(current *load, onFatalError func(error)) worker.Worker 
 	if o.Version != "" {
 		worker.SetBinaryChecksum(o.Version)
 	}
-	worker.SetStickyWorkflowCacheSize(cmp.Or(o.CachedWorkflows, defaultCachedWorkflows))
+	worker.SetStickyWorkflowCacheSize(o.CachedWorkflows)
 	w := worker.New(o.Client, o.TaskQueue, options)
 	o.register(w)
 	return w

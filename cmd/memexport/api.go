@@ -11,6 +11,7 @@ import (
 	"memexport/api"
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/audit"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/token"
 )
 
@@ -48,6 +49,7 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	s.admin.SetCheck(apiPart, s.checkAPI)
+	go s.watchReadiness(ctx, apiPart, metrics.APIReady, nil)
 	server := api.New(api.Options{
 		Exports:  s.exports,
 		Keys:     apikey.NewStore(s.db),
@@ -66,7 +68,6 @@ func (s *service) serveAPI(ctx context.Context, listener net.Listener) error {
 		TrustedProxies: proxies,
 		Ready:          func(ctx context.Context) error { return s.admin.Ready(ctx, apiPart) },
 		Log:            s.log,
-		Version:        version,
 	})
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

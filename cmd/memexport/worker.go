@@ -12,6 +12,7 @@ import (
 	"memexport/dispatch"
 	"memexport/internal/service/audit"
 	"memexport/internal/service/memory"
+	"memexport/internal/service/metrics"
 	"memexport/internal/service/postgres"
 	"memexport/internal/service/telemetry"
 	"memexport/reconcile"
@@ -72,6 +73,7 @@ func (s *service) runWorker(ctx context.Context) error {
 		Ended: dispatcher.Next,
 	}
 	s.admin.SetCheck(workerPart, s.checkWorker(memories))
+	go s.watchReadiness(ctx, workerPart, metrics.WorkerReady, func() { s.showCurrent(ctx) })
 	context.AfterFunc(ctx, s.admin.Stopping)
 	worker.Run(ctx, worker.Options{
 		Client:     s.temporal.Client,
@@ -81,15 +83,16 @@ func (s *service) runWorker(ctx context.Context) error {
 		Reconciler: &reconcile.Activities{Steps: steps, Client: s.temporal.Client, Starter: s.starter, Dispatcher: dispatcher,
 			Audit: audit.NewStore(s.db), History: s.config.History, AuditRetention: s.config.AuditRetention, StuckAfter: s.config.StuckAfter,
 			Log: s.log, Observe: func(done reconcile.Reconciled) { stuck(done.CountStuck()) }},
-		Log:            slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // a worker that cannot start warns every 2 s
-		Concurrency:    s.config.Concurrency,
-		Load:           tuneMemory(),
-		StopTimeout:    s.config.StopTimeout,
-		ReconcileEvery: s.config.ReconcileEvery,
-		SweepEvery:     s.config.SweepEvery,
-		DeploymentName: s.config.DeploymentName,
-		BuildID:        s.config.BuildID,
-		Version:        versionText(),
+		Log:             slog.New(telemetry.Seldom(s.log.Handler(), 10*time.Minute)), // a worker that cannot start warns every 2 s
+		Concurrency:     s.config.Concurrency,
+		CachedWorkflows: s.config.CachedWorkflows,
+		Load:            tuneMemory(),
+		StopTimeout:     s.config.StopTimeout,
+		ReconcileEvery:  s.config.ReconcileEvery,
+		SweepEvery:      s.config.SweepEvery,
+		DeploymentName:  s.config.DeploymentName,
+		BuildID:         s.config.BuildID,
+		Version:         versionText(),
 	})
 	return nil
 }

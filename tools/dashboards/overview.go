@@ -5,11 +5,13 @@ var overview = dashboard{
 	description: "Is the service healthy, who waits, what fails, how fast is it, how full is the store? docs/operations.md of memexport explains what to do.",
 	rows: []row{
 		{"Is it healthy?", []panel{
-			{title: "Processes", description: "Processes that Prometheus reaches, and those that it does not.", unit: "short", kind: "stat", width: 4, queries: []query{
+			{title: "Processes", description: "Processes that Prometheus reaches, those that it does not, and those that lack something: their /readyz says what.", unit: "short", kind: "stat", width: 4, queries: []query{
 				{`sum(up{job="$job"})`, "up"},
-				{`sum(1 - up{job="$job"})`, "down"}}},
-			{title: "Workers that poll", description: "Workers that ask Temporal for activity tasks. With 0, nothing runs.", unit: "short", kind: "stat", width: 4, queries: []query{
-				{`count(sum by (instance) (temporal_num_pollers{job="$job", poller_type="activity_task"}) > 0) or vector(0)`, ""}}},
+				{`sum(1 - up{job="$job"})`, "down"},
+				{`count(memexport_api_ready{job="$job"} == 0 or memexport_worker_ready{job="$job"} == 0) or vector(0)`, "not ready"}}},
+			{title: "Workers that poll", description: "Workers that ask Temporal for activity tasks, and those of them whose build gets tasks. With 0, nothing runs.", unit: "short", kind: "stat", width: 4, queries: []query{
+				{`count(sum by (instance) (temporal_num_pollers{job="$job", poller_type="activity_task"}) > 0) or vector(0)`, "poll"},
+				{`sum(memexport_worker_current{job="$job"})`, "get tasks"}}},
 			{title: "Oldest unfinished export", description: "Time since the oldest export with this status got its place to run. Exports that wait for a place do not count.", unit: "s", kind: "stat", width: 4, queries: []query{
 				{`max by (status) (memexport_oldest_unfinished_seconds{job="$job"})`, "{{status}}"}}},
 			{title: "Stuck exports", description: "Exports that make no progress and that the reconciler cannot help, all reasons together.", unit: "short", kind: "stat", width: 4, queries: []query{

@@ -54,6 +54,9 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong(name, "%d is negative: set it to a number above 0, or to 0 for no limit", n)
 		}
 	}
+	if c.CachedWorkflows < 2 || c.CachedWorkflows > 100_000 {
+		wrong("WORKER_CACHED_WORKFLOWS", "%d is out of range: set it to a number between 2 and 100000", c.CachedWorkflows)
+	}
 	if c.Concurrency < 2 || c.Concurrency > 1000 {
 		wrong("WORKER_CONCURRENCY", "%d is out of range: set it to a number between 2 and 1000", c.Concurrency)
 	}

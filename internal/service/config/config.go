@@ -111,6 +111,11 @@ type Config struct {
 	// Concurrency also sets the sizes of the connection pools: see cmd/memexport.
 	Concurrency int `env:"WORKER_CONCURRENCY" envDefault:"8" for:"worker" doc:"How many activities one worker runs at the same time, from 2 to 1000. Each may hold two connections to the memories database."`
 
+	// Nearly all workflows are exports that sleep for days, so they must not all stay in memory. Exports that run
+	// have room: one that runs loses its place only if this many other workflows get tasks between two tasks of
+	// its own. A workflow that has left the memory is replayed from its history when its next task comes.
+	CachedWorkflows int `env:"WORKER_CACHED_WORKFLOWS" envDefault:"500" for:"worker" doc:"How many workflows one worker keeps in memory between their tasks, from 2 to 100000. Each takes about 32 KiB. Others are replayed from their history when they get a task, which takes some milliseconds. Raise it if more exports than this run at the same time."`
+
 	// StopTimeout is shorter than the 30 seconds that Kubernetes waits before it kills a process.
 	StopTimeout time.Duration `env:"STOP_TIMEOUT" envDefault:"25s" for:"api, worker" doc:"How long a process that was told to stop (SIGTERM) waits for running requests and activities. Interrupted downloads and activities are continued by other processes. Keep it below the time after which the process is killed, which is 30s in Kubernetes. At least 1s."`
 

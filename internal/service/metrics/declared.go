@@ -15,6 +15,16 @@ var (
 	long  = []float64{0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200}
 )
 
+// These metrics repeat what /readyz says. A process checks itself every 15 seconds.
+var (
+	APIReady = gauge("memexport_api_ready", API,
+		"1 if the API can do its work, 0 if /readyz would answer 503.")
+	WorkerReady = gauge("memexport_worker_ready", Worker,
+		"1 if the worker can do its work, 0 if /readyz would answer 503, for example because a database is away.")
+	Current = gauge("memexport_worker_current", Worker,
+		"1 if Temporal gives new tasks to the build of this worker, otherwise 0.")
+)
+
 // These metrics describe the table of exports. When a worker is scraped, it reads the table, but at most
 // every 15 seconds. Every worker reports the same numbers, so queries take the maximum over the workers.
 var (
