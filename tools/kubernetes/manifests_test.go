@@ -191,6 +191,26 @@ func TestProcessesHaveTimeToStopAndAreProbed(t *testing.T) {
 	})
 }
 
+// While Postgres or Temporal is away, no worker is ready. Without the policy, no node could be drained then.
+func TestPodsThatAreNotReadyMayBeEvicted(t *testing.T) {
+	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
+		budgets := 0
+		for _, object := range objects {
+			o, ok := object.(*policyv1.PodDisruptionBudget)
+			if !ok {
+				continue
+			}
+			budgets++
+			if policy := o.Spec.UnhealthyPodEvictionPolicy; policy == nil || *policy != policyv1.AlwaysAllow {
+				t.Errorf("the PodDisruptionBudget %s keeps pods that are not ready from being evicted", o.Name)
+			}
+		}
+		if budgets != 2 {
+			t.Errorf("%d PodDisruptionBudgets, want those of api and worker", budgets)
+		}
+	})
+}
+
 func TestSelectorsFindTheirPods(t *testing.T) {
 	everyOverlay(t, func(t *testing.T, objects []runtime.Object) {
 		pods := map[string]labels.Set{}
