@@ -4,7 +4,10 @@ go 1.26.4
 
 tool github.com/docker/compose/v2/cmd
 
-require github.com/compose-spec/compose-go/v2 v2.9.1
+require (
+	github.com/compose-spec/compose-go/v2 v2.9.1
+	github.com/moby/patternmatcher v0.6.0
+)
 
 require (
 	github.com/AlecAivazis/survey/v2 v2.3.7 // indirect
@@ -103,7 +106,6 @@ require (
 	github.com/moby/docker-image-spec v1.3.1 // indirect
 	github.com/moby/go-archive v0.1.0 // indirect
 	github.com/moby/locker v1.0.1 // indirect
-	github.com/moby/patternmatcher v0.6.0 // indirect
 	github.com/moby/spdystream v0.5.0 // indirect
 	github.com/moby/sys/atomicwriter v0.1.0 // indirect
 	github.com/moby/sys/capability v0.4.0 // indirect

@@ -281,6 +281,46 @@ func TestEveryVariableOfMemexportIsASetting(t *testing.T) {
 	}
 }
 
+// Compose 1 is another program, docker-compose. It refuses the file, and so does Compose 2 before 2.23.1.
+func TestPeopleAreToldWhichComposeTheyNeed(t *testing.T) {
+	inline := false
+	for _, c := range project(t).Configs {
+		inline = inline || c.Content != ""
+	}
+	if !inline {
+		t.Error("no config has its content in the file any more: find out which Compose the file needs now")
+	}
+	for path, needs := range map[string]string{
+		"docker-compose.yml": `Docker with Compose 2\.23\.1 or newer \(.docker compose., not\s+#\s+.docker-compose.\)`,
+		"docs/deploying.md":  `needs Docker with Compose 2\.23\.1\s+or newer:`,
+	} {
+		if !regexp.MustCompile(needs).MatchString(read(t, path)) {
+			t.Errorf("%s does not say which Compose it needs: %s", path, needs)
+		}
+	}
+}
+
+func TestTheCommandsOfThePagesAreOfCompose2AndNameServices(t *testing.T) {
+	services, commands := project(t).Services, 0
+	old := regexp.MustCompile(`\bdocker-compose (?:-|build|config|down|exec|logs|ps|pull|restart|run|start|stop|up)`)
+	named := regexp.MustCompile(`\bdocker compose (?:exec|logs|run)(?: -T| --rm| --no-log-prefix)* ([a-z0-9][a-z0-9-]*)`)
+	for path := range strings.Lines(run(t, "git", "ls-files", "*.md", "docker-compose.yml", "deploy/compose", "tools/compose/*.sh")) {
+		path = strings.TrimSpace(path)
+		if match := old.FindString(read(t, path)); match != "" {
+			t.Errorf("%s has the command %q of Compose 1", path, match)
+		}
+		for _, match := range named.FindAllStringSubmatch(read(t, path), -1) {
+			commands++
+			if _, ok := services[match[1]]; !ok {
+				t.Errorf("%s has the command %q, and there is no such service", path, match[0])
+			}
+		}
+	}
+	if commands < 5 {
+		t.Errorf("%d commands name services", commands)
+	}
+}
+
 // walk.sh runs the commands that README.md and docker-compose.yml show to people. It finds the commands by
 // these lines.
 func TestTheWalkFindsItsCommands(t *testing.T) {
