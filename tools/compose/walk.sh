@@ -89,6 +89,11 @@ denied=$(docker compose exec -T postgres psql -tA -U postgres -c "SELECT count(*
 [ "$denied" = 0 ] || fail "a service is connected as the superuser"
 say "the second up made no key, and no service is a superuser"
 
+# docs/operations.md tells operators to look in these ways.
+docker compose exec -T worker /memexport health --json | jq -e '.parts.worker.ready' >/dev/null || fail "the worker does not say that it is ready"
+docker compose exec -T s3 wget -q -O - http://worker:9090/metrics | grep ^memexport_exports >/dev/null || fail "the metrics of the worker cannot be read"
+say "operators see the state and the metrics of the worker"
+
 docker compose run --rm demo demo --memories 200000 >/dev/null 2>&1
 undisturbed=$(create)
 ready "$undisturbed"
