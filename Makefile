@@ -165,7 +165,10 @@ test-release: ## test the program that builds releases
 	@cd tools/release && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test ./...
 
 .PHONY: test-deploy
-test-deploy: ## check docker-compose.yml and deploy/kubernetes, without Docker or a cluster
+test-deploy: ## check docker-compose.yml, deploy/kubernetes and deploy/prometheus, without Docker or a cluster
+	@command -v promtool >/dev/null || { echo "promtool is not on PATH: install Debian's package prometheus, or a release of Prometheus 2.42 or newer"; exit 1; }
+	@promtool check rules deploy/prometheus/alerts.yml
+	@promtool test rules deploy/prometheus/alerts_test.yml
 	@# Go's cache of test results does not notice changes of files outside of the module.
 	@for m in compose kubernetes; do (cd tools/$$m && GOFLAGS= $(GO) vet ./... && GOFLAGS= $(GO) test -count=1 ./...) || exit 1; done
 

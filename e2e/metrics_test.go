@@ -122,7 +122,7 @@ func (d documented) check(t *testing.T, process string, s scrape) {
 	}
 }
 
-func TestTheDocumentedMetricsAreTheScrapedOnes(t *testing.T) {
+func TestPagesDashboardsAndAlertsNameTheScrapedMetrics(t *testing.T) {
 	t.Parallel()
 	d := newDeployment(t, "metrics")
 	api, url := d.api(t)
@@ -153,6 +153,13 @@ func TestTheDocumentedMetricsAreTheScrapedOnes(t *testing.T) {
 				m.check(t, process, s)
 			}
 		}
+	}
+	labels := labelsIn(t, scrapes)
+	for _, q := range panelQueries(t) {
+		checkNames(t, "the panel "+q.panel+" of "+q.dashboard, q.expr, labels)
+	}
+	for rule, expr := range ruleQueries(t) {
+		checkNames(t, "the rule "+rule, expr, labels)
 	}
 	for process, s := range scrapes {
 		for name := range s.types {

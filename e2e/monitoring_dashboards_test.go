@@ -3,59 +3,14 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
-
-// panelQuery is a query of a panel. Its expr contains none of Grafana's variables, so Prometheus can evaluate it.
-type panelQuery struct{ dashboard, panel, unit, expr string }
-
-// panelQueries reads deploy/grafana, and replaces Grafana's variables by values that select all processes
-// of the test.
-func panelQueries(t *testing.T) []panelQuery {
-	t.Helper()
-	files, err := filepath.Glob("../deploy/grafana/*.json")
-	if err != nil || len(files) != 3 {
-		t.Fatalf("the dashboards are %q, %v, want 3", files, err)
-	}
-	var all []panelQuery
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var d struct {
-			Title  string
-			Panels []struct {
-				Title, Type, Description string
-				FieldConfig              struct{ Defaults struct{ Unit string } }
-				Targets                  []struct{ Expr string }
-			}
-		}
-		if err := json.Unmarshal(text, &d); err != nil {
-			t.Fatalf("%s: %v", file, err)
-		}
-		for _, p := range d.Panels {
-			for _, target := range p.Targets {
-				expr := strings.NewReplacer("$__rate_interval", window, "$job", "memexport", "$instance", ".*").Replace(target.Expr)
-				if strings.Contains(expr, "$") {
-					t.Errorf("%s: the panel %q has an unknown variable: %s", file, p.Title, expr)
-				}
-				all = append(all, panelQuery{d.Title, p.Title, p.FieldConfig.Defaults.Unit, expr})
-			}
-		}
-	}
-	return all
-}
 
 // quiet describes the queries that may return nothing as long as nothing fails. The key is a part of a query's
 // expression. The value says whether the faults that the test causes must make the query return something.
@@ -142,47 +97,19 @@ func (p *prometheus) checkPanels(t *testing.T, since time.Time) {
 	}
 }
 
-var (
-	selector = regexp.MustCompile(`\b((?:memexport|temporal|http|db|gocloud|process|go|target)_\w+|up)(\{[^}]*\})?`)
-	matcher  = regexp.MustCompile(`(\w+) *(?:=~|!~|!=|=) *"`)
-	grouping = regexp.MustCompile(`by \(([^)]*)\)`)
-)
-
-// checkNames fails the test if an expression names a metric that was not scraped since the given time, or a
-// label that the metric does not have.
-func (p *prometheus) checkNames(t *testing.T, where, expr string, since time.Time) (metrics int) {
-	t.Helper()
-	found := map[string]bool{} // all labels of the metrics in the expression
-	plain := regexp.MustCompile(`"[^"]*"`).ReplaceAllString(expr, `""`)
-	plain = grouping.ReplaceAllString(plain, "")
-	for _, match := range selector.FindAllStringSubmatch(plain, -1) {
-		metrics++
+// labelsSince returns a function that finds the labels of a metric among what was scraped since the given time.
+func (p *prometheus) labelsSince(t *testing.T, since time.Time) func(metric string) (labels map[string]bool, mayLack bool) {
+	return func(metric string) (map[string]bool, bool) {
+		t.Helper()
 		var all []map[string]string
-		p.ask(t, "/api/v1/series", url.Values{"match[]": {match[1]}, "start": {since.Format(time.RFC3339)}, "end": {time.Now().Format(time.RFC3339)}}, &all)
+		p.ask(t, "/api/v1/series", url.Values{"match[]": {metric}, "start": {since.Format(time.RFC3339)}, "end": {time.Now().Format(time.RFC3339)}}, &all)
 		labels := map[string]bool{}
 		for _, s := range all {
 			for name := range s {
-				labels[name], found[name] = true, true
+				labels[name] = true
 			}
 		}
-		if len(all) == 0 {
-			if answers, known := quiet[match[1]]; !known || answers {
-				t.Errorf("%s: no process exports %s", where, match[1])
-			}
-			continue
-		}
-		for _, m := range matcher.FindAllStringSubmatch(match[2], -1) {
-			if !labels[m[1]] {
-				t.Errorf("%s: %s has no label %s", where, match[1], m[1])
-			}
-		}
+		answers, known := quiet[metric]
+		return labels, known && !answers
 	}
-	for _, match := range grouping.FindAllStringSubmatch(expr, -1) {
-		for name := range strings.SplitSeq(match[1], ",") {
-			if name = strings.TrimSpace(name); !found[name] {
-				t.Errorf("%s: no metric has the label %s of %s", where, name, match[0])
-			}
-		}
-	}
-	return metrics
 }

@@ -21,12 +21,7 @@ import (
 	"memexport/internal/workshop/process"
 )
 
-const (
-	alertRules = "../deploy/prometheus/alerts.yml"
-	alertTests = "../deploy/prometheus/alerts_test.yml"
-	// window replaces the time windows in the rules and in the dashboards. It is long enough for 20 scrapes.
-	window = "20s"
-)
+const alertTests = "../deploy/prometheus/alerts_test.yml"
 
 // prometheus is a running server that scrapes the processes of a test every second.
 type prometheus struct {

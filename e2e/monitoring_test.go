@@ -127,12 +127,13 @@ func TestMonitoring(t *testing.T) {
 	m.causeFaultsOfServers(t)
 	m.causeFaultsOfWorkflows(t)
 
+	labels := m.labelsSince(t, m.began)
 	for _, q := range panelQueries(t) {
-		m.checkNames(t, "the panel "+q.panel, q.expr, m.began)
+		checkNames(t, "the panel "+q.panel, q.expr, labels)
 	}
 	m.checkPanels(t, m.began)
 	for _, a := range m.alerts(t) {
-		m.checkNames(t, "the alert "+a.Name, a.Query, m.began)
+		checkNames(t, "the alert "+a.Name, a.Query, labels)
 		if !slices.ContainsFunc(m.fired, func(f firing) bool { return f.alert == a.Name }) {
 			t.Errorf("no fault of this test fires the alert %s", a.Name)
 		}
