@@ -262,6 +262,8 @@ func TestAWrongConnectionIsToldWithTheSettingToChange(t *testing.T) {
 		remedy  string
 	}{
 		"nothing listens":            {client.Options{HostPort: "127.0.0.1:1"}, false, "check that it runs, TEMPORAL_ADDRESS"},
+		"a name without an address":  {client.Options{HostPort: "no..name:7233"}, false, "check that it runs, TEMPORAL_ADDRESS"}, // DNS is not asked for such a name
+		"two ports":                  {client.Options{HostPort: "127.0.0.1:1:1"}, false, "check that it runs, TEMPORAL_ADDRESS"},
 		"it never answers":           {client.Options{HostPort: hanging.Addr().String()}, false, "TEMPORAL_ADDRESS"},
 		"TLS to a server without":    {client.Options{HostPort: plain.Addr().String(), ConnectionOptions: withTLS(&tls.Config{})}, false, "set TEMPORAL_TLS=false"},
 		"no TLS to a server with":    {client.Options{HostPort: encrypted.Addr().String()}, false, "set TEMPORAL_TLS=true"},

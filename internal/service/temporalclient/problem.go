@@ -97,12 +97,13 @@ func (c *Connection) explainConnection(address, text string) *problem {
 	c.mu.Lock()
 	worked := c.worked
 	c.mu.Unlock()
-	if !worked && !says("dial ", "name resolver", "zero addresses") {
+	// gRPC has no children to pick from if the name has no address.
+	if !worked && !says("dial ", "name resolver", "zero addresses", "no children to pick from", "invalid target address") {
 		hint := "set TEMPORAL_TLS=true if it expects TLS"
 		if c.options.Client.ConnectionOptions.TLS != nil {
 			hint = "set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH if it expects a client certificate"
 		}
 		return &problem{wrongTLS, fmt.Sprintf("something at %s (TEMPORAL_ADDRESS) accepts connections, but does not answer as Temporal does: %s", address, hint)}
 	}
-	return &problem{unreachable, fmt.Sprintf("no Temporal server can be reached at %s: check that it runs, TEMPORAL_ADDRESS, and the network between", address)}
+	return &problem{unreachable, fmt.Sprintf("no Temporal server can be reached at %s: check that it runs, TEMPORAL_ADDRESS (host:port), and the network between", address)}
 }
