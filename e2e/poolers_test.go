@@ -47,9 +47,12 @@ func TestExportsThroughPgBouncer(t *testing.T) {
 	}
 }
 
-func TestMigrateRefusesAPoolerThatSharesSessions(t *testing.T) {
+func TestPoolersThatCannotWorkAreRefused(t *testing.T) {
 	t.Parallel()
-	database := startPostgres(t, newDir(t, "migrate-pooler")).URL
+	database := startPostgres(t, newDir(t, "refused-pooler")).URL
 	refuses(t, []string{"DATABASE_URL=" + pgtest.PgBouncer(t, database, "transaction", 2)}, []string{"migrate"}, "DATABASE_URL", "pool_mode=session")
 	mustRun(t, []string{"DATABASE_URL=" + pgtest.PgBouncer(t, database, "session", 8)}, "migrate")
+	for _, command := range []string{"api", "worker"} {
+		refuses(t, []string{"DATABASE_URL=" + pgtest.PgBouncer(t, database, "statement", 8), "BUCKET_URL=file:///nowhere"}, []string{command}, "DATABASE_URL", "pool_mode")
+	}
 }

@@ -59,7 +59,12 @@ func TestTheServiceRunsWithTheGrantsOfThePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	same(t, "the page's SQL, beside internal/service/postgres/grants.sql", sqlOf[1], string(granted))
+	execute(t, admin, `REVOKE CREATE ON DATABASE memexport FROM memexport_migrate`)
+	const grant = `GRANT CREATE ON DATABASE "memexport" TO "memexport_migrate";`
+	refuses(t, []string{"DATABASE_URL=" + as("migrate")}, []string{"migrate"}, grant)
+	execute(t, admin, grant)
 	mustRun(t, []string{"DATABASE_URL=" + as("migrate")}, "migrate")
+	refuses(t, []string{"DATABASE_URL=" + as("api")}, []string{"migrate"}, `set DATABASE_URL to the role "memexport_migrate"`)
 	mustRun(t, []string{"DATABASE_URL=" + super}, "demo", "--memories", "100")
 	bucket := "BUCKET_URL=file://" + filepath.Join(dir, "bucket")
 	for role, lacks := range map[string]string{"api": "memexport.api_keys", "worker": "memexport.export_ranges"} {
@@ -70,6 +75,10 @@ func TestTheServiceRunsWithTheGrantsOfThePage(t *testing.T) {
 	for range 2 {
 		mustRun(t, []string{"DATABASE_URL=" + as("migrate")}, "migrate", "--api-role", "memexport_api", "--worker-role", "memexport_worker")
 	}
+	const owner = "set DATABASE_URL to the role that ran `memexport migrate`"
+	refuses(t, []string{"DATABASE_URL=" + as("worker")}, []string{"keys", "list"}, owner)
+	refuses(t, []string{"DATABASE_URL=" + as("api")}, []string{"audit"}, owner)
+	refuses(t, []string{bucket, "DATABASE_URL=" + as("worker")}, []string{"workspaces", "erase", "--yes", uuid.NewString()}, owner)
 	refuses(t, []string{bucket, "DATABASE_URL=" + as("worker")}, []string{"worker"}, "MEMORIES_TABLE", `GRANT SELECT ON public.memories TO "memexport_worker";`)
 	execute(t, admin, sqlOf[2])
 

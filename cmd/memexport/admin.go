@@ -62,7 +62,7 @@ func (s *service) checkWorker(memories *sqlx.DB) admin.Check {
 func checkWritable(ctx context.Context, db *sqlx.DB) error {
 	err := postgres.CheckWritable(ctx, db)
 	if postgres.ReadOnly(err) {
-		return fmt.Errorf("the database in DATABASE_URL is read-only: give its disk room if that is full, make DATABASE_URL lead to the primary after a fail-over, or turn off default_transaction_read_only of the role or the database: %w", err)
+		return err
 	}
 	return away("DATABASE_URL", err)
 }

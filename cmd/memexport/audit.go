@@ -39,7 +39,7 @@ func auditCommand() *cobra.Command {
 			}
 			defer db.Close()
 			lines := json.NewEncoder(cmd.OutOrStdout())
-			return audit.NewStore(db).Each(cmd.Context(), query, func(e audit.Event) error { return lines.Encode(e) })
+			return ownerOnly(audit.NewStore(db).Each(cmd.Context(), query, func(e audit.Event) error { return lines.Encode(e) }))
 		},
 	}
 	c.Flags().StringVar(&f.workspace, "workspace", "", "only events of this workspace")

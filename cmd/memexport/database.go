@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"memexport/internal/service/config"
 	"memexport/internal/service/postgres"
@@ -29,13 +31,22 @@ func openMigrated(ctx context.Context, cfg config.Config, role string) (*sqlx.DB
 		err = postgres.CheckGrants(ctx, db, role)
 	}
 	if err == nil {
-		err = postgres.CheckMigrated(ctx, db)
+		err = ownerOnly(postgres.CheckMigrated(ctx, db))
 	}
 	if err != nil {
 		db.Close()
 		return nil, err
 	}
 	return db, nil
+}
+
+// ownerOnly adds a remedy to the error of a command that needs the role that ran `memexport migrate`, if its user lacks
+// a privilege.
+func ownerOnly(err error) error {
+	if pq.As(err, pqerror.InsufficientPrivilege) == nil {
+		return err
+	}
+	return fmt.Errorf("%w: set DATABASE_URL to the role that ran `memexport migrate` (docs/security.md)", err)
 }
 
 // openDatabase opens a database, directly or through a pooler. It returns an error if the database does not
@@ -83,7 +94,7 @@ func sharesSessions(ctx context.Context, setting string, db *sqlx.DB) (bool, err
 		shared, err = postgres.SharesSessions(ctx, db)
 	}
 	if err != nil {
-		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, user and password: %w", setting, err)
+		return false, fmt.Errorf("the database in %s does not answer: check that it runs, and the host, port, name, user, password and sslmode of the URL: %w", setting, err)
 	}
 	return shared, nil
 }

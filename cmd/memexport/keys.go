@@ -29,7 +29,7 @@ func withKeys(cmd *cobra.Command, do func(*apikey.Store) error) error {
 		return err
 	}
 	defer db.Close()
-	return do(apikey.NewStore(db))
+	return ownerOnly(do(apikey.NewStore(db)))
 }
 
 func keysCreateCommand() *cobra.Command {

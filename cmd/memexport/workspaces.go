@@ -53,7 +53,7 @@ func workspacesEraseCommand() *cobra.Command {
 				if yes {
 					confirm = func() error { return nil }
 				}
-				return eraseWorkspace(ctx, e, id.String(), confirm, cmd.OutOrStdout())
+				return ownerOnly(eraseWorkspace(ctx, e, id.String(), confirm, cmd.OutOrStdout()))
 			})
 		},
 	}

@@ -78,3 +78,30 @@ func TestMissingGrantsAreNamedAsStatementsThatRepairThem(t *testing.T) {
 		t.Error("a superuser:", err)
 	}
 }
+
+func TestAMigrationWithoutPrivilegesSaysWhatToDo(t *testing.T) {
+	address := pgtest.New(t)
+	admin := pgtest.OpenURL(t, address, 2)
+	migrator, other := login(t, admin, address, "o'neil migrator"), login(t, admin, address, "other")
+	_, err := postgres.Migrate(t.Context(), migrator)
+	if err == nil {
+		t.Fatal("without CREATE on the database:", err)
+	}
+	_, grant, _ := strings.Cut(err.Error(), "as an administrator of the database, run ")
+	admin.MustExec(grant)
+	if _, err := postgres.Migrate(t.Context(), migrator); err != nil {
+		t.Fatal("after "+grant, err)
+	}
+	admin.MustExec(strings.Replace(strings.Replace(grant, "GRANT", "REVOKE", 1), " TO ", " FROM ", 1))
+	admin.MustExec(`DROP SCHEMA memexport CASCADE; CREATE SCHEMA memexport AUTHORIZATION "o'neil migrator"`)
+	if _, err := postgres.Migrate(t.Context(), migrator); err != nil {
+		t.Error("the owner of the schema without CREATE on the database:", err)
+	}
+	_, err = postgres.Migrate(t.Context(), other)
+	wantError(t, err, `set DATABASE_URL to the role "o'neil migrator", which owns the schema memexport, or make "other" the owner`, "docs/security.md")
+	_, err = postgres.Migrate(t.Context(), pgtest.OpenURL(t, pgtest.New(t)+"&default_transaction_read_only=on", 2))
+	wantError(t, err, "the database in DATABASE_URL is read-only")
+	if !postgres.ReadOnly(err) {
+		t.Error("ReadOnly does not recognize the error:", err)
+	}
+}

@@ -57,7 +57,7 @@ func MigrateWith(ctx context.Context, db *sqlx.DB, o MigrateOptions) (int, error
 		case err == nil:
 			return applied, nil
 		case reason == "":
-			return applied, fmt.Errorf("migrate the schema memexport: %w", err)
+			return applied, fmt.Errorf("migrate the schema memexport: %w", explainMigration(ctx, db, err))
 		case time.Since(begin) >= patience:
 			return applied, fmt.Errorf("migrate the schema memexport: within %s, %s: wait until that backup or transaction has ended, "+
 				"or end it with SELECT pg_terminate_backend(process), and run `memexport migrate` again: %w", patience, reason, err)
@@ -73,6 +73,26 @@ func MigrateWith(ctx context.Context, db *sqlx.DB, o MigrateOptions) (int, error
 			return applied, fmt.Errorf("migrate the schema memexport: %s: %w", reason, ctx.Err())
 		}
 	}
+}
+
+// explainMigration adds a remedy to an error of a migration, if the user of db lacks a privilege or the database refuses
+// to write.
+func explainMigration(ctx context.Context, db *sqlx.DB, err error) error {
+	if pq.As(err, pqerror.InsufficientPrivilege) == nil {
+		return explainReadOnly(err)
+	}
+	var user, database string
+	var owner *string // nil without the schema
+	row := db.QueryRowContext(ctx, `SELECT current_user, current_database(), (SELECT pg_get_userbyid(nspowner) FROM pg_namespace WHERE nspname = 'memexport')`)
+	if row.Scan(&user, &database, &owner) != nil {
+		return err
+	}
+	user = pq.QuoteIdentifier(user)
+	if owner == nil {
+		return fmt.Errorf("%w: as an administrator of the database, run GRANT CREATE ON DATABASE %s TO %s;", err, pq.QuoteIdentifier(database), user)
+	}
+	return fmt.Errorf("%w: set DATABASE_URL to the role %s, which owns the schema memexport, or make %s the owner of the schema, its tables and its functions (docs/security.md)",
+		err, pq.QuoteIdentifier(*owner), user)
 }
 
 // migrateOnce applies migrations until one of them does not get a lock in time. It then returns the reason. A
@@ -123,7 +143,7 @@ func newLocker() (*locker, error) {
 
 func (l *locker) SessionLock(ctx context.Context, conn *sql.Conn) error {
 	if err := l.SessionLocker.SessionLock(ctx, conn); err != nil {
-		return err
+		return fmt.Errorf("get the lock that keeps others from migrating: %w", err)
 	}
 	var pid int64
 	row := conn.QueryRowContext(ctx, `SELECT pg_backend_pid() FROM set_config('lock_timeout', $1, false)`, fmt.Sprint(lockWait.Milliseconds()))
@@ -167,12 +187,12 @@ func (l *locker) watch(ctx context.Context, db *sqlx.DB) (holder string) {
 func CheckMigrated(ctx context.Context, db *sqlx.DB) error {
 	var missing bool
 	if err := db.GetContext(ctx, &missing, `SELECT to_regclass('memexport.schema_version') IS NULL`); err != nil {
-		return err
+		return fmt.Errorf("read the version of the schema memexport: %w", err)
 	}
 	if !missing {
 		var version int64
 		if err := db.GetContext(ctx, &version, `SELECT coalesce(max(version_id), 0) FROM memexport.schema_version WHERE is_applied`); err != nil {
-			return err
+			return fmt.Errorf("read the version of the schema memexport: %w", err)
 		}
 		latest, err := latestVersion()
 		if err != nil {
@@ -192,8 +212,11 @@ func newProvider(ctx context.Context, db *sqlx.DB, l lock.SessionLocker) (*goose
 		return nil, err
 	}
 	// The schema is created before the first migration, because goose keeps its own table in it. Unlike
-	// CREATE SCHEMA IF NOT EXISTS, this statement does not fail if two processes run it at the same time.
-	const createSchema = `DO $$ BEGIN CREATE SCHEMA memexport; EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL; END $$`
+	// CREATE SCHEMA IF NOT EXISTS, this statement does not fail if two processes run it at the same time, and
+	// needs no privilege if the schema exists.
+	const createSchema = `DO $$ BEGIN
+		IF to_regnamespace('memexport') IS NULL THEN CREATE SCHEMA memexport; END IF;
+	EXCEPTION WHEN duplicate_schema OR unique_violation THEN NULL; END $$`
 	if _, err := db.ExecContext(ctx, createSchema); err != nil {
 		return nil, fmt.Errorf("create the schema memexport: %w", err)
 	}

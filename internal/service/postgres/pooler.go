@@ -16,7 +16,7 @@ import (
 //
 // SharesSessions sets a variable over one connection. If another connection sees the variable, or the first
 // one does not, then the connections share sessions. It tries several times, because other clients of the
-// pooler may disturb a try.
+// pooler may disturb a try. A pooler that refuses transactions is an error: PgBouncer does so with pool_mode=statement.
 func SharesSessions(ctx context.Context, db *sqlx.DB) (shared bool, err error) {
 	first, err := db.Conn(ctx)
 	if err != nil {
@@ -42,9 +42,19 @@ func SharesSessions(ctx context.Context, db *sqlx.DB) (shared bool, err error) {
 				return false, fmt.Errorf("look for a pooler: %w", err)
 			}
 			if seen != own {
-				return true, nil
+				return true, checkTransactions(ctx, first)
 			}
 		}
 	}
 	return false, nil
+}
+
+// checkTransactions returns an error if a pooler refuses transactions. It does not use BeginTx: see conn.pin.
+func checkTransactions(ctx context.Context, c *sql.Conn) error {
+	for _, statement := range []string{`BEGIN`, `ROLLBACK`} {
+		if _, err := c.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("the pooler refuses transactions: set its pool_mode to transaction or session: %w", err)
+		}
+	}
+	return nil
 }

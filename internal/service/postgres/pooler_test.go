@@ -26,6 +26,10 @@ func TestAPoolerThatSharesSessionsIsRecognized(t *testing.T) {
 		})
 	}
 	t.Run("no pooler", func(t *testing.T) { wantShared(t, url, false) })
+	t.Run("statement", func(t *testing.T) {
+		_, err := postgres.SharesSessions(t.Context(), pgtest.OpenURL(t, pgtest.PgBouncer(t, url, "statement", 2), 2))
+		wantError(t, err, "refuses transactions", "pool_mode")
+	})
 }
 
 func wantShared(t *testing.T, url string, want bool) {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -20,7 +21,16 @@ import (
 func CheckWritable(ctx context.Context, db *sqlx.DB) error {
 	// Raise an error instead of returning a result, so that the connection is not used again.
 	_, err := db.ExecContext(ctx, `DO $$ BEGIN IF current_setting('transaction_read_only')::boolean THEN RAISE read_only_sql_transaction; END IF; END $$`)
-	return err
+	return explainReadOnly(err)
+}
+
+// explainReadOnly adds a remedy to err, if err means that the service's own database refuses to write.
+func explainReadOnly(err error) error {
+	if !ReadOnly(err) {
+		return err
+	}
+	return fmt.Errorf("the database in DATABASE_URL is read-only: give its disk room if that is full, make DATABASE_URL lead to the primary after a fail-over, "+
+		"or turn off default_transaction_read_only of the role or the database: %w", err)
 }
 
 // ReadOnly reports whether err means that the database refuses to write.
