@@ -106,32 +106,6 @@ func TestEverySectionThatAlertsAndDetailsNameExists(t *testing.T) {
 	}
 }
 
-// The program must still contain the messages that the table in docs/operations.md explains.
-func TestEveryMessageAtTheStartIsOneOfTheProgram(t *testing.T) {
-	texts := pages(t)
-	_, section, _ := strings.Cut(texts["docs/operations.md"], "\n## Messages at the start\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	source, err := exec.Command("git", "grep", "-h", "", "--", "cmd/*.go", "internal/service/*.go", ":!*_test.go").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := strings.NewReplacer("%q", "...", "%s", "...", "%v", "...", "`", "").Replace(string(source))
-	messages := 0
-	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllStringSubmatch(section, -1) {
-		for _, message := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1) {
-			for part := range strings.SplitSeq(message[1], "...") {
-				if part = strings.TrimSpace(strings.TrimSuffix(part, ":")); message[1] != "migrate" && !strings.Contains(program, part) {
-					t.Errorf("docs/operations.md explains the message %q, but the program does not have it", message[1])
-				}
-			}
-			messages++
-		}
-	}
-	if messages < 20 {
-		t.Errorf("docs/operations.md explains %d messages", messages)
-	}
-}
-
 func TestEveryMakeTargetOfAPageExists(t *testing.T) {
 	texts := pages(t)
 	makefile, err := os.ReadFile("Makefile")

@@ -2,15 +2,22 @@ package e2e
 
 import (
 	"net"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"memexport/internal/workshop/devstack"
+	"memexport/internal/workshop/runbook"
 )
 
+// operationsPage is docs/operations.md.
+var operationsPage = sync.OnceValues(func() ([]byte, error) { return os.ReadFile("../docs/operations.md") })
+
 // refuses fails the test unless memexport ends with exit code 1 and prints a message with all of
-// the parts.
+// the parts. If the command is a process of the service, docs/operations.md must explain the message.
 func refuses(t *testing.T, env, args []string, parts ...string) {
 	t.Helper()
 	code, stdout, stderr := finish(t, env, args...)
@@ -18,6 +25,17 @@ func refuses(t *testing.T, env, args []string, parts ...string) {
 	says(t, "memexport "+strings.Join(args, " "), stderr, parts...)
 	if strings.Contains(stderr, "panic") || strings.Contains(stderr, "goroutine") || stdout != "" {
 		t.Errorf("memexport %s prints more than a message:\n%s%s", strings.Join(args, " "), stdout, stderr)
+	}
+	if !slices.Contains([]string{"api", "worker", "migrate", "health"}, args[0]) {
+		return
+	}
+	text, err := operationsPage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, last, _ := strings.Cut("\n"+stderr, "\nmemexport: ")
+	if !slices.ContainsFunc(runbook.Messages(string(text), "Messages at the start"), func(m runbook.Message) bool { return m.In(last) }) {
+		t.Errorf("docs/operations.md does not explain what memexport %s says: %s", strings.Join(args, " "), last)
 	}
 }
 
@@ -93,6 +111,7 @@ func TestTheServiceRefusesToStartWhereItCannotWork(t *testing.T) {
 	for _, args := range [][]string{{"api"}, {"worker"}, {"keys", "list"}} {
 		refuses(t, []string{fresh, bucket}, args, "memexport migrate")
 	}
+	refuses(t, []string{fresh + "&default_transaction_read_only=on"}, []string{"migrate"}, "DATABASE_URL is read-only", "fail-over")
 	mustRun(t, []string{fresh}, "migrate")
 	if again := mustRun(t, []string{fresh}, "migrate"); !strings.Contains(again, "0 migrations") {
 		t.Errorf("a second migrate prints %q", again)
@@ -111,6 +130,10 @@ func TestTheServiceRefusesToStartWhereItCannotWork(t *testing.T) {
 	refuses(t, []string{fresh, bucket}, []string{"worker"}, "CREATE INDEX", "(workspace_id, created_at, id)")
 
 	refuses(t, []string{fresh, "BUCKET_URL=file:///dev/null/x"}, []string{"api"}, "BUCKET_URL")
+	refuses(t, []string{fresh, bucket, "TEMPORAL_TLS_SERVER_CA_CERT_PATH=/nowhere"}, []string{"api"}, "TEMPORAL_", "/nowhere")
+	refuses(t, []string{fresh, bucket, "HTTP_ADDR=192.0.2.1:80"}, []string{"api"}, "HTTP_ADDR", "192.0.2.1") // no machine has this address
+	refuses(t, []string{strings.Replace(fresh, "sslmode=disable", "sslmode=verify-full&sslrootcert=/nowhere", 1)}, []string{"migrate"}, "DATABASE_URL", "sslmode", "/nowhere")
+	refuses(t, []string{"ADMIN_ADDR=127.0.0.1:1"}, []string{"health"}, "ADMIN_ADDR", "--url")
 	refuses(t, []string{fresh}, []string{"keys", "create", "--workspace", "acme", "--name", "x", "--permission", "export.read"}, "acme", "UUID")
 	refuses(t, []string{fresh}, []string{"keys", "create", "--workspace", "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22", "--name", "x", "--permission", "root"}, "root")
 	refuses(t, []string{fresh}, []string{"keys", "revoke", "7f3b6c1e-9f0a-4c5e-8d57-0d9f6f7a1b22"}, "keys list")

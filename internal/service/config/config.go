@@ -201,11 +201,11 @@ func load(environment map[string]string, needs []Need) (Config, error) {
 		}
 	})
 	if len(problems) > 0 {
-		message := "the configuration in the environment is wrong:"
+		lines := ""
 		for _, name := range slices.Sorted(maps.Keys(problems)) {
-			message += "\n  " + name + ": " + problems[name]
+			lines += "\n  " + name + ": " + problems[name]
 		}
-		return Config{}, errors.New(message)
+		return Config{}, errors.New("the configuration in the environment is wrong:" + lines)
 	}
 	c.MemoriesDatabaseURL = cmp.Or(c.MemoriesDatabaseURL, c.DatabaseURL)
 	c.DeploymentName = cmp.Or(c.DeploymentName, c.TemporalDeploymentName, "memexport")

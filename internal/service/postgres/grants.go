@@ -92,9 +92,9 @@ func CheckGrants(ctx context.Context, db *sqlx.DB, role string) error {
 	if err := db.GetContext(ctx, &user, `SELECT current_user`); err != nil {
 		return err
 	}
-	text := "the user of DATABASE_URL may not do what it needs in the schema memexport: as the role that ran `memexport migrate`, run"
+	lines := ""
 	for _, statement := range missing {
-		text += fmt.Sprintf("\n  %s TO %s;", statements[statement], pq.QuoteIdentifier(user))
+		lines += fmt.Sprintf("\n  %s TO %s;", statements[statement], pq.QuoteIdentifier(user))
 	}
-	return errors.New(text)
+	return errors.New("the user of DATABASE_URL may not do what it needs in the schema memexport: as the role that ran `memexport migrate`, run" + lines)
 }
