@@ -22,7 +22,7 @@ func (r *run) handleExpireNow(ctx workflow.Context) error {
 			return nil
 		},
 		workflow.UpdateHandlerOptions{
-			Description: "Ends the downloads of a READY export now and deletes its objects.",
+			Description: "Ends the downloads of a READY export now. Its objects are deleted after EXPORT_GRACE.",
 			Validator: func() error {
 				if r.details.status != export.Ready {
 					return fmt.Errorf("the export is %s: only a READY one can expire", r.details.status)
