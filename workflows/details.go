@@ -27,7 +27,8 @@ type details struct {
 	failure    string    // the failure code
 	cause      string    // the error behind the failure code
 	purged     bool
-	deleted    bool // the owner deleted the export
+	deleted    bool   // the owner deleted the export
+	docs       string // where the pages of docs/ are; may be empty
 }
 
 // show sets the status and shows the details in the Temporal UI as the workflow's current details. If
@@ -65,7 +66,7 @@ func (d *details) markdown() string {
 		if d.cause != "" {
 			b.WriteString(", because of " + d.cause)
 		}
-		b.WriteString("\n- what to do: docs/architecture.md#why-an-export-is-failed\n")
+		b.WriteString("\n- what to do: " + page(d.docs, "docs/architecture.md#why-an-export-is-failed") + "\n")
 	}
 	if d.ranges > 0 {
 		b.WriteString(fmt.Sprintf("- %d of %d ranges written\n", d.rangesDone, d.ranges))

@@ -50,3 +50,15 @@ func TestTheDetailsLeaveOutWhatIsNotKnown(t *testing.T) {
 		}
 	}
 }
+
+func TestTheDetailsLinkToTheDocs(t *testing.T) {
+	d := details{status: export.Failed, failure: export.CodeInternal}
+	if got := d.markdown(); !strings.Contains(got, "- what to do: docs/architecture.md#why-an-export-is-failed\n") {
+		t.Errorf("without an address, the details are %q", got)
+	}
+	d.docs = "https://docs.example.com"
+	want := "- what to do: [docs/architecture.md#why-an-export-is-failed](https://docs.example.com/architecture.md#why-an-export-is-failed)\n"
+	if got := d.markdown(); !strings.Contains(got, want) {
+		t.Errorf("the details are %q, want %q in them", got, want)
+	}
+}

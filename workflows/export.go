@@ -18,14 +18,15 @@ import (
 	"memexport/internal/service/export"
 )
 
-// ExportInput is the input of the workflow Export. It contains only ids; the activities read what to
-// export from the export's row.
+// ExportInput is the input of the workflow Export. It does not say what to export: the activities read that from
+// the export's row.
 type ExportInput struct {
 	ExportID    string `json:"export_id"`
 	WorkspaceID string `json:"workspace_id"` // the fairness key of every activity
 	// SearchAttributes says whether the namespace has the search attributes. Without the attributes, an
 	// upsert would fail the workflow task again and again.
-	SearchAttributes bool `json:"search_attributes"`
+	SearchAttributes bool   `json:"search_attributes"`
+	Docs             string `json:"docs,omitempty"` // where the pages of docs/ are; may be empty
 }
 
 // Export runs one export: it writes the file, sleeps until the export expires, makes the export EXPIRED,
@@ -76,7 +77,7 @@ type run struct {
 func newRun(in ExportInput) *run {
 	return &run{
 		export: activities.ExportRef{ExportID: in.ExportID}, workspace: in.WorkspaceID, attributes: in.SearchAttributes,
-		details: details{status: export.Pending},
+		details: details{status: export.Pending, docs: in.Docs},
 	}
 }
 

@@ -26,6 +26,7 @@ type Starter struct {
 	registering singleflight.Group           // lets concurrent callers share one request to the server
 	known       atomic.Pointer[registration] // whether the namespace has the search attributes; nil if unknown
 	recheck     time.Duration                // how long it is believed that the namespace lacks them
+	docs        string                       // where the pages of docs/ are; may be empty
 }
 
 type registration struct {
@@ -40,6 +41,9 @@ const defaultRecheck = 5 * time.Minute
 func NewStarter(c client.Client, namespace, taskQueue string) *Starter {
 	return &Starter{client: c, namespace: namespace, taskQueue: taskQueue, recheck: defaultRecheck}
 }
+
+// LinkDocs makes what the Temporal UI shows about exports link to the pages of docs/ at this address.
+func (s *Starter) LinkDocs(url string) { s.docs = strings.TrimRight(url, "/") }
 
 // Start starts the workflow of an export. If the workflow was started before, Start does nothing and
 // returns nil, even if the workflow has ended since.
@@ -74,13 +78,13 @@ func (s *Starter) start(ctx context.Context, e export.Export, attributes tempora
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            fmt.Sprintf("%s export for workspace %s", e.Format, e.WorkspaceID),
-		StaticDetails:                            describe(e),
+		StaticDetails:                            describe(e, s.docs),
 		Memo:                                     map[string]any{"format": e.Format, "workspace": e.WorkspaceID},
 		TypedSearchAttributes:                    attributes,
 		Priority:                                 temporal.Priority{FairnessKey: e.WorkspaceID},
 		EnableEagerStart:                         true, // this saves a round trip if the API and the worker run in one process
 	}
-	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0}
+	input := ExportInput{ExportID: e.ID, WorkspaceID: e.WorkspaceID, SearchAttributes: attributes.Size() > 0, Docs: s.docs}
 	_, err := s.client.ExecuteWorkflow(e.InTrace(ctx), options, Export, input)
 	return err
 }
@@ -98,13 +102,21 @@ func (s *Starter) Cancel(ctx context.Context, exportID string) error {
 
 // describe returns what the Temporal UI shows about an export even if no worker runs. It names the filters
 // without their values, because the values may be personal data.
-func describe(e export.Export) string {
+func describe(e export.Export, docs string) string {
 	content := "All memories of the workspace."
 	if used := e.Filter.Names(); len(used) > 0 {
 		content = "Filtered by " + strings.Join(used, ", ") + "."
 	}
-	return fmt.Sprintf("%s\n\n- format: %s\n- workspace: %s\n- created: %s\n- what each button does: docs/temporal-ui.md\n",
-		content, e.Format, e.WorkspaceID, e.CreatedAt.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s\n\n- format: %s\n- workspace: %s\n- created: %s\n- what each button does: %s\n",
+		content, e.Format, e.WorkspaceID, e.CreatedAt.UTC().Format(time.RFC3339), page(docs, "docs/temporal-ui.md"))
+}
+
+// page names a page of docs/ in Markdown, as a link if it is known where the pages are.
+func page(docs, path string) string {
+	if docs == "" {
+		return path
+	}
+	return fmt.Sprintf("[%s](%s)", path, docs+strings.TrimPrefix(path, "docs"))
 }
 
 // attributesRegistered reports whether the namespace has the search attributes. The first call tries to

@@ -108,6 +108,7 @@ func TestStartIsIdempotentEvenAfterTheWorkflowHasEnded(t *testing.T) {
 func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	c := newNamespace(t)
 	starter := workflows.NewStarter(c, namespaceOf(t), "queue")
+	starter.LinkDocs("https://docs.example.com/")
 	e := newExport()
 	if err := starter.Start(t.Context(), e); err != nil {
 		t.Fatal(err)
@@ -126,13 +127,14 @@ func TestStartRegistersTheAttributesAndHidesTheValuesOfFilters(t *testing.T) {
 	if err := starter.Start(t.Context(), whole); err != nil {
 		t.Fatal(err)
 	}
+	const link = "(https://docs.example.com/temporal-ui.md)"
 	for id, says := range map[string]string{e.ID: "Filtered by user_id.", whole.ID: "All memories of the workspace."} {
 		started, err := c.GetWorkflowHistory(t.Context(), export.WorkflowID(id), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT).Next()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text := started.String(); strings.Contains(text, "secret") || !strings.Contains(text, says) {
-			t.Errorf("the event that started it lacks %q: %s", says, text)
+		if text := started.String(); strings.Contains(text, "secret") || !strings.Contains(text, says) || !strings.Contains(text, link) {
+			t.Errorf("the event that started it lacks %q or %q: %s", says, link, text)
 		}
 	}
 }

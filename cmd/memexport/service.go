@@ -113,9 +113,11 @@ func connect(ctx context.Context, cfg config.Config, temporal client.Options, t 
 	limits := export.Limits{Running: cfg.WorkspaceRunning, AllRunning: cfg.Running, Unfinished: cfg.WorkspaceUnfinished,
 		WorkspaceBytes: int64(cfg.WorkspaceStorage), Bytes: int64(cfg.Storage)}
 	exports := export.NewStore(db).WithLimits(limits).WithObserver(telemetry.ObserveLife(log))
+	starter := workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)
+	starter.LinkDocs(cfg.DocsURL)
 	return &service{config: cfg, log: log, db: db, exports: exports, archive: files, temporal: connection,
 		telemetry: t, unobserve: observePool(db, "exports", log),
-		name: temporal.Namespace, starter: workflows.NewStarter(connection.Client, temporal.Namespace, cfg.TaskQueue)}, nil
+		name: temporal.Namespace, starter: starter}, nil
 }
 
 func (s *service) close() {

@@ -54,6 +54,9 @@ func (c *Config) check(needs []Need, wrong func(name, format string, args ...any
 			wrong(name, "%d is negative: set it to a number above 0, or to 0 for no limit", n)
 		}
 	}
+	if u, err := url.Parse(c.DocsURL); c.DocsURL != "" && (err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http") {
+		wrong("DOCS_URL", "is not the address of a page: set it to one such as https://git.example.com/ops/memexport/blob/main/docs, or leave it out")
+	}
 	if c.CachedWorkflows < 2 || c.CachedWorkflows > 100_000 {
 		wrong("WORKER_CACHED_WORKFLOWS", "%d is out of range: set it to a number between 2 and 100000", c.CachedWorkflows)
 	}

@@ -106,6 +106,8 @@ type Config struct {
 	// Storage has no default, because the size of a bucket is unknown and often unlimited.
 	Storage Bytes `env:"EXPORT_STORAGE" envDefault:"0" for:"api, worker" doc:"How much all workspaces together may have in the bucket. Above that, new exports are refused with 503. Set it below the size of a disk or a quota, by as much as the running exports may still write. 0 sets no limit. See limits.md."`
 
+	DocsURL string `env:"DOCS_URL" for:"api, worker" doc:"Where operators find your copy of docs/, such as https://git.example.com/ops/memexport/blob/main/docs. The Temporal UI then links to its pages. Defaults to none: the UI only names the pages."`
+
 	TaskQueue string `env:"TASK_QUEUE" envDefault:"memexport" for:"api, worker" doc:"The Temporal task queue. It must be the same for api and worker."`
 
 	// Concurrency also sets the sizes of the connection pools: see cmd/memexport.
