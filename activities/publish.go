@@ -98,9 +98,11 @@ func (a *Activities) publish(ctx context.Context, e export.Export, f *format.For
 
 // writeFooter writes the footer of the file, if the format has one.
 func (a *Activities) writeFooter(ctx context.Context, e export.Export, f *format.Format) ([]export.Part, error) {
-	return attempt.UntilWorkerStops(ctx, func(ctx context.Context) ([]export.Part, error) {
+	footer, err := attempt.UntilWorkerStops(ctx, func(ctx context.Context) ([]export.Part, error) {
 		return a.writer().WriteFooter(ctx, e, f)
 	})
+	a.noteFull(ctx, e.ID, err)
+	return footer, err
 }
 
 // verifiedFile writes the footer, verifies the footer and the last range, and returns the file of the
