@@ -33,6 +33,8 @@ type encoder struct {
 
 	queue   chan part
 	turns   chan struct{} // see part.turn
+	own     chan struct{} // see takePlace
+	shared  chan struct{} // see archive.Archive.ExtraUploads
 	waiting *part         // a part that the uploader has not taken in time; see flush
 	inside  bool          // an oversize memory is about to be read or is being read, so reading cannot pause
 	done    chan struct{} // closed when the uploader has ended; written and err must not be read before that
@@ -49,7 +51,8 @@ type part struct {
 	entry    []byte // see export.Part.FooterEntry
 	// turn is nil, or it is encoder.turns. That channel then holds an element for this part until the part is
 	// recorded. The capacity of the channel limits how far reading is ahead of recording.
-	turn chan struct{}
+	turn  chan struct{}
+	place chan struct{} // where the part has a place for its upload; see takePlace
 	cut
 }
 
@@ -64,8 +67,10 @@ type cut struct {
 func startEncoder(ctx context.Context, f *format.Format, partSize int, u uploader) *encoder {
 	e := &encoder{
 		format: f, formatEncoder: f.NewEncoder(), partSize: partSize, first: u.atStartOfFile(),
-		buffer: buffers.Get().(*[]byte), queue: make(chan part), turns: make(chan struct{}, cap(u.archive.ExtraUploads())+2), done: make(chan struct{}),
+		buffer: buffers.Get().(*[]byte), queue: make(chan part), done: make(chan struct{}),
+		own: make(chan struct{}, 1), shared: u.archive.ExtraUploads(),
 	}
+	e.turns = make(chan struct{}, cap(e.own)+cap(e.shared)+1)
 	e.ctx, e.cancel = context.WithCancel(ctx)
 	go func() {
 		defer close(e.done)
@@ -180,11 +185,11 @@ func (e *encoder) grow(n int) {
 	*e.buffer = slices.Grow(b, max(n, min(cap(b), e.partSize)))
 }
 
-// flush ends the part, hands it to the uploader and starts a new part. It waits while the uploader is busy or
+// flush ends the part, hands it to the uploader and starts a new part. It waits while no upload may begin or
 // too many parts are not recorded yet. So besides the parts that the uploader is storing, a range needs RAM for
 // only one more part and for what formatEncoder holds back. After uploadPatience, flush stops waiting and leaves
-// the part in e.waiting. While reading cannot pause, flush waits only for the uploader, but without a time limit.
-// flush fails if an upload has failed.
+// the part in e.waiting. While reading cannot pause, flush waits only until an upload may begin, but without a
+// time limit. flush fails if an upload has failed.
 func (e *encoder) flush(c cut) error {
 	p := part{data: e.buffer, memories: e.memories, last: memory.Key{CreatedAt: e.lastTime, ID: string(e.lastID[:])}, cut: c}
 	if !c.endsInside {
@@ -246,16 +251,42 @@ func (e *encoder) takeTurn(late <-chan time.Time) error {
 	}
 }
 
-// send waits until the uploader has taken the waiting part, or until send can receive from late.
+// send waits until there is a place for the upload of the waiting part, and hands the part to the uploader. When
+// send can receive from late, it stops waiting.
 func (e *encoder) send(late <-chan time.Time) error {
+	place, err := e.takePlace(late)
+	if place == nil {
+		return err
+	}
+	e.waiting.place = place
 	select {
-	case e.queue <- *e.waiting:
+	case e.queue <- *e.waiting: // the uploader takes the part at once, unless it has failed
 		e.waiting = nil
 		return nil
-	case <-late:
-		return nil
 	case <-e.ctx.Done():
+		<-place
 		return e.ctx.Err()
+	}
+}
+
+// takePlace waits for a place for an upload: the range's own one, or one that it shares with other ranges. A
+// receive from the result gives the place back. When takePlace can receive from late, it returns nil. Only a part
+// that is ready gets a place, because a range that waits for memories needs none.
+func (e *encoder) takePlace(late <-chan time.Time) (chan struct{}, error) {
+	select {
+	case e.own <- struct{}{}: // first, so that a shared place is taken only if it is needed
+		return e.own, nil
+	default:
+	}
+	select {
+	case e.own <- struct{}{}:
+		return e.own, nil
+	case e.shared <- struct{}{}:
+		return e.shared, nil
+	case <-late:
+		return nil, nil
+	case <-e.ctx.Done():
+		return nil, e.ctx.Err()
 	}
 }
 

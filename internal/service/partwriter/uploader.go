@@ -33,7 +33,6 @@ type upload struct {
 	part
 	number    int
 	separated bool
-	place     chan struct{} // see takePlace
 	done      chan struct{} // closed when stored and err are set
 	stored    archive.Part
 	err       error
@@ -63,15 +62,9 @@ func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (expor
 	started := make(chan *upload, mostPartsOfAMemory)
 	storing.Go(func() {
 		defer close(started)
-		own := make(chan struct{}, 1)
 		for {
-			place := u.takePlace(ctx, own) // before a part is taken, so that the part is stored without delay
-			if place == nil {
-				return
-			}
-			next := u.next(ctx, queue, place)
+			next := u.next(ctx, queue)
 			if next == nil {
-				<-place
 				return
 			}
 			storing.Go(func() { u.store(ctx, next) })
@@ -109,33 +102,18 @@ func (u *uploader) storeAndRecord(ctx context.Context, queue <-chan part) (expor
 	return written, attempt.StorageError(ctx, ctx.Err()) // if ctx has ended, a part may have been dropped
 }
 
-// takePlace waits for a place for an upload: the range's own one, or one that it shares with other ranges. A
-// receive from the result gives the place back. takePlace returns nil when ctx ends.
-func (u *uploader) takePlace(ctx context.Context, own chan struct{}) chan struct{} {
-	select {
-	case own <- struct{}{}: // first, so that a shared place is taken only if it is needed
-		return own
-	default:
-	}
-	shared := u.archive.ExtraUploads()
-	select {
-	case own <- struct{}{}:
-		return own
-	case shared <- struct{}{}:
-		return shared
-	case <-ctx.Done():
-		return nil
-	}
-}
-
 // next takes a part from the queue and numbers it. It returns nil when the queue is closed or ctx ends.
-func (u *uploader) next(ctx context.Context, queue <-chan part, place chan struct{}) *upload {
+func (u *uploader) next(ctx context.Context, queue <-chan part) *upload {
 	select {
 	case p, ok := <-queue:
-		if !ok || ctx.Err() != nil {
+		if !ok {
 			return nil
 		}
-		next := &upload{part: p, number: u.nextPart, separated: !p.startsInside && !u.atStartOfFile(), place: place, done: make(chan struct{})}
+		if ctx.Err() != nil {
+			<-p.place
+			return nil
+		}
+		next := &upload{part: p, number: u.nextPart, separated: !p.startsInside && !u.atStartOfFile(), done: make(chan struct{})}
 		u.nextPart++
 		return next
 	case <-ctx.Done():
