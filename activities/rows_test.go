@@ -65,7 +65,7 @@ func (w *fileWriter) add(m *memory.Memory) {
 	if len(w.file) > len(w.format.Prefix) {
 		w.file = append(w.file, w.format.Separator...)
 	}
-	if w.format.Footer == nil {
+	if w.format.NewFooter == nil {
 		w.file = w.encoder.Append(w.file, m)
 		return
 	}
@@ -95,18 +95,24 @@ func (w *fileWriter) add(m *memory.Memory) {
 
 func (w *fileWriter) finish(id string) string {
 	w.Helper()
-	if w.format.Footer == nil {
+	if w.format.NewFooter == nil {
 		return string(append(w.file, w.format.Suffix...))
 	}
 	if len(w.parts) == 0 {
 		return string(w.file) // the export is not published yet
 	}
 	e := w.find(id)
-	footer, err := w.format.Footer(format.Info{ExportID: id, Filters: e.Filter.Names(), Memories: e.MemoryCount}, w.made)
-	if err != nil {
+	footer := w.format.NewFooter(format.Info{ExportID: id, Filters: e.Filter.Names(), Memories: e.MemoryCount, Entries: len(w.made)})
+	var err error
+	for _, p := range w.made {
+		if w.file, err = footer.Append(w.file, p); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if w.file, err = footer.Finish(w.file); err != nil {
 		w.Fatal(err)
 	}
-	return string(append(w.file, footer...))
+	return string(w.file)
 }
 
 // eachMemory calls visit with every memory of the workspace, in the order in which the file contains them.

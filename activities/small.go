@@ -48,7 +48,6 @@ func (a *Activities) publishSmall(ctx context.Context, e export.Export, f *forma
 		}
 		written = written.Plus(added)
 	}
-	e.MemoryCount = written.Memories // the footer contains it
 	published, err := a.publish(ctx, e, f, PublishInput{ExportID: e.ID, Ranges: len(plan.Ranges), Written: written})
 	if err != nil {
 		return nil, err

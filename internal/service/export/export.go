@@ -163,12 +163,12 @@ type Part struct {
 	Last     memory.Key
 
 	// FooterEntry describes the part for the footer of the file, see format.Encoder. It is nil if the
-	// format has no footer. Parts and PartsOfRange leave it nil; use FooterParts to read it.
+	// format has no footer. Parts and PartsOfRange leave it nil; use FooterEntries to read it.
 	FooterEntry []byte
 }
 
-// FooterRange is the number of the range whose only part is the footer of the file. It is greater
-// than the number of every range in a plan.
+// FooterRange is the number of the range that holds the footer of the file. It is greater than the number of
+// every range in a plan. Its parts are numbered from the number of parts that the footer describes.
 const FooterRange = math.MaxInt32
 
 // Stored returns the archive.Part of each part.

@@ -9,8 +9,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
-
-	"memexport/internal/service/format"
 )
 
 // Record adds consecutive parts of one range in one transaction. previous is the object of the part before
@@ -45,7 +43,7 @@ func (s *Store) Record(ctx context.Context, id, previous string, parts []Part) e
 // insertPart records a part that follows the object previous. The lock keeps the row of the export from changing
 // until the part is committed.
 func insertPart(ctx context.Context, q sqlx.ExecerContext, id, previous string, p Part) error {
-	first := p.Number == 0 || p.Range == FooterRange // the number of a footer is the number of all parts
+	first := p.Number == 0 || p.Range == FooterRange // the first part of a footer has another number than 0
 	result, err := q.ExecContext(ctx, `INSERT INTO memexport.export_parts
 		(export_id, range, part, object, size, checksum, continues, separated, compressed_size, crc32, memories, last_created_at, last_id, footer_entry)
 		SELECT id, $2::integer, $3::integer, $4, $5::bigint, $6::bigint, $7::boolean, $8::boolean, $9::bigint, $10::bigint,
@@ -133,23 +131,21 @@ func (s *Store) selectParts(ctx context.Context, where string, args ...any) ([]P
 	return parts, rows.Err()
 }
 
-// FooterParts returns the parts with their footer entries, in the order of the file.
-func (s *Store) FooterParts(ctx context.Context, id string) ([]format.FooterPart, error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT size, continues, footer_entry FROM memexport.export_parts
-		WHERE export_id = $1 AND range <> $2 ORDER BY range, part`, id, FooterRange)
+// FooterEntries returns the footer entry of each of these parts, which follow one another in the file. It returns
+// an error if the export now has other parts than these between the first and the last of them.
+func (s *Store) FooterEntries(ctx context.Context, id string, parts []Part) ([][]byte, error) {
+	first, last := parts[0], parts[len(parts)-1]
+	var entries [][]byte
+	err := s.db.SelectContext(ctx, &entries, `SELECT footer_entry FROM memexport.export_parts
+		WHERE export_id = $1 AND (range, part) BETWEEN ($2::integer, $3::integer) AND ($4::integer, $5::integer) ORDER BY range, part`,
+		id, first.Range, first.Number, last.Range, last.Number)
+	if err == nil && len(entries) != len(parts) {
+		err = fmt.Errorf("there are %d, want %d", len(entries), len(parts))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read the footer entries: %w", err)
 	}
-	defer rows.Close()
-	var parts []format.FooterPart
-	for rows.Next() {
-		var p format.FooterPart
-		if err := rows.Scan(&p.Size, &p.Continues, &p.Entry); err != nil {
-			return nil, fmt.Errorf("read the footer entries: %w", err)
-		}
-		parts = append(parts, p)
-	}
-	return parts, rows.Err()
+	return entries, nil
 }
 
 // uniqueViolation reports whether err is Postgres's error for a row that already exists.

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"memexport/internal/service/export"
-	"memexport/internal/service/format"
 	"memexport/internal/service/memory"
 )
 
@@ -96,29 +95,33 @@ func TestAnExportWithoutOneOfItsPartsIsNotPublished(t *testing.T) {
 	}
 }
 
-func TestTheFooterDescribesAllPartsButItself(t *testing.T) {
+func TestFooterEntriesBelongToTheseParts(t *testing.T) {
 	t.Parallel()
 	s, _ := open(t)
 	e, other := in(t, s, export.Processing), in(t, s, export.Processing)
 	entry := func(number, i int) export.Part {
 		p := part(number, i, fmt.Sprint(number, " ", i))
-		p.Size, p.FooterEntry = int64(100*number+i), []byte(p.Object)
+		p.FooterEntry = []byte(p.Object)
 		return p
 	}
 	record(t, s, e.ID, "", []export.Part{entry(1, 0), entry(1, 1)})
 	record(t, s, e.ID, "a", []export.Part{entry(0, 1)})
-	record(t, s, e.ID, "", []export.Part{entry(export.FooterRange, 4)})
 	record(t, s, other.ID, "a", []export.Part{entry(0, 1)})
-	parts, err := s.FooterParts(t.Context(), e.ID)
+	parts, err := s.Parts(t.Context(), e.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	equal(t, "what the footer describes", parts, []format.FooterPart{
-		{Size: 1 << 40}, // the part that the function in has recorded, without an entry
-		{Size: 1, Continues: true, Entry: []byte("0 1")},
-		{Size: 100, Entry: []byte("1 0")},
-		{Size: 101, Continues: true, Entry: []byte("1 1")},
-	})
+	all := [][]byte{nil, []byte("0 1"), []byte("1 0"), []byte("1 1")} // the function in has recorded a part without an entry
+	for _, span := range [][2]int{{0, 4}, {0, 1}, {1, 3}, {3, 4}} {
+		entries, err := s.FooterEntries(t.Context(), e.ID, parts[span[0]:span[1]])
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprint("the entries ", span), entries, all[span[0]:span[1]])
+	}
+	if _, err := s.FooterEntries(t.Context(), e.ID, append(parts[:2:2], parts[3])); err == nil {
+		t.Error("entries are returned although a part is missing")
+	}
 }
 
 func TestNothingIsAddedToACompleteRange(t *testing.T) {

@@ -239,14 +239,31 @@ func encode(f *format.Format, memories []memory.Memory, oversize func(memory.Mem
 		parts = append(parts, format.FooterPart{Size: int64(len(file)-start) - cut, Continues: true, Entry: entry})
 	}
 	finish()
-	if f.Footer == nil {
+	if f.NewFooter == nil {
 		return append(file, f.Suffix...)
 	}
-	footer, err := f.Footer(format.Info{ExportID: exportID, Filters: []string{"user_id", "priority"}, Memories: int64(len(memories))}, parts)
+	info := format.Info{ExportID: exportID, Filters: []string{"user_id", "priority"}, Memories: int64(len(memories))}
+	for _, p := range parts {
+		if p.Entry != nil {
+			info.Entries++
+		}
+	}
+	file, err := appendFooter(f, file, info, parts)
 	if err != nil {
 		panic(err)
 	}
-	return append(file, footer...)
+	return file
+}
+
+func appendFooter(f *format.Format, file []byte, info format.Info, parts []format.FooterPart) ([]byte, error) {
+	footer := f.NewFooter(info)
+	var err error
+	for _, p := range parts {
+		if file, err = footer.Append(file, p); err != nil {
+			return nil, err
+		}
+	}
+	return footer.Finish(file)
 }
 
 const exportID = "0192f0c1-7a3e-7c44-9b1d-000000000001"

@@ -29,7 +29,7 @@ type Encoder interface {
 	Pending() int
 
 	// Finish ends a part: it appends what the encoder has kept so far. The entry describes the part for
-	// Format.Footer; it is nil if the format has no footer. The error is the first one that any call
+	// Format.NewFooter; it is nil if the format has no footer. The error is the first one that any call
 	// has met since the last Finish.
 	Finish(dst []byte) (_, entry []byte, err error)
 }

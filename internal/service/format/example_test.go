@@ -59,11 +59,16 @@ func Example_parquet() {
 		}
 		parts = append(parts, format.FooterPart{Size: int64(len(file) - start), Entry: entry})
 	}
-	footer, err := f.Footer(format.Info{Memories: 2}, parts)
-	if err != nil {
+	footer := f.NewFooter(format.Info{Memories: 2, Entries: len(parts)})
+	var err error
+	for _, p := range parts {
+		if file, err = footer.Append(file, p); err != nil {
+			panic(err)
+		}
+	}
+	if file, err = footer.Finish(file); err != nil {
 		panic(err)
 	}
-	file = append(file, footer...)
 
 	read, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))
 	if err != nil {

@@ -22,15 +22,25 @@ type Format struct {
 	// NewEncoder returns an encoder for the parts of a file.
 	NewEncoder func() Encoder
 
-	// Footer returns the end of a file. It is nil if the end of a file does not depend on the parts.
-	Footer func(Info, []FooterPart) ([]byte, error)
+	// NewFooter returns an encoder for the end of a file. It is nil if the end of a file does not depend on the
+	// parts.
+	NewFooter func(Info) Footer
 }
 
-// Info is what the file of an export says about the export.
+// Footer encodes the end of a file, which describes the parts before it. It does not hold what it has appended.
+type Footer interface {
+	// Append appends what the footer says about the next part.
+	Append(dst []byte, p FooterPart) ([]byte, error)
+	// Finish appends the rest of the footer. It returns an error if the parts differ from what Info says.
+	Finish(dst []byte) ([]byte, error)
+}
+
+// Info is what the end of a file says about the export.
 type Info struct {
 	ExportID string
 	Filters  []string // the names of the filters that were set
 	Memories int64
+	Entries  int // the number of parts that have an entry
 }
 
 // FooterPart is what a Footer needs to know about a part.

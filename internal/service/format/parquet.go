@@ -1,7 +1,6 @@
 package format
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -31,27 +30,32 @@ var Parquet = &Format{
 	Prefix:      rowgroup.Magic,
 	Compressed:  true,
 	NewEncoder:  func() Encoder { return new(rowgroup.Encoder) },
-	Footer:      parquetFooter,
+	NewFooter:   newParquetFooter,
 }
 
-func parquetFooter(info Info, parts []FooterPart) ([]byte, error) {
-	var entries []rowgroup.Entry
-	end := int64(len(rowgroup.Magic)) // end of the parts so far
-	start := end                      // start of the last row group
-	for i, p := range parts {
-		if !p.Continues {
-			start = end
-		}
-		end += p.Size
-		if p.Entry != nil {
-			entries = append(entries, rowgroup.Entry{Offset: start, Entry: p.Entry})
-		} else if i+1 == len(parts) || !parts[i+1].Continues {
-			return nil, fmt.Errorf("part %d of a Parquet file has no entry for the footer", i)
-		}
-	}
-	return rowgroup.Footer(entries, []rowgroup.Property{
+type parquetFooter struct {
+	footer *rowgroup.Footer
+	start  int64 // where the last row group starts in the file
+	end    int64 // where the parts so far end in the file
+}
+
+func newParquetFooter(info Info) Footer {
+	return &parquetFooter{end: int64(len(rowgroup.Magic)), footer: rowgroup.NewFooter(info.Memories, info.Entries, []rowgroup.Property{
 		{Key: "memexport.export_id", Value: info.ExportID},
 		{Key: "memexport.filters", Value: strings.Join(info.Filters, ",")},
 		{Key: "memexport.memories", Value: strconv.FormatInt(info.Memories, 10)},
-	})
+	})}
 }
+
+func (f *parquetFooter) Append(dst []byte, p FooterPart) ([]byte, error) {
+	if !p.Continues {
+		f.start = f.end
+	}
+	f.end += p.Size
+	if p.Entry == nil { // the row group continues in the next part
+		return dst, nil
+	}
+	return f.footer.Append(dst, f.start, p.Entry)
+}
+
+func (f *parquetFooter) Finish(dst []byte) ([]byte, error) { return f.footer.Finish(dst) }

@@ -136,8 +136,25 @@ func TestAParquetFooterNeedsTheEntryOfEveryRowGroup(t *testing.T) {
 		"the first one": {lacking, whole},
 		"the last one":  {whole, lacking},
 	} {
-		if _, err := format.Parquet.Footer(format.Info{}, parts); err == nil {
+		info := format.Info{Memories: 1, Entries: len(parts)}
+		if _, err := appendFooter(format.Parquet, nil, info, parts); err == nil {
 			t.Errorf("%s has no entry, but there is a footer", name)
+		}
+	}
+}
+
+func TestAParquetFooterHasAsManyMemoriesAsTheExport(t *testing.T) {
+	m := sample()
+	encoder := format.Parquet.NewEncoder()
+	data, entry, err := encoder.Finish(encoder.Append(nil, &m))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := []format.FooterPart{{Size: int64(len(data)), Entry: entry}}
+	for memories, want := range []bool{false, true, false} {
+		_, err := appendFooter(format.Parquet, nil, format.Info{Memories: int64(memories), Entries: 1}, parts)
+		if got := err == nil; got != want {
+			t.Errorf("a footer with one row for an export of %d memories: %v", memories, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package partwriter_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/parquet-go/parquet-go"
 	"go.temporal.io/sdk/temporal"
 
 	"memexport/internal/service/archive"
@@ -151,4 +153,43 @@ func TestALateWriterRecordsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	late(published, attempt.TypeOvertaken, retryable) // a retry finds the published export and reports it
+}
+
+// The footer describes every part, so it grows with the export, and RAM must not.
+func TestALongFooterIsStoredInParts(t *testing.T) {
+	w := newWriter(t)
+	w.PartSize = 1 // so that each memory is a part
+	j := newJob(t, w, format.Parquet)
+	if _, err := w.Write(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	w.PartSize = 16 << 10
+	footer, err := w.WriteFooter(t.Context(), j.Export, format.Parquet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range footer {
+		const entry = 4 << 10 // bytes at most
+		if last := i == len(footer)-1; p.Size > int64(w.PartSize+entry) || !last && p.Size < int64(w.PartSize) || p.Number != memories+i {
+			t.Errorf("part %d of the footer is number %d and has %d bytes", i, p.Number, p.Size)
+		}
+	}
+	all, err := w.Exports.Parts(t.Context(), j.Export.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(footer) < 3 || len(all) != memories+len(footer) || !reflect.DeepEqual(all[memories:], footer) {
+		t.Errorf("the footer is %+v, but of %d recorded parts, the last are %+v", footer, len(all), all[min(memories, len(all)):])
+	}
+	content, err := io.ReadAll(w.Archive.File(t.Context(), format.Parquet, export.Stored(all)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if groups := len(read.RowGroups()); groups != memories || read.NumRows() != memories {
+		t.Errorf("the footer describes %d row groups with %d rows, want %d", groups, read.NumRows(), memories)
+	}
 }

@@ -1,7 +1,6 @@
 package rowgroup
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -123,41 +122,127 @@ func unmarshal(entry []byte) (*rowGroup, error) {
 	return r, nil
 }
 
-// Entry describes a row group for the footer: the offset of the row group in the file, and the entry
-// that Finish returned for it.
-type Entry struct {
-	Offset int64
-	Entry  []byte
-}
-
 // Property is an entry of the key-value metadata of a file.
 type Property struct{ Key, Value string }
 
-// Footer returns everything that follows the row groups in a file: the metadata, its length and Magic.
-// The entries describe the row groups, in the order of the file.
-func Footer(entries []Entry, properties []Property) ([]byte, error) {
-	var rows int64
-	var groups bytes.Buffer
-	protocol := new(thrift.CompactProtocol)
-	encoder := thrift.NewEncoder(protocol.NewWriter(&groups))
-	for _, e := range entries {
-		r, err := unmarshal(e.Entry)
-		if err != nil {
-			return nil, err
-		}
-		rows += r.NumRows
-		r.shift(e.Offset)
-		if err := encoder.Encode(r); err != nil {
-			return nil, fmt.Errorf("write the footer entry of a row group: %w", err)
-		}
+// Footer encodes everything that follows the row groups in a file: the metadata, its length and Magic. It encodes
+// one row group after the other. The library could write the metadata only from all row groups at once.
+type Footer struct {
+	properties []Property
+	rows       int64 // that Append has not described yet
+	groups     int   // that Append has not described yet
+	common     *format.FileMetaData
+	length     int // of the metadata so far, in bytes
+	out        output
+	writer     thrift.Writer // appends to out
+	encoder    *thrift.Encoder
+}
+
+// output is what a call appends to.
+type output []byte
+
+func (o *output) Write(p []byte) (int, error) {
+	*o = append(*o, p...)
+	return len(p), nil
+}
+
+// NewFooter returns an encoder for the footer of a file with this many rows and row groups.
+func NewFooter(rows int64, groups int, properties []Property) *Footer {
+	f := &Footer{properties: properties, rows: rows, groups: groups}
+	f.writer = new(thrift.CompactProtocol).NewWriter(&f.out)
+	f.encoder = thrift.NewEncoder(f.writer)
+	return f
+}
+
+// Append appends the description of the next row group. offset says where the row group starts in the file, and
+// entry is what Encoder.Finish returned for it.
+func (f *Footer) Append(dst []byte, offset int64, entry []byte) ([]byte, error) {
+	r, err := unmarshal(entry)
+	if err != nil {
+		return dst, err
 	}
-	var footer bytes.Buffer
-	footer.Grow(groups.Len() + 4<<10)
-	if err := writeMetaData(protocol.NewWriter(&footer), rows, len(entries), groups.Bytes(), properties); err != nil {
-		return nil, fmt.Errorf("write a footer: %w", err)
+	return f.append(dst, func() error {
+		f.rows -= r.NumRows
+		f.groups--
+		r.shift(offset)
+		return f.encoder.Encode(r)
+	})
+}
+
+// Finish appends the rest of the footer.
+func (f *Footer) Finish(dst []byte) ([]byte, error) {
+	dst, err := f.append(dst, f.writeEnd)
+	if err != nil {
+		return dst, err
 	}
-	length := footer.Len()
-	return append(binary.LittleEndian.AppendUint32(footer.Bytes(), uint32(length)), Magic...), nil
+	if f.rows != 0 || f.groups != 0 {
+		return dst, fmt.Errorf("the footer lacks %d rows and %d row groups", f.rows, f.groups)
+	}
+	return append(binary.LittleEndian.AppendUint32(dst, uint32(f.length)), Magic...), nil
+}
+
+// append appends what write writes. Before the first call of write, it appends what precedes the row groups.
+func (f *Footer) append(dst []byte, write func() error) ([]byte, error) {
+	f.out = dst
+	var err error
+	if f.common == nil {
+		err = f.writeStart()
+	}
+	if err == nil {
+		err = write()
+	}
+	f.length += len(f.out) - len(dst)
+	dst, f.out = f.out, nil
+	if err != nil {
+		return dst, fmt.Errorf("write a footer: %w", err)
+	}
+	return dst, nil
+}
+
+// writeStart writes the fields of the Thrift structure FileMetaData up to the number of row groups.
+func (f *Footer) writeStart() (err error) {
+	if f.common, err = fileMetaData(); err != nil {
+		return err
+	}
+	return errors.Join(
+		f.field(thrift.I32), f.writer.WriteInt32(f.common.Version),
+		writeList(f, f.common.Schema),
+		f.field(thrift.I64), f.writer.WriteInt64(f.rows),
+		f.list(f.groups),
+	)
+}
+
+// writeEnd writes the fields that follow the row groups.
+func (f *Footer) writeEnd() error {
+	properties := make([]format.KeyValue, len(f.properties))
+	for i, p := range f.properties {
+		properties[i] = format.KeyValue(p)
+	}
+	return errors.Join(
+		writeList(f, properties),
+		f.field(thrift.BINARY), f.writer.WriteString(f.common.CreatedBy),
+		writeList(f, f.common.ColumnOrders),
+		f.writer.WriteField(thrift.Field{Type: thrift.STOP}),
+	)
+}
+
+// field begins the next field.
+func (f *Footer) field(t thrift.Type) error {
+	return f.writer.WriteField(thrift.Field{ID: 1, Type: t, Delta: true})
+}
+
+// list begins the next field, which is a list of structures.
+func (f *Footer) list(size int) error {
+	return errors.Join(f.field(thrift.LIST), f.writer.WriteList(thrift.List{Size: int32(size), Type: thrift.STRUCT}))
+}
+
+// writeList writes the next field, which is a list of structures.
+func writeList[T any](f *Footer, list []T) error {
+	errs := []error{f.list(len(list))}
+	for i := range list {
+		errs = append(errs, f.encoder.Encode(&list[i]))
+	}
+	return errors.Join(errs...)
 }
 
 // fileMetaData returns the fields of FileMetaData that are the same in every file.
@@ -168,35 +253,3 @@ var fileMetaData = sync.OnceValues(func() (*format.FileMetaData, error) {
 	}
 	return g.writer.File().Metadata(), nil
 })
-
-// writeMetaData writes the Thrift structure FileMetaData with row groups that are encoded already. The
-// library could write it only from decoded row groups, which would all be in memory at once.
-func writeMetaData(w thrift.Writer, rows int64, count int, groups []byte, properties []Property) error {
-	common, err := fileMetaData()
-	if err != nil {
-		return err
-	}
-	encoder := thrift.NewEncoder(w)
-	field := func(t thrift.Type) error { return w.WriteField(thrift.Field{ID: 1, Type: t, Delta: true}) }
-	list := func(size int) error {
-		return errors.Join(field(thrift.LIST), w.WriteList(thrift.List{Size: int32(size), Type: thrift.STRUCT}))
-	}
-	errs := []error{
-		field(thrift.I32), w.WriteInt32(common.Version),
-		list(len(common.Schema)),
-	}
-	for i := range common.Schema {
-		errs = append(errs, encoder.Encode(&common.Schema[i]))
-	}
-	errs = append(errs, field(thrift.I64), w.WriteInt64(rows), list(count))
-	_, err = w.Writer().Write(groups)
-	errs = append(errs, err, list(len(properties)))
-	for _, p := range properties {
-		errs = append(errs, encoder.Encode(&format.KeyValue{Key: p.Key, Value: p.Value}))
-	}
-	errs = append(errs, field(thrift.BINARY), w.WriteString(common.CreatedBy), list(len(common.ColumnOrders)))
-	for i := range common.ColumnOrders {
-		errs = append(errs, encoder.Encode(&common.ColumnOrders[i]))
-	}
-	return errors.Join(append(errs, w.WriteField(thrift.Field{Type: thrift.STOP}))...)
-}

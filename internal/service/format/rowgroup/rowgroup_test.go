@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 
 	"memexport/internal/service/format/rowgroup"
 	"memexport/internal/service/memory"
@@ -52,17 +54,27 @@ func part(t *testing.T, memories ...*memory.Memory) (data, entry []byte) {
 // entry.
 func file(t *testing.T, parts ...[]byte) *parquet.File {
 	t.Helper()
-	data := []byte(rowgroup.Magic)
-	var entries []rowgroup.Entry
+	var rows int64
+	for i := 1; i < len(parts); i += 2 {
+		var group format.RowGroup
+		if err := thrift.Unmarshal(new(thrift.CompactProtocol), parts[i], &group); err != nil {
+			t.Fatal(err)
+		}
+		rows += group.NumRows
+	}
+	footer := rowgroup.NewFooter(rows, len(parts)/2, []rowgroup.Property{{Key: "k", Value: "v"}})
+	data, end := []byte(rowgroup.Magic), []byte(nil)
+	var err error
 	for i := 0; i < len(parts); i += 2 {
-		entries = append(entries, rowgroup.Entry{Offset: int64(len(data)), Entry: parts[i+1]})
+		if end, err = footer.Append(end, int64(len(data)), parts[i+1]); err != nil {
+			t.Fatal(err)
+		}
 		data = append(data, parts[i]...)
 	}
-	footer, err := rowgroup.Footer(entries, []rowgroup.Property{{Key: "k", Value: "v"}})
-	if err != nil {
+	if end, err = footer.Finish(end); err != nil {
 		t.Fatal(err)
 	}
-	data = append(data, footer...)
+	data = append(data, end...)
 	f, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		t.Fatal(err)
@@ -554,7 +566,7 @@ func TestWhatCannotBeEncodedIsAnError(t *testing.T) {
 
 func TestAFooterNeedsEveryEntry(t *testing.T) {
 	for _, entry := range [][]byte{nil, []byte("\xffnonsense")} {
-		if _, err := rowgroup.Footer([]rowgroup.Entry{{Offset: 4, Entry: entry}}, nil); err == nil {
+		if _, err := rowgroup.NewFooter(0, 1, nil).Append(nil, 4, entry); err == nil {
 			t.Errorf("a footer was made of the entry %q", entry)
 		}
 	}
