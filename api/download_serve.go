@@ -86,6 +86,8 @@ func (s *service) serveFile(w http.ResponseWriter, r *http.Request, e export.Exp
 		outcome := metrics.DownloadSent
 		if err != nil || writer.broken {
 			outcome = metrics.DownloadBroken
+		} else if writer.status == http.StatusOK {
+			metrics.MemoriesDownloaded.Add(r.Context(), e.MemoryCount, f.Name)
 		}
 		metrics.Downloads.Add(r.Context(), 1, outcome, f.Name)
 	}

@@ -187,6 +187,7 @@ func TestPagesDashboardsAndAlertsNameTheScrapedMetrics(t *testing.T) {
 	}
 	same(t, "exports created", scrapes["api"].samples[`memexport_exports_created_total{format="csv"}`], "1")
 	same(t, "downloads", scrapes["api"].samples[`memexport_downloads_total{format="csv",outcome="sent"}`], "1")
+	same(t, "memories downloaded", scrapes["api"].samples[`memexport_downloaded_memories_total{format="csv"}`], "2000")
 }
 
 func TestNothingIsMeasuredWithoutAnAdminPort(t *testing.T) {

@@ -52,8 +52,9 @@ var overview = dashboard{
 			{title: "Time until READY", description: "From the POST until READY.", unit: "s", queries: []query{
 				{`histogram_quantile(0.5, sum by (le) (rate(memexport_export_ready_seconds_bucket{job="$job"}[$__rate_interval])))`, "median"},
 				{`histogram_quantile(0.99, sum by (le) (rate(memexport_export_ready_seconds_bucket{job="$job"}[$__rate_interval])))`, "p99"}}},
-			{title: "Memories written", description: "Memories in recorded parts, a second, all workers together.", unit: "short", queries: []query{
-				{`sum by (format) (rate(memexport_memories_written_total{job="$job"}[$__rate_interval]))`, "{{format}}"}}},
+			{title: "Memories written and sent", description: "Memories a second: in recorded parts, by format, and in files that clients got in one answer.", unit: "short", queries: []query{
+				{`sum by (format) (rate(memexport_memories_written_total{job="$job"}[$__rate_interval]))`, "{{format}}"},
+				{`sum(rate(memexport_downloaded_memories_total{job="$job"}[$__rate_interval]))`, "sent"}}},
 			{title: "Bytes written, verified and sent", description: "Bytes a second: written to parts, read back and compared, and sent to clients.", unit: "Bps", queries: []query{
 				{`sum(rate(memexport_written_bytes_total{job="$job"}[$__rate_interval]))`, "written"},
 				{`sum(rate(memexport_verified_bytes_total{job="$job"}[$__rate_interval]))`, "verified"},

@@ -121,6 +121,8 @@ var (
 	Downloads = counter("memexport_downloads_total", API,
 		"Downloads: sent in full or in the parts that the client asked for, broken off, or redirected to the store.",
 		Label{"outcome", []string{DownloadSent, DownloadBroken, DownloadRedirected}}, formats)
+	MemoriesDownloaded = counter("memexport_downloaded_memories_total", API,
+		"Memories in files that were sent from the first byte to the last in one answer. Answers to Range requests do not count.", formats)
 	BytesDownloaded = counter("memexport_downloaded_bytes_total", API,
 		"Bytes of files that this process sent, as they were sent: compressed if the client accepts that.", formats)
 )
