@@ -3,9 +3,11 @@ package memory
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/pgtest"
 )
 
@@ -48,6 +50,87 @@ func TestAPauseReleasesTheConnectionAndSkipsNothing(t *testing.T) {
 	})
 	if !errors.Is(err, stop) {
 		t.Errorf("Read returned %v", err)
+	}
+}
+
+// While visit does not return, Postgres sends ahead as much as the buffers of the connection hold. That may be several
+// MiB, so the memories of this test have 45 MB.
+func TestPostgresReadsFewMemoriesInVainIfVisitEndsItsPage(t *testing.T) {
+	t.Parallel()
+	const memories, tenth = 30_000, 3_000
+	stop := errors.New("stop")
+	for name, c := range map[string]struct {
+		end         error
+		visited     int
+		most        int // memories that Postgres may read
+		connections int
+	}{
+		"it pauses ten times": {&Pause{Wait: func() error { return nil }}, memories, memories * 3 / 2, 2},
+		"it stops":            {stop, tenth, memories / 2, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := pgtest.New(t)
+			db, watch := pgtest.OpenURL(t, url, 1), pgtest.OpenURL(t, url, 1)
+			exec(t, watch, `INSERT INTO memories (memory, created_at)
+				SELECT repeat('x', 1500), '2026-01-01'::timestamptz + i * interval '1 second' FROM generate_series(1, $1) i`, memories)
+			others := func(condition string) (n int) {
+				err := watch.Get(&n, `SELECT count(*) FROM pg_stat_activity
+					WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND `+condition)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n
+			}
+			visited := 0
+			err := source(t, db, "memories").Read(t.Context(), Query{WorkspaceID: tenant}, everything, nil, func(*Memory) error {
+				if visited++; visited%tenth > 0 {
+					return nil
+				}
+				await.True(t, time.Minute, "Postgres has sent all it can", func() bool {
+					return others("state = 'active' AND wait_event IS DISTINCT FROM 'ClientWrite'") == 0
+				})
+				return c.end
+			})
+			if err != nil && !errors.Is(err, stop) || visited != c.visited {
+				t.Errorf("%d memories were visited: %v", visited, err)
+			}
+			db.Close() // a backend reports what it has read when it ends, at the latest
+			await.True(t, time.Minute, "the connections have ended", func() bool { return others("true") == 0 })
+			exec(t, watch, `SELECT pg_stat_force_next_flush()`)
+			var read, connections int
+			if err := watch.QueryRow(`SELECT t.idx_tup_fetch, d.sessions - 1 FROM pg_stat_user_tables t, pg_stat_database d
+				WHERE t.relname = 'memories' AND d.datname = current_database()`).Scan(&read, &connections); err != nil {
+				t.Fatal(err)
+			}
+			if read < visited || read > c.most || connections != c.connections {
+				t.Errorf("Postgres read %d memories over %d connections to pass on %d", read, connections, visited)
+			}
+		})
+	}
+}
+
+func TestPagesGrowAgainAfterAPause(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	addTied(t, db, 50)
+	p := pages{source: s.with(t, SourceOptions{PageRows: 16}), query: Query{WorkspaceID: tenant}, bounds: everything, limit: 16}
+	visited := 0
+	visit := func(*Memory) error {
+		if visited++; visited == 4 {
+			return &Pause{}
+		}
+		return nil
+	}
+	var limits []int
+	for range 4 {
+		if err := p.read(t.Context(), visit); (err != nil) != (visited == 4) {
+			t.Fatal(err)
+		}
+		limits = append(limits, p.limit)
+	}
+	if want := []int{5, 10, 16, 16}; !slices.Equal(limits, want) || visited != 4+5+10+16 {
+		t.Errorf("%d memories were visited, and the limits of the pages became %d, want %d", visited, limits, want)
 	}
 }
 

@@ -76,7 +76,7 @@ func isOversize(m *Memory) bool {
 // as it is when its page is read.
 //
 // If visit returns a *Pause, the memory counts as visited. Read then ends the page, calls Pause.Wait and
-// goes on after that memory.
+// goes on after that memory. The pages become smaller while visit pauses, so that Postgres selects few memories twice.
 //
 // An oversize memory is read over a second connection while the page's connection is busy. If no second
 // connection is free, Read ends the page first. So one connection is enough for a call of Read, but with two
@@ -90,7 +90,7 @@ func (s *Source) Read(ctx context.Context, q Query, r Range, after *Key, visit f
 			err = p.readNext(ctx, visit)
 		}
 		if errors.Is(err, errNoSecondConnection) {
-			p.alone, p.limit = true, min(p.limit, pageRowsAlone)
+			p.alone = true
 			err = s.readOversize(ctx, q, *p.after, visit)
 		}
 		var pause *Pause
@@ -113,13 +113,10 @@ type pages struct {
 	bounds Range
 	after  *Key // the key of the last memory that was passed to visit, or at which a page ended with errNoSecondConnection
 	limit  int  // the largest number of memories of the next page
+	passed int  // memories that were passed to visit since it last ended a page
 	alone  bool // whether each page ends at an oversize memory, because no second connection was free
 	last   bool // whether the page that was read is the last one
 }
-
-// pageRowsAlone limits the rows of a page if pages.alone is set. Such a page ends at its first oversize memory, and
-// the rows after that memory are selected in vain.
-const pageRowsAlone = 1000
 
 // connectionPatience is how long a page waits for a second connection. If all connections of a pooler are held
 // by pages that wait for a second one, none becomes free before a page ends.
@@ -157,7 +154,9 @@ func (p *pages) read(ctx context.Context, visit func(*Memory) error) (err error)
 
 	statement, args := p.statement()
 	began := time.Now()
-	result, err := tx.QueryxContext(datarow.FirstColumn(ctx), statement, args...)
+	queryCtx, disconnect := context.WithCancel(ctx) // a connection whose query is cancelled is closed
+	defer disconnect()
+	result, err := tx.QueryxContext(datarow.FirstColumn(queryCtx), statement, args...)
 	if err != nil {
 		return fmt.Errorf("query a page of memories: %w", err)
 	}
@@ -182,13 +181,21 @@ func (p *pages) read(ctx context.Context, visit func(*Memory) error) (err error)
 	if rows > 0 {
 		p.after = &Key{CreatedAt: createdAt, ID: string(scanner.id[:])} // a copy, because the next page overwrites the buffer
 	}
+	p.passed += rows
 	if err != nil {
+		// Close reads the rest of the page. Unless the rest is small, a new connection costs less.
+		if rest := p.limit - rows; rest > rows/2 {
+			disconnect()
+		}
+		// The next page will probably end after as many memories as this time. An eighth more leaves room for chance.
+		p.limit, p.passed = min(p.passed+p.passed/8+1, p.source.pageRows), 0
 		return err
 	}
 	if err := result.Err(); err != nil {
 		return fmt.Errorf("read a page of memories: %w", err)
 	}
 	p.last = rows < p.limit // only the last page is not full
+	p.limit = min(2*p.limit, p.source.pageRows)
 	return nil
 }
 
