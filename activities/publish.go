@@ -13,6 +13,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/partwriter"
 )
 
 // Compose makes the store join the parts into one object, which clients can download directly from the
@@ -68,7 +69,7 @@ type PublishResult struct {
 	Settled   Settled   `json:"settled,omitzero"` // set if the export had ended before: then Publish changed nothing
 }
 
-// Publish makes the export READY. Before that, it verifies the last range. It also compares the counts
+// Publish makes the export READY. Before that, it writes what is missing and verifies the last range. It also compares the counts
 // that the ranges reported with the recorded parts and with the bytes that were read back. If the export
 // has already ended, Publish changes nothing and returns how the export ended.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
@@ -81,7 +82,31 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 		a.ended(ctx, e.WorkspaceID) // an earlier attempt may have published the export and died before it called ended
 		return PublishResult{Memories: settled.Memories, Bytes: settled.Bytes, ExpiresAt: settled.ExpiresAt, Settled: settled}, nil
 	}
+	if err := a.finish(ctx, e, f); err != nil {
+		return PublishResult{}, err
+	}
 	return a.publish(ctx, e, f, in)
+}
+
+// finish writes the rest of each range that is not marked as complete. Otherwise the file could lack memories: with
+// Temporal's CLI, somebody may have completed an activity that still had work to do. Usually every range is marked.
+// A mark is missing, although nothing else is, if Postgres has lost its commit or a worker of version 0.1.0 wrote the
+// range.
+func (a *Activities) finish(ctx context.Context, e export.Export, f *format.Format) error {
+	incomplete, err := a.Exports.IncompleteRanges(ctx, e.ID)
+	if err != nil {
+		return attempt.DatabaseError(ctx, err)
+	}
+	for number, bounds := range incomplete {
+		recorded, err := a.Exports.PartsOfRange(ctx, e.ID, number)
+		if err != nil {
+			return attempt.DatabaseError(ctx, err)
+		}
+		if _, err := a.write(ctx, partwriter.Job{Export: e, Format: f, Number: number, Bounds: bounds, Recorded: recorded}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *Activities) publish(ctx context.Context, e export.Export, f *format.Format, in PublishInput) (PublishResult, error) {

@@ -12,6 +12,7 @@ import (
 	"memexport/internal/service/attempt"
 	"memexport/internal/service/export"
 	"memexport/internal/service/format"
+	"memexport/internal/service/memory"
 )
 
 func TestPublishRejectsCountsThatDifferFromTheRecordedParts(t *testing.T) {
@@ -62,6 +63,72 @@ func TestAFileThatLacksAPartIsNeverPublished(t *testing.T) {
 				h.wantStatus(id, export.Processing)
 			}
 		})
+	}
+}
+
+// With Temporal's CLI, somebody can complete an activity that has not done its work. Its result may even agree with
+// what is recorded.
+func TestAFileWithoutTheMemoriesOfARangeIsNeverPublished(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
+	h.fill(400)
+	started := func() (string, []memory.PlannedRange) {
+		id := h.create(format.JSON)
+		ranges, err := h.Exports.Start(t.Context(), id, h.split(2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, ranges
+	}
+	for name, prepare := range map[string]func(id string, ranges []memory.PlannedRange) activities.PublishInput{
+		"Plan": func(id string, _ []memory.PlannedRange) activities.PublishInput {
+			return activities.PublishInput{ExportID: id}
+		},
+		"every WriteRange": func(id string, _ []memory.PlannedRange) activities.PublishInput {
+			return activities.PublishInput{ExportID: id, Ranges: 2}
+		},
+		"the last WriteRange": func(id string, ranges []memory.PlannedRange) activities.PublishInput {
+			in := h.written(id, activities.PlanResult{Ranges: ranges[:1]})
+			in.Ranges, in.Digest = 2, must[archive.Digest](h, h.Verify, activities.VerifyInput{ExportID: id})
+			return in
+		},
+		"a WriteRange before its last part": func(id string, ranges []memory.PlannedRange) activities.PublishInput {
+			in := h.written(id, activities.PlanResult{Ranges: ranges})
+			parts := h.parts(id)
+			lost := parts[len(parts)-1]
+			h.loseEnd(id, lost)
+			in.Written.Parts, in.Written.Memories, in.Written.Bytes = in.Written.Parts-1, in.Written.Memories-lost.Memories, in.Written.Bytes-lost.Size
+			return in
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id, ranges := started()
+			_, err := do[activities.PublishResult](h, h.Publish, prepare(id, ranges))
+			wantFinal(t, err, attempt.TypeCountMismatch)
+			h.in(t).wantStatus(id, export.Processing)
+		})
+	}
+}
+
+// loseEnd deletes the last part of the last range, and the mark that says that the range is complete.
+func (h *harness) loseEnd(id string, last export.Part) {
+	h.Helper()
+	h.exec(`DELETE FROM memexport.export_parts WHERE export_id = $1 AND range = $2 AND part = $3`, id, last.Range, last.Number)
+	h.exec(`UPDATE memexport.exports SET complete_ranges = array_remove(complete_ranges, $2::integer) WHERE id = $1`, id, last.Range)
+}
+
+func TestPublishWritesAgainWhatPostgresHasLost(t *testing.T) {
+	h := newHarness(t)
+	h.PartSize = 8 << 10
+	h.fill(400)
+	id, plan := h.started(format.JSON)
+	in := h.written(id, plan)
+	file, parts := h.file(id, format.JSON), h.parts(id)
+	h.loseEnd(id, parts[len(parts)-1])
+	must[activities.PublishResult](h, h.Publish, in)
+	h.wantStatus(id, export.Ready)
+	if h.file(id, format.JSON) != file {
+		t.Error("the file differs")
 	}
 }
 

@@ -61,6 +61,10 @@ func (m *machine) begin(t *rapid.T, j *job, number int) *attempt {
 	complete, err := m.store.RangeComplete(m.ctx, j.id, number)
 	agree(t, "ask whether the range is complete", err, nil)
 	same(t, "whether the range is complete", complete, j.complete[number])
+	incomplete, err := m.store.IncompleteRanges(m.ctx, j.id)
+	agree(t, "read the incomplete ranges", err, nil)
+	_, found := incomplete[number]
+	same(t, "whether the range is incomplete", found, j.plan != nil && !j.complete[number])
 	parts, err := m.store.PartsOfRange(m.ctx, j.id, number)
 	agree(t, "read the parts of the range", err, nil)
 	if a.next = len(parts); a.next > 0 {

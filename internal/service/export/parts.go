@@ -9,6 +9,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"memexport/internal/service/memory"
 )
 
 // Record adds consecutive parts of one range in one transaction. previous is the object of the part before
@@ -98,6 +100,26 @@ func (s *Store) RangeComplete(ctx context.Context, id string, number int) (compl
 		return false, fmt.Errorf("ask whether a range is complete: %w", err)
 	}
 	return complete, nil
+}
+
+// IncompleteRanges returns the ranges of an export's plan for which CompleteRange was not called, by their numbers.
+func (s *Store) IncompleteRanges(ctx context.Context, id string) (map[int]memory.Range, error) {
+	rows, err := s.db.QueryContext(ctx, `SELECT range, first_created_at, first_id, last_created_at, last_id, position FROM memexport.export_ranges
+		WHERE export_id = $1 AND range <> ALL((SELECT complete_ranges FROM memexport.exports WHERE id = $1)::integer[])`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the incomplete ranges: %w", err)
+	}
+	defer rows.Close()
+	incomplete := map[int]memory.Range{}
+	for rows.Next() {
+		var number int
+		var r memory.Range
+		if err := rows.Scan(&number, &r.First.CreatedAt, &r.First.ID, &r.Last.CreatedAt, &r.Last.ID, &r.Position); err != nil {
+			return nil, fmt.Errorf("read the incomplete ranges: %w", err)
+		}
+		incomplete[number] = r
+	}
+	return incomplete, rows.Err()
 }
 
 // Parts returns the recorded parts of an export, in the order of the file.
