@@ -23,7 +23,7 @@ var Reasons = []Reason{ReasonWorkflowPaused, ReasonActivityPaused, ReasonNoPolle
 const (
 	ReasonWorkflowPaused    Reason = "workflow-paused"
 	ReasonActivityPaused    Reason = "activity-paused"
-	ReasonNoPoller          Reason = "no-poller"           // no worker polls the workflow's task queue
+	ReasonNoPoller          Reason = "no-poller"           // no worker polls the task queue of the workflow or of an activity that waits
 	ReasonNotCurrent        Reason = "not-current"         // workers poll the queue, but none has the version that gets the tasks
 	ReasonWorkflowTaskFails Reason = "workflow-task-fails" // the workflow's code panics, or does not fit its history
 	ReasonActivityFails     Reason = "activity-fails"      // an activity has failed and is retried
@@ -56,6 +56,9 @@ func (i *inspector) diagnose(ctx context.Context, d *workflowservice.DescribeWor
 	if len(queue.GetPollers()) == 0 {
 		return diagnosis{reason: ReasonNoPoller, detail: fmt.Sprintf("no worker polls the task queue %s: start a worker with TASK_QUEUE=%s, or delete the workflow, and the reconciler starts it again on its own queue", name, name)}, nil
 	}
+	if moved, err := i.moved(ctx, d); err != nil || moved.reason != "" {
+		return moved, err
+	}
 	if want := wantedVersion(d.GetWorkflowExecutionInfo().GetVersioningInfo(), queue); !polled(queue.GetPollers(), want) {
 		return diagnosis{reason: ReasonNotCurrent, detail: fmt.Sprintf("the tasks go to %s, but none polls the task queue %s: start such a worker, or make the version of a running worker current",
 			versionName(want), name)}, nil
@@ -64,6 +67,27 @@ func (i *inspector) diagnose(ctx context.Context, d *workflowservice.DescribeWor
 		return diagnosis{reason: ReasonWorkflowTaskFails, detail: fmt.Sprintf("the workflow task has failed %d times: the worker's log and the workflow's history say why", task.GetAttempt()-1)}, nil
 	}
 	return diagnoseActivities(d), nil
+}
+
+// moved reports an activity that waits on a task queue of its own, which no worker polls. Only an operator can have
+// moved it there.
+func (i *inspector) moved(ctx context.Context, d *workflowservice.DescribeWorkflowExecutionResponse) (diagnosis, error) {
+	home := d.GetExecutionConfig().GetTaskQueue().GetName()
+	for _, a := range d.GetPendingActivities() {
+		name := a.GetActivityOptions().GetTaskQueue().GetName() // empty if the server is too old to tell
+		if a.GetState() != enumspb.PENDING_ACTIVITY_STATE_SCHEDULED || name == "" || name == home {
+			continue
+		}
+		queue, err := i.queue(ctx, name)
+		if err != nil {
+			return diagnosis{}, err
+		}
+		if len(queue.GetPollers()) == 0 {
+			return diagnosis{reason: ReasonNoPoller, detail: fmt.Sprintf("somebody moved the activity %s to the task queue %s, which no worker polls: update its options and set the task queue %s again, or cancel the workflow",
+				a.GetActivityType().GetName(), name, home)}, nil
+		}
+	}
+	return diagnosis{}, nil
 }
 
 func diagnoseActivities(d *workflowservice.DescribeWorkflowExecutionResponse) diagnosis {

@@ -8,11 +8,14 @@ import (
 	"strings"
 	"time"
 
+	activitypb "go.temporal.io/api/activity/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"memexport/activities"
 	"memexport/internal/service/export"
@@ -155,11 +158,12 @@ func reportsStuck(f *fixture) {
 		},
 		"fails":  func(context.Context) error { return errors.New("not now") },
 		"paused": func(context.Context) error { return errors.New("not now") },
+		"moved":  func(context.Context) error { return errors.New("not now") },
 	}
 	want := map[string]reconcile.Reason{}
 	for name, reason := range map[string]reconcile.Reason{
 		"healthy": "", "failed once": "", "fails": reconcile.ReasonActivityFails, "paused": reconcile.ReasonActivityPaused,
-		"nobody": reconcile.ReasonNoPoller, "workflow paused": reconcile.ReasonWorkflowPaused,
+		"nobody": reconcile.ReasonNoPoller, "moved": reconcile.ReasonNoPoller, "workflow paused": reconcile.ReasonWorkflowPaused,
 		"panics": reconcile.ReasonWorkflowTaskFails, "not current": reconcile.ReasonNotCurrent, "busy": reconcile.ReasonBusy,
 	} {
 		queue := f.Name() + " " + name
@@ -171,6 +175,8 @@ func reportsStuck(f *fixture) {
 		switch name {
 		case "paused":
 			f.pauseActivity(id)
+		case "moved":
+			f.moveActivity(id, f.Name()+" nobody")
 		case "workflow paused":
 			_, err := f.client.WorkflowService().PauseWorkflowExecution(f.Context(), &workflowservice.PauseWorkflowExecutionRequest{
 				Namespace: "default", WorkflowId: export.WorkflowID(id), RequestId: id, Reason: "a test"})
@@ -206,9 +212,15 @@ func reportsStuck(f *fixture) {
 		if s.Detail == "" || s.Status != export.Pending || s.WorkspaceID != workspaceID || time.Since(s.Since) < time.Hour {
 			f.Errorf("the report is %+v", s)
 		}
-		if last.StuckBy[s.Reason] != 1 {
-			f.Errorf("the counts are %v", last.StuckBy)
+	}
+	counts := map[reconcile.Reason]int{}
+	for _, reason := range want {
+		if reason != "" {
+			counts[reason]++
 		}
+	}
+	if !maps.Equal(last.StuckBy, counts) {
+		f.Errorf("the counts are %v, want %v", last.StuckBy, counts)
 	}
 }
 
@@ -231,6 +243,19 @@ func (f *fixture) pauseActivity(id string) {
 	f.untilFailing(id)
 	_, err := f.client.WorkflowService().PauseActivity(f.Context(), &workflowservice.PauseActivityRequest{
 		Namespace: "default", Execution: f.execution(id), Activity: &workflowservice.PauseActivityRequest_Type{Type: "Plan"}, Reason: "a test"})
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+// moveActivity moves the activity Plan of an export to another task queue after it has failed.
+func (f *fixture) moveActivity(id, queue string) {
+	f.Helper()
+	f.untilFailing(id)
+	_, err := f.client.WorkflowService().UpdateActivityOptions(f.Context(), &workflowservice.UpdateActivityOptionsRequest{
+		Namespace: "default", Execution: f.execution(id), Activity: &workflowservice.UpdateActivityOptionsRequest_Type{Type: "Plan"},
+		ActivityOptions: &activitypb.ActivityOptions{TaskQueue: &taskqueuepb.TaskQueue{Name: queue}},
+		UpdateMask:      &fieldmaskpb.FieldMask{Paths: []string{"task_queue.name"}}})
 	if err != nil {
 		f.Fatal(err)
 	}
