@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -130,8 +133,15 @@ func (s *schedules) create(ctx context.Context, id string, spec client.ScheduleS
 
 func upToDate(schedule client.Schedule, want *client.ScheduleWorkflowAction, every time.Duration) bool {
 	current, ok := schedule.Action.(*client.ScheduleWorkflowAction)
-	return ok && current.TaskQueue == want.TaskQueue && current.WorkflowRunTimeout == want.WorkflowRunTimeout &&
+	return ok && current.Workflow == typeName(want.Workflow) && len(current.Args) == 0 &&
+		current.TaskQueue == want.TaskQueue && current.WorkflowRunTimeout == want.WorkflowRunTimeout &&
 		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == every
+}
+
+// typeName returns the name under which the SDK registers a workflow function: the name of the function.
+func typeName(workflow any) string {
+	name := runtime.FuncForPC(reflect.ValueOf(workflow).Pointer()).Name()
+	return name[strings.LastIndexByte(name, '.')+1:]
 }
 
 // shared reports whether a schedule starts its runs on another task queue that workers poll, and logs that.

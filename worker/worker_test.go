@@ -113,6 +113,24 @@ func keepsSchedules(t *testing.T, server string) {
 		})
 		worker.stop(t)
 	}
+	// Check that a worker undoes what somebody has edited, although the intervals are right.
+	o := s.options
+	o.ReconcileEvery, o.SweepEvery = 3*time.Hour, 6*time.Hour
+	for name, edit := range map[string]func(*client.ScheduleWorkflowAction){
+		"workflow type": func(a *client.ScheduleWorkflowAction) { a.Workflow = "Nothing" },
+		"input":         func(a *client.ScheduleWorkflowAction) { a.Args = []any{"an input"} },
+	} {
+		edited := func() bool {
+			d, _ := s.schedule()
+			action := d.Schedule.Action.(*client.ScheduleWorkflowAction)
+			return action.Workflow != "Reconcile" || len(action.Args) > 0
+		}
+		s.editSchedule(edit)
+		await.True(t, patience, "the "+name+" is edited", edited)
+		worker := s.run(o)
+		await.True(t, patience, "the "+name+" is as before", func() bool { return !edited() })
+		worker.stop(t)
+	}
 	// Check that a running worker creates a deleted schedule again, and says that a schedule is paused.
 	if err := c.ScheduleClient().GetHandle(t.Context(), "memexport-reconcile").Delete(t.Context()); err != nil {
 		t.Fatal(err)
@@ -121,7 +139,7 @@ func keepsSchedules(t *testing.T, server string) {
 	if err := sweep.Pause(t.Context(), client.SchedulePauseOptions{Note: "during a test"}); err != nil {
 		t.Fatal(err)
 	}
-	o := s.options
+	o = s.options
 	o.ScheduleCheck = 50 * time.Millisecond
 	var log process.Buffer
 	o.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -274,15 +292,21 @@ func sharesSchedules(t *testing.T, server string) {
 // moveSchedule gives the schedule memexport-reconcile another task queue.
 func (s *site) moveSchedule(taskQueue string) {
 	s.Helper()
+	s.editSchedule(func(a *client.ScheduleWorkflowAction) { a.TaskQueue = taskQueue })
+	await.True(s.T, patience, "the schedule has the task queue", func() bool { _, queue := s.schedule(); return queue == taskQueue })
+}
+
+// editSchedule changes what the schedule memexport-reconcile starts, as the button Edit does.
+func (s *site) editSchedule(edit func(*client.ScheduleWorkflowAction)) {
+	s.Helper()
 	handle := s.options.Client.ScheduleClient().GetHandle(s.Context(), "memexport-reconcile")
 	err := handle.Update(s.Context(), client.ScheduleUpdateOptions{DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-		in.Description.Schedule.Action.(*client.ScheduleWorkflowAction).TaskQueue = taskQueue
+		edit(in.Description.Schedule.Action.(*client.ScheduleWorkflowAction))
 		return &client.ScheduleUpdate{Schedule: &in.Description.Schedule}, nil
 	}})
 	if err != nil {
 		s.Fatal(err)
 	}
-	await.True(s.T, patience, "the schedule has the task queue", func() bool { _, queue := s.schedule(); return queue == taskQueue })
 }
 
 // writing starts an export of about 18 MiB. When the worker records the second part, it blocks until
