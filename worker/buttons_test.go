@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	activitypb "go.temporal.io/api/activity/v1"
 	batchpb "go.temporal.io/api/batch/v1"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"memexport/internal/service/export"
 	"memexport/workflows"
@@ -37,6 +39,20 @@ func buttons() []button {
 		{name: "Reset to a middle task", press: resetTo(func(tasks int) int { return tasks / 2 })},
 		{name: "Reset to the last task", press: resetTo(func(tasks int) int { return tasks - 1 })},
 		{name: "Pause and unpause the activity", press: pauseActivity, finish: unpauseActivity},
+		{name: "Reset the activity", press: resetActivity},
+		{name: "Update the activity: one attempt", press: updateActivity(func(o *activitypb.ActivityOptions) {
+			o.RetryPolicy.MaximumAttempts = 1
+		}, nil)},
+		{name: "Update the activity: a heartbeat timeout of 2 s", press: updateActivity(func(o *activitypb.ActivityOptions) {
+			o.HeartbeatTimeout = durationpb.New(2 * time.Second)
+		}, retried)},
+		{name: "Update the activity: all timeouts 1 s", press: updateActivity(func(o *activitypb.ActivityOptions) {
+			second := durationpb.New(time.Second)
+			o.ScheduleToCloseTimeout, o.ScheduleToStartTimeout, o.StartToCloseTimeout, o.HeartbeatTimeout = second, second, second, second
+		}, gone)},
+		{name: "Update the activity: another task queue, and back", press: moveActivity, finish: moveActivityBack},
+		{name: "Complete the activity, by the CLI", press: completeActivity},
+		{name: "Fail the activity, by the CLI", press: failActivity},
 		{name: pauseButton, press: pauseWorkflow, finish: unpauseWorkflow},
 		{name: "Signal", press: func(ctx context.Context, c client.Client, id string) error {
 			return c.SignalWorkflow(ctx, export.WorkflowID(id), "", "unknown", nil)
@@ -56,6 +72,8 @@ func buttons() []button {
 		{name: "Batch terminate", press: batch(func(r *workflowservice.StartBatchOperationRequest) {
 			r.Operation = &workflowservice.StartBatchOperationRequest_TerminationOperation{TerminationOperation: &batchpb.BatchOperationTermination{}}
 		})},
+		{name: "Batch reset to the first task", press: batchReset(&commonpb.ResetOptions{Target: &commonpb.ResetOptions_FirstWorkflowTask{}})},
+		{name: "Batch reset to the last task", press: batchReset(&commonpb.ResetOptions{Target: &commonpb.ResetOptions_LastWorkflowTask{}})},
 		{name: "Batch signal", press: batch(func(r *workflowservice.StartBatchOperationRequest) {
 			r.Operation = &workflowservice.StartBatchOperationRequest_SignalOperation{SignalOperation: &batchpb.BatchOperationSignal{Signal: "unknown"}}
 		})},
@@ -101,18 +119,6 @@ func resetTo(choose func(tasks int) int) func(context.Context, client.Client, st
 	}
 }
 
-func pauseActivity(ctx context.Context, c client.Client, id string) error {
-	_, err := c.WorkflowService().PauseActivity(ctx, &workflowservice.PauseActivityRequest{Namespace: "default", Execution: execution(id),
-		Activity: &workflowservice.PauseActivityRequest_Type{Type: "WriteRange"}, Reason: "a test"})
-	return err
-}
-
-func unpauseActivity(ctx context.Context, c client.Client, id string) error {
-	_, err := c.WorkflowService().UnpauseActivity(ctx, &workflowservice.UnpauseActivityRequest{Namespace: "default", Execution: execution(id),
-		Activity: &workflowservice.UnpauseActivityRequest_Type{Type: "WriteRange"}})
-	return err
-}
-
 func pauseWorkflow(ctx context.Context, c client.Client, id string) error {
 	_, err := c.WorkflowService().PauseWorkflowExecution(ctx, &workflowservice.PauseWorkflowExecutionRequest{
 		Namespace: "default", WorkflowId: export.WorkflowID(id), Reason: "a test", RequestId: uuid.NewString()})
@@ -154,6 +160,13 @@ func startAgain(ctx context.Context, c client.Client, exportID, workflowID strin
 		ID: workflowID, TaskQueue: described.GetExecutionConfig().GetTaskQueue().GetName(), WorkflowExecutionErrorWhenAlreadyStarted: true,
 	}, workflows.Export, workflows.ExportInput{ExportID: exportID, WorkspaceID: workspaceID, SearchAttributes: true})
 	return err
+}
+
+// batchReset returns a function that resets a workflow by a batch operation.
+func batchReset(to *commonpb.ResetOptions) func(context.Context, client.Client, string) error {
+	return batch(func(r *workflowservice.StartBatchOperationRequest) {
+		r.Operation = &workflowservice.StartBatchOperationRequest_ResetOperation{ResetOperation: &batchpb.BatchOperationReset{Options: to}}
+	})
 }
 
 // oneBatch is held during a batch operation, because the server permits only one at a time.

@@ -2,9 +2,11 @@ package worker_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -57,22 +59,31 @@ func (b *buttonTable) outcome(ctx context.Context, id string) (string, error) {
 	return outcome + ", " + status.String(), nil
 }
 
-func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/v1/exports/"+e.ID, nil)
+// get sends a GET request to the API with the key of a workspace, and returns the body of the response.
+func (b *buttonTable) get(ctx context.Context, workspace, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/v1/exports/"+path, nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	request.Header.Set("X-Api-Key", b.keys[e.WorkspaceID])
+	request.Header.Set("X-Api-Key", b.keys[workspace])
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer response.Body.Close()
+	return io.ReadAll(response.Body)
+}
+
+func (b *buttonTable) shownByAPI(ctx context.Context, e export.Export) (string, error) {
+	body, err := b.get(ctx, e.WorkspaceID, e.ID)
+	if err != nil {
+		return "", err
+	}
 	var shown struct {
 		Status string
 		Error  *struct{ Code string }
 	}
-	err = json.NewDecoder(response.Body).Decode(&shown)
+	err = json.Unmarshal(body, &shown)
 	if shown.Error != nil {
 		shown.Status += " " + shown.Error.Code
 	}
@@ -126,6 +137,25 @@ func (b *buttonTable) wantExports(want int) {
 	var got int
 	if err := b.db.Get(&got, `SELECT count(*) FROM memexport.exports`); err != nil || got != want {
 		b.Errorf("there are %d exports, want %d: %v", got, want, err)
+	}
+}
+
+// wantSameFiles checks that every READY export of the workspace has the same file, with all memories.
+func (b *buttonTable) wantSameFiles() {
+	b.Helper()
+	var ready []struct {
+		ID       string
+		Memories int    `db:"memory_count"`
+		SHA256   string `db:"sha256"`
+	}
+	if err := b.db.Select(&ready, `SELECT id, memory_count, sha256 FROM memexport.exports WHERE status = 'READY'`); err != nil || len(ready) == 0 {
+		b.Fatalf("%d exports are READY: %v", len(ready), err)
+	}
+	for _, e := range ready {
+		file, err := b.get(b.Context(), workspaceID, e.ID+"/download")
+		if sum := fmt.Sprintf("%x", sha256.Sum256(file)); err != nil || e.Memories != memoriesOfTheTable || sum != e.SHA256 || sum != ready[0].SHA256 {
+			b.Errorf("the file of %s has %d memories and the SHA-256 %s, want %d and %s: %v", e.ID, e.Memories, sum, memoriesOfTheTable, ready[0].SHA256, err)
+		}
 	}
 }
 

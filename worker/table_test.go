@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/export"
 	"memexport/internal/workshop/temporaltest"
+	"memexport/reconcile"
 	"memexport/workflows"
 )
 
@@ -31,12 +33,17 @@ var phases = []string{"PENDING, no worker", "PROCESSING", "READY", "EXPIRED, in 
 // unreadableWorkspace has a memory that cannot be exported.
 const unreadableWorkspace = "0190a000-0000-4000-8000-0000000000bb"
 
+// memoriesOfTheTable is the number of memories in each export. Plan alone would write an export of at most 11,000
+// memories, but the buttons need one with WriteRange.
+const memoriesOfTheTable = 12_000
+
 // buttonTable is the service on which the buttons are pressed: workers, the API, and their database.
 type buttonTable struct {
 	*site
 	url  string            // of the API
 	keys map[string]string // an API key for each workspace
 	gate gate
+	errs atomic.Int64 // exports that runs of Reconcile could not settle
 }
 
 // gate keeps exports from recording parts.
@@ -56,6 +63,7 @@ func (g *gate) do(ctx context.Context, function, id string) error {
 func TestTheTemporalUI(t *testing.T) {
 	b := newButtonTable(t)
 	t.Run("TheSavedQueriesFindWhatTheySay", func(t *testing.T) { savedQueries(t, b) })
+	t.Run("RunsOfAScheduleMayOverlap", func(t *testing.T) { overlappingRuns(t, b) })
 	t.Run("EveryButtonInEveryPhase", func(t *testing.T) { everyButton(t, b) })
 }
 
@@ -105,14 +113,14 @@ func everyButton(t *testing.T, b *buttonTable) {
 		}
 	}
 	b.wantExports(before + len(pressed)*len(phases))
+	b.wantSameFiles()
 	b.wantAllGone()
 }
 
 func newButtonTable(t *testing.T) *buttonTable {
 	b := &buttonTable{site: newSite(t, dial(t, temporaltest.Start(t))), keys: map[string]string{}}
 	b.exec(`ALTER TABLE memories ALTER updated_at DROP NOT NULL`)
-	// Plan alone would write an export of at most 11,000 memories. These tests need one with WriteRange.
-	for workspace, memories := range map[string]int{workspaceID: 12_000, unreadableWorkspace: 1} {
+	for workspace, memories := range map[string]int{workspaceID: memoriesOfTheTable, unreadableWorkspace: 1} {
 		b.exec(`INSERT INTO memories (id, memory, priority, status, workspace_id)
 			SELECT gen_random_uuid(), 'a fact', 'LOW', 'COMPLETED', $1 FROM generate_series(1, $2)`, workspace, memories)
 		secret, _, err := apikey.NewStore(b.db).Create(t.Context(), workspace, "a test", apikey.TestPrefix, apikey.Permissions)
@@ -142,6 +150,7 @@ func newButtonTable(t *testing.T) *buttonTable {
 	b.url = "http://" + listener.Addr().String()
 	b.options.Activities.Grace = time.Hour
 	b.options.Concurrency, b.options.ReconcileEvery = 32, time.Second
+	b.options.Reconciler.Observe = func(done reconcile.Reconciled) { b.errs.Add(int64(done.Errors)) }
 	b.run(b.options)
 	withoutGrace := *b.options.Activities
 	withoutGrace.Grace = 0
