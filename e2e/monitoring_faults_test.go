@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"memexport/internal/workshop/await"
 	"memexport/internal/workshop/devstack"
 	"memexport/internal/workshop/pgtest"
 )
@@ -240,6 +241,9 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 	time.Sleep(2 * time.Second) // give the result of the task time to reach Temporal
 	other.Stop()
 	m.cause(t, "another build began the workflow with other steps", func() { m.startWorker(t) }, nil, "MemexportWorkflowTasksFail")
+	await.True(t, time.Minute, "a dashboard can show the rate of the failures", func() bool { // it takes two scrapes
+		return len(m.query(t, `rate(temporal_workflow_task_execution_failed_total[`+window+`])`)) > 0
+	})
 	if err := c.TerminateWorkflow(t.Context(), "export-"+e.ID, "", "the test is over"); err != nil {
 		t.Fatal(err)
 	}
@@ -263,6 +267,7 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 	}, "MemexportWorkflowCacheMisses")
 	m.worker.stop(t)
 
+	var held object
 	m.cause(t, "a proxy before Temporal refuses large messages", func() {
 		m.startWorker(t, "TEMPORAL_ADDRESS="+proxyTemporal(t, m.temporal.Address, func(method string, size int) error {
 			if method != "RespondWorkflowTaskCompleted" || size < 100 {
@@ -270,8 +275,14 @@ func (m *monitored) causeFaultsOfWorkflows(t *testing.T) {
 			}
 			return status.Errorf(codes.ResourceExhausted, "grpc: received message larger than max (%d vs. 100)", size) // as grpc-go says it
 		}))
-		m.tenant.create(t, "format=csv")
+		held = m.tenant.create(t, "format=csv")
 	}, nil, "MemexportMessageTooLarge")
+	m.worker.stop(t)
+	m.startWorker(t)
+	await.True(t, 2*time.Minute, "Temporal has terminated the workflow, so the export is FAILED", func() bool {
+		e := m.tenant.get(t, held.ID)
+		return e.Status == "FAILED" && e.Error.Code == "TERMINATED"
+	})
 	m.worker.stop(t)
 
 	var refused *client
