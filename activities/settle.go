@@ -22,6 +22,7 @@ type FailInput struct {
 // export's objects next. With KeepReady, a READY export stays READY. If the export is FAILED or EXPIRED
 // already, Fail does not change its status. Fail returns the state of the export.
 func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
+	defer attempt.Heartbeat(ctx)()
 	failure, ok := export.Failures[in.Code]
 	if !ok {
 		failure = export.Failures[export.CodeInternal]
@@ -55,6 +56,7 @@ type ExpireResult struct {
 // An unfinished export becomes FAILED: Postgres has lost the commit that made it READY, for example in a fail-over,
 // and its objects are deleted next. Otherwise it would stay unfinished for good, and keep its place to run.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
+	defer attempt.Heartbeat(ctx)()
 	err := a.Exports.Expire(ctx, in.ExportID)
 	if errors.Is(err, export.ErrConflict) {
 		lost := export.Failures[export.CodeInternal]
