@@ -48,16 +48,27 @@ type ExpireResult struct {
 	PurgeAt   time.Time `json:"purge_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // when the downloads ended; earlier than planned after a cancellation or expire-now
 	Failed    bool      `json:"failed,omitempty"`    // whether the export is FAILED
+	// Left is set if the timer has fired too early: the export stays READY for this time.
+	Left time.Duration `json:"left,omitempty"`
 }
 
 // Expire makes a READY export EXPIRED. The objects of the export stay for the grace period, so that
 // downloads that have begun can finish. The objects of a deleted export need no grace period.
 //
+// The timer of the export follows the clock of Temporal, and expires_at is a time of Postgres. So if the timer has
+// fired, Expire leaves an export READY whose expires_at is still in the future. Then the workflow sleeps again.
+//
 // An unfinished export becomes FAILED: Postgres has lost the commit that made it READY, for example in a fail-over,
 // and its objects are deleted next. Otherwise it would stay unfinished for good, and keep its place to run.
 func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
 	defer attempt.Heartbeat(ctx)()
-	err := a.Exports.Expire(ctx, in.ExportID)
+	var left time.Duration
+	var err error
+	if in.Due {
+		left, err = a.Exports.ExpireDue(ctx, in.ExportID)
+	} else {
+		err = a.Exports.Expire(ctx, in.ExportID)
+	}
 	if errors.Is(err, export.ErrConflict) {
 		lost := export.Failures[export.CodeInternal]
 		lost.Cause = "the export was READY, but Postgres has lost that status"
@@ -73,7 +84,7 @@ func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, er
 	if e.StoredStatus == export.Failed {
 		a.ended(ctx, e.WorkspaceID) // as in Fail
 	}
-	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt, Failed: e.StoredStatus == export.Failed}, nil
+	return ExpireResult{PurgeAt: a.purgeAt(e), ExpiresAt: a.settled(e).ExpiresAt, Failed: e.StoredStatus == export.Failed, Left: left}, nil
 }
 
 // Purge deletes every object of an export and records the deletion.

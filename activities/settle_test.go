@@ -121,6 +121,30 @@ func TestExpireKeepsTheObjectsForTheGracePeriod(t *testing.T) {
 	}
 }
 
+// The timer of a workflow follows the clock of Temporal, which may be ahead of the clock of Postgres.
+func TestExpireLeavesAnExportReadyIfItsTimerHasFiredTooEarly(t *testing.T) {
+	h := newHarness(t)
+	h.fill(20)
+	id := h.published(format.JSON)
+	due := activities.ExportRef{ExportID: id, Due: true}
+	before := h.find(id)
+	early := must[activities.ExpireResult](h, h.Expire, due)
+	if after := h.find(id); !reflect.DeepEqual(after, before) {
+		t.Errorf("the export is %+v after %+v", after, before)
+	}
+	// A worker with older code ignores Left. Then the objects must stay until they would be deleted anyway.
+	if !early.ExpiresAt.Equal(*before.ExpiresAt) || !early.PurgeAt.Equal(before.ExpiresAt.Add(h.Grace)) || early.Left <= h.Retention-time.Minute || early.Left > h.Retention {
+		t.Errorf("Expire returns %+v", early)
+	}
+	h.exec(`UPDATE memexport.exports SET expires_at = now()`)
+	if again := must[activities.ExpireResult](h, h.Expire, due); again.Left != 0 {
+		t.Errorf("after the expiry, Expire returns %+v", again)
+	}
+	if e := h.find(id); e.StoredStatus != export.Expired {
+		t.Errorf("the stored status is %s", e.StoredStatus)
+	}
+}
+
 func TestPurgeDeletesEveryObjectIncludingOrphans(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)

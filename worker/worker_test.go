@@ -40,6 +40,7 @@ func TestAWorkerStartsLateKeepsSchedulesAndHandsOver(t *testing.T) {
 	t.Run("StopsAtOnceAndAnotherWorkerContinues", func(t *testing.T) { handsOver(t, server) })
 	t.Run("AlwaysPollsForNewWorkflows", func(t *testing.T) { pollsForNewWorkflows(t, server) })
 	t.Run("ForgetsSleepingExportsAndWakesThem", func(t *testing.T) { forgetsSleepingExports(t, server) })
+	t.Run("ExpiresAnExportByTheClockOfPostgres", func(t *testing.T) { expiresByPostgres(t, server) })
 	t.Run("NoticesACancelWithinSeconds", func(t *testing.T) { noticesCancel(t, server) })
 	t.Run("GoesOnAfterAShortOutageOfTemporal", func(t *testing.T) { outlastsOutage(t, server) })
 }

@@ -199,11 +199,15 @@ func (r *run) fail(ctx workflow.Context, err error) error {
 }
 
 // expire makes the export EXPIRED, even if the workflow was cancelled, and returns when to delete the
-// export's objects.
+// export's objects. If the clock of Postgres is behind the clock of Temporal, the timer has fired too early. Then
+// expire sleeps for the time that is left.
 func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	cleanup, _ := workflow.NewDisconnectedContext(ctx)
-	var expired activities.ExpireResult
-	err = workflow.ExecuteActivity(r.settling(cleanup, "end the downloads"), a.Expire, r.export).Get(cleanup, &expired)
+	expired, err := r.endDownloads(ctx, cleanup)
+	for err == nil && expired.Left > 0 { // never in histories that were recorded before Left existed
+		r.sleep(ctx, expired.Left, "expires", expired.ExpiresAt)
+		expired, err = r.endDownloads(ctx, cleanup)
+	}
 	if err != nil {
 		return purgeAt, err
 	}
@@ -218,6 +222,15 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 	}
 	r.show(cleanup, status)
 	return expired.PurgeAt, nil
+}
+
+// endDownloads runs Expire in the context cleanup. It says whether the timer has fired: if the workflow was cancelled
+// or an operator has sent expire-now, the downloads end early.
+func (r *run) endDownloads(ctx, cleanup workflow.Context) (expired activities.ExpireResult, err error) {
+	input := r.export
+	input.Due = ctx.Err() == nil && !r.expireNow
+	err = workflow.ExecuteActivity(r.settling(cleanup, "end the downloads"), a.Expire, input).Get(cleanup, &expired)
+	return expired, err
 }
 
 // purge deletes the objects, even if the workflow was cancelled.

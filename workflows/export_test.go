@@ -129,6 +129,48 @@ func TestACancelAtHour71ExpiresAndPurgesAtOnce(t *testing.T) {
 	k.wantAt("Purge", 71*time.Hour)
 }
 
+// The timer fires too early if the clock of Temporal is ahead of the clock of Postgres.
+func TestAnExportWhoseTimerFiresTooEarlySleepsAgain(t *testing.T) {
+	s := newStub(1)
+	s.left = 30 * time.Second
+	k := newSkipping(t, s)
+	sleepy := ""
+	k.RegisterDelayedCallback(func() { sleepy = k.details() }, 72*time.Hour+29*time.Second)
+	if err := k.export(); err != nil {
+		t.Fatal(err)
+	}
+	k.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Expire", "Expire", "Purge")
+	k.wantAt("Expire", 72*time.Hour)
+	k.wantAt("Purge", 73*time.Hour+30*time.Second)
+	if !slices.Equal(s.due, []bool{true, true}) {
+		t.Errorf("Expire was told %v", s.due)
+	}
+	if !strings.Contains(sleepy, "**READY**") {
+		t.Errorf("during the second sleep the details are %q", sleepy)
+	}
+}
+
+func TestTheSecondSleepBeforeAnExportExpiresEndsEarlyToo(t *testing.T) {
+	for name, end := range map[string]func(*skipping, time.Duration){
+		"by a cancellation": func(k *skipping, at time.Duration) { k.RegisterDelayedCallback(k.CancelWorkflow, at) },
+		"by expire-now":     func(k *skipping, at time.Duration) { k.expireNowAfter(at) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStub(1)
+			s.left = 5 * time.Hour
+			k := newSkipping(t, s)
+			end(k, 74*time.Hour)
+			if err := k.export(); err != nil && !sdk.IsCanceledError(err) {
+				t.Fatal(err)
+			}
+			k.wantCalls(t, "Plan", "WriteRange 0", "Publish", "Expire", "Expire", "Purge")
+			if calls := k.called("Expire"); calls[1].at.Sub(k.begin) != 74*time.Hour || !slices.Equal(s.due, []bool{true, false}) {
+				t.Errorf("Expire was called at %v, and was told %v", calls, s.due)
+			}
+		})
+	}
+}
+
 func TestACancelDuringTheGracePeriodPurgesAtOnce(t *testing.T) {
 	k := newSkipping(t, newStub(1))
 	k.RegisterDelayedCallback(k.CancelWorkflow, 72*time.Hour+time.Minute)
@@ -174,6 +216,9 @@ func TestExpireNowEndsTheSleepButNotTheGracePeriod(t *testing.T) {
 	}
 	k.wantAt("Expire", 10*time.Hour)
 	k.wantAt("Purge", 11*time.Hour)
+	if !slices.Equal(s.due, []bool{false}) {
+		t.Errorf("Expire was told %v", s.due)
+	}
 }
 
 // metadataQuery is a query that the SDK answers.

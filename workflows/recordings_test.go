@@ -130,6 +130,11 @@ var recordings = map[string]func(t *testing.T) *live{
 		}
 		return l
 	},
+	"timer-too-early": func(t *testing.T) *live {
+		s := newSmall()
+		s.left = 500 * time.Millisecond
+		return completed(t, s)
+	},
 	"cancelled-while-writing": cancelledWhileWriting,
 	"failed-while-writing":    failedWhileWriting,
 	"cancelled-before-start": func(t *testing.T) *live {

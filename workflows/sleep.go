@@ -32,13 +32,17 @@ func (r *run) handleExpireNow(ctx workflow.Context) error {
 		})
 }
 
-// sleepUntil sleeps until t. A cancellation or the update expire-now ends the sleep early. The Temporal
-// UI shows event, which says what happens at t.
+// sleepUntil sleeps until t by the clock of Temporal.
 func (r *run) sleepUntil(ctx workflow.Context, t time.Time, event string) {
+	r.sleep(ctx, t.Sub(workflow.Now(ctx)), event, t)
+}
+
+// sleep sleeps for d. A cancellation or the update expire-now ends the sleep early. The Temporal UI shows
+// event, which says what happens at t.
+func (r *run) sleep(ctx workflow.Context, d time.Duration, event string, t time.Time) {
 	timerCtx, cancel := workflow.WithCancel(ctx)
 	defer cancel()
-	timer := workflow.NewTimerWithOptions(timerCtx, t.Sub(workflow.Now(ctx)),
-		workflow.TimerOptions{Summary: event + " " + t.UTC().Format(time.RFC3339)})
+	timer := workflow.NewTimerWithOptions(timerCtx, d, workflow.TimerOptions{Summary: event + " " + t.UTC().Format(time.RFC3339)})
 	// The only possible error is a cancellation. After a cancellation, Export cleans up and then returns
 	// ctx.Err().
 	_ = workflow.Await(ctx, func() bool { return timer.IsReady() || r.expireNow })

@@ -42,10 +42,12 @@ type stub struct {
 
 	planned, published, failed activities.Settled // what Plan, Publish and Fail say about the export
 	lost                       bool               // whether Expire says that the export is FAILED
+	left                       time.Duration      // how long the export stays READY after its timer has fired for the first time
 
 	mu      sync.Mutex
 	calls   []call
 	code    string // the code that Fail received
+	due     []bool // what Expire received
 	publish activities.PublishInput
 	writing int
 	most    int // the greatest number of ranges that were being written at the same time
@@ -185,9 +187,17 @@ func (s *stub) Fail(ctx context.Context, in activities.FailInput) (activities.Se
 	return settled, s.run(ctx, "Fail", -1)
 }
 
-func (s *stub) Expire(ctx context.Context, _ activities.ExportRef) (activities.ExpireResult, error) {
+func (s *stub) Expire(ctx context.Context, in activities.ExportRef) (activities.ExpireResult, error) {
 	err := s.run(ctx, "Expire", -1)
-	return activities.ExpireResult{PurgeAt: s.now().Add(s.grace), Failed: s.lost}, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.due = append(s.due, in.Due)
+	result := activities.ExpireResult{PurgeAt: s.now().Add(s.grace), Failed: s.lost}
+	if in.Due {
+		result.Left, s.left = s.left, 0
+		result.ExpiresAt = s.now().Add(result.Left)
+	}
+	return result, err
 }
 
 func (s *stub) Purge(ctx context.Context, _ activities.ExportRef) error {

@@ -146,8 +146,29 @@ func (s *Store) Fail(ctx context.Context, id string, f Failure) error {
 
 // Expire makes a READY export EXPIRED. If its expiry is still in the future, Expire sets it to now.
 // It returns ErrConflict if the export has another status.
-func (s *Store) Expire(ctx context.Context, id string) error {
-	_, err := s.transition(ctx, id, Expired, StepExpired, `true`, `expires_at = least(expires_at, now())`)
+func (s *Store) Expire(ctx context.Context, id string) error { return s.expire(ctx, id, `true`) }
+
+// ExpireDue is like Expire, but it changes nothing while the expiry is still in the future by the clock of Postgres.
+// Then it returns the time that is left. Nobody downloads a deleted export, so ExpireDue makes it EXPIRED at once.
+func (s *Store) ExpireDue(ctx context.Context, id string) (left time.Duration, err error) {
+	err = s.expire(ctx, id, `(expires_at <= now() OR deleted_at IS NOT NULL)`)
+	if !errors.Is(err, ErrConflict) {
+		return 0, err
+	}
+	var micros int64
+	err = s.db.GetContext(ctx, &micros, `SELECT greatest(extract(epoch FROM expires_at - now()) * 1000000, 1)::bigint
+		FROM memexport.exports WHERE id = $1 AND status = $2`, id, Ready)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, ErrConflict
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ask when an export expires: %w", err)
+	}
+	return time.Duration(micros) * time.Microsecond, nil
+}
+
+func (s *Store) expire(ctx context.Context, id, condition string) error {
+	_, err := s.transition(ctx, id, Expired, StepExpired, condition, `expires_at = least(expires_at, now())`)
 	return err
 }
 

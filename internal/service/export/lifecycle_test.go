@@ -31,16 +31,21 @@ var operations = map[string]func(context.Context, *export.Store, string) error{
 		return s.Fail(ctx, id, export.Failures[export.CodeInternal])
 	},
 	"Expire": func(ctx context.Context, s *export.Store, id string) error { return s.Expire(ctx, id) },
+	"ExpireDue": func(ctx context.Context, s *export.Store, id string) error {
+		_, err := s.ExpireDue(ctx, id)
+		return err
+	},
 }
 
 // legal says which status follows after an operation: legal[operation][before] is the status after the
 // operation. A combination that is not in the map must return ErrConflict and change nothing.
 var legal = map[string]map[export.Status]export.Status{
-	"Start":   {export.Pending: export.Processing, export.Processing: export.Processing, export.Ready: export.Ready},
-	"Record":  {export.Processing: export.Processing},
-	"Publish": {export.Processing: export.Ready, export.Ready: export.Ready, export.Expired: export.Expired},
-	"Fail":    {export.Pending: export.Failed, export.Processing: export.Failed},
-	"Expire":  {export.Ready: export.Expired},
+	"Start":     {export.Pending: export.Processing, export.Processing: export.Processing, export.Ready: export.Ready},
+	"Record":    {export.Processing: export.Processing},
+	"Publish":   {export.Processing: export.Ready, export.Ready: export.Ready, export.Expired: export.Expired},
+	"Fail":      {export.Pending: export.Failed, export.Processing: export.Failed},
+	"Expire":    {export.Ready: export.Expired},
+	"ExpireDue": {export.Ready: export.Ready}, // its expiry is in the future
 }
 
 func TestIllegalTransitionsChangeNothing(t *testing.T) {
@@ -218,6 +223,36 @@ func TestAnEarlyExpireMovesTheExpiryToNow(t *testing.T) {
 		t.Fatal(err)
 	}
 	equal(t, "an expiry that has passed", find(t, s, late.ID).ExpiresAt.Year(), 2020)
+}
+
+func TestAnExportThatIsDueExpiresWhenPostgresSaysSo(t *testing.T) {
+	t.Parallel()
+	s, db := open(t)
+	e := in(t, s, export.Ready)
+	left, err := s.ExpireDue(t.Context(), e.ID)
+	if err != nil || left <= retention-time.Minute || left > retention {
+		t.Errorf("%v are left: %v", left, err)
+	}
+	equal(t, "the export that is not due", find(t, s, e.ID), e)
+	var due time.Time
+	if err := db.Get(&due, `UPDATE memexport.exports SET expires_at = now() - interval '1 minute' WHERE id = $1 RETURNING expires_at`, e.ID); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.ExpireDue(t.Context(), e.ID); err != nil || left != 0 {
+		t.Errorf("%v are left of an export that is due: %v", left, err)
+	}
+	expired := find(t, s, e.ID)
+	equal(t, "the status", expired.StoredStatus, export.Expired)
+	equal(t, "the expiry", *expired.ExpiresAt, due.UTC())
+
+	deleted := in(t, s, export.Ready)
+	if err := s.Delete(t.Context(), tenant, deleted.ID); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := s.ExpireDue(t.Context(), deleted.ID); err != nil || left != 0 {
+		t.Errorf("%v are left of a deleted export: %v", left, err)
+	}
+	equal(t, "the status of the deleted export", find(t, s, deleted.ID).StoredStatus, export.Expired)
 }
 
 func TestPurgedDeletesOnlyTheParts(t *testing.T) {

@@ -157,6 +157,13 @@ func (m *machine) expire(j *job) step {
 	}
 }
 
+func (m *machine) expireDue(j *job) step {
+	return step{j, "expire if it is due",
+		func() (any, error) { return m.store.ExpireDue(m.ctx, j.id) },
+		func() (any, error) { return m.model.expireDue(j) },
+	}
+}
+
 func (m *machine) purge(j *job) step {
 	return step{j, "purge",
 		func() (any, error) { return nil, m.store.Purged(m.ctx, j.id) },

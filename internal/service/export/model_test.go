@@ -184,6 +184,13 @@ func (m *model) expire(j *job) error {
 	return nil
 }
 
+func (m *model) expireDue(j *job) (left time.Duration, err error) {
+	if j.status == export.Ready && j.visible() && m.now.Before(j.expires) {
+		return j.expires.Sub(m.now), nil
+	}
+	return 0, m.expire(j)
+}
+
 func (m *model) purge(j *job) {
 	if j.purged.IsZero() {
 		j.purged, j.plan, j.parts, j.file.Object = m.now, nil, [2][]export.Part{}, ""
