@@ -52,7 +52,7 @@ test-stores: ## test the stores on a directory and on S3, GCS and Azure servers;
 	@$(GO) run ./cmd/memexport dev prepare
 	@$(GO) run ./internal/workshop/storetest/stores prepare
 	@echo "running the suite of the stores"
-	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./e2e | \
+	@$(GO) test -json -timeout 30m -tags stores,$(TAGS) -run '^TestStores$$' ./internal/service/archive ./activities ./reconcile ./erasure ./e2e | \
 		$(GO) run ./internal/workshop/storetest/stores table
 
 .PHONY: test-poolers

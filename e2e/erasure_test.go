@@ -4,8 +4,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	temporalclient "go.temporal.io/sdk/client"
 
 	"memexport/internal/workshop/await"
 )
@@ -113,5 +116,28 @@ func TestAnExportThatCannotBeDeletedDoesNotStopTheErasureOfTheOthers(t *testing.
 	}
 	if code, said = d.erase(t, c.workspace, "--yes"); code != 0 || !strings.Contains(said, "is erased") {
 		t.Errorf("without the hold it ended with %d: %s", code, said)
+	}
+}
+
+func TestAnErasureSaysWhyItWaits(t *testing.T) {
+	t.Parallel()
+	d := newDeployment(t, "terminated")
+	_, url := d.api(t)
+	c := d.tenant(t, url, 100)
+	e := c.create(t, "format=csv") // it stays PENDING, because no worker runs
+	temporal, err := temporalclient.Dial(temporalclient.Options{HostPort: d.temporal.Address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer temporal.Close()
+	await.True(t, time.Minute, "the workflow is terminated", func() bool {
+		return temporal.TerminateWorkflow(t.Context(), "export-"+e.ID, "", "a test") == nil
+	})
+	erase := launch(t, d.env, "workspaces", "erase", c.workspace, "--yes")
+	erase.wantSays(t, "because the workflow of the export "+e.ID+" was terminated")
+	erase.Signal(syscall.SIGINT) // the wait takes a minute
+	erase.wantCode(t, 1)
+	if said := erase.Output(); !strings.Contains(said, "run the same command again") || strings.Contains(said, "is erased\n") {
+		t.Errorf("it said %s", said)
 	}
 }

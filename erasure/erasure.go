@@ -19,6 +19,7 @@ import (
 
 	"memexport/internal/service/apikey"
 	"memexport/internal/service/archive"
+	"memexport/internal/service/attempt"
 	"memexport/internal/service/audit"
 	"memexport/internal/service/export"
 	"memexport/workflows"
@@ -38,14 +39,26 @@ type Eraser struct {
 	// their retention is over, and Erase adds an event that says that the workspace was erased.
 	DeleteAudit bool
 	// Wait is how long Erase waits until the workflows of a batch of exports have ended. Defaults to 2
-	// minutes. That is enough, because an activity learns of a cancellation within 10 seconds, and
+	// minutes. That is enough, because an activity learns of a cancellation within 15 seconds, and
 	// Temporal notices a dead worker after 30 seconds.
 	Wait time.Duration
+	// Tell is called with the reason before Erase waits for activities that a workflow has left behind. Defaults to
+	// a function that does nothing.
+	Tell func(message string)
 }
 
 // batch is how many exports are erased together. Their workflows are cancelled together, so that Erase
 // waits for all of these workflows at the same time.
 const batch = 100
+
+// lateWrites is how long an activity may write objects after its workflow was terminated, has timed out, or was reset
+// or deleted. Temporal does not wait for such an activity. The activity learns of the end with its next heartbeat.
+// The further 30 seconds are for a request that is on its way, and for clocks that differ.
+const lateWrites = attempt.HeartbeatTimeout + 30*time.Second
+
+// longPurged is how long after its purge an export needs no look at its workflow. It is much longer than lateWrites,
+// because clocks may differ.
+const longPurged = time.Hour
 
 // ErrRunning means that some workflows of the workspace did not end in time. All of them have been
 // cancelled, so call Erase again later.
@@ -124,8 +137,9 @@ func (e *Eraser) eraseAudit(ctx context.Context, workspaceID string) error {
 	return e.Audit.RecordErase(ctx, workspaceID)
 }
 
-// stop cancels the workflows of exports and waits until all of them have ended or only delete objects. After
-// that, no activity writes another object.
+// stop cancels the workflows of exports and waits until all of them have ended or only delete objects. Then it waits
+// until the activities that a workflow has left behind have ended too. After that, no activity writes another object,
+// unless its worker stood still all the time: see docs/security.md.
 func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 	for _, x := range exports {
 		if x.PurgedAt == nil {
@@ -139,48 +153,89 @@ func (e *Eraser) stop(ctx context.Context, exports []export.Export) error {
 		wait = 2 * time.Minute
 	}
 	deadline := time.Now().Add(wait)
+	var last end
 	for _, x := range exports {
-		for x.PurgedAt == nil {
-			running, err := e.running(ctx, x.ID)
-			if err != nil {
-				return err
-			}
-			if !running {
-				break
-			}
+		if x.PurgedAt != nil && time.Since(*x.PurgedAt) > longPurged {
+			continue
+		}
+		running, left, err := e.look(ctx, x)
+		for err == nil && running && x.PurgedAt == nil {
 			if time.Now().After(deadline) {
 				return fmt.Errorf("%w after %s, such as %s: their workflows need a running worker to end", ErrRunning, wait, x.ID)
 			}
-			select {
-			case <-time.After(100 * time.Millisecond):
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := pause(ctx, 100*time.Millisecond); err != nil {
+				return err
 			}
+			running, left, err = e.look(ctx, x)
+		}
+		if err != nil {
+			return err
+		}
+		if left.at.After(last.at) {
+			last = left
 		}
 	}
-	return nil
+	return e.waitForWrites(ctx, last)
 }
 
-// running reports whether the workflow of an export may still write objects. It returns false if the workflow was
-// never started.
-func (e *Eraser) running(ctx context.Context, exportID string) (bool, error) {
-	description, err := e.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(exportID), "")
+// end is the end of a workflow that did not wait for its activities. The zero value is an end long ago.
+type end struct {
+	exportID string
+	how      string
+	at       time.Time // by the clock of Temporal
+}
+
+// waitForWrites waits until the activities have ended that a workflow with this end has left behind.
+func (e *Eraser) waitForWrites(ctx context.Context, last end) error {
+	wait := min(time.Until(last.at.Add(lateWrites)), lateWrites) // Temporal's clock may be ahead
+	if wait <= 0 {
+		return nil
+	}
+	if e.Tell != nil {
+		e.Tell(fmt.Sprintf("waiting for %s, because the workflow of the export %s %s: until a worker notices that, it may write objects",
+			wait.Round(time.Second), last.exportID, last.how))
+	}
+	return pause(ctx, wait)
+}
+
+// look reports whether the workflow of an export may still start activities that write objects, and how it last
+// ended without waiting for its activities. A workflow that was never started is not running.
+func (e *Eraser) look(ctx context.Context, x export.Export) (running bool, last end, err error) {
+	last.exportID = x.ID
+	description, err := e.Client.DescribeWorkflowExecution(ctx, export.WorkflowID(x.ID), "")
 	var notFound *serviceerror.NotFound
 	if errors.As(err, &notFound) {
-		return false, nil
+		if x.StoredStatus == export.Processing { // so there was a workflow
+			last.how, last.at = "was deleted", time.Now()
+		}
+		return false, last, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("describe the workflow of the export %s: %w", exportID, err)
+		return false, last, fmt.Errorf("describe the workflow of the export %s: %w", x.ID, err)
 	}
-	// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
-	if slices.ContainsFunc(description.PendingActivities, func(a *workflowpb.PendingActivityInfo) bool {
-		return a.ActivityType.GetName() == "Purge"
-	}) {
-		return false, nil
+	if reset := description.GetWorkflowExtendedInfo().GetLastResetTime(); reset != nil { // the run before was terminated then
+		last.how, last.at = "was reset", reset.AsTime()
 	}
-	switch description.WorkflowExecutionInfo.Status {
+	switch info := description.GetWorkflowExecutionInfo(); info.GetStatus() {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+		last.how, last.at = "was terminated", info.GetCloseTime().AsTime()
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		last.how, last.at = "has timed out", info.GetCloseTime().AsTime()
 	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
-		return true, nil
+		// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
+		running = !slices.ContainsFunc(description.GetPendingActivities(), func(a *workflowpb.PendingActivityInfo) bool {
+			return a.GetActivityType().GetName() == "Purge"
+		})
 	}
-	return false, nil
+	return running, last, nil
+}
+
+// pause waits for d. It returns an error if ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -32,8 +32,9 @@ func workspacesEraseCommand() *cobra.Command {
 		Short: "Delete the keys, the exports and the objects of a workspace, and check that none is left",
 		Long: "Deletes the API keys of a workspace, cancels its running exports, deletes the objects and then the rows of all\n" +
 			"its exports, and counts what is left. Needs the settings of the worker, and a worker that runs: it ends the\n" +
-			"cancelled exports. Asks for the id again unless --yes is given. If it is interrupted, run it again: it goes on\n" +
-			"where it stopped. The exit code is 0 only if nothing is left.\n\n" +
+			"cancelled exports. Asks for the id again unless --yes is given. If somebody has just terminated an export, it\n" +
+			"waits for up to a minute. If it is interrupted, run it again: it goes on where it stopped. The exit code is 0\n" +
+			"only if nothing is left.\n\n" +
 			"It does not touch the memories, which belong to the memory service, nor Temporal's histories, which hold ids\n" +
 			"and counts and go with the retention of the namespace.",
 		Args: cobra.ExactArgs(1),
@@ -48,7 +49,8 @@ func workspacesEraseCommand() *cobra.Command {
 			}
 			return withService(cmd.Context(), cfg, "", telemetry.Off(), func(ctx context.Context, s *service) error {
 				e := &erasure.Eraser{DB: s.db, Exports: export.NewStore(s.db), Keys: apikey.NewStore(s.db), Audit: audit.NewStore(s.db),
-					Archive: s.archive, Client: s.temporal.Client, Starter: s.starter, DeleteAudit: deleteAudit}
+					Archive: s.archive, Client: s.temporal.Client, Starter: s.starter, DeleteAudit: deleteAudit,
+					Tell: func(message string) { fmt.Fprintln(cmd.ErrOrStderr(), message) }}
 				confirm := func() error { return confirmed(cmd, id.String()) }
 				if yes {
 					confirm = func() error { return nil }
