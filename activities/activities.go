@@ -40,9 +40,6 @@ type Activities struct {
 // ExportRef names the export that an activity works on.
 type ExportRef struct {
 	ExportID string `json:"export_id"`
-	// Due is for Expire only: the timer of the export has fired, and nobody asked for an early end. Older workers
-	// ignore it.
-	Due bool `json:"due,omitempty"`
 }
 
 // ended calls a.Ended with the id of a workspace, if a.Ended is set.

@@ -100,7 +100,7 @@ func TestTheCostPageSaysHowManyRequestsAnExportMakesToTheStore(t *testing.T) {
 	store := &countingS3{objects: map[string][]byte{}, counts: map[string]int{}}
 	h.openS3(store, archive.Options{})
 	purge := func(id string) {
-		must[any](h, h.Expire, h.ref(id))
+		must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 		must[any](h, h.Purge, h.ref(id))
 	}
 	purge(h.smallPublished(format.JSON))
@@ -191,7 +191,7 @@ func TestTheCostPageSaysHowOftenASmallExportWaitsForPostgres(t *testing.T) {
 		}
 	}
 	id := h.smallPublished(format.JSON) // opens the connections and prepares the statements
-	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	must[any](h, h.Purge, h.ref(id))
 	own.n.Store(0)
 	id = h.create(format.JSON)
@@ -201,7 +201,7 @@ func TestTheCostPageSaysHowOftenASmallExportWaitsForPostgres(t *testing.T) {
 		t.Fatalf("the plan is %+v: %v", plan, err)
 	}
 	wantTold(t, "Plan, with all that follows up to READY", own.n.Swap(0), memories.n.Swap(0))
-	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	wantTold(t, "Expire", own.n.Swap(0), memories.n.Swap(0))
 	must[any](h, h.Purge, h.ref(id))
 	wantTold(t, "Purge", own.n.Swap(0), memories.n.Swap(0))

@@ -46,7 +46,7 @@ func TestEndedIsCalledAfterAnExportHasEnded(t *testing.T) {
 	want("Publish", export.Ready)
 	must[activities.PublishResult](h, h.Publish, in) // a second attempt, as after a crash before Ended was called
 	want("Publish again", export.Ready)
-	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	want("Expire")
 
 	id = h.create(format.JSON)

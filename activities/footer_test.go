@@ -110,7 +110,7 @@ func TestThePurgeDeletesFooterEntries(t *testing.T) {
 	if count() == 0 {
 		t.Error("no entry was recorded")
 	}
-	must[any](h, h.Expire, h.ref(id))
+	must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 	must[any](h, h.Purge, h.ref(id))
 	if n := count(); n != 0 {
 		t.Errorf("%d entries are left", n)

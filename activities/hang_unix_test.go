@@ -35,7 +35,7 @@ func TestEveryActivityEndsWhilePostgresHangsAndThenGoesOn(t *testing.T) {
 	afterAHang[archive.Digest](h, h.Verify, activities.VerifyInput{ExportID: id})
 	afterAHang[activities.PublishResult](h, h.Publish, in)
 	h.wantFile(id, format.JSON)
-	afterAHang[activities.ExpireResult](h, h.Expire, h.ref(id))
+	afterAHang[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	afterAHang[any](h, h.Purge, h.ref(id))
 	afterAHang[any](h, h.Fail, activities.FailInput{ExportID: h.create(format.JSON), Code: export.CodeInternal})
 }

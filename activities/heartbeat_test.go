@@ -27,7 +27,7 @@ func TestEveryActivitySendsHeartbeatsWhileItWaits(t *testing.T) {
 		"Compose":    {h.Compose, h.ref(id)},
 		"Publish":    {h.Publish, activities.PublishInput{ExportID: id}},
 		"Fail":       {h.Fail, activities.FailInput{ExportID: id}},
-		"Expire":     {h.Expire, h.ref(id)},
+		"Expire":     {h.Expire, activities.ExpireInput{ExportID: id}},
 		"Purge":      {h.Purge, h.ref(id)},
 	}
 	lock := h.db.MustBegin()

@@ -73,6 +73,6 @@ func (h *harness) throughFewConnections(size int) {
 	// The second attempts of the activities return what the first attempts have recorded.
 	must[activities.PublishResult](h, h.Publish, h.written(id, activities.PlanResult{Ranges: ranges}))
 	h.wantFile(id, format.JSON)
-	must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	must[any](h, h.Purge, h.ref(id))
 }

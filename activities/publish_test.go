@@ -156,7 +156,7 @@ func TestPublishRejectsAComposedObjectThatDiffersFromTheParts(t *testing.T) {
 	if e := h.find(id); e.FileObject == nil || *e.FileObject != right.Object {
 		t.Errorf("published is %+v", e)
 	}
-	must[any](h, h.Expire, h.ref(id))
+	must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 	must[any](h, h.Purge, h.ref(id))
 	if e := h.find(id); e.FileObject != nil {
 		t.Errorf("purged, it still has %s", *e.FileObject)

@@ -43,6 +43,13 @@ func (a *Activities) Fail(ctx context.Context, in FailInput) (Settled, error) {
 	return a.settled(e), nil
 }
 
+// ExpireInput names the export whose downloads end. It is encoded like ExportRef, which earlier versions passed to
+// Expire.
+type ExpireInput struct {
+	ExportID string `json:"export_id"`
+	Due      bool   `json:"due,omitempty"` // the timer of the export has fired, and nobody asked for an early end
+}
+
 // ExpireResult says when to delete the objects.
 type ExpireResult struct {
 	PurgeAt   time.Time `json:"purge_at"`
@@ -60,7 +67,7 @@ type ExpireResult struct {
 //
 // An unfinished export becomes FAILED: Postgres has lost the commit that made it READY, for example in a fail-over,
 // and its objects are deleted next. Otherwise it would stay unfinished for good, and keep its place to run.
-func (a *Activities) Expire(ctx context.Context, in ExportRef) (ExpireResult, error) {
+func (a *Activities) Expire(ctx context.Context, in ExpireInput) (ExpireResult, error) {
 	defer attempt.Heartbeat(ctx)()
 	var left time.Duration
 	var err error

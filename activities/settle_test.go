@@ -91,7 +91,7 @@ func TestExpireFailsAnExportWhoseReadyStatusIsLost(t *testing.T) {
 	var ended []string
 	h.Ended = func(_ context.Context, workspace string) { ended = append(ended, workspace) }
 	for range 2 {
-		expired := must[activities.ExpireResult](h, h.Expire, h.ref(id))
+		expired := must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 		if time.Since(expired.PurgeAt) > time.Minute || time.Until(expired.PurgeAt) > 0 {
 			t.Errorf("the objects are deleted at %v", expired.PurgeAt)
 		}
@@ -108,7 +108,7 @@ func TestExpireKeepsTheObjectsForTheGracePeriod(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)
 	id := h.published(format.JSON)
-	expired := must[activities.ExpireResult](h, h.Expire, h.ref(id))
+	expired := must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 	h.wantStatus(id, export.Expired)
 	if left := time.Until(expired.PurgeAt); left > h.Grace || left < h.Grace-time.Minute {
 		t.Errorf("the grace period is %v", left)
@@ -116,7 +116,7 @@ func TestExpireKeepsTheObjectsForTheGracePeriod(t *testing.T) {
 	if h.objects(id) == 0 {
 		t.Error("the objects were deleted before the grace period was over")
 	}
-	if again := must[activities.ExpireResult](h, h.Expire, h.ref(id)); !again.PurgeAt.Equal(expired.PurgeAt) {
+	if again := must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id}); !again.PurgeAt.Equal(expired.PurgeAt) {
 		t.Errorf("the second attempt returned %v, want %v", again.PurgeAt, expired.PurgeAt)
 	}
 }
@@ -126,7 +126,7 @@ func TestExpireLeavesAnExportReadyIfItsTimerHasFiredTooEarly(t *testing.T) {
 	h := newHarness(t)
 	h.fill(20)
 	id := h.published(format.JSON)
-	due := activities.ExportRef{ExportID: id, Due: true}
+	due := activities.ExpireInput{ExportID: id, Due: true}
 	before := h.find(id)
 	early := must[activities.ExpireResult](h, h.Expire, due)
 	if after := h.find(id); !reflect.DeepEqual(after, before) {
@@ -152,7 +152,7 @@ func TestPurgeDeletesEveryObjectIncludingOrphans(t *testing.T) {
 	if _, err := h.Archive.Put(t.Context(), id, 7, 7, []byte("of a late attempt")); err != nil {
 		t.Fatal(err)
 	}
-	must[any](h, h.Expire, h.ref(id))
+	must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 	must[any](h, h.Purge, h.ref(id))
 	if n := h.objects(id); n != 0 || len(h.parts(id)) != 0 {
 		t.Errorf("%d objects and %d parts are left", n, len(h.parts(id)))
@@ -186,7 +186,7 @@ func TestFailExpireAndPurgeWorkInAnyOrderAndTwice(t *testing.T) {
 					case "Fail":
 						h.fail(id, export.CodeCancelled)
 					case "Expire":
-						must[any](h, h.Expire, h.ref(id))
+						must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 					case "Purge":
 						must[any](h, h.Purge, h.ref(id))
 					}

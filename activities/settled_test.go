@@ -20,17 +20,17 @@ func TestASettledExportIsNotChanged(t *testing.T) {
 		want   activities.Settled
 	}{
 		"READY": {func(id string) {}, activities.Settled{Status: export.Ready, Memories: 20}},
-		"EXPIRED": {func(id string) { must[activities.ExpireResult](h, h.Expire, h.ref(id)) },
+		"EXPIRED": {func(id string) { must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id}) },
 			activities.Settled{Status: export.Expired, Memories: 20}},
 		"EXPIRED and purged": {func(id string) {
-			must[activities.ExpireResult](h, h.Expire, h.ref(id))
+			must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 			must[any](h, h.Purge, h.ref(id))
 		}, activities.Settled{Status: export.Expired, Memories: 20, Purged: true}},
 		"deleted": {func(id string) {
 			if err := h.Exports.Delete(t.Context(), workspaceID, id); err != nil {
 				t.Fatal(err)
 			}
-			must[activities.ExpireResult](h, h.Expire, h.ref(id))
+			must[activities.ExpireResult](h, h.Expire, activities.ExpireInput{ExportID: id})
 		}, activities.Settled{Status: export.Expired, Memories: 20, Deleted: true}},
 		"FAILED":            {nil, activities.Settled{Status: export.Failed, Code: export.CodeStorageDenied, Memories: 20}},
 		"FAILED and purged": {nil, activities.Settled{Status: export.Failed, Code: export.CodeStorageDenied, Memories: 20, Purged: true}},

@@ -49,7 +49,7 @@ func composesAndPurges(t *testing.T, store *storetest.Store) {
 		if err != nil || string(got) != h.encoded(id, f) {
 			t.Errorf("%s: the object has %d bytes: %v", f.Name, len(got), err)
 		}
-		must[any](h, h.Expire, h.ref(id))
+		must[any](h, h.Expire, activities.ExpireInput{ExportID: id})
 		must[any](h, h.Purge, h.ref(id))
 		if left, uploads := store.Objects(t), store.Uploads(t); len(left)+len(uploads) != 0 {
 			t.Errorf("the objects %v and uploads %v are left", left, uploads)

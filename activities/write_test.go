@@ -69,7 +69,7 @@ func TestEveryActivityRejectsAnUnknownExportForGood(t *testing.T) {
 			_, err := do[any](h, h.Fail, activities.FailInput{ExportID: id, Code: export.CodeInternal})
 			return err
 		},
-		"Expire": func() error { _, err := do[any](h, h.Expire, h.ref(id)); return err },
+		"Expire": func() error { _, err := do[any](h, h.Expire, activities.ExpireInput{ExportID: id}); return err },
 	} {
 		t.Run(name, func(t *testing.T) { wantFinal(t, run(), attempt.TypeInvalidExport) })
 	}

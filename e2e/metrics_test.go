@@ -137,7 +137,7 @@ func TestPagesDashboardsAndAlertsNameTheScrapedMetrics(t *testing.T) {
 		scrapes["worker"] = scrapeOf(t, adminURL(t, worker))
 		for _, name := range []string{"memexport_sweeper_success_timestamp_seconds", "memexport_reconciler_success_timestamp_seconds",
 			"temporal_workflow_completed_total", // a workflow completes a moment after its activity has
-			"memexport_worker_current"} { // is known a moment after the worker polls
+			"memexport_worker_current"} {        // is known a moment after the worker polls
 			if scrapes["worker"].types[name] == "" {
 				return false
 			}

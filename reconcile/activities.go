@@ -176,11 +176,11 @@ func (a *Activities) settle(ctx context.Context, i *inspector, e export.Export, 
 		return a.Steps.Purge(ctx, ref)
 	case expire:
 		done.Settled++
-		_, err := a.Steps.Expire(ctx, ref)
+		_, err := a.Steps.Expire(ctx, activities.ExpireInput{ExportID: e.ID})
 		return err
 	case purge:
 		done.Settled++
-		if _, err := a.Steps.Expire(ctx, ref); err != nil {
+		if _, err := a.Steps.Expire(ctx, activities.ExpireInput{ExportID: e.ID}); err != nil {
 			return err
 		}
 		return a.Steps.Purge(ctx, ref)

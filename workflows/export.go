@@ -227,8 +227,7 @@ func (r *run) expire(ctx workflow.Context) (purgeAt time.Time, err error) {
 // endDownloads runs Expire in the context cleanup. It says whether the timer has fired: if the workflow was cancelled
 // or an operator has sent expire-now, the downloads end early.
 func (r *run) endDownloads(ctx, cleanup workflow.Context) (expired activities.ExpireResult, err error) {
-	input := r.export
-	input.Due = ctx.Err() == nil && !r.expireNow
+	input := activities.ExpireInput{ExportID: r.export.ExportID, Due: ctx.Err() == nil && !r.expireNow}
 	err = workflow.ExecuteActivity(r.settling(cleanup, "end the downloads"), a.Expire, input).Get(cleanup, &expired)
 	return expired, err
 }

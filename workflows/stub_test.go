@@ -187,7 +187,7 @@ func (s *stub) Fail(ctx context.Context, in activities.FailInput) (activities.Se
 	return settled, s.run(ctx, "Fail", -1)
 }
 
-func (s *stub) Expire(ctx context.Context, in activities.ExportRef) (activities.ExpireResult, error) {
+func (s *stub) Expire(ctx context.Context, in activities.ExpireInput) (activities.ExpireResult, error) {
 	err := s.run(ctx, "Expire", -1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
