@@ -28,6 +28,9 @@ func (a *Activities) Compose(ctx context.Context, in ExportRef) (archive.Compose
 	if e.Status != export.Processing { // the workflow was reset after it had published this export
 		return archive.Composed{}, nil
 	}
+	if err := a.finish(ctx, e, f); err != nil {
+		return archive.Composed{}, err
+	}
 	if _, err := a.writeFooter(ctx, e, f); err != nil {
 		return archive.Composed{}, err
 	}
@@ -69,8 +72,8 @@ type PublishResult struct {
 	Settled   Settled   `json:"settled,omitzero"` // set if the export had ended before: then Publish changed nothing
 }
 
-// Publish makes the export READY. Before that, it writes what is missing and verifies the last range. It also compares the counts
-// that the ranges reported with the recorded parts and with the bytes that were read back. If the export
+// Publish makes the export READY. It first writes what is missing. Then it verifies the last range and compares
+// the counts that the ranges reported with the recorded parts and with the bytes that were read back. If the export
 // has already ended, Publish changes nothing and returns how the export ended.
 func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResult, error) {
 	defer attempt.Heartbeat(ctx)()
@@ -89,7 +92,8 @@ func (a *Activities) Publish(ctx context.Context, in PublishInput) (PublishResul
 }
 
 // finish writes the rest of each range that is not marked as complete. Otherwise the file could lack memories: with
-// Temporal's CLI, somebody may have completed an activity that still had work to do. Usually every range is marked.
+// Temporal's CLI, somebody may have completed an activity that still had work to do. In that case the counts then
+// differ from what the activity reported, and the export fails. Usually every range is marked.
 // A mark is missing, although nothing else is, if Postgres has lost its commit or a worker of version 0.1.0 wrote the
 // range.
 func (a *Activities) finish(ctx context.Context, e export.Export, f *format.Format) error {
