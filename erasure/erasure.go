@@ -213,10 +213,15 @@ func (e *Eraser) look(ctx context.Context, x export.Export) (running bool, last 
 	if err != nil {
 		return false, last, fmt.Errorf("describe the workflow of the export %s: %w", x.ID, err)
 	}
+	info := description.GetWorkflowExecutionInfo()
+	if started := info.GetStartTime().AsTime(); x.StartedAt != nil && started.After(*x.StartedAt) {
+		// The workflow before was deleted, and the reconciler has started another one.
+		last.how, last.at = "was started again", started
+	}
 	if reset := description.GetWorkflowExtendedInfo().GetLastResetTime(); reset != nil { // the run before was terminated then
 		last.how, last.at = "was reset", reset.AsTime()
 	}
-	switch info := description.GetWorkflowExecutionInfo(); info.GetStatus() {
+	switch info.GetStatus() {
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
 		last.how, last.at = "was terminated", info.GetCloseTime().AsTime()
 	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
