@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"memexport/internal/service/metrics"
@@ -31,7 +32,8 @@ func (s *service) watchReadiness(ctx context.Context, part string, ready *metric
 		} else {
 			ready.Set(ctx, 0)
 			if time.Since(began) >= readinessEvery { // a part that is still starting is no trouble
-				trouble.Failed(ctx, part, "problem", err)
+				kind, _, _ := strings.Cut(err.Error(), ":") // what follows may differ each time, such as the port of a connection
+				trouble.Failed(ctx, kind, "problem", err)
 			}
 		}
 		if after != nil {

@@ -33,8 +33,8 @@ func workspacesEraseCommand() *cobra.Command {
 		Long: "Deletes the API keys of a workspace, cancels its running exports, deletes the objects and then the rows of all\n" +
 			"its exports, and counts what is left. Needs the settings of the worker, and a worker that runs: it ends the\n" +
 			"cancelled exports. Asks for the id again unless --yes is given. If somebody has just terminated an export, it\n" +
-			"waits for up to a minute. If it is interrupted, run it again: it goes on where it stopped. The exit code is 0\n" +
-			"only if nothing is left.\n\n" +
+			"waits for up to a minute, for each 100 exports. If it is interrupted, run it again: it goes on where it\n" +
+			"stopped. The exit code is 0 only if nothing is left.\n\n" +
 			"It does not touch the memories, which belong to the memory service, nor Temporal's histories, which hold ids\n" +
 			"and counts and go with the retention of the namespace.",
 		Args: cobra.ExactArgs(1),

@@ -22,7 +22,7 @@ var (
 	WorkerReady = gauge("memexport_worker_ready", Worker,
 		"1 if the worker can do its work, 0 if /readyz would answer 503, for example because a database is away.")
 	Current = gauge("memexport_worker_current", Worker,
-		"1 if Temporal gives new tasks to the build of this worker, otherwise 0.")
+		"1 if Temporal gives new tasks to the build of this worker, also while it ramps, otherwise 0.")
 )
 
 // These metrics describe the table of exports. When a worker is scraped, it reads the table, but at most

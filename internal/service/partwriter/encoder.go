@@ -35,7 +35,7 @@ type encoder struct {
 	turns   chan struct{} // see part.turn
 	own     chan struct{} // see takePlace
 	shared  chan struct{} // see archive.Archive.ExtraUploads
-	waiting *part         // a part that the uploader has not taken in time; see flush
+	waiting *part         // a part that got no place for its upload in time; see flush
 	inside  bool          // an oversize memory is about to be read or is being read, so reading cannot pause
 	done    chan struct{} // closed when the uploader has ended; written and err must not be read before that
 

@@ -97,7 +97,7 @@ func (w *Writer) storeFooter(ctx context.Context, e export.Export, f *format.For
 	return footer, nil
 }
 
-// countEntries returns how many of the parts have an entry for the footer: all but those that end within a memory.
+// countEntries returns how many entries the footer has. A part that continues another one shares its entry.
 func countEntries(parts []export.Part) int {
 	n := len(parts)
 	for _, p := range parts {

@@ -10,7 +10,7 @@ import (
 // runtime. A test compares them with the fields of config.Config.
 var settings = []string{
 	"DATABASE_URL=", "MEMORIES_", "BUCKET_URL=", "DOWNLOAD_MODE=", "HTTP_ADDR=", "ADMIN_ADDR=", "API_", "AUTH_", "OIDC_", "TRUSTED_PROXIES=",
-	"EXPORT_", "AUDIT_RETENTION=", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=", "STOP_DELAY=",
+	"EXPORT_", "AUDIT_RETENTION=", "DOCS_URL=", "TASK_QUEUE=", "WORKER_", "STOP_TIMEOUT=", "STOP_DELAY=",
 	"MEMEXPORT_", "RECONCILE_EVERY=", "SWEEP_EVERY=", "LOG_", "TEMPORAL_", "OTEL_", "PG", "GOGC=", "GOMEMLIMIT=",
 }
 
