@@ -24,7 +24,7 @@ var overview = dashboard{
 		}},
 		{"Who waits?", []panel{
 			{title: "Unfinished exports", description: "Exports that run, and exports that have not begun.", unit: "short", queries: []query{
-				{`sum by (status) (max by (status, format) (memexport_exports{job="$job", status=~"PENDING|PROCESSING"}))`, "{{status}}"},
+				{`sum by (status) (max by (status, format) (memexport_exports{job="$job", status=~"PENDING|PROCESSING"})) or vector(0)`, "{{status}}"},
 				{`max(memexport_queued_exports{job="$job"})`, "waiting for a place of their workspace"}}},
 			{title: "Oldest waiting exports", description: "Age of the oldest export that waits for a place of its workspace (EXPORT_WORKSPACE_RUNNING), and of the oldest ones that have a place.", unit: "s", queries: []query{
 				{`max(memexport_oldest_queued_seconds{job="$job"})`, "waits for a place"},
