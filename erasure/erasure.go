@@ -221,12 +221,12 @@ func (e *Eraser) look(ctx context.Context, x export.Export) (running bool, last 
 	if reset := description.GetWorkflowExtendedInfo().GetLastResetTime(); reset != nil { // the run before was terminated then
 		last.how, last.at = "was reset", reset.AsTime()
 	}
-	switch info.GetStatus() {
-	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
+	switch status := info.GetStatus(); {
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:
 		last.how, last.at = "was terminated", info.GetCloseTime().AsTime()
-	case enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 		last.how, last.at = "has timed out", info.GetCloseTime().AsTime()
-	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+	case workflows.Running(status):
 		// Purge is the last activity of a workflow. It is repeated for as long as the store refuses to delete an object.
 		running = !slices.ContainsFunc(description.GetPendingActivities(), func(a *workflowpb.PendingActivityInfo) bool {
 			return a.GetActivityType().GetName() == "Purge"

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/internal/service/export"
+	"memexport/workflows"
 )
 
 // inspector asks Temporal about workflows and task queues. It asks once about each queue, so use a new
@@ -31,10 +32,10 @@ func (i *inspector) workflow(ctx context.Context, exportID string) (workflowStat
 		return "", nil, fmt.Errorf("describe the workflow: %w", err)
 	}
 	state := ended
-	switch description.WorkflowExecutionInfo.Status {
-	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+	switch status := description.WorkflowExecutionInfo.Status; {
+	case workflows.Running(status):
 		state = running
-	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, status == enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 		state = terminated
 	}
 	return state, description, nil

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"memexport/internal/service/export"
+	"memexport/internal/workshop/await"
 	"memexport/workflows"
 )
 
@@ -66,16 +67,9 @@ func overlappingRuns(t *testing.T, b *buttonTable) {
 // wantRuns waits until the number of runs of Reconcile that match the query is as want says.
 func (b *buttonTable) wantRuns(ctx context.Context, query string, want func(n int64) bool) {
 	b.Helper()
-	for {
+	await.True(b, patience, "the number of runs with "+query+" is right", func() bool {
 		found, err := b.options.Client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: "default",
 			Query: "WorkflowType = 'Reconcile' AND " + query})
-		if err == nil && want(found.GetCount()) {
-			return
-		}
-		if ctx.Err() != nil {
-			b.Errorf("there are %d runs with %s: %v", found.GetCount(), query, err)
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return err == nil && want(found.GetCount())
+	})
 }

@@ -119,6 +119,16 @@ func page(docs, path string) string {
 	return fmt.Sprintf("[%s](%s)", path, docs+strings.TrimPrefix(path, "docs"))
 }
 
+// Running reports whether a workflow with this status may still start activities. A workflow that was continued as new
+// goes on in its next run.
+func Running(status enumspb.WorkflowExecutionStatus) bool {
+	switch status {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:
+		return true
+	}
+	return false
+}
+
 // attributesRegistered reports whether the namespace has the search attributes. The first call tries to
 // register them. If the namespace lacks them, a call tries again once recheck has passed, so that somebody can add
 // them while this process runs. If the server does not answer or ctx ends first, attributesRegistered returns

@@ -31,7 +31,7 @@ func (s *service) watchReadiness(ctx context.Context, part string, ready *metric
 			trouble.Succeeded(ctx)
 		} else {
 			ready.Set(ctx, 0)
-			if time.Since(began) >= readinessEvery { // a part that is still starting is no trouble
+			if time.Since(began) >= readinessEvery { // until then the part may still be starting
 				kind, _, _ := strings.Cut(err.Error(), ":") // what follows may differ each time, such as the port of a connection
 				trouble.Failed(ctx, kind, "problem", err)
 			}
